@@ -1,0 +1,1 @@
+"""Wire formats. Rule: pure; bytes in, values and bytes out."""

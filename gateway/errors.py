@@ -1,0 +1,124 @@
+"""What the gateway may refuse. Rule: an upstream's failure is a value (`core.outcome`); only a refusal to the client is raised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Refusal(Exception):
+    """A request that goes no further, with everything a dialect needs to say so to its client.
+
+    `type` and `code` use OpenAI's vocabulary; other dialects translate. `message` names the thing and the remedy.
+    """
+
+    status = 400
+    type = "invalid_request_error"
+    code: str | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        status: int | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers = tuple(headers)
+        if code is not None:
+            self.code = code
+        if status is not None:
+            self.status = status
+
+
+class BadRequest(Refusal):
+    """The request cannot be understood: malformed JSON, a wrong type, a missing field."""
+
+    code = "invalid_request"
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is of a kind this endpoint does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class BodyTooLarge(Refusal):
+    """The body is larger than `server.max_body`."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class RequestTimeout(Refusal):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class Unauthorized(Refusal):
+    """No credential, or one that is not known."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
+class Forbidden(Refusal):
+    """The caller may not do this: another host's page, or an address outside loopback without keys."""
+
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+
+class ModelNotFound(Refusal):
+    """Nothing is known under the `model` that was asked for."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class NotFound(Refusal):
+    """No such path."""
+
+    status = 404
+    code = "not_found"
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class NoCandidate(Refusal):
+    """The name is known, but every upstream behind it is unusable (no key, disabled)."""
+
+    status = 503
+    type = "server_error"
+    code = "no_usable_upstream"
+
+
+class UpstreamsFailed(Refusal):
+    """Every upstream that could be tried has failed."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstreams_failed"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` holds every mistake that was found, one line each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)

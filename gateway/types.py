@@ -1,0 +1,170 @@
+"""The nouns. Everything here is frozen and resolved when the configuration is loaded; nothing does I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Header = tuple[bytes, bytes]
+"""One HTTP field line: lower-case name and value, as they go over the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The five timers of a call, in seconds. The first three and `idle_s` restart with each attempt; `total_s` does not."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 30.0
+    first_token_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An authenticated endpoint that serves models."""
+
+    name: str
+    kind: str
+    base_url: str
+    """Without a trailing slash: `https://api.openai.com/v1`."""
+    headers: tuple[Header, ...] = field(default=(), repr=False)
+    """Credentials and static headers, sent with every request. Secret."""
+    query: str = ""
+    """Appended to every URL, without `?`: Azure's `api-version=2024-10-21`."""
+    timeouts: Timeouts = Timeouts()
+    local: bool = False
+    """The server runs on this machine or network and its use costs nothing."""
+    stream_usage: bool = False
+    """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
+    model_override: str | None = None
+    """The one model this endpoint serves, whatever the client called it (RunPod)."""
+    models: tuple[str, ...] = ()
+    """Models it is known to serve: configured, or found when it was detected."""
+    unusable: str | None = None
+    """Why it is not a candidate (no key, disabled), or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One model at one provider."""
+
+    provider: Provider
+    model: str
+    """As the provider knows it."""
+
+    @property
+    def id(self) -> str:
+        """`provider/model`, the name in configuration, logs, metrics and headers."""
+        return f"{self.provider.name}/{self.model}"
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.id}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Request parameters that configuration adds to a call. Values are JSON, encoded once at load time."""
+
+    defaults: Mapping[str, bytes] = field(default_factory=dict)
+    """Added where the client did not say."""
+    forced: Mapping[str, bytes] = field(default_factory=dict)
+    """Put in the place of whatever the client said."""
+
+    def __bool__(self) -> bool:
+        return bool(self.defaults or self.forced)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An upstream as one route uses it."""
+
+    upstream: Upstream
+    params: Params = Params()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An upstream that a route names but will not use, and why."""
+
+    upstream_id: str
+    reason: str
+
+
+class RouteKind(StrEnum):
+    """What a name turned out to be."""
+
+    ROLE = "role"
+    ALIAS = "alias"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A role, alias or model name after resolution."""
+
+    name: str
+    kind: RouteKind
+    candidates: tuple[Candidate, ...]
+    """In the order of preference. Empty when every upstream it names is unusable."""
+    rejected: tuple[Rejected, ...] = ()
+    configured: bool = True
+    """False for a name that is only in the request, which therefore never becomes a metric label."""
+
+    @property
+    def label(self) -> str:
+        """The name as a metric label: bounded by the configuration."""
+        return self.name if self.configured else "other"
+
+
+class BodyKind(StrEnum):
+    """How the request of an endpoint is encoded."""
+
+    JSON = "json"
+    MULTIPART = "multipart"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation of the API, the same for every provider that speaks the dialect."""
+
+    name: str
+    """As a metric label: `chat`, `embeddings`."""
+    path: str
+    """Below the base URL on both sides: `/chat/completions`."""
+    body: BodyKind = BodyKind.JSON
+    terminal: Literal["done", "response", "none"] = "none"
+    """What a complete event stream ends with: `[DONE]`, a `response.*` event, or nothing in particular."""
+    usage_on_request: bool = False
+    """Streams of this endpoint know `stream_options.include_usage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the client asked for."""
+
+    endpoint: Endpoint
+    model: str
+    body: bytes = field(repr=False)
+    model_span: tuple[int, int]
+    """Where the JSON string (quotes included) of `model` stands in `body`."""
+    stream: bool = False
+    wants_usage: bool = False
+    """The client itself asked for the usage event of a stream."""
+    stream_options_span: tuple[int, int] | None = None
+    """Where the JSON value of `stream_options` stands in `body`, if the client sent one."""
+    content_type: bytes = b"application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer, as the provider counted them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
