@@ -1,4 +1,7 @@
-"""What the gateway may refuse. Rule: an upstream's failure is a value (`core.outcome`); only a refusal to the client is raised."""
+"""What the gateway may refuse.
+
+Rule: an upstream's failure is a value (`core.outcome`); only a refusal to the client is raised.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Header = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """The five timers of a call, in seconds. The first three and `idle_s` restart with each attempt; `total_s` does not."""
+    """The five timers of a call, in seconds. All but `total_s` restart with each attempt."""
 
     connect_s: float = 5.0
     first_byte_s: float = 30.0
