@@ -1,0 +1,72 @@
+# `make run` and `make test` need Python 3.11 or newer and make, and nothing else.
+# Everything they install is pinned by hash and goes into $(VENV).
+
+# 3.11 first: it is what the lock files are made with. Asked to do something, because a version manager's
+# stand-in is found by name and then refuses to start.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13 3.14,$(shell python$(v) -c 'print("python$(v)")' 2>/dev/null)) python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
+
+RUN_READY := $(VENV)/.run-ready
+DEV_READY := $(VENV)/.dev-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format bench lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: $(RUN_READY)  ## start the gateway on http://127.0.0.1:8400 (ARGS="--port 9000" goes to `gateway run`)
+	@exec $(BIN)/gateway run $(ARGS)
+
+test: $(DEV_READY)  ## run the tests (ARGS="-k failover" goes to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV_READY)  ## style, types, import rules, alert rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+	@if command -v promtool >/dev/null; then \
+		cd grafana/prometheus && promtool check config --lint=all prometheus.yml && promtool test rules rules.test.yml; \
+	else \
+		echo "promtool is not installed (Debian: prometheus); alert rules not checked"; \
+	fi
+
+format: $(DEV_READY)  ## rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(DEV_READY)  ## measure against nginx and the peers that are installed (ARGS go to the benchmark)
+	$(BIN)/python -m bench $(ARGS)
+
+# Dev first, so that the smaller files hold the same versions. No index or path is written into them.
+COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(ARGS)
+
+lock: $(DEV_READY)  ## refresh the lock files (ARGS=--upgrade takes newer versions)
+	$(COMPILE) --extra dev --extra redis --extra postgres --extra otel -o requirements-dev.lock pyproject.toml
+	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
+	$(COMPILE) -c requirements-dev.lock --only-build-deps --build-deps-for wheel --build-deps-for editable \
+		-o requirements-build.lock pyproject.toml
+
+clean:  ## remove the environment, caches and build results
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+
+# The build back-end comes from a lock file too: with build isolation pip would fetch it unpinned.
+$(RUN_READY): requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (once, and again when a lock file changes) ..."
+	@$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_READY): requirements-dev.lock $(RUN_READY)
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
