@@ -1,0 +1,1 @@
+"""The tests, file for file beside the package, plus the harnesses they share."""
