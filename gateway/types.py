@@ -141,6 +141,8 @@ class Endpoint:
     """What a complete event stream ends with: `[DONE]`, a `response.*` event, or nothing in particular."""
     usage_on_request: bool = False
     """Streams of this endpoint know `stream_options.include_usage`."""
+    answers_json: bool = True
+    """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +153,15 @@ class Call:
     model: str
     body: bytes = field(repr=False)
     model_span: tuple[int, int]
-    """Where the JSON string (quotes included) of `model` stands in `body`."""
+    """Where the value of `model` stands in `body`: of JSON with its quotes, of a form without anything around it."""
+    fields: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """The top-level fields of a JSON body, their values unread."""
     stream: bool = False
     wants_usage: bool = False
     """The client itself asked for the usage event of a stream."""
-    stream_options_span: tuple[int, int] | None = None
-    """Where the JSON value of `stream_options` stands in `body`, if the client sent one."""
     content_type: bytes = b"application/json"
+    rest_bytes: int | None = 0
+    """How much of the body is still to come after `body`: 0 for all that is JSON, None for chunks of unknown length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,3 +172,72 @@ class Usage:
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+
+
+class Blame(StrEnum):
+    """Whose doing an outcome is. Only `UPSTREAM` counts against an upstream's health."""
+
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    GATEWAY = "gateway"
+    """Ours to mend: a bad key, no credit, a model that the provider does not have."""
+    NOBODY = "nobody"
+
+
+class Then(StrEnum):
+    """What an outcome asks for."""
+
+    RELAY = "relay"
+    AGAIN = "again"
+    """The same upstream once more, on a fresh connection."""
+    ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an attempt, said once."""
+
+    name: str
+    """As a metric label and in the ledger."""
+    blame: Blame
+    then: Then
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamError:
+    """An error body in any of the shapes providers use, read into one."""
+
+    message: str = ""
+    type: str | None = None
+    code: str | None = None
+    per_day: bool = False
+    """It says that a daily quota is used up (Gemini's `quotaId`)."""
+    retry_after_s: float | None = None
+    """When to come back, if the body says so (Gemini's `retryDelay`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request to one upstream, after it ended or was committed to."""
+
+    candidate: Candidate
+    outcome: Outcome
+    status: int | None = None
+    """HTTP status of the answer; None if there was none."""
+    message: str = ""
+    """What the upstream or the socket said, for people."""
+    retry_after_s: float | None = None
+    first_byte_s: float | None = None
+    """From the start of the attempt, in seconds."""
+    first_token_s: float | None = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be tried for a call, in order, and until when."""
+
+    order: tuple[Candidate, ...]
+    max_attempts: int
+    deadline: float
+    """On the monotonic clock."""

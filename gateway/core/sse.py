@@ -1,0 +1,63 @@
+"""Cut an event stream where its events end. Rule: bytes are never changed, only grouped.
+
+The grammar is WHATWG HTML section 9.2.6: a line ends with CRLF, LF or CR, an event with an empty line. U+2028 and
+friends end nothing, so no `str` method may look for lines here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Atomic, or the two halves of one CRLF would pass for two line ends.
+_EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class Event(NamedTuple):
+    """One event: its exact bytes with the empty line that ends it, its name and its data."""
+
+    raw: bytes
+    name: bytes
+    data: bytes | None
+    """The `data:` lines joined by LF, or None for an event of comments only."""
+
+
+def whole_events(buffer: bytes) -> int:
+    """Return how many bytes at the start of `buffer` are complete events (0 if the first is still open)."""
+    if buffer.endswith((b"\n\n", b"\r\n\r\n")):
+        return len(buffer)
+    end = 0
+    for found in _EVENT_END.finditer(buffer):
+        end = found.end()
+    return end
+
+
+def events(whole: bytes) -> Iterator[Event]:
+    """Yield the events of `whole`. A rest without its empty line is yielded as the last one."""
+    start = 0
+    for found in _EVENT_END.finditer(whole):
+        yield _parse(whole[start : found.end()])
+        start = found.end()
+    if start < len(whole):
+        yield _parse(whole[start:])
+
+
+def _parse(raw: bytes) -> Event:
+    name = b""
+    data: list[bytes] = []
+    for line in _LINE_END.split(raw):
+        field, colon, value = line.partition(b":")
+        if not colon and not field:
+            continue
+        value = value.removeprefix(b" ")
+        # A byte order mark may stand before the first field of a stream.
+        match field.removeprefix(b"\xef\xbb\xbf"):
+            case b"data":
+                data.append(value)
+            case b"event":
+                name = value
+    return Event(raw, name, b"\n".join(data) if data else None)

@@ -1,0 +1,31 @@
+"""The operations of OpenAI's API that go to an upstream, one row each."""
+
+from __future__ import annotations
+
+from gateway.types import BodyKind, Endpoint
+
+CHAT = Endpoint("chat", "/chat/completions", terminal="done", usage_on_request=True)
+COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_request=True)
+RESPONSES = Endpoint("responses", "/responses", terminal="response")
+EMBEDDINGS = Endpoint("embeddings", "/embeddings")
+MODERATIONS = Endpoint("moderations", "/moderations")
+RERANK = Endpoint("rerank", "/rerank")
+IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations")
+IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART)
+SPEECH = Endpoint("speech", "/audio/speech", answers_json=False)
+TRANSCRIPTIONS = Endpoint("transcriptions", "/audio/transcriptions", BodyKind.MULTIPART, answers_json=False)
+TRANSLATIONS = Endpoint("translations", "/audio/translations", BodyKind.MULTIPART, answers_json=False)
+
+ENDPOINTS = (
+    CHAT,
+    COMPLETIONS,
+    RESPONSES,
+    EMBEDDINGS,
+    MODERATIONS,
+    RERANK,
+    IMAGE_GENERATIONS,
+    IMAGE_EDITS,
+    SPEECH,
+    TRANSCRIPTIONS,
+    TRANSLATIONS,
+)

@@ -1,0 +1,237 @@
+"""OpenAI's answers: what a stream has come to, what usage it reports, and how the gateway says no.
+
+Rule: the bytes of an answer are never changed. A reader looks at a copy and says how much may pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.core import sse
+from gateway.dialects.upstream_error import error_in
+from gateway.types import Usage
+
+if TYPE_CHECKING:
+    from gateway.core.sse import Event
+    from gateway.errors import Refusal
+    from gateway.types import Endpoint, UpstreamError
+
+# An event larger than this passes in pieces: nobody's memory is for rent.
+LARGEST_HELD_EVENT = 1 << 20
+
+# Only these bytes can carry usage, an error or an end; a chunk without them passes unread.
+_CHAT_MARKS = (b"[DONE]", b'_tokens"', b'"error"', b'"finish_reason":"', b'"finish_reason": "')
+_RESPONSE_MARKS = (b'"response.completed"', b'"response.failed"', b'"response.incomplete"', b'"error"')
+_OTHER_MARKS = (b'_tokens"', b'"error"', b"[DONE]")
+_MARKS = {"done": _CHAT_MARKS, "response": _RESPONSE_MARKS, "none": _OTHER_MARKS}
+
+_RESPONSE_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
+_RESPONSE_PREAMBLE = frozenset({
+    "response.created", "response.queued", "response.in_progress", "response.output_item.added",
+    "response.content_part.added", "response.reasoning_summary_part.added", "keepalive",
+})  # fmt: skip
+_CONTENT_KEYS = ("content", "reasoning", "reasoning_content", "reasoning_details", "tool_calls", "function_call",
+                 "refusal", "audio", "images")  # fmt: skip
+
+
+class StreamReader:
+    """Follows one event stream: feed it what arrives, pass on what it returns.
+
+    It returns whole events, so that a stream which breaks can end in an event of its own.
+    """
+
+    __slots__ = ("_marks", "_open", "_strip_usage", "_terminal", "committed", "ended", "error", "finished", "usage")
+
+    def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False) -> None:
+        """`strip_usage`: take out the usage event again, because only the gateway asked for it."""
+        self._terminal = endpoint.terminal
+        self._marks = _MARKS[endpoint.terminal]
+        self._strip_usage = strip_usage
+        self._open = b""
+        self.committed = False
+        """Content has been seen: from here on nothing can be undone."""
+        self.ended = False
+        """The terminal event has been seen; whatever follows is not part of the answer."""
+        self.finished = False
+        """A finish reason has been seen: the model was done, even if the terminal event is missing."""
+        self.error: UpstreamError | None = None
+        self.usage: Usage | None = None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the bytes that may pass: all events that are complete by now."""
+        if self._open or not chunk.endswith((b"\n\n", b"\r\n\r\n")):
+            chunk = self._align(chunk)
+        if not self.committed:
+            return self._read(chunk)
+        for mark in self._marks:
+            if mark in chunk:
+                return self._read(chunk)
+        return chunk
+
+    def finish(self) -> bytes:
+        """Return what is left at the end of the stream: an event that lacks its empty line."""
+        rest, self._open = self._open, b""
+        return self._read(rest) if rest else b""
+
+    @property
+    def complete(self) -> bool:
+        """The stream has come to an end that a client may take for the whole answer."""
+        if self._terminal == "none":
+            return self.error is None
+        return self.ended or (self.finished and self.error is None and not self._open)
+
+    @property
+    def has_open_event(self) -> bool:
+        """Part of an event has arrived and was not passed on."""
+        return bool(self._open)
+
+    def _align(self, chunk: bytes) -> bytes:
+        buffer = self._open + chunk
+        cut = sse.whole_events(buffer)
+        if len(buffer) - cut > LARGEST_HELD_EVENT:
+            cut = len(buffer)
+            self.committed = True
+        self._open = buffer[cut:]
+        return buffer[:cut]
+
+    def _read(self, whole: bytes) -> bytes:
+        kept: list[bytes] = []
+        stripped = False
+        for event in sse.events(whole):
+            if event.data is not None and self._note(event.data, event):
+                stripped = True
+            else:
+                kept.append(event.raw)
+        return b"".join(kept) if stripped else whole
+
+    def _note(self, text: bytes, event: Event) -> bool:
+        """Take note of one event. Return whether it is the usage event that nobody asked for."""
+        if text == b"[DONE]":
+            self.ended = True
+            return False
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            self.committed = True  # not ours to judge
+            return False
+        if not isinstance(value, dict):
+            self.committed = True
+            return False
+        if event.name == b"error" and "error" not in value:
+            value = {"error": value}
+        if (error := value.get("error")) and (self._terminal != "response" or value.get("type") in (None, "error")):
+            self.error = error_in({"error": error})
+        if self._terminal == "response":
+            self._note_response(value)
+            return False
+        usage = read_usage(value)
+        self.usage = usage or self.usage
+        choices = value.get("choices")
+        if choices:
+            self._note_choices(choices)
+        elif choices is None and error is None and self._terminal == "none":
+            self.committed = True
+        return self._strip_usage and usage is not None and choices == [] and not error
+
+    def _note_choices(self, choices: Any) -> None:
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            reason = choice.get("finish_reason")
+            if reason and reason != "error":
+                self.finished = self.committed = True
+            delta = choice.get("delta")
+            if choice.get("text") or (isinstance(delta, dict) and any(delta.get(key) for key in _CONTENT_KEYS)):
+                self.committed = True
+
+    def _note_response(self, value: dict[str, Any]) -> None:
+        kind = value.get("type")
+        if kind == "error" and self.error is None:
+            self.error = error_in({"error": value})
+        if kind in _RESPONSE_ENDS:
+            self.ended = self.finished = True
+            response = value.get("response")
+            if isinstance(response, dict):
+                self.usage = read_usage(response) or self.usage
+                if kind == "response.failed":
+                    self.error = error_in(response) or error_in({"error": {"message": "the response failed"}})
+        if kind not in _RESPONSE_PREAMBLE and self.error is None:
+            self.committed = True
+
+
+class _Answer(msgspec.Struct, gc=False):
+    usage: dict[str, Any] | None = None
+    error: Any = None
+    base_resp: Any = None
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+
+
+def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
+    """Return the usage of a complete JSON answer, and the error inside it, if it is one.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        try:
+            answer = _answer(body)
+        except msgspec.ValidationError:  # an array, or fields of other types: ask without expectations
+            value = msgspec.json.decode(body)
+            return (read_usage(value) if isinstance(value, dict) else None), error_in(value)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    failed = answer.error or answer.base_resp
+    said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None
+    return (read_usage({"usage": answer.usage}) if answer.usage else None), said
+
+
+def read_usage(value: dict[str, Any]) -> Usage | None:
+    """Return the usage of a decoded answer or stream event, or None if it has none.
+
+    It stands in `usage`, or in `x_groq.usage`. What xAI and Gemini leave out of `completion_tokens` (reasoning) is
+    the difference to the total.
+    """
+    usage = value.get("usage")
+    if not isinstance(usage, dict):
+        groq = value.get("x_groq")
+        usage = groq.get("usage") if isinstance(groq, dict) else None
+        if not isinstance(usage, dict):
+            return None
+    given = _count(usage, "prompt_tokens") or _count(usage, "input_tokens")
+    made = _count(usage, "completion_tokens") or _count(usage, "output_tokens")
+    total = _count(usage, "total_tokens")
+    read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    cached = _count(read, "cached_tokens") if isinstance(read, dict) else 0
+    return Usage(
+        input_tokens=given,
+        output_tokens=max(made, total - given),
+        cached_tokens=max(cached, _count(usage, "prompt_cache_hit_tokens")),
+        reasoning_tokens=_count(written, "reasoning_tokens") if isinstance(written, dict) else 0,
+    )
+
+
+def _count(fields: dict[str, Any], key: str) -> int:
+    """A token count that may be absent, null or absurd. No call has more than a billion."""
+    value = fields.get(key)
+    return value if isinstance(value, int) and 0 <= value <= 1_000_000_000 else 0
+
+
+def error_body(refusal: Refusal) -> bytes:
+    """Return the body that says a refusal in OpenAI's shape, which every OpenAI SDK reads."""
+    return msgspec.json.encode(
+        {"error": {"message": refusal.message, "type": refusal.type, "param": refusal.param, "code": refusal.code}}
+    )
+
+
+def error_event(message: str, code: str, *, terminal: str = "done") -> bytes:
+    """Return the event that ends a stream which cannot be completed. No `[DONE]` follows it."""
+    if terminal == "response":
+        value = {"type": "error", "code": code, "message": message, "param": None}
+        return b"event: error\ndata: " + msgspec.json.encode(value) + b"\n\n"
+    value = {"error": {"message": message, "type": "upstream_error", "param": None, "code": code}}
+    return b"data: " + msgspec.json.encode(value) + b"\n\n"

@@ -1,0 +1,393 @@
+"""HTTP/1.1 to one origin: connections that are kept, answers that are pushed.
+
+An answer goes straight from the parser into its receiver, with no task, queue or future in between; that is what a
+streamed chunk costs. Everything that happens per request is O(1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, cast
+
+import httptools
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gateway.types import Header
+
+# Response heads larger than this are an attack or a mistake; the largest recorded one is 3 KiB.
+LARGEST_HEAD = 64 * 1024
+MOST_HEADERS = 256
+# Below the shortest common keep-alive of the big providers' edges; a FIN before that is seen at once anyway.
+IDLE_S = 55.0
+
+
+class FailureKind(StrEnum):
+    """How an exchange with an upstream can break."""
+
+    NO_CONNECT = "no_connect"
+    CONNECT_TIMEOUT = "connect_timeout"
+    STALE = "stale"
+    BROKEN = "broken"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer, or no end of it."""
+
+    kind: FailureKind
+    message: str
+
+
+class ConnectError(Exception):
+    """No connection could be made. Nothing was sent."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.failure = Failure(kind, message)
+
+
+class Receiver(Protocol):
+    """Who gets an answer. Exactly one of `on_end` and `on_failure` is called, and nothing after it."""
+
+    def on_head(self, status: int, headers: list[Header]) -> None:
+        """The final status (1xx are swallowed) and its headers, names in lower case."""
+
+    def on_data(self, chunk: bytes) -> None:
+        """A piece of the body, content coding as sent. May call `pause` or `close` on the channel."""
+
+    def on_end(self) -> None:
+        """The body is complete by the rules of HTTP."""
+
+    def on_failure(self, failure: Failure, /) -> None:
+        """It broke."""
+
+    def on_writable(self) -> None:
+        """The request body may go on after `write` returned False."""
+
+
+class Channel(Protocol):
+    """One request under way to an upstream, whatever carries it."""
+
+    reused: bool
+
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        """Send a request head and what there is of its body."""
+
+    def write(self, piece: bytes) -> bool:
+        """Send more of the request body. False: wait for `on_writable`."""
+
+    def pause(self) -> None:
+        """Stop reading; what has arrived may still come."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def drain(self) -> None:
+        """Nobody wants the rest: keep the connection if it ends soon, else close it."""
+
+    def close(self) -> None:
+        """End it now. The receiver hears nothing more."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection to an origin: idle in the pool, or busy with one exchange."""
+
+    __slots__ = (
+        "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_interim", "_loop", "_parser", "_pool",
+        "_receiver", "_transport", "expires_at", "idle", "reused",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
+        self._pool = pool
+        self._loop = loop
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport = cast("asyncio.Transport", None)
+        self._receiver: Receiver | None = None
+        self._headers: list[Header] = []
+        self._fed = 0
+        self._framed = False
+        self._interim = False
+        self._close_delimited = False
+        self._draining: _Drain | None = None
+        self.idle = False
+        self.reused = False
+        self.expires_at = 0.0
+
+    def __repr__(self) -> str:
+        state = "idle" if self.idle else "busy" if self._receiver else "closed"
+        return f"<Connection {self._pool.origin} {state}{', reused' if self.reused else ''}>"
+
+    # -- the exchange's side (Channel)
+
+    def send(self, request: bytes, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._headers = []
+        self._fed = 0
+        self._framed = self._interim = self._close_delimited = False
+        self._transport.write(request)
+
+    def write(self, piece: bytes) -> bool:
+        self._transport.write(piece)
+        return self._transport.get_write_buffer_size() < 64 * 1024
+
+    def pause(self) -> None:
+        if self._receiver is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._receiver is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def drain(self) -> None:
+        if self._receiver is not None:
+            self._receiver = self._draining = _Drain(self, self._loop)
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        self._receiver = None
+        self.idle = False
+        # abort, not close: a request body that nobody reads must not keep the socket (and the bill) open.
+        self._transport.abort()
+
+    # -- the socket's side (asyncio.Protocol)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:  # nobody asked: an answer before its request is not an answer
+            self._pool.forget(self)
+            self.close()
+            return
+        self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+            if cause is not None and not isinstance(cause, _Malformed):
+                self._fail(FailureKind.BROKEN, "internal error while reading the answer")
+                raise cause from None
+            self._fail(FailureKind.MALFORMED, f"not HTTP/1.1: {cause or str(error) or 'unexpected upgrade'}")
+        else:
+            if not self._headers and self._fed > LARGEST_HEAD and self._receiver is receiver:
+                self._fail(FailureKind.MALFORMED, f"a header larger than {LARGEST_HEAD} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        receiver = self._receiver
+        if receiver is None:
+            return
+        if self._close_delimited and exc is None:
+            self._receiver = None
+            receiver.on_end()
+        elif self.reused and self._fed == 0:
+            self._fail(FailureKind.STALE, "the kept connection was closed before the answer")
+        else:
+            self._fail(
+                FailureKind.BROKEN, str(exc) if exc else "the connection was closed before the answer was complete"
+            )
+
+    def pause_writing(self) -> None:
+        """Nothing to do: `write` has said so already."""
+
+    def resume_writing(self) -> None:
+        if self._receiver is not None:
+            self._receiver.on_writable()
+
+    # -- the parser's side
+
+    def on_message_begin(self) -> None:
+        if self._receiver is None:
+            raise _Malformed("a second answer to one request")
+        self._headers = []
+        self._framed = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        headers = self._headers
+        name = name.lower()
+        if name in _FRAMING:
+            self._framed = True
+        headers.append((name, value))
+        if len(headers) > MOST_HEADERS:
+            raise _Malformed(f"more than {MOST_HEADERS} headers")
+
+    def on_headers_complete(self) -> None:
+        status: int = self._parser.get_status_code()
+        if self._fed > LARGEST_HEAD and sum(len(name) + len(value) for name, value in self._headers) > LARGEST_HEAD:
+            raise _Malformed(f"headers larger than {LARGEST_HEAD} bytes")
+        if status < 200:
+            if status == 101:
+                raise _Malformed("a change of protocol that was not asked for")
+            self._interim = True
+            return
+        self._close_delimited = not self._framed and status not in (204, 304)
+        if self._receiver is not None:
+            self._receiver.on_head(status, self._headers)
+
+    def on_body(self, body: bytes) -> None:
+        if self._receiver is not None:
+            self._receiver.on_data(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if self._draining is not None:
+            self._draining.stop()
+            self._draining = None
+        # Into the pool first: the receiver may want a connection at once.
+        if self._parser.should_keep_alive() and not self._transport.is_closing():
+            self._pool.keep(self, self._headers)
+        else:
+            self._transport.close()
+        receiver.on_end()
+
+    def _fail(self, kind: FailureKind, message: str) -> None:
+        receiver = self._receiver
+        self.close()
+        if receiver is not None:
+            receiver.on_failure(Failure(kind, message))
+
+
+class _Malformed(Exception):
+    """The answer breaks a rule that the parser does not know."""
+
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+class _Drain:
+    """Receives what comes after the end: the last chunk, mostly. An upstream that goes on is cut off."""
+
+    LARGEST = 64 * 1024
+    LONGEST_S = 1.0
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._left = self.LARGEST
+        self._timer = loop.call_later(self.LONGEST_S, connection.close)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def on_head(self, status: int, headers: list[Header]) -> None:
+        """Cannot come: the head is what was relayed."""
+
+    def on_data(self, chunk: bytes) -> None:
+        self._left -= len(chunk)
+        if self._left < 0:
+            self._timer.cancel()
+            self._connection.close()
+
+    def on_end(self) -> None:
+        self._timer.cancel()
+
+    def on_failure(self, _: Failure) -> None:
+        self._timer.cancel()
+
+    def on_writable(self) -> None:
+        """The request was complete long ago."""
+
+
+class Pool:
+    """The connections to one origin. The one used last is used next, so that the others may expire."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self.origin = f"{'https' if tls else 'http'}://{host}:{port}"
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._idle: list[Connection] = []
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.origin} {len(self._idle)} idle>"
+
+    def take(self) -> Connection | None:
+        """Return a kept connection, or None."""
+        now = asyncio.get_running_loop().time() if self._idle else 0.0
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.idle and connection.expires_at > now:
+                connection.idle = False
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self, timeout_s: float) -> Connection:
+        """Open a connection.
+
+        Raises:
+            ConnectError: refused, unreachable, unknown host, TLS not agreed, or not within `timeout_s`.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, loop),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                )
+        except TimeoutError:
+            message = f"no connection to {self.origin} within {timeout_s:g} s (timer: connect)"
+            raise ConnectError(FailureKind.CONNECT_TIMEOUT, message) from None
+        except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; UnicodeError is an impossible host name
+            raise ConnectError(FailureKind.NO_CONNECT, f"no connection to {self.origin}: {error}") from None
+        return connection
+
+    def keep(self, connection: Connection, headers: list[Header]) -> None:
+        """Take back a connection whose exchange is complete."""
+        loop = asyncio.get_running_loop()
+        idle_s = IDLE_S
+        for name, value in headers:
+            if name == b"keep-alive":  # llama.cpp: timeout=5, max=100
+                idle_s = min(idle_s, _keep_alive_s(value))
+        connection.expires_at = loop.time() + idle_s
+        connection.idle = True
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(IDLE_S, self._close_expired, loop)
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone; `take` will pass it over."""
+        connection.idle = False
+
+    def close(self) -> None:
+        """Close what is idle. Exchanges under way end by themselves."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        while self._idle:
+            self._idle.pop().close()
+
+    def _close_expired(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        kept: list[Connection] = []
+        for connection in self._idle:
+            if connection.idle and connection.expires_at > now:
+                kept.append(connection)
+            else:
+                connection.close()
+        self._idle = kept
+        self._sweep = loop.call_later(IDLE_S, self._close_expired, loop) if kept else None
+
+
+def _keep_alive_s(value: bytes) -> float:
+    """The `timeout` parameter of a Keep-Alive header, less a margin for the way there."""
+    for part in value.split(b","):
+        name, _, number = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and number.isdigit() and len(number) < 6:
+            return max(float(number) - 1.0, 0.0)
+    return IDLE_S
