@@ -1,0 +1,53 @@
+"""The configuration as the rest of the gateway reads it: frozen, resolved, complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.types import Timeouts
+
+if TYPE_CHECKING:
+    from gateway.core.names import Directory
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where and how the gateway listens. A change needs a restart."""
+
+    host: str = "127.0.0.1"
+    port: int = 8400
+    workers: int = 1
+    api_keys: frozenset[bytes] = field(default=frozenset(), repr=False)
+    """SHA-256 digests of the keys that clients may present. Empty: no key is asked for."""
+    max_body_bytes: int = 32 * 1024 * 1024
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    write_timeout_s: float = 60.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One version of the configuration. A reload builds another; calls in flight keep theirs."""
+
+    source: str
+    """The path of the file, or "zero configuration"."""
+    server: ServerSettings
+    directory: Directory
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    """The defaults; each provider carries its own."""
+    max_attempts: int = 4
+    inject_stream_usage: bool = True
+    warnings: tuple[str, ...] = ()
+    """What is legal and probably not meant, one sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A local server that answered as a known kind does."""
+
+    kind: str
+    base_url: str
+    models: tuple[str, ...] = ()
+    """Its model ids, in its order."""
