@@ -95,6 +95,21 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class Pieces:
+    """Bytes exactly as given, each piece in its own write and, as far as TCP can be made to, its own segment."""
+
+    raw: tuple[bytes, ...]
+    every_s: float = 0.0
+
+    async def play(self, wire: Wire) -> None:
+        """Send them."""
+        for piece in self.raw:
+            await wire.write(piece)
+            # Even sleep(0) lets the loop flush; without it, it would join the writes.
+            await asyncio.sleep(self.every_s)
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The proper end of a body: the last chunk, or the end of the connection where nothing else marks it."""
 
