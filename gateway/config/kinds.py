@@ -1,0 +1,102 @@
+"""What is known about each kind of provider. Data only: a provider that needs code here does not belong here.
+
+Base URLs, key variables and stream behaviour were read in November 2026 from the providers' documentation and SDKs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The defaults of a kind; everything but the header of the key can be said otherwise in the configuration."""
+
+    base_url: str = ""
+    """Empty: the configuration must say it. `{endpoint_id}` is filled in from the configuration."""
+    key_vars: tuple[str, ...] = ()
+    """Environment variables that usually hold the key; the first one that is set counts."""
+    key_required: bool = True
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    stream_usage: bool = False
+    """Streams report usage only when asked by `stream_options.include_usage`, and asking is understood.
+
+    False where usage always comes (OpenRouter, DeepSeek, Groq), where asking is refused (Mistral: 422), and where
+    nobody has verified it.
+    """
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """Fields of `types.Timeouts` that the kind needs different."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    free_when_local: bool = True
+    """A server of this kind on this machine computes here. False for proxies, which spend money elsewhere."""
+
+
+# The first request loads the model before a byte is sent: Ollama allows itself five minutes for that.
+_LOADS_ON_DEMAND = {"first_byte_s": 300.0, "first_token_s": 330.0}
+
+# With no worker up, RunPod holds the request in a queue until one has booted and loaded the model.
+_COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
+
+KINDS: Mapping[str, Kind] = {
+    "openai": Kind("https://api.openai.com/v1", ("OPENAI_API_KEY",), stream_usage=True),
+    "openrouter": Kind("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
+    # Their OpenAI-compatible endpoint, which takes the key as a bearer token.
+    "anthropic": Kind("https://api.anthropic.com/v1", ("ANTHROPIC_API_KEY",), stream_usage=True),
+    "gemini": Kind("https://generativelanguage.googleapis.com/v1beta/openai", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+    "groq": Kind("https://api.groq.com/openai/v1", ("GROQ_API_KEY",)),
+    "mistral": Kind("https://api.mistral.ai/v1", ("MISTRAL_API_KEY",)),
+    "deepseek": Kind("https://api.deepseek.com/v1", ("DEEPSEEK_API_KEY",)),
+    "together": Kind("https://api.together.ai/v1", ("TOGETHER_API_KEY",)),
+    "fireworks": Kind("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",)),
+    "xai": Kind("https://api.x.ai/v1", ("XAI_API_KEY",), stream_usage=True),
+    "minimax": Kind("https://api.minimax.io/v1", ("MINIMAX_API_KEY",)),
+    "zai": Kind("https://api.z.ai/api/paas/v4", ("ZAI_API_KEY", "ZHIPU_API_KEY")),
+    "moonshot": Kind("https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",)),
+    "nvidia": Kind("https://integrate.api.nvidia.com/v1", ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY")),
+    "cerebras": Kind("https://api.cerebras.ai/v1", ("CEREBRAS_API_KEY",)),
+    "cohere": Kind("https://api.cohere.ai/compatibility/v1", ("COHERE_API_KEY", "CO_API_KEY")),
+    "runpod": Kind(
+        "https://api.runpod.ai/v2/{endpoint_id}/openai/v1",
+        ("RUNPOD_API_KEY",),
+        stream_usage=True,
+        timeouts=_COLD_START,
+    ),
+    "azure": Kind(
+        "",
+        ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        key_header="api-key",
+        key_prefix="",
+        stream_usage=True,
+    ),
+    "ollama": Kind("http://127.0.0.1:11434/v1", key_required=False, stream_usage=True, timeouts=_LOADS_ON_DEMAND),
+    "lmstudio": Kind(
+        "http://127.0.0.1:1234/v1",
+        ("LM_API_TOKEN",),
+        key_required=False,
+        stream_usage=True,
+        timeouts=_LOADS_ON_DEMAND,
+    ),
+    "llamacpp": Kind(
+        "http://127.0.0.1:8080/v1",
+        ("LLAMA_API_KEY",),
+        key_required=False,
+        stream_usage=True,
+        timeouts=_LOADS_ON_DEMAND,
+    ),
+    "vllm": Kind("http://127.0.0.1:8000/v1", ("VLLM_API_KEY",), key_required=False, stream_usage=True),
+    "litellm": Kind(
+        "http://127.0.0.1:4000/v1",
+        ("LITELLM_API_KEY",),
+        key_required=False,
+        stream_usage=True,
+        free_when_local=False,
+    ),
+    "openai-compatible": Kind(key_required=False),
+    # Built in: answers every call with how to add a real provider.
+    "demo": Kind("demo:", key_required=False),
+}

@@ -1,0 +1,60 @@
+"""Turn parameters as they are written into `types.Params`, level by level.
+
+The request decides about itself: no level may set what the gateway reads to decide (`model`, `stream`, …).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.config.source import Filled, typed
+from gateway.core.names import nearest, quoted
+from gateway.types import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DECIDED_BY_THE_CALL = frozenset({"model", "stream", "messages", "stream_options", "input"})
+
+
+def encoded(
+    written: Mapping[str, Any] | str,
+    presets: Mapping[str, Params],
+    complain: Callable[[tuple[str, ...], str], None],
+) -> Params:
+    """Return parameters, or those of the preset they name, with values as JSON.
+
+    `complain(path, message)` is called about every mistake; the path is relative to the parameters.
+    """
+    if isinstance(written, str):
+        if written not in presets:
+            complain((), f"unknown preset {quoted(written)}{nearest(written, presets)}")
+        return presets.get(written, Params())
+    forced = written.get("force")
+    if forced is not None and not isinstance(forced, dict):
+        complain(("force",), "must be a mapping of parameters that replace what the client says")
+    force = forced if isinstance(forced, dict) else {}
+    for path in (*((key,) for key in written), *(("force", key) for key in force)):
+        if path[-1] in DECIDED_BY_THE_CALL:
+            complain(path, f"{quoted(path[-1])} is decided by the call, never by parameters")
+    return Params(
+        {key: _json(value) for key, value in written.items() if key != "force"},
+        {key: _json(value) for key, value in force.items()},
+    )
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.encode(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """Give the values that came from variables the type they were written with: `temperature: ${T:-0.2}`."""
+    if isinstance(value, Filled):
+        return typed(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,144 @@
+"""Decide what a provider of a kind becomes: its URL, credentials, timers, and whether it can be used at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gateway.config import scalars
+from gateway.config.kinds import KINDS
+from gateway.types import Provider, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Complain = Callable[[tuple[str, ...], str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is said about one provider. None and empty mean that nothing is."""
+
+    kind: str
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    """Empty, as opposed to None: the key has its place and is not there."""
+    key_variables: tuple[str, ...] = ()
+    """Which variables the key was read from."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    endpoint_id: str | None = None
+    api_version: str | None = None
+    timeouts: Mapping[str, float] = field(default_factory=dict)
+    """Fields of `types.Timeouts`."""
+    model_override: str | None = None
+    models: tuple[str, ...] = ()
+    local: bool | None = None
+    stream_usage: bool | None = None
+    enabled: bool = True
+
+
+def make_provider(
+    name: str,
+    entry: Entry,
+    environ: Mapping[str, str],
+    timeouts: Timeouts,
+    complain: Complain,
+) -> Provider:
+    """Return the provider; `complain(path, message)` about every mistake in its entry.
+
+    A key from the environment is only ever sent to the URL it belongs to: with a `base_url` of one's own, the
+    usual variable of the kind is not read.
+    """
+    kind = KINDS[entry.kind]
+    url = _url(entry, complain)
+    own_url = url == _own_url(entry) or not kind.base_url
+    near = url == "demo:" or (bool(url) and scalars.is_own_host(url))
+
+    headers = _static_headers(entry, complain)
+    key = entry.api_key
+    if key is None and own_url:
+        key = next((found for var in kind.key_vars if (found := environ.get(var, "").strip())), None)
+    has_key = kind.key_header.encode() in headers
+    if key and key.strip() and not has_key:
+        try:
+            header = scalars.header(kind.key_header, kind.key_prefix + key.strip())
+        except ValueError:
+            complain(("api_key",), "the key has characters that cannot go into a header")
+        else:
+            headers = {header[0]: header[1], **headers}
+        has_key = True
+
+    # Removing a key takes its provider out, also where the kind would do without: the configuration asked for one.
+    needs_key = (kind.key_required and own_url) or (entry.api_key is not None and not near)
+    variables = entry.key_variables or (kind.key_vars if own_url else ())
+    return Provider(
+        name=name,
+        kind=entry.kind,
+        base_url=url,
+        headers=tuple(headers.items()),
+        query=f"api-version={entry.api_version}" if entry.api_version else "",
+        timeouts=merged_timeouts(timeouts, kind.timeouts, entry.timeouts),
+        local=near and kind.free_when_local if entry.local is None else entry.local,
+        stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
+        model_override=entry.model_override,
+        models=(entry.model_override,) if entry.model_override else entry.models,
+        unusable=_why_not(entry, variables, lacks_key=needs_key and not has_key),
+    )
+
+
+def merged_timeouts(*levels: Timeouts | Mapping[str, float]) -> Timeouts:
+    """Return the timers with later levels over earlier ones.
+
+    The first token never comes before the first byte, so a level that allows more for the byte allows it for the
+    token too unless it says otherwise.
+    """
+    result = Timeouts()
+    for level in levels:
+        if isinstance(level, Timeouts):
+            result = level
+            continue
+        result = replace(result, **level)
+        if "first_token_s" not in level:
+            result = replace(result, first_token_s=max(result.first_token_s, result.first_byte_s))
+    return result
+
+
+def _own_url(entry: Entry) -> str:
+    return KINDS[entry.kind].base_url.replace("{endpoint_id}", entry.endpoint_id or "")
+
+
+def _url(entry: Entry, complain: Complain) -> str:
+    if entry.endpoint_id and entry.kind != "runpod":
+        complain(("endpoint_id",), f"only kind runpod has an endpoint_id, and this is {entry.kind}")
+    if entry.api_version and entry.kind != "azure":
+        complain(("api_version",), f"only kind azure has an api_version, and this is {entry.kind}")
+    own = _own_url(entry)
+    if entry.base_url is not None:
+        if entry.kind == "demo":
+            complain(("base_url",), "the demo is built in and has no base_url")
+        return entry.base_url
+    if entry.kind == "runpod" and not entry.endpoint_id:
+        complain(("endpoint_id",), '"endpoint_id" is missing; RunPod shows it in the address of the endpoint')
+    elif not own:
+        complain(("base_url",), f'"base_url" is missing; kind {entry.kind} has none of its own')
+    return own
+
+
+def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for name, value in {**KINDS[entry.kind].headers, **entry.headers}.items():
+        try:
+            lower, line = scalars.header(name, value)
+        except ValueError as error:
+            complain(("headers", name), str(error))
+        else:
+            found[lower] = line
+    return found
+
+
+def _why_not(entry: Entry, variables: tuple[str, ...], *, lacks_key: bool) -> str | None:
+    if not entry.enabled:
+        return "disabled"
+    if not lacks_key:
+        return None
+    return f"no key; set {' or '.join(variables)}" if variables else "no key; set its api_key"

@@ -1,0 +1,152 @@
+"""Turn a validated file into a frozen `Config`, collecting every mistake on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.config import clients, scalars
+from gateway.config.kinds import KINDS
+from gateway.config.params import encoded
+from gateway.config.providers import Entry, make_provider, merged_timeouts
+from gateway.config.settings import Config, ServerSettings
+from gateway.core.names import Alias, Declared, Role, make_directory, merged, quoted
+from gateway.types import Params, Provider, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gateway.config import shape
+    from gateway.config.source import Path, Source
+
+DEMO = Provider("demo", "demo", "demo:", local=True, models=("echo",))
+
+
+class Resolution:
+    """One pass over a file. What it complains about is in `problems`, as (path, message)."""
+
+    def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str]) -> None:
+        self.file = file
+        self.source = source
+        self.environ = environ
+        self.problems: list[tuple[Path, str]] = []
+        self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
+
+    def config(self, name: str) -> Config:
+        """Return the configuration; it is only to be used if there are no problems."""
+        defaults = self.file.defaults
+        providers = {name: self._provider(name, said) for name, said in self.file.providers.items()}
+        providers.setdefault("demo", DEMO)
+        directory, objections = make_directory(
+            Declared(
+                providers=providers,
+                provider_params=self._provider_params(),
+                aliases={
+                    name: Alias(said.model, encoded(said.params, self.presets, self._at("models", name, "params")))
+                    for name, said in self.file.models.items()
+                },
+                roles={
+                    name: Role(
+                        tuple(said.models), encoded(said.params, self.presets, self._at("roles", name, "params"))
+                    )
+                    for name, said in self.file.roles.items()
+                },
+                fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
+                default_provider=defaults.provider,
+            )
+        )
+        self.problems += [(self._written(one.where), one.message) for one in objections]
+        server = self._server()
+        return Config(
+            source=name,
+            server=server,
+            directory=directory,
+            timeouts=self.timeouts,
+            max_attempts=defaults.max_attempts,
+            inject_stream_usage=defaults.stream_usage,
+            warnings=tuple(warnings(server, providers)),
+        )
+
+    def _at(self, *prefix: str | int) -> Callable[[tuple[str, ...], str], None]:
+        return lambda path, message: self.problems.append(((*prefix, *path), message))
+
+    def _written(self, where: Path) -> Path:
+        """Return where a name stands that `names` objects to: short or long, a list or a single target."""
+        section, name, *index = where
+        if section == "roles" and (path := (section, name, "models", *index)) in self.source.marks:
+            return path
+        if section == "models" and (path := (section, name, "model")) in self.source.marks:
+            return path
+        return where
+
+    def _timers(self, said: shape.Timeouts, *where: str) -> dict[str, float]:
+        found = {f"{name}_s": value for name, value in said if value is not None}
+        if found.get("first_token_s", scalars.LONGEST_S) < found.get("first_byte_s", 0):
+            self.problems.append(
+                ((*where, "timeouts", "first_token"), "first_token comes after first_byte: it cannot be shorter")
+            )
+        return found
+
+    def _provider(self, name: str, said: shape.Provider) -> Provider:
+        path = ("providers", name)
+        kind = said.kind or (name if name in KINDS else "openai-compatible")
+        if said.kind is None and kind != name and said.base_url is None:
+            self.problems.append(
+                (path, f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API")
+            )
+        entry = Entry(
+            kind=kind,
+            base_url=said.base_url,
+            api_key=said.api_key,
+            key_variables=self.source.variables.get((*path, "api_key"), ()),
+            headers=said.headers,
+            endpoint_id=said.endpoint_id,
+            api_version=said.api_version,
+            timeouts=self._timers(said.timeouts, *path),
+            model_override=said.model_override,
+            models=tuple(said.models),
+            local=said.local,
+            stream_usage=said.stream_usage,
+            enabled=said.enabled,
+        )
+        return make_provider(name, entry, self.environ, self.timeouts, self._at(*path))
+
+    def _provider_params(self) -> dict[str, Params]:
+        common = encoded(self.file.defaults.params, {}, self._at("defaults", "params"))
+        return {
+            name: merged(common, encoded(said.params, {}, self._at("providers", name, "params")))
+            for name, said in self.file.providers.items()
+        }
+
+    def _server(self) -> ServerSettings:
+        said = self.file.server
+        digests = set()
+        for i, key in enumerate(said.api_keys):
+            if not key.strip():
+                continue
+            if wrong := clients.objection(key.strip()):
+                self.problems.append((("server", "api_keys", i), wrong))
+            digests.add(clients.digest(key.strip()))
+        server = ServerSettings(
+            host=said.host,
+            port=said.port,
+            workers=said.workers,
+            api_keys=frozenset(digests),
+            max_body_bytes=said.max_body,
+            header_timeout_s=said.timeouts.header,
+            body_timeout_s=said.timeouts.body,
+            write_timeout_s=said.timeouts.write,
+            drain_s=said.drain,
+        )
+        return clients.with_environment(
+            server, self.environ, lambda variable, message: self.problems.append((("$", variable), message))
+        )
+
+
+def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
+    """Yield what is legal and probably not meant."""
+    if clients.is_open_to_others(server):
+        yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
+    for one in providers.values():
+        if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
+            yield f'provider "{one.name}" sends its key over plain http; use https'

@@ -1,0 +1,104 @@
+"""Read the small notations of the configuration: durations, sizes, URLs, header fields. Each raises ValueError."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_FACTOR = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+
+LONGEST_S = 24 * 3600.0
+
+# Networks whose servers are one's own (RFC 1918, RFC 4193, loopback). Not link-local: that is where clouds keep
+# their metadata service.
+_OWN = [
+    ip_network(net) for net in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+
+# Written by the transport, or meaningful to one connection only (RFC 9110 section 7.6.1).
+_NOT_OURS_TO_SET = frozenset(
+    [
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
+        *("accept-encoding", "content-length", "content-type", "host"),
+    ]
+)
+
+
+def seconds(value: object) -> float:
+    """Read a duration: a number of seconds, or "500ms", "30s", "10m", "1h30m"."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        total = float(value)
+    elif isinstance(value, str) and value and (found := _DURATION.fullmatch(_with_unit(value))):
+        hours, minutes, secs, millis = (float(part or 0) for part in found.groups())
+        total = hours * 3600 + minutes * 60 + secs + millis / 1000
+    else:
+        raise ValueError("not a duration; write 30s, 500ms, 10m or 1h30m")
+    if not 0 < total <= LONGEST_S:
+        raise ValueError("a duration is longer than 0 and at most 24h")
+    return total
+
+
+def _with_unit(value: str) -> str:
+    return value + "s" if value[-1:].isdecimal() else value
+
+
+def octets(value: object) -> int:
+    """Read a size: a number of bytes, or "64KB", "32MB" (of 1024)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        total = value
+    elif isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
+        total = int(float(found[1]) * _FACTOR[found[2].upper()])
+    else:
+        raise ValueError("not a size; write 32MB, 512KB or a number of bytes")
+    if not 1024 <= total <= 4 * 1024**3:
+        raise ValueError("a size is at least 1KB and at most 4GB")
+    return total
+
+
+def base_url(value: str) -> str:
+    """Check the base URL of a provider and return it without a trailing slash."""
+    if not value.isascii() or any(char <= " " or char in '\\"<>^`{|}\x7f' for char in value):
+        raise ValueError("a base URL has no spaces or special characters")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not a URL; write something like https://api.example.com/v1") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("a base URL begins with http:// or https:// and names a host")
+    if "@" in parts.netloc:
+        raise ValueError("a base URL carries no credentials; put the key into api_key")
+    if "?" in value or "#" in value:
+        raise ValueError("a base URL has no query and no fragment")
+    path = parts.path.rstrip("/")
+    for endpoint in ("/chat/completions", "/completions", "/embeddings", "/models", "/responses"):
+        if path.endswith(endpoint):
+            raise ValueError(f"a base URL ends before the endpoint; leave off {endpoint}")
+    return value.rstrip("/")
+
+
+def is_own_host(url: str) -> bool:
+    """Tell whether a URL leads to this machine or its private network, without asking the DNS."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # A name without a dot is a service on a container network; it means nothing elsewhere.
+        return "." not in host or host.endswith((".local", ".localhost")) or host == "host.docker.internal"
+    return any(address in network for network in _OWN)
+
+
+def header(name: str, value: str) -> tuple[bytes, bytes]:
+    """Check one header field and return it as it goes over the wire."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError("not the name of a header")
+    if name.lower() in _NOT_OURS_TO_SET:
+        raise ValueError(f"{name} is set by the gateway itself")
+    stripped = value.strip()
+    if not stripped.isascii() or any((char < " " and char != "\t") or char == "\x7f" for char in stripped):
+        raise ValueError("a header value is one line of ASCII")
+    return name.lower().encode(), stripped.encode()

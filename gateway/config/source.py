@@ -1,0 +1,185 @@
+"""Read YAML into plain values that remember where they stood. Rule: a value never turns up in a message.
+
+Scalars follow YAML 1.2: only `true`, `false`, `null` and numbers are special, so `on`, `no`, `12:30` and `2024-10-21`
+are text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from gateway.config.environment import Unfilled, fill
+from gateway.core.names import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yaml.events import Event
+    from yaml.nodes import MappingNode, Node, ScalarNode
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML without libyaml: the same, slower
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+Path = tuple["str | int", ...]
+Mark = tuple[int, int]
+"""Line and column, counted from one."""
+
+# A configuration is written by hand. Aliases may repeat a part of it, not multiply it.
+LARGEST_FILE = 1024 * 1024
+MOST_VALUES = 50_000
+DEEPEST = 32
+
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_WORDS: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+
+
+class Filled(str):
+    """A plain scalar that came out of a `${VAR}`. Text, unless someone asks for `typed(it)`."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class Source:
+    """What a file says, where it says so, and what is wrong with it so far."""
+
+    value: Any = None
+    marks: dict[Path, Mark] = field(default_factory=dict)
+    key_marks: dict[Path, Mark] = field(default_factory=dict)
+    variables: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    """Which variables a value was filled from."""
+    problems: list[tuple[Mark, str]] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+    """Values that are already complained about; what follows from them is not."""
+
+    def mark(self, path: Path) -> Mark:
+        """Return where the value of a path stands, or the nearest thing around it."""
+        while path and path not in self.marks:
+            path = path[:-1]
+        return self.marks.get(path, (1, 1))
+
+
+def typed(text: str) -> Any:
+    """Return what a plain scalar means."""
+    if text.lower() in _WORDS and text in (text.lower(), text.upper(), text.capitalize()):
+        return _WORDS[text.lower()]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
+    return text
+
+
+def read(text: str, environ: Mapping[str, str]) -> Source:
+    """Read a YAML document, filling in `${VAR}` from `environ`."""
+    source = Source()
+    if len(text) > LARGEST_FILE:
+        source.problems.append(((1, 1), f"the file is larger than {LARGEST_FILE // 1024} KB"))
+        return source
+    try:
+        # composing recurses in C: the depth has to be known to be harmless before.
+        if (too_deep := _too_deep(text)) is not None:
+            source.problems.append((too_deep, f"nested deeper than {DEEPEST} levels"))
+            return source
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        source.problems.append((where, f"not YAML: {error.problem or error.context}"))
+    except yaml.YAMLError as error:
+        source.problems.append(((1, 1), f"not YAML: {getattr(error, 'reason', None) or 'it cannot be read'}"))
+    else:
+        if root is not None:
+            source.value = _Reader(source, environ).value(root, ())
+    return source
+
+
+def _too_deep(text: str) -> Mark | None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > DEEPEST:
+                return _mark(event)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
+class _Reader:
+    """Turn nodes into values, noting marks by path."""
+
+    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+        self.source = source
+        self.environ = environ
+        self.count = 0
+
+    def value(self, node: Node, path: Path) -> Any:
+        mark = _mark(node)
+        self.source.marks[path] = mark
+        self.count += 1
+        if self.count == MOST_VALUES or len(path) > DEEPEST:
+            # An alias inside its own anchor is endless in depth, nested aliases are exponential in number.
+            self.source.problems.append((mark, "the aliases (*name) of this file multiply it beyond measure"))
+            self.count = MOST_VALUES
+        if self.count >= MOST_VALUES:
+            return None
+        if not node.tag.startswith("tag:yaml.org,2002:"):
+            return self._object(mark, f"the tag {node.tag} means nothing here")
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(one, (*path, i)) for i, one in enumerate(node.value)]
+        assert isinstance(node, yaml.MappingNode)  # noqa: S101 - there is no fourth kind of node
+        return self._mapping(node, path)
+
+    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            mark = _mark(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._object(mark, "a key is a plain word")
+                continue
+            key = key_node.value
+            if key == "<<" and key_node.style is None:
+                self._object(mark, "merge keys (<<) are not read; write the keys out, or use a preset")
+                continue
+            inner = (*path, key)
+            if key in found:
+                first = self.source.key_marks[inner]
+                self._object(mark, f"the key {quoted(key)} stands here and in line {first[0]}; keep one of them")
+                continue
+            self.source.key_marks[inner] = mark
+            found[key] = self.value(value_node, inner)
+        return found
+
+    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+        text: str = node.value
+        plain = node.style is None
+        if "$" not in text:
+            return typed(text) if plain else text
+        try:
+            filled, names = fill(text, self.environ)
+        except Unfilled as error:
+            self.source.broken.add(path)
+            return self._object(_mark(node), str(error))
+        if not names:
+            return filled
+        self.source.variables[path] = names
+        return Filled(filled) if plain else filled
+
+    def _object(self, mark: Mark, message: str) -> None:
+        self.source.problems.append((mark, message))
+
+
+def _mark(at: Node | Event) -> Mark:
+    start = at.start_mark
+    return (start.line + 1, start.column + 1) if start else (1, 1)
