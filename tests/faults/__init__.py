@@ -46,8 +46,8 @@ from tests.faults.upstream import Answer, Connection, FaultyUpstream, Request
 
 __all__ = [
     "DONE", "ROLE", "Answer", "Body", "Chunk", "Client", "Connection", "CutAt", "Deaf", "End", "FaultyUpstream", "Fin",
-    "HalfClose", "Hangup", "Head", "LeftBehind", "Malformed", "NextByte", "Pace", "Pause", "Pieces", "Request",
-    "Reset", "Response", "Script", "Send", "Stall", "Step", "Violation", "blackhole_port", "chat", "chat_json", "chat_stream",
+    "HalfClose", "Hangup", "Head", "LeftBehind", "Malformed", "NextByte", "Pace", "Pause", "Pieces", "Request", "Reset",
+    "Response", "Script", "Send", "Stall", "Step", "Violation", "blackhole_port", "chat", "chat_json", "chat_stream",
     "comment", "cut", "delta", "error_event", "error_json", "event", "finish", "free_port", "interim", "json_answer",
     "like_openai", "padding", "recorded", "refuse_port", "request", "run", "stream_head", "usage_event",
 ]  # fmt: skip

@@ -250,7 +250,8 @@ class Client:
             return b""
         codings = [value for name, value in response.fields if name == "transfer-encoding"]
         lengths = [value for name, value in response.fields if name == "content-length"]
-        if (codings and (codings != ["chunked"] or lengths)) or len(lengths) > 1:
+        ambiguous = (codings and (codings != ["chunked"] or lengths)) or len(lengths) > 1
+        if ambiguous or not all(re.fullmatch("[0-9]+", length) for length in lengths):
             raise Malformed(f"transfer-encoding {codings} with content-length {lengths}")
         if codings:
             return await self._next_chunk(within_s)

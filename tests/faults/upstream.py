@@ -120,6 +120,7 @@ class FaultyUpstream:
         self._answers: tuple[Answer, ...] = answers or (chat_json("Hello!"),)
         self._first = 0
         self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[Exception] = []
         self._server: asyncio.Server | None = None
         self._changed = asyncio.Event()
@@ -167,11 +168,10 @@ class FaultyUpstream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse()
-        links = list(self._links)
-        for link in links:
+        for link in self._links:
             link.abort()
-        await asyncio.gather(*(link.task for link in links), return_exceptions=True)
-        await asyncio.gather(*(link.connection.gone.wait() for link in links))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(connection.gone.wait() for connection in self.connections))
         if error is None and (problems := [*self._failures, *(self.violations if self._strict else ())]):
             raise problems[0] if len(problems) == 1 else ExceptionGroup("in the upstream", problems)
 
@@ -226,6 +226,8 @@ class FaultyUpstream:
 
     def _connected(self, link: _Link) -> None:
         self._links.add(link)
+        self._tasks.add(link.task)
+        link.task.add_done_callback(self._tasks.discard)
         self.connections.append(link.connection)
         self._changed.set()
 
@@ -254,9 +256,9 @@ class _Link(asyncio.Protocol):
         # uvloop's transport is one, but does not inherit from it.
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=16 * 1024)
-        self._upstream._connected(self)
         self._wire = self._new_wire()
         self.task = asyncio.get_running_loop().create_task(self._serve())
+        self._upstream._connected(self)
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()

@@ -1,0 +1,1 @@
+"""Tests against real servers, started and ended by the test that needs them."""

@@ -1,0 +1,147 @@
+"""Run a real llama.cpp server on a tiny model, in its own process: a crash cannot take the tests with it.
+
+What it does when a client hangs up (measured with llama.cpp as of October 2026): a *streamed*
+answer is cancelled within a few milliseconds, after FIN and RST alike; one that is not streamed
+is computed to the end, whatever its length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tests.faults.client import Client, request
+from tests.faults.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODEL = "tiny"
+SLOTS = 4
+SLOT_TOKENS = 4096
+
+START_S = 30.0
+"""It takes under a second; a busy machine may take longer to import numpy."""
+
+
+class DidNotStart(RuntimeError):
+    """The server ended or stayed silent instead of becoming healthy; the message has the end of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlamaServer:
+    """A running server with the model `tiny`: four slots of 4,096 tokens, answers exactly as long as `max_tokens`."""
+
+    port: int
+    log: Path
+
+    @property
+    def base_url(self) -> str:
+        """What a provider's `base_url` is set to."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    async def busy_slots(self) -> int:
+        """Return how many answers are being computed."""
+        async with Client(self.port) as client:
+            await client.send(request(target="/slots"))
+            slots = (await client.response()).json
+        return sum(slot["is_processing"] for slot in slots)
+
+    async def wait_busy(self, slots: int, within_s: float = 5.0) -> float:
+        """Return when that many answers were being computed, time.monotonic(); 0 waits for idleness.
+
+        Raises:
+            TimeoutError: it did not come to that.
+        """
+        async with asyncio.timeout(within_s):
+            while await self.busy_slots() != slots:  # noqa: ASYNC110 - another process, which can only be asked
+                await asyncio.sleep(0.005)
+        return time.monotonic()
+
+    async def tokens_predicted(self) -> int:
+        """Return how many tokens were computed for answers that are over, since it started."""
+        async with Client(self.port) as client:
+            await client.send(request(target="/metrics"))
+            metrics = (await client.response()).body.decode()
+        _, _, rest = metrics.partition("\nllamacpp:tokens_predicted_total ")
+        return int(rest.split()[0])
+
+
+@contextlib.contextmanager
+def llama_server(directory: Path) -> Iterator[LlamaServer]:
+    """Yield a healthy server whose model and log are in `directory`; end it afterwards.
+
+    Raises:
+        DidNotStart: it did not become healthy.
+    """
+    # Here, because it needs numpy and gguf, which are there only where a server can be started.
+    from tests.real.tiny_model import write_model
+
+    model, log = directory / "tiny.gguf", directory / "llama.log"
+    write_model(model)
+    server = LlamaServer(free_port(), log)
+    command = [sys.executable, "-m", "tests.real.llamacpp", "--port", str(server.port), "--model", str(model)]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command,
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        try:
+            _await_health(server, process)
+            yield server
+        finally:
+            # The server ends with its standard input, so it cannot outlive a killed test run either.
+            process.kill()
+
+
+def _await_health(server: LlamaServer, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < until:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=1)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.02)
+    raise DidNotStart(server.log.read_text(errors="replace")[-2000:])
+
+
+@click.command()
+@click.option("--port", type=int, required=True)
+@click.option("--model", type=click.Path(exists=True), required=True)
+def main(port: int, model: str) -> None:
+    """Serve a model until standard input ends."""
+    import xllamacpp  # only this process needs it
+
+    params = xllamacpp.CommonParams()
+    params.model.path = model
+    params.model_alias = {MODEL}
+    params.hostnames = ["127.0.0.1"]
+    params.port = port
+    params.n_parallel, params.n_ctx = SLOTS, SLOTS * SLOT_TOKENS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.n_threads_http = SLOTS * 2
+    params.endpoint_slots = params.endpoint_metrics = True
+    params.warmup = params.fit_params = params.ui = False
+    params.cache_ram_mib = 0
+    server = xllamacpp.Server(params)
+    sys.stdin.read()
+    del server
+
+
+if __name__ == "__main__":
+    main()
