@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from gateway.config.settings import Config, Detected, ServerSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Config", "Detected", "ServerSettings", "load", "schema"]
+__all__ = ["Config", "Detected", "ServerSettings", "load", "schema", "zero"]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -25,6 +25,19 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     from gateway.config.loading import load as read_and_resolve
 
     return read_and_resolve(path, environ)
+
+
+def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Config:
+    """Make a configuration without a file: local servers that were detected, then the keys in the environment.
+
+    Every role of `without_file.JOBS` is there. If nothing was found, the built-in `demo/echo` has them all.
+
+    Raises:
+        ConfigError: GATEWAY_PORT or GATEWAY_API_KEY cannot be what they are meant to be.
+    """
+    from gateway.config.without_file import zero as from_what_is_there
+
+    return from_what_is_there(environ, detected)
 
 
 def schema() -> dict[str, Any]:

@@ -38,14 +38,13 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     reported = set(read.broken)
     for where, at_key, message in mistakes:
         if not _follows(where, read.broken):
-            mark = read.key_marks[where] if at_key and where in read.key_marks else read.mark(where)
-            problems.append((str(path), mark, message))
+            problems.append((str(path), _mark(read, where, at_key=at_key), message))
         reported.add(where)
-    for where, message in resolution.problems:
+    for where, at_key, message in resolution.problems:
         if where[0] == "$":
             problems.append((f"environment: {where[1]}", (0, 0), message))
         elif not _follows(where, reported):
-            problems.append((str(path), _best_mark(read, where), message))
+            problems.append((str(path), _mark(read, where, at_key=at_key), message))
     if problems:
         raise ConfigError([_line(*problem) for problem in sorted(set(problems))])
     return config
@@ -56,9 +55,8 @@ def _follows(where: source.Path, reported: set[source.Path]) -> bool:
     return any(where[: len(earlier)] == earlier for earlier in reported)
 
 
-def _best_mark(read: Source, where: source.Path) -> Mark:
-    # A complaint about a name as such points at the name.
-    return read.key_marks[where] if len(where) == 2 and where in read.key_marks else read.mark(where)
+def _mark(read: Source, where: source.Path, *, at_key: bool) -> Mark:
+    return read.key_marks[where] if at_key and where in read.key_marks else read.mark(where)
 
 
 def _text(path: Path) -> str:

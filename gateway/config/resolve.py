@@ -22,13 +22,13 @@ DEMO = Provider("demo", "demo", "demo:", local=True, models=("echo",))
 
 
 class Resolution:
-    """One pass over a file. What it complains about is in `problems`, as (path, message)."""
+    """One pass over a file. What it complains about is in `problems`, as (path, at its key?, message)."""
 
     def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str]) -> None:
         self.file = file
         self.source = source
         self.environ = environ
-        self.problems: list[tuple[Path, str]] = []
+        self.problems: list[tuple[Path, bool, str]] = []
         self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
         self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
 
@@ -55,7 +55,7 @@ class Resolution:
                 default_provider=defaults.provider,
             )
         )
-        self.problems += [(self._written(one.where), one.message) for one in objections]
+        self.problems += [(self._written(one.where), one.about_name, one.message) for one in objections]
         server = self._server()
         return Config(
             source=name,
@@ -68,7 +68,7 @@ class Resolution:
         )
 
     def _at(self, *prefix: str | int) -> Callable[[tuple[str, ...], str], None]:
-        return lambda path, message: self.problems.append(((*prefix, *path), message))
+        return lambda path, message: self.problems.append(((*prefix, *path), False, message))
 
     def _written(self, where: Path) -> Path:
         """Return where a name stands that `names` objects to: short or long, a list or a single target."""
@@ -83,7 +83,7 @@ class Resolution:
         found = {f"{name}_s": value for name, value in said if value is not None}
         if found.get("first_token_s", scalars.LONGEST_S) < found.get("first_byte_s", 0):
             self.problems.append(
-                ((*where, "timeouts", "first_token"), "first_token comes after first_byte: it cannot be shorter")
+                ((*where, "timeouts", "first_token"), False, "first_token comes after first_byte: it cannot be shorter")
             )
         return found
 
@@ -91,9 +91,9 @@ class Resolution:
         path = ("providers", name)
         kind = said.kind or (name if name in KINDS else "openai-compatible")
         if said.kind is None and kind != name and said.base_url is None:
-            self.problems.append(
-                (path, f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API")
-            )
+            message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
+            self.problems.append((path, True, message))
+            return Provider(name, kind, "", models=tuple(said.models))
         entry = Entry(
             kind=kind,
             base_url=said.base_url,
@@ -125,7 +125,7 @@ class Resolution:
             if not key.strip():
                 continue
             if wrong := clients.objection(key.strip()):
-                self.problems.append((("server", "api_keys", i), wrong))
+                self.problems.append((("server", "api_keys", i), False, wrong))
             digests.add(clients.digest(key.strip()))
         server = ServerSettings(
             host=said.host,
@@ -139,7 +139,7 @@ class Resolution:
             drain_s=said.drain,
         )
         return clients.with_environment(
-            server, self.environ, lambda variable, message: self.problems.append((("$", variable), message))
+            server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))
         )
 
 

@@ -319,12 +319,10 @@ def _repair(tree: dict[str, Any], path: Path) -> None:
             path = path[: depth + 1]
             break
         holder = inner
-    if (
-        path[0] in _NAMED
-        and len(path) > 1
-        and (len(path) == 2 or (isinstance(holder, dict) and path[-1] not in holder))
-    ):
-        tree[str(path[0])][path[1]] = _NAMED[str(path[0])]
+    if path[0] in _NAMED and len(path) == 2:
+        holder[path[1]] = _NAMED[path[0]]
+    elif isinstance(holder, dict) and path[-1] not in holder:
+        holder[path[-1]] = [_STAND_IN] if path[-1] == "models" else _STAND_IN
     elif isinstance(holder, list):
         holder[int(path[-1])] = _STAND_IN
     else:

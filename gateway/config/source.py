@@ -149,7 +149,7 @@ class _Reader:
                 self._object(mark, "a key is a plain word")
                 continue
             key = key_node.value
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 self._object(mark, "merge keys (<<) are not read; write the keys out, or use a preset")
                 continue
             inner = (*path, key)
@@ -163,7 +163,7 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
         text: str = node.value
-        plain = node.style is None
+        plain = not node.style  # libyaml says "", PyYAML None
         if "$" not in text:
             return typed(text) if plain else text
         try:

@@ -207,6 +207,8 @@ class Objection:
 
     where: tuple[str | int, ...]
     message: str
+    about_name: bool = False
+    """The name itself is wrong, not what stands behind it."""
 
 
 def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
@@ -217,7 +219,8 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
     for name, targets in declared.fallback.items():
         if name not in declared.aliases:
             near = nearest(name, declared.aliases)
-            expansion.object(("fallback", name), f"fallback is for an alias, and {quoted(name)} is none{near}")
+            message = f"fallback is for an alias, and {quoted(name)} is none{near}"
+            expansion.objections.append(Objection(("fallback", name), message, about_name=True))
         for i, target in enumerate(targets):
             # Only for the alias used by its own name: what other names expand to is settled by now.
             aliases[name] = aliases.get(name, ()) + expansion.of(target, ("fallback", name, i))
@@ -340,13 +343,15 @@ def _misnamed(declared: Declared) -> Iterable[Objection]:
     for name in declared.providers:
         if not name or name in ("role", "auto") or set("/: ") & set(name):
             message = f'{quoted(name)} cannot name a provider: no "/", ":" or space, and not "role" or "auto"'
-            yield Objection(("providers", name), message)
+            yield Objection(("providers", name), message, about_name=True)
     for name in declared.aliases:
         if not name or name == "auto" or name.startswith((ROLE, "auto:")):
-            yield Objection(("models", name), f'{quoted(name)} cannot name an alias: "role:" and "auto" are reserved')
+            message = f'{quoted(name)} cannot name an alias: "role:" and "auto" are reserved'
+            yield Objection(("models", name), message, about_name=True)
     for name in declared.roles:
         if not name or name.startswith(ROLE):
-            yield Objection(("roles", name), f'{quoted(name)} cannot name a role: write it without "role:"')
+            message = f'{quoted(name)} cannot name a role: write it without "role:"'
+            yield Objection(("roles", name), message, about_name=True)
     default = declared.default_provider
     if default is not None and default not in declared.providers:
         near = nearest(default, declared.providers)
