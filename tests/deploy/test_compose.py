@@ -1,0 +1,105 @@
+"""The Compose file is valid, names only what exists, and agrees with the Dockerfile and the Prometheus files."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.observed import ROOT
+
+TEXT = (ROOT / "docker-compose.yml").read_text()
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
+GATEWAY = SERVICES["gateway"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_it_follows_the_compose_specification() -> None:
+    command = (
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    )
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_mounted_file_exists() -> None:
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0] if isinstance(volume, str) else volume["source"]
+            if source.startswith("."):
+                assert (ROOT / source).exists(), f"{name} mounts {source}"
+
+
+def test_every_variable_has_a_default_or_an_example() -> None:
+    example = re.findall(r"^#?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    for name, has_default in re.findall(r"\$\{(\w+)(:-)?", TEXT):
+        assert has_default or name in example, name
+        assert name in example, f"{name} can be set, but .env.example does not say so"
+
+
+def test_the_example_holds_no_secret() -> None:
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        assert line.startswith("#") or not line or line.endswith("="), line
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_published_to_this_machine_only(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert port.startswith("127.0.0.1:"), port
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" not in service])
+def test_images_are_pinned(name: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+def test_the_gateway_may_write_only_where_it_must() -> None:
+    assert GATEWAY["read_only"] is True
+    assert GATEWAY["cap_drop"] == ["ALL"]
+    assert GATEWAY["security_opt"] == ["no-new-privileges:true"]
+    writable = [each for each in GATEWAY["volumes"] if isinstance(each, str) or not each["read_only"]]
+    assert writable == ["gateway-data:/data"]
+    assert "GATEWAY_STATE_DIR=/data" in DOCKERFILE
+    assert 'VOLUME ["/data"]' in DOCKERFILE
+
+
+def test_ports_agree() -> None:
+    (port,) = GATEWAY["ports"]
+    (exposed,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
+    assert port.endswith(f":{exposed}")
+    (job,) = yaml.safe_load((ROOT / "grafana/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    assert job["static_configs"] == [{"targets": [f"gateway:{exposed}"]}]
+
+
+def test_what_a_service_waits_for_has_a_health_check() -> None:
+    assert "HEALTHCHECK" in DOCKERFILE, "the gateway's is in its image"
+    for name, service in SERVICES.items():
+        for awaited, condition in service.get("depends_on", {}).items():
+            assert condition == {"condition": "service_healthy"}, name
+            assert "healthcheck" in SERVICES[awaited], f"{name} waits for {awaited}"
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    provisioning = ROOT / "grafana/provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())["datasources"]
+    assert source["url"].startswith("http://prometheus:")
+    assert "prometheus" in SERVICES
+    (dashboards,) = yaml.safe_load((provisioning / "dashboards/gateway.yml").read_text())["providers"]
+    assert f"./grafana/dashboards:{dashboards['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE):
+        for source in line.split()[:-1]:
+            assert (ROOT / source).exists(), source
+            assert source in allowed, f".dockerignore keeps {source} out"
