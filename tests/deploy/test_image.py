@@ -124,7 +124,7 @@ def test_it_holds_what_is_locked_and_nothing_else(image: Builder) -> None:
 
 
 def test_without_a_key_it_refuses_to_listen_to_everybody(image: Builder) -> None:
-    said = image.shell(f"gateway run --host 0.0.0.0 --port {free_port()} 2>&1; echo ended with $?")
+    said = image.shell("gateway run --host 0.0.0.0 2>&1; echo ended with $?", GATEWAY_PORT=str(free_port()))
     assert "GATEWAY_API_KEY" in said
     assert not said.endswith("ended with 0")
 
@@ -133,16 +133,16 @@ def test_it_gets_healthy_and_ends_when_told(image: Builder) -> None:
     """The server and the health check are the image's own; so is the state directory."""
     said = image.shell(
         """
-        gateway run --host 0.0.0.0 --port $PORT & server=$!
+        gateway run --host 0.0.0.0 & server=$!
         for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
-            gateway healthcheck --port $PORT && echo healthy && break
+            gateway healthcheck && echo healthy && break
             sleep 0.3
         done
         kill -TERM $server
         wait $server
         echo ended with $?
         """,
-        PORT=str(free_port()),
+        GATEWAY_PORT=str(free_port()),
         GATEWAY_API_KEY="only-for-this-test",
     )
     assert "healthy" in said.splitlines()
