@@ -141,6 +141,8 @@ class Endpoint:
     """What a complete event stream ends with: `[DONE]`, a `response.*` event, or nothing in particular."""
     usage_on_request: bool = False
     """Streams of this endpoint know `stream_options.include_usage`."""
+    generates: bool = False
+    """A plain answer begins only when all of it has been generated, so its first byte may be minutes away."""
     answers_json: bool = True
     """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
 
@@ -160,8 +162,8 @@ class Call:
     wants_usage: bool = False
     """The client itself asked for the usage event of a stream."""
     content_type: bytes = b"application/json"
-    rest_bytes: int | None = 0
-    """How much of the body is still to come after `body`: 0 for all that is JSON, None for chunks of unknown length."""
+    rest_bytes: int = 0
+    """How much of the request body is still to come after `body`, of a form too large to keep."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY)
 # Nobody was there to receive it.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY)
 
+# The gateway itself ended it.
+SHUT_DOWN = Outcome("shut_down", _GATEWAY, _RELAY)
+
 _BY_STATUS = {
     400: BAD_REQUEST,
     401: BAD_CREDENTIAL,

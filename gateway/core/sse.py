@@ -27,12 +27,16 @@ class Event(NamedTuple):
 
 
 def whole_events(buffer: bytes) -> int:
-    """Return how many bytes at the start of `buffer` are complete events (0 if the first is still open)."""
+    """Return how many bytes at the start of `buffer` are complete events (0 if the first is still open).
+
+    An event at the very end is not complete if it ends in CR: the LF that belongs to it may be on its way.
+    """
     if buffer.endswith((b"\n\n", b"\r\n\r\n")):
         return len(buffer)
     end = 0
     for found in _EVENT_END.finditer(buffer):
-        end = found.end()
+        if found.end() < len(buffer) or not buffer.endswith(b"\r"):
+            end = found.end()
     return end
 
 

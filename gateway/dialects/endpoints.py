@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from gateway.types import BodyKind, Endpoint
 
-CHAT = Endpoint("chat", "/chat/completions", terminal="done", usage_on_request=True)
-COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_request=True)
-RESPONSES = Endpoint("responses", "/responses", terminal="response")
+CHAT = Endpoint("chat", "/chat/completions", terminal="done", usage_on_request=True, generates=True)
+COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_request=True, generates=True)
+RESPONSES = Endpoint("responses", "/responses", terminal="response", generates=True)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings")
 MODERATIONS = Endpoint("moderations", "/moderations")
 RERANK = Endpoint("rerank", "/rerank")
-IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations")
-IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART)
+IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations", generates=True)
+IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART, generates=True)
 SPEECH = Endpoint("speech", "/audio/speech", answers_json=False)
 TRANSCRIPTIONS = Endpoint("transcriptions", "/audio/transcriptions", BodyKind.MULTIPART, answers_json=False)
 TRANSLATIONS = Endpoint("translations", "/audio/translations", BodyKind.MULTIPART, answers_json=False)

@@ -69,6 +69,7 @@ class ModelField:
             raise BadRequest('"model" is empty or not a name', param="model")
         self.span = (start, end)
 
-    def is_repeated(self, piece: bytes) -> bool:
-        """Whether a later piece of the body holds another `model` part. Overlap pieces by some 100 bytes."""
-        return _NAME.search(piece) is not None
+
+def names_model(piece: bytes) -> bool:
+    """Whether a piece of a form holds the head of a `model` part. Overlap pieces by some 100 bytes."""
+    return b"form-data" in piece and _NAME.search(piece) is not None

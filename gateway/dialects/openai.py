@@ -42,13 +42,13 @@ class StreamReader:
     It returns whole events, so that a stream which breaks can end in an event of its own.
     """
 
-    __slots__ = ("_marks", "_open", "_strip_usage", "_terminal", "committed", "ended", "error", "finished", "usage")
+    __slots__ = ("_marks", "_open", "_terminal", "committed", "ended", "error", "finished", "strips_usage", "usage")
 
     def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False) -> None:
         """`strip_usage`: take out the usage event again, because only the gateway asked for it."""
         self._terminal = endpoint.terminal
         self._marks = _MARKS[endpoint.terminal]
-        self._strip_usage = strip_usage
+        self.strips_usage = strip_usage
         self._open = b""
         self.committed = False
         """Content has been seen: from here on nothing can be undone."""
@@ -133,7 +133,7 @@ class StreamReader:
             self._note_choices(choices)
         elif choices is None and error is None and self._terminal == "none":
             self.committed = True
-        return self._strip_usage and usage is not None and choices == [] and not error
+        return self.strips_usage and usage is not None and choices == [] and not error
 
     def _note_choices(self, choices: Any) -> None:
         for choice in choices if isinstance(choices, list) else ():
@@ -231,7 +231,7 @@ def error_body(refusal: Refusal) -> bytes:
 def error_event(message: str, code: str, *, terminal: str = "done") -> bytes:
     """Return the event that ends a stream which cannot be completed. No `[DONE]` follows it."""
     if terminal == "response":
-        value = {"type": "error", "code": code, "message": message, "param": None}
-        return b"event: error\ndata: " + msgspec.json.encode(value) + b"\n\n"
-    value = {"error": {"message": message, "type": "upstream_error", "param": None, "code": code}}
-    return b"data: " + msgspec.json.encode(value) + b"\n\n"
+        event = {"type": "error", "code": code, "message": message, "param": None}
+        return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
+    error = {"message": message, "type": "upstream_error", "param": None, "code": code}
+    return b"data: " + msgspec.json.encode({"error": error}) + b"\n\n"

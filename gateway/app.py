@@ -1,0 +1,58 @@
+"""Put the pieces together, and take them apart again in the same order."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Router
+
+from gateway.metrics import Metrics
+from gateway.proxy.gateway import Gateway
+from gateway.server import make_server
+from gateway.upstream.client import Client
+from gateway.web.routes import Web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    from gateway.config import Config
+
+
+class App:
+    """The gateway as an ASGI application. It owns everything that is open."""
+
+    def __init__(self, config: Config) -> None:
+        self.gateway = Gateway(config, Client(), Metrics())
+        self._web = Web(self.gateway)
+        self._lifespan = Router(lifespan=self._life)
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Serve a request, or the life of the process."""
+        if scope["type"] == "http":
+            await self._web(scope, receive, send)
+        else:
+            await self._lifespan(scope, receive, send)
+
+    @asynccontextmanager
+    async def _life(self, _: Any) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            self.gateway.client.close()
+
+
+def serve(config: Config, *, fd: int | None = None) -> int:
+    """Serve until a signal ends it. Returns the exit status.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    server = make_server(App(config), config.server, fd=fd)
+    server.run()
+    return 0 if server.started else 1

@@ -1,0 +1,451 @@
+"""What one upstream answers to one attempt: held back until it may be relayed, then let through untouched.
+
+The phase is the function that takes the next piece of the body: it holds it, or passes it on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.core import outcome as o
+from gateway.dialects.openai import StreamReader, error_event, read_answer
+from gateway.dialects.upstream_error import read_error
+from gateway.proxy.decode import decoder_for
+from gateway.proxy.headers import value_of
+from gateway.types import Attempt, Outcome, Usage
+from gateway.upstream.h1 import Failure, FailureKind
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from gateway.proxy.downstream import Downstream
+    from gateway.types import Call, Candidate, Header, UpstreamError
+    from gateway.upstream.h1 import Channel
+
+# A plain answer is relayed when it is complete, so that a broken one can still fail over; beyond this it flows.
+LARGEST_HELD_BODY = 16 << 20
+# What may come before the first content of a stream (role, comments, created events).
+LARGEST_PREAMBLE = 64 << 10
+LARGEST_ERROR = 1 << 20
+# What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
+LONGEST_EPILOGUE_S = 0.025
+
+_BY_FAILURE = {
+    FailureKind.NO_CONNECT: o.NO_CONNECT,
+    FailureKind.CONNECT_TIMEOUT: o.CONNECT_TIMEOUT,
+    FailureKind.STALE: o.STALE,
+    FailureKind.BROKEN: o.BROKEN,
+    FailureKind.MALFORMED: o.MALFORMED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long an answer may take, in seconds from the start of the attempt; `idle_s` between two pieces."""
+
+    first_byte_s: float
+    first_token_s: float
+    idle_s: float
+    total_s: float
+
+
+class Answer:
+    """The answer to one attempt. Owns its channel until it has ended.
+
+    `await decided` returns once it is known whether to relay it; `await ended` once nothing more will come.
+    """
+
+    __slots__ = (
+        "_call", "_candidate", "_channel", "_client", "_coded", "_held", "_held_bytes", "_limits", "_loop",
+        "_message", "_over", "_retry_after_s", "_take", "_timer", "_touched", "_writable", "committed_at", "decided",
+        "ended", "first_byte_at", "headers", "outcome", "reader", "started_at", "status", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call: Call,
+        candidate: Candidate,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        strip_usage: bool,
+    ) -> None:
+        self._call = call
+        self._candidate = candidate
+        self._limits = limits
+        self._loop = loop
+        self._channel: Channel | None = None
+        self._client: Downstream | None = None
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._over = False
+        self._message = ""
+        self._retry_after_s: float | None = None
+        self._coded: Callable[[bytes], bytes] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self.started_at = self._touched = monotonic()
+        self.first_byte_at = 0.0
+        self.committed_at = 0.0
+        self.status = 0
+        self.headers: list[Header] = []
+        self.usage: Usage | None = None
+        self.outcome: Outcome | None = None
+        self.reader = StreamReader(call.endpoint, strip_usage=strip_usage)
+        self._take: Callable[[Answer, bytes], None] = Answer._hold_body  # no bound method: it would be a cycle
+        self.decided: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] | None = None
+
+    # -- the exchange's side
+
+    def send(self, channel: Channel, request: bytes) -> None:
+        """Send the request and start the clock."""
+        self._channel = channel
+        limits = self._limits
+        shortest = min(limits.first_byte_s, limits.first_token_s, limits.idle_s, limits.total_s)
+        self._timer = self._loop.call_later(shortest, self._look_at_clock)
+        channel.send(request, self)
+
+    def attempt(self) -> Attempt:
+        """Return what is known of the attempt by now."""
+        started = self.started_at
+        return Attempt(
+            candidate=self._candidate,
+            outcome=self.outcome or o.OK,
+            status=self.status or None,
+            message=self._message,
+            retry_after_s=self._retry_after_s,
+            first_byte_s=self.first_byte_at - started if self.first_byte_at else None,
+            first_token_s=self.committed_at - started if self.committed_at else None,
+            duration_s=monotonic() - started,
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """All of it is here."""
+        return self._over
+
+    @property
+    def body(self) -> bytes:
+        """What is held of the body."""
+        return self._held[0] if len(self._held) == 1 else b"".join(self._held)
+
+    def relay_to(self, client: Downstream) -> None:
+        """Let what is held, and then what comes, through to `client`, whose answer has been started."""
+        self._client = client
+        self.ended = self._loop.create_future()
+        client.on_writable = self._resume
+        held, self._held = self.body, []
+        if held and not client.write(held) and self._channel is not None:
+            self._channel.pause()
+        if self._over:
+            self._finish()
+        elif self.reader.ended:
+            self._expect_end()
+
+    async def writable(self) -> None:
+        """Wait until more of the request body may be written, or need not be."""
+        self._writable = self._loop.create_future()
+        if not self.decided.done():
+            await self._writable
+
+    def close(self) -> None:
+        """End it now, with nobody listening."""
+        self._stop_clock()
+        self._over = True
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def fail(self, failure: Failure) -> None:
+        """No connection was made."""
+        self._refuse(_BY_FAILURE[failure.kind], failure.message)
+
+    # -- the channel's side (Receiver)
+
+    def on_head(self, status: int, headers: list[Header]) -> None:
+        self.status = status
+        self.headers = headers
+        self._touched = self.first_byte_at = monotonic()
+        if status != 200:
+            self._take = Answer._hold_error if status >= 300 else Answer._hold_body
+            return
+        kind = value_of(headers, b"content-type") or b""
+        if coding := value_of(headers, b"content-encoding"):
+            self._coded = decoder_for(coding)
+        if kind[:17].lower() == b"text/event-stream":
+            self._take = Answer._hold_events if self._coded is None else Answer._hold_coded_events
+        elif not self._call.endpoint.answers_json:
+            self._take = Answer._hold_opaque
+
+    def on_data(self, chunk: bytes) -> None:
+        self._take(self, chunk)
+
+    def on_end(self) -> None:
+        self._over = True
+        self._channel = None
+        self._stop_clock()
+        if self._client is not None:
+            self._finish()
+        elif not self.decided.done():
+            self._decide_complete()
+
+    def on_failure(self, failure: Failure) -> None:
+        self._channel = None
+        self._stop_clock()
+        self._break(_BY_FAILURE[failure.kind], failure.message)
+
+    def on_writable(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # -- holding back
+
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self._held_bytes += len(piece)
+        self._touched = monotonic()
+
+    def _hold_body(self, chunk: bytes) -> None:
+        self._hold(chunk)
+        if self._held_bytes > LARGEST_HELD_BODY:
+            self.reader.committed = True
+            self._commit(Answer._pass)
+
+    def _hold_error(self, chunk: bytes) -> None:
+        self._hold(chunk)
+        if self._held_bytes > LARGEST_ERROR:
+            self._refuse(o.MALFORMED, f"an error of more than {LARGEST_ERROR} bytes")
+            self.close()
+
+    def _hold_opaque(self, chunk: bytes) -> None:
+        self._hold(chunk)
+        self._commit(Answer._pass)
+
+    def _hold_events(self, chunk: bytes) -> None:
+        if ready := self.reader.feed(chunk):
+            self._hold(ready)
+            self._look_at_events(Answer._pass_events)
+
+    def _hold_coded_events(self, chunk: bytes) -> None:
+        """Events in a content coding: a decoded copy is read, the bytes pass as they came."""
+        self._hold(chunk)
+        if self._coded is not None and (plain := self._coded(chunk)):
+            self.reader.feed(plain)
+            self._look_at_events(Answer._pass_coded_events)
+
+    def _look_at_events(self, passing: Callable[[Answer, bytes], None]) -> None:
+        reader = self.reader
+        if reader.committed or self._held_bytes > LARGEST_PREAMBLE:
+            reader.committed = True
+            self._commit(passing)
+        elif reader.error is not None:
+            self._refuse_error(reader.error)
+            self.close()
+        elif reader.ended:
+            self._refuse(o.EMPTY, "the stream ended without any content")
+            self._drain()
+
+    def _commit(self, passing: Callable[[Answer, bytes], None]) -> None:
+        self._take = passing
+        self.committed_at = self._touched
+        self._resolve()
+
+    def _decide_complete(self) -> None:
+        """All of the answer is here before any of it was relayed."""
+        now = self.committed_at = monotonic()
+        self._touched = now
+        reader = self.reader
+        if self._take is Answer._hold_error:
+            self._refuse_error(read_error(self.body), sent=self.body)
+        elif self._take is Answer._hold_events or self._take is Answer._hold_coded_events:
+            self._held.append(reader.finish())
+            if reader.error is not None and not reader.committed:
+                self._refuse_error(reader.error)
+            elif reader.committed and reader.complete:
+                self._settle_stream()
+            else:
+                self._refuse(o.BROKEN if reader.committed else o.EMPTY, "the stream ended without any content")
+        else:
+            self._decide_body()
+        self._resolve()
+
+    def _decide_body(self) -> None:
+        body = self.body
+        plain = self._coded(body) if self._coded is not None else body
+        if not self._call.endpoint.answers_json:
+            self.outcome = o.OK
+            return
+        try:
+            self.usage, error = read_answer(plain)
+        except ValueError:
+            self._refuse(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(plain[:512]).message}")
+            return
+        if error is not None:
+            self._refuse_error(error)
+        elif self._call.stream:
+            self._refuse(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
+        else:
+            self.outcome = o.OK
+
+    def _refuse_error(self, error: UpstreamError, sent: bytes = b"") -> None:
+        self._retry_after_s = error.retry_after_s
+        message = error.message or f"HTTP {self.status} with {len(sent)} bytes"
+        self._refuse(o.classify(self.status, error), message)
+
+    def _refuse(self, outcome: Outcome, message: str) -> None:
+        self.outcome = outcome
+        self._message = message
+        self._stop_clock()
+        self._resolve()
+
+    def _resolve(self) -> None:
+        if not self.decided.done():
+            self.decided.set_result(None)
+        self.on_writable()
+
+    # -- letting through
+
+    def _pass(self, chunk: bytes) -> None:
+        self._touched = monotonic()
+        self._emit(chunk)
+
+    def _pass_events(self, chunk: bytes) -> None:
+        reader = self.reader
+        ready = reader.feed(chunk)
+        # A comment keeps the socket alive; it says nothing of the model.
+        if ready and ready[0] != 0x3A:
+            self._touched = monotonic()
+        self._emit(ready)
+        if reader.ended and self._client is not None:
+            self._expect_end()
+
+    def _pass_coded_events(self, chunk: bytes) -> None:
+        self._touched = monotonic()
+        if self._coded is not None and (plain := self._coded(chunk)):
+            self.reader.feed(plain)
+        self._emit(chunk)
+
+    def _emit(self, ready: bytes) -> None:
+        client = self._client
+        if client is None:
+            self._held.append(ready)
+        elif ready and not client.write(ready) and self._channel is not None:
+            self._channel.pause()
+
+    def _resume(self) -> None:
+        if self._channel is not None:
+            self._touched = monotonic()
+            self._channel.resume()
+
+    def _expect_end(self) -> None:
+        """The last event has passed. The end of the body follows at once, or the client need not wait for it."""
+        self._stop_clock()
+        self._timer = self._loop.call_later(LONGEST_EPILOGUE_S, self._finish)
+
+    def _finish(self) -> None:
+        """The upstream has come to an end while it was being relayed."""
+        client, ended = self._client, self.ended
+        if client is None or ended is None or ended.done():
+            return
+        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+            if self._over and (rest := self.reader.finish()) and self.reader.complete:
+                client.write(rest)
+            self._settle_stream()
+        elif self._take is Answer._pass_coded_events:
+            self._settle_stream()
+        else:
+            self.outcome = o.OK
+        if self.outcome is o.TRUNCATED:
+            self.break_off(o.TRUNCATED, "the upstream ended the stream before its end")
+        else:
+            client.finish()
+        self._drain()
+        ended.set_result(None)
+
+    def _settle_stream(self) -> None:
+        reader = self.reader
+        self.usage = reader.usage
+        if reader.error is not None:
+            self.outcome = o.STREAM_ERROR
+            self._message = reader.error.message
+        else:
+            self.outcome = o.OK if reader.complete else o.TRUNCATED
+
+    def _break(self, outcome: Outcome, message: str) -> None:
+        """The answer breaks off. Before the commit that is an outcome like any other."""
+        if self._client is None and (self.outcome is not None or not self.reader.committed or not self.decided.done()):
+            self._over = True
+            self._refuse(outcome, message)
+            return
+        self._over = True
+        self.usage = self.reader.usage
+        if self.reader.error is None:
+            self.break_off(o.TRUNCATED if outcome in (o.BROKEN, o.MALFORMED) else outcome, message)
+        else:  # it has said itself why
+            self._settle_stream()
+            if self._client is not None:
+                self._client.finish()
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+
+    def break_off(self, outcome: Outcome, message: str) -> None:
+        """End the client's stream with an error event, and its connection without an end."""
+        self.outcome = outcome
+        self._message = message
+        client = self._client
+        if client is None:
+            return
+        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+            client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
+        client.abort()
+
+    def _drain(self) -> None:
+        self._stop_clock()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.drain()
+
+    # -- the clock
+
+    def _look_at_clock(self) -> None:
+        """One timer for all deadlines: it looks whether the current one has passed, and comes back if not."""
+        now = monotonic()
+        limits = self._limits
+        timer, outcome, limit_s, since = self._deadline()
+        if limits.total_s - (now - self.started_at) < since + limit_s - now:
+            timer, outcome, limit_s, since = "total", o.TOTAL_TIMEOUT, limits.total_s, self.started_at
+        left_s = since + limit_s - now
+        if left_s > 0.001:
+            shortest = min(limits.first_byte_s, limits.first_token_s, limits.idle_s)
+            self._timer = self._loop.call_later(min(left_s, shortest), self._look_at_clock)
+            return
+        self._timer = None
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+        self._break(outcome, f"{self._candidate.upstream.id} sent {_WAITED_FOR[timer]} {limit_s:g} s (timer: {timer})")
+
+    def _deadline(self) -> tuple[str, Outcome, float, float]:
+        limits = self._limits
+        if not self.first_byte_at:
+            return "first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, self.started_at
+        if not self.committed_at and (self._take is Answer._hold_events or self._take is Answer._hold_coded_events):
+            return "first_token", o.FIRST_TOKEN_TIMEOUT, limits.first_token_s, self.started_at
+        return "idle", o.IDLE_TIMEOUT, limits.idle_s, self._touched
+
+    def _stop_clock(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_WAITED_FOR = {
+    "first_byte": "no response within",
+    "first_token": "no content within",
+    "idle": "nothing for",
+    "total": "no end of its answer within",
+}

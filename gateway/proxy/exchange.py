@@ -1,0 +1,294 @@
+"""The life of a call: plan, try, relay, settle. Read `run` first.
+
+Rule: settling is one synchronous call that happens exactly once, because code behind an `await` may never run once
+the client has hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from math import ceil
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.core import outcome as o
+from gateway.core.failover import Relay, Try, next_step, verdict
+from gateway.core.plan import make_plan
+from gateway.dialects.body import render
+from gateway.dialects.multipart import names_model
+from gateway.errors import BadRequest, NoCandidate, UpstreamsFailed
+from gateway.proxy.answer import Answer, Limits
+from gateway.proxy.headers import relayed, safe, value_of
+from gateway.types import Attempt, BodyKind, Then
+from gateway.upstream.h1 import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.gateway import Gateway
+    from gateway.types import Call, Candidate, Plan, Route, Usage
+    from gateway.upstream.client import Target
+    from gateway.upstream.h1 import Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an exchange came to, for everything that counts: metrics now, the ledger and health later."""
+
+    call: Call
+    route: Route
+    attempts: tuple[Attempt, ...]
+    status: int
+    usage: Usage | None
+    hung_up: bool
+    duration_s: float
+    overhead_s: float
+    """What the gateway added: from the request's arrival to its departure, and from the commit to the relay."""
+
+
+class Exchange:
+    """One call of one client. `run` it once."""
+
+    __slots__ = (
+        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_lines", "_loop", "_overhead_s", "_plan",
+        "_request_id", "_route", "_status", "_task", "_usage",
+    )  # fmt: skip
+
+    def __init__(
+        self, gateway: Gateway, call: Call, route: Route, client: Downstream, *, request_id: bytes, forwarded: bytes
+    ) -> None:
+        """`forwarded`: the header lines that go to every upstream as the client sent them."""
+        self._gateway = gateway
+        self._call = call
+        self._route = route
+        self._client = client
+        self._request_id = request_id
+        self._forwarded = forwarded
+        self._attempts: list[Attempt] = []
+        self._answer: Answer | None = None
+        self._usage: Usage | None = None
+        self._status = 0
+        self._overhead_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._plan: Plan = make_plan(
+            route, max_attempts=gateway.config.max_attempts, replayable=not call.rest_bytes, now=monotonic()
+        )
+
+    async def run(self) -> None:
+        """Carry the call to its end. Returns when the client has its answer, or has left.
+
+        Raises:
+            Refusal: no upstream could answer; nothing has been sent to the client.
+        """
+        self._task = asyncio.current_task()
+        self._client.on_hang_up = self._hang_up
+        self._gateway.metrics.enter(self._call.endpoint)
+        try:
+            while True:
+                match next_step(self._plan, self._attempts, monotonic()):
+                    case Try(candidate, fresh):
+                        self._attempts.append(await self._try(candidate, fresh=fresh))
+                    case Relay():
+                        await self._relay()
+                        return
+                    case _:
+                        self._give_up()
+                        return
+        except asyncio.CancelledError:
+            self._interrupted()
+        finally:
+            self._settle()
+
+    # -- one attempt
+
+    async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt:
+        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
+        ask_for_usage = self._asks_for_usage(candidate)
+        answer = self._answer = Answer(
+            self._call, candidate, self._limits(candidate), self._loop, strip_usage=ask_for_usage
+        )
+        request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
+        channel = None if fresh or self._call.rest_bytes else target.origin.take()
+        if channel is None:
+            try:
+                channel = await target.origin.connect(candidate.upstream.provider.timeouts.connect_s)
+            except ConnectError as error:
+                answer.fail(error.failure)
+                return answer.attempt()
+        if not self._attempts:
+            self._overhead_s = monotonic() - self._client.received_at
+        answer.send(channel, request)
+        if self._call.rest_bytes:
+            await self._upload(channel, answer)
+        await answer.decided
+        return answer.attempt()
+
+    def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
+        call = self._call
+        model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
+        if call.endpoint.body is BodyKind.JSON:
+            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
+        else:
+            start, end = call.model_span
+            body = b"".join((call.body[:start], model, call.body[end:]))
+        return b"".join((
+            target.head, self._forwarded, b"content-type: ", call.content_type,
+            b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
+        ))  # fmt: skip
+
+    async def _upload(self, channel: Channel, answer: Answer) -> None:
+        """Send the rest of a large form as it arrives, and keep nothing of it."""
+        left = self._call.rest_bytes
+        seen = b""
+        while left > 0 and not answer.decided.done():
+            piece = await self._client.read_some()
+            left -= len(piece)
+            if not piece or left < 0 or names_model(seen + piece):
+                answer.close()
+                raise BadRequest('the form is cut short, too long, or holds a second "model" field')
+            seen = piece[-128:]
+            if not channel.write(piece):
+                await answer.writable()
+
+    def _asks_for_usage(self, candidate: Candidate) -> bool:
+        call = self._call
+        return (
+            call.stream
+            and not call.wants_usage
+            and call.endpoint.usage_on_request
+            and candidate.upstream.provider.stream_usage
+            and self._gateway.config.inject_stream_usage
+        )
+
+    def _limits(self, candidate: Candidate) -> Limits:
+        timeouts = candidate.upstream.provider.timeouts
+        left_s = self._plan.deadline - monotonic()
+        first_byte_s = timeouts.first_byte_s
+        if self._call.endpoint.generates and not self._call.stream:
+            # The first byte comes with the whole answer. Leave half of the time for another upstream.
+            first_byte_s = max(first_byte_s, left_s / 2)
+        return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
+
+    # -- the end
+
+    async def _relay(self) -> None:
+        answer, client = self._answer, self._client
+        if answer is None:  # the first step is always an attempt
+            raise AssertionError("relay without an attempt")
+        self._status = answer.status
+        lines = self._lines_of(answer)
+        if answer.is_complete and not answer.reader.committed:
+            self._overhead_s += monotonic() - answer.committed_at
+            client.respond(answer.status, lines, answer.body)
+            self._usage = answer.usage
+            return
+        client.start(answer.status, lines, _length_of(answer))
+        self._overhead_s += monotonic() - answer.committed_at
+        answer.relay_to(client)
+        if answer.ended is not None:
+            await answer.ended
+        self._usage = answer.usage
+        self._attempts[-1] = answer.attempt()
+
+    def _lines_of(self, answer: Answer) -> bytes:
+        upstream = self._attempts[-1].candidate.upstream
+        return b"".join((
+            relayed(answer.headers),
+            b"x-request-id: ", self._request_id,
+            b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
+            self._gateway.lines(self._route, upstream),
+        ))  # fmt: skip
+
+    def _give_up(self) -> None:
+        attempts, answer = self._attempts, self._answer
+        if not attempts:
+            self._status = NoCandidate.status
+            raise NoCandidate(_nobody(self._route))
+        if len(self._plan.order) == 1 and answer is not None and answer.status >= 300:
+            # There was no choice to explain: the upstream's own words serve best.
+            self._status = answer.status
+            lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
+            self._client.respond(answer.status, lines, answer.body)
+            return
+        said = verdict(attempts)
+        self._status = said.status
+        headers = [
+            (b"x-gateway-route", safe(self._route.name)),
+            (b"x-gateway-attempts", b"%d" % len(attempts)),
+            # The official SDKs would try twice more what has just failed everywhere.
+            (b"x-should-retry", b"false"),
+        ]
+        if said.retry_after_s is not None:
+            headers.append((b"retry-after", b"%d" % max(1, ceil(said.retry_after_s))))
+        raise UpstreamsFailed(
+            _what_was_tried(self._route, attempts), status=said.status, code=said.code, headers=headers
+        )
+
+    def _hang_up(self) -> None:
+        """The client has left: end the upstream now, the task with the next turn of the loop."""
+        if self._answer is not None:
+            self._answer.close()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _interrupted(self) -> None:
+        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
+        answer, client = self._answer, self._client
+        if answer is not None:
+            answer.close()
+            if client.gone:
+                answer.outcome = o.HUNG_UP
+            else:
+                answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
+            self._usage = answer.reader.usage or answer.usage
+            if self._attempts and self._attempts[-1].outcome.then is Then.RELAY:
+                self._attempts[-1] = answer.attempt()
+            else:
+                self._attempts.append(answer.attempt())
+        if not client.gone:
+            client.abort()
+        self._status = self._status or (499 if client.gone else 503)
+
+    def _settle(self) -> None:
+        client = self._client
+        client.on_hang_up = client.on_writable = None
+        self._gateway.settle(
+            Settlement(
+                call=self._call,
+                route=self._route,
+                attempts=tuple(self._attempts),
+                status=self._status,
+                usage=self._usage,
+                hung_up=client.gone,
+                duration_s=monotonic() - client.received_at,
+                overhead_s=self._overhead_s,
+            )
+        )
+
+
+def _length_of(answer: Answer) -> int | None:
+    """The length that the upstream announced, where it is still true of what the client will get."""
+    if answer.reader.strips_usage:
+        return None
+    length = value_of(answer.headers, b"content-length")
+    # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).
+    return int(length) if length is not None and length.isdigit() else None
+
+
+def _nobody(route: Route) -> str:
+    reasons = "; ".join(f"{rejected.upstream_id}: {rejected.reason}" for rejected in route.rejected)
+    return f'"{route.name}" has no usable upstream ({reasons or "it names none"})'
+
+
+def _what_was_tried(route: Route, attempts: Sequence[Attempt]) -> str:
+    tried = "; ".join(
+        f"{attempt.candidate.upstream.id}: {attempt.outcome.name}"
+        + (f" (HTTP {attempt.status})" if attempt.status else "")
+        + (f", {attempt.message}" if attempt.message else "")
+        for attempt in attempts
+    )
+    return f'every upstream of "{route.name}" failed. Tried {tried}'

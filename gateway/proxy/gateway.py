@@ -1,0 +1,72 @@
+"""What every exchange shares: one explicit object, passed down, replaced by nothing global."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core import names
+from gateway.proxy.headers import safe
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.metrics import Metrics
+    from gateway.proxy.exchange import Settlement
+    from gateway.types import Route, Upstream
+    from gateway.upstream.client import Client
+
+# Names are the client's to choose, so what is remembered by name is bounded.
+_MOST_REMEMBERED = 4096
+
+
+class Gateway:
+    """Configuration, connections and counters. A call in flight keeps the configuration it started with."""
+
+    def __init__(self, config: Config, client: Client, metrics: Metrics) -> None:
+        self.config = config
+        self.client = client
+        self.metrics = metrics
+        self.directory = config.directory
+        self.draining = False
+        self._lines: dict[tuple[str, str], bytes] = {}
+        self._routes: dict[str, Route] = {}
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.config.source} {len(self.directory.routes)} routes>"
+
+    def use(self, directory: names.Directory) -> None:
+        """Resolve names by `directory` from now on."""
+        self.directory = directory
+        self._routes = {}
+
+    def resolve(self, model: str) -> Route:
+        """Return what `model` means.
+
+        Raises:
+            ModelNotFound: nothing is known under it.
+        """
+        route = self._routes.get(model)
+        if route is None:
+            route = names.resolve(model, self.directory)
+            if len(self._routes) >= _MOST_REMEMBERED:
+                self._routes.clear()
+            self._routes[model] = route
+        return route
+
+    def lines(self, route: Route, upstream: Upstream) -> bytes:
+        """Return the header lines that say where an answer came from."""
+        key = (route.name, upstream.id)
+        lines = self._lines.get(key)
+        if lines is None:
+            lines = b"x-gateway-route: %b\r\nx-gateway-provider: %b\r\nx-gateway-model: %b\r\n" % (
+                safe(route.name),
+                safe(upstream.provider.name),
+                safe(upstream.model),
+            )
+            if len(self._lines) >= _MOST_REMEMBERED:
+                self._lines.clear()
+            self._lines[key] = lines
+        return lines
+
+    def settle(self, settlement: Settlement) -> None:
+        """Take note of an exchange that is over. Called exactly once for each."""
+        self.metrics.settle(settlement)

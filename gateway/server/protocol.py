@@ -1,0 +1,242 @@
+"""One client connection: uvicorn's protocol with deadlines, caps and word of hang-ups.
+
+uvicorn waits for headers, bodies and slow readers without end (uvicorn issue 157), and its parser has no limit on
+headers. Deadlines cost nothing per request here: each connection carries one number, and a sweep looks at all of
+them twice a second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.dialects.openai import error_body
+from gateway.errors import BadRequest, Refusal, RequestTimeout
+from gateway.proxy.downstream import SCOPE_KEY
+from gateway.server.cycle import Cycle, status_line
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from gateway.config import ServerSettings
+    from gateway.types import Header
+
+LARGEST_HEAD = 32 * 1024
+MOST_HEADERS = 100
+KEEP_ALIVE_S = 75.0
+LINGER_S = 2.0
+# Bytes per second that a request body must reach over its base time.
+SLOWEST_BODY = 16 * 1024
+_NEVER = float("inf")
+
+
+class HeadTooLarge(Refusal):
+    """The request line and headers are larger than the server reads."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class ClientProtocol(HttpToolsProtocol):
+    """One client connection. `deadline` is when it is closed unless something happens first."""
+
+    def __init__(self, *args: Any, settings: ServerSettings, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.parser = httptools.HttpRequestParser(self)  # strict: uvicorn's own is lenient about data after close
+        self.deadline = _NEVER
+        self.write_paused = False
+        self.cycle: Cycle | None = None  # type: ignore[assignment]  # ours in place of uvicorn's
+        self._queue: deque[Cycle] = deque()
+        self._head_bytes = 0
+        self._in_head = True
+        self._deaf = False
+
+    # -- the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.deadline = monotonic() + self.settings.header_timeout_s
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the signature of asyncio
+        self.connections.discard(self)
+        self.deadline = _NEVER
+        self._deaf = True
+        for cycle in (self.cycle, *self._queue):
+            if cycle is not None and not cycle.response_complete:
+                cycle.hang_up()
+        self.cycle = None
+        self._queue.clear()
+
+    def eof_received(self) -> None:
+        """The client closed its side. Like nginx, take it for a hang-up: most who close do not come back to read."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request is served as what it is; what follows it is another protocol, that nobody speaks here.
+            self._deaf = True
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+        except httptools.HttpParserError as error:
+            cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
+            if cause is not None and not isinstance(cause, Refusal):
+                self.transport.close()
+                raise cause from None
+            self._refuse(cause if isinstance(cause, Refusal) else BadRequest(f"not an HTTP/1.1 request: {error}"))
+        else:
+            if self._in_head and self._head_bytes > LARGEST_HEAD:
+                self._refuse(HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes"))
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self.deadline = monotonic() + self.settings.write_timeout_s
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self.deadline = _NEVER
+        if self.cycle is not None and self.cycle.on_writable is not None:
+            self.cycle.on_writable()
+
+    def expire(self) -> None:
+        """The deadline has passed: say so where the client still listens, and close."""
+        self.deadline = _NEVER
+        if self.write_paused or self._deaf:
+            # close() would wait for a reader who does not read.
+            self.transport.abort()
+        elif self.cycle is not None and not self.cycle.response_started:
+            self.cycle.refuse(RequestTimeout(f"the body did not arrive within {self.settings.body_timeout_s:g} s"))
+        elif self._head_bytes:
+            self._refuse(RequestTimeout(f"the headers did not arrive within {self.settings.header_timeout_s:g} s"))
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close when the response under way is complete, or now."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
+
+    # -- the parser
+
+    def on_message_begin(self) -> None:
+        self.deadline = monotonic() + self.settings.header_timeout_s
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > MOST_HEADERS:
+            raise HeadTooLarge(f"the request has more than {MOST_HEADERS} headers")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._head_bytes > LARGEST_HEAD and _size(self.headers) > LARGEST_HEAD:
+            raise HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes")
+        scope = self.scope
+        version = self.parser.get_http_version()
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        try:
+            url = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            raise BadRequest("the request target is not a URL") from None
+        scope["raw_path"] = url.path or b"/"
+        path = scope["raw_path"].decode("ascii", "replace")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = url.query or b""
+        cycle = Cycle(self, scope, keep_alive=version == "1.1" and self.parser.should_keep_alive())
+        scope["extensions"] = {SCOPE_KEY: cast("Any", cycle)}
+        for name, value in self.headers:
+            if name == b"content-length":
+                cycle.content_length = int(value)
+            elif name == b"expect" and value.lower() == b"100-continue":
+                cycle.expects_continue = True
+        self.deadline = monotonic() + self.settings.body_timeout_s + (cycle.content_length or 0) / SLOWEST_BODY
+        if self.cycle is None or self.cycle.response_complete:
+            self._begin(cycle)
+        else:  # pipelined: its turn comes
+            self.flow.pause_reading()
+            self._queue.append(cycle)
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self._queue[-1] if self._queue else self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.feed(body):
+            self.flow.pause_reading()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        self.deadline = _NEVER
+        cycle = self._queue[-1] if self._queue else self.cycle
+        if cycle is not None:
+            cycle.feed_end()
+
+    # -- the cycles
+
+    def _begin(self, cycle: Cycle) -> None:
+        self.cycle = cycle
+        task = self.loop.create_task(cycle.run(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def response_complete(self, cycle: Cycle) -> None:
+        """A response has been written whole."""
+        self.server_state.total_requests += 1
+        if not cycle.keep_alive:
+            self._close(unread=cycle.more_body)
+            return
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._queue:
+            self._begin(self._queue.popleft())
+        else:
+            self.deadline = monotonic() + KEEP_ALIVE_S
+
+    def date_line(self) -> bytes:
+        """The date header of answers that are the gateway's own. uvicorn makes it once a second."""
+        return b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer a request that never became one. Never into the middle of a response."""
+        self._deaf = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = False
+                self.cycle.refuse(refusal)
+            else:
+                self.cycle.keep_alive = False
+            return
+        body = error_body(refusal)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(status_line(refusal.status) + head + body)
+        self._close(unread=True)
+
+    def _close(self, *, unread: bool) -> None:
+        """Close after an answer. What the client still sends is thrown away for a moment.
+
+        Closing at once would reset the connection, and the answer could be lost with it (RFC 9112 section 9.6).
+        """
+        if unread and not self.transport.is_closing():
+            self._deaf = True
+            self.deadline = monotonic() + LINGER_S
+            self.flow.resume_reading()
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+
+def _size(headers: Iterable[Header]) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in headers)

@@ -1,0 +1,127 @@
+"""From a provider and an endpoint to somewhere a request can be sent, worked out once for each pair."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway import __version__
+from gateway.types import BodyKind
+from gateway.upstream.demo import DEMO_URL, DemoOrigin
+from gateway.upstream.h1 import Pool
+
+if TYPE_CHECKING:
+    from gateway.types import Endpoint, Provider, Upstream
+    from gateway.upstream.h1 import Channel
+
+USER_AGENT = f"llm-gateway/{__version__}"
+
+
+class Origin(Protocol):
+    """Where requests of one provider go."""
+
+    def take(self) -> Channel | None:
+        """Return a channel that is open already, or None."""
+
+    async def connect(self, timeout_s: float) -> Channel:
+        """Open a channel.
+
+        Raises:
+            ConnectError: it cannot be opened within `timeout_s`.
+        """
+
+    def close(self) -> None:
+        """Close what is idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One endpoint at one provider."""
+
+    provider: Provider
+    origin: Origin
+    head: bytes
+    """The request head up to the headers that differ from call to call. Holds the credential; never logged."""
+
+    def __repr__(self) -> str:
+        return f"<Target {self.provider.name}>"
+
+
+class Client:
+    """All connections to all providers."""
+
+    def __init__(self) -> None:
+        self._origins: dict[str, Origin] = {}
+        self._targets: dict[tuple[int, str], Target] = {}
+        self._models: dict[tuple[str, bool], bytes] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    def __repr__(self) -> str:
+        return f"<Client {list(self._origins.values())}>"
+
+    def target(self, provider: Provider, endpoint: Endpoint) -> Target:
+        """Return where to send calls of `endpoint` for `provider`."""
+        # By identity: a reload makes new providers, and hashing one hashes all it holds. The value keeps it alive.
+        key = (id(provider), endpoint.path)
+        target = self._targets.get(key)
+        if target is None:
+            origin = self.origin(provider.base_url)
+            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint))
+        return target
+
+    def origin(self, base_url: str) -> Origin:
+        """Return the origin of a base URL."""
+        url = urlsplit(base_url)
+        name = f"{url.scheme}://{url.netloc}"
+        origin = self._origins.get(name)
+        if origin is None:
+            if base_url == DEMO_URL:
+                origin = DemoOrigin()
+            elif url.scheme == "https":
+                origin = Pool(url.hostname or "", url.port or 443, self._tls_context())
+            else:
+                origin = Pool(url.hostname or "", url.port or 80, None)
+            self._origins[name] = origin
+        return origin
+
+    def model_value(self, upstream: Upstream, endpoint: Endpoint) -> bytes:
+        """Return the upstream's model name as it stands in a body of `endpoint`."""
+        key = (upstream.model, endpoint.body is BodyKind.JSON)
+        value = self._models.get(key)
+        if value is None:
+            value = msgspec.json.encode(upstream.model) if key[1] else upstream.model.encode()
+            if len(self._models) >= 4096:  # model names come from clients
+                self._models.clear()
+            self._models[key] = value
+        return value
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for origin in self._origins.values():
+            origin.close()
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Built when first needed: reading the trust store takes some 20 ms.
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+
+def _head(provider: Provider, endpoint: Endpoint) -> bytes:
+    url = urlsplit(provider.base_url)
+    query = f"?{provider.query}" if provider.query else ""
+    lines = [
+        f"POST {url.path}{endpoint.path}{query} HTTP/1.1".encode(),
+        b"host: " + url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"),
+        b"user-agent: " + USER_AGENT.encode(),
+        # A coding would have to be undone to be read, and the client may not know it.
+        b"accept-encoding: identity",
+        *(name + b": " + value for name, value in provider.headers),
+    ]
+    return b"\r\n".join(lines) + b"\r\n"

@@ -1,0 +1,80 @@
+"""`GET /models`: every name a client may ask for, in one object that OpenAI's and Anthropic's SDKs both read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import BadRequest, ModelNotFound
+from gateway.types import RouteKind
+from gateway.web.answers import json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from gateway.core.names import Directory
+    from gateway.proxy.gateway import Gateway
+    from gateway.web.door import Door
+
+_MOST_LISTED = 10_000
+
+
+class Models:
+    """The two model endpoints."""
+
+    def __init__(self, gateway: Gateway, door: Door) -> None:
+        self._gateway = gateway
+        self._door = door
+        self._since = datetime.now(UTC).replace(microsecond=0)
+
+    async def every(self, request: Request) -> Response:
+        """List what can be asked for: roles, aliases, models. `limit` is honoured, other parameters are ignored."""
+        self._door.admit(request.scope, dict(request.scope["headers"]))
+        limit = request.query_params.get("limit", str(_MOST_LISTED))
+        if not limit.isdecimal() or not 0 < int(limit[:9]) <= 1_000_000:
+            raise BadRequest('"limit" must be a whole number above 0', param="limit")
+        listed = [self._entry(name, owner) for name, owner in names(self._gateway.directory)]
+        data = listed[: int(limit)]
+        return json_answer({
+            "object": "list",
+            "data": data,
+            "has_more": len(data) < len(listed),
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+        })  # fmt: skip
+
+    async def one(self, request: Request) -> Response:
+        """Return one of them; its id may hold slashes, plain or as %2F."""
+        self._door.admit(request.scope, dict(request.scope["headers"]))
+        name = request.path_params["model"]
+        for known, owner in names(self._gateway.directory):
+            if name == known or (known.partition("/")[2] == name and name in self._gateway.directory.bare):
+                return json_answer(self._entry(name, owner))
+        raise ModelNotFound(f'unknown model "{name}"; GET /v1/models lists what there is', param="model")
+
+    def _entry(self, name: str, owner: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": int(self._since.timestamp()),
+            "owned_by": owner,
+            "type": "model",
+            "display_name": name,
+            "created_at": self._since.isoformat().replace("+00:00", "Z"),
+        }
+
+
+def names(directory: Directory) -> Iterator[tuple[str, str]]:
+    """Yield each name that has a usable upstream, and who owns it: roles, aliases, models, discovered models."""
+    for kind in RouteKind:
+        for name, route in directory.routes.items():
+            if route.kind is kind and route.candidates:
+                owner = route.candidates[0].upstream.provider.name if kind is RouteKind.MODEL else "gateway"
+                yield name, owner
+    for upstreams in directory.bare.values():
+        for upstream in upstreams:
+            if upstream.id not in directory.routes and upstream.provider.unusable is None:
+                yield upstream.id, upstream.provider.name

@@ -1,0 +1,133 @@
+"""OpenAI's operations as ASGI applications: admit, read, resolve, and hand over to the exchange."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from gateway.dialects.body import read_call
+from gateway.dialects.multipart import ModelField
+from gateway.dialects.openai import error_body
+from gateway.errors import BadRequest, BodyTooLarge, Refusal, UnsupportedMediaType
+from gateway.proxy.downstream import SCOPE_KEY
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.headers import forwarded
+from gateway.types import BodyKind, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.gateway import Gateway
+    from gateway.types import Endpoint
+    from gateway.web.door import Door
+
+# A form up to this size is kept, so that it can be sent to another upstream; a larger one flows through.
+LARGEST_KEPT_FORM = 4 << 20
+LARGEST_FORM = 1 << 30
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PROCESS = secrets.token_hex(6).encode()
+_numbers = itertools.count(1)
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    """Return the client's own `x-request-id` if it is one, else a new one, unique across processes."""
+    sent = headers.get(b"x-request-id")
+    if sent is not None and _REQUEST_ID.fullmatch(sent):
+        return sent
+    return b"req_%b%08x" % (_PROCESS, next(_numbers))
+
+
+class Operation:
+    """One endpoint of the data plane."""
+
+    def __init__(self, gateway: Gateway, endpoint: Endpoint, door: Door) -> None:
+        self._gateway = gateway
+        self._endpoint = endpoint
+        self._door = door
+
+    def __repr__(self) -> str:
+        return f"<Operation POST {self._endpoint.path}>"
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[Any]],  # noqa: ARG002  # ASGI; the body comes from the downstream
+        send: Callable[[Any], Awaitable[None]],  # noqa: ARG002  # ASGI; the answer goes to the downstream
+    ) -> None:
+        """Serve one call."""
+        client: Downstream = scope["extensions"][SCOPE_KEY]
+        headers = dict(scope["headers"])
+        identity = request_id(headers)
+        exchange = None
+        try:
+            self._door.admit(scope, headers)
+            call = await self._read(client, headers.get(b"content-type", b""))
+            route = self._gateway.resolve(call.model)
+            lines = forwarded(scope["headers"])
+            exchange = Exchange(self._gateway, call, route, client, request_id=identity, forwarded=lines)
+            await exchange.run()
+        except Refusal as refusal:
+            if exchange is None:
+                self._gateway.metrics.refuse(self._endpoint, refusal.status)
+            refuse(client, refusal, identity)
+
+    async def _read(self, client: Downstream, content_type: bytes) -> Call:
+        kind = content_type.partition(b";")[0].strip().lower()
+        if self._endpoint.body is BodyKind.MULTIPART:
+            if kind != b"multipart/form-data":
+                raise UnsupportedMediaType(_wrong_type(content_type, "multipart/form-data"))
+            return await _read_form(self._endpoint, client, content_type)
+        if kind != b"application/json":
+            raise UnsupportedMediaType(_wrong_type(content_type, "application/json"))
+        body = await client.read_body(self._gateway.config.server.max_body_bytes)
+        return read_call(self._endpoint, body)
+
+
+def refuse(client: Downstream, refusal: Refusal, identity: bytes) -> None:
+    """Answer with a refusal in OpenAI's shape."""
+    lines = [b"content-type: application/json\r\nx-request-id: ", identity, b"\r\n"]
+    lines += [b"%b: %b\r\n" % header for header in refusal.headers]
+    client.respond(refusal.status, b"".join(lines), error_body(refusal))
+
+
+async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes) -> Call:
+    """Read a form as far as its `model` field; all of it, if it is small enough to keep."""
+    length = client.content_length
+    if length is not None and length > LARGEST_FORM:
+        raise BodyTooLarge(f"the form is {length} bytes long; the limit is {LARGEST_FORM}")
+    field = ModelField(content_type)
+    body = bytearray()
+    keep_all = length is None or length <= LARGEST_KEPT_FORM
+    while (keep_all or field.span is None) and (piece := await client.read_some()):
+        body += piece
+        if len(body) > LARGEST_KEPT_FORM and (length is None or field.span is None):
+            # Without its name, or without knowing how much is to come, the form cannot be sent on.
+            raise BodyTooLarge(
+                f"the first {LARGEST_KEPT_FORM} bytes of the form hold no model, or its length is not announced; "
+                'put the field "model" before the file'
+            )
+        field.look(bytes(body))
+    if field.span is None:
+        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
+    start, end = field.span
+    try:
+        model = bytes(body[start:end]).decode()
+    except UnicodeDecodeError:
+        raise BadRequest('"model" is not UTF-8', param="model") from None
+    return Call(
+        endpoint=endpoint,
+        model=model,
+        body=bytes(body),
+        model_span=field.span,
+        content_type=content_type,
+        rest_bytes=0 if keep_all or length is None else length - len(body),
+    )
+
+
+def _wrong_type(content_type: bytes, wanted: str) -> str:
+    sent = content_type.decode("latin-1")[:100] or "missing"
+    return f'the content type is "{sent}"; send {wanted}'
