@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0:0:0:0:0:0:0:1"})
-_NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key` (server.api_keys holds the known ones)"
+_NO_KEY = "no API key; send one of server.api_keys as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
 
 
