@@ -6,10 +6,11 @@ The phase is the function that takes the next piece of the body: it holds it, or
 from __future__ import annotations
 
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.core.quota import retry_after_s
 from gateway.dialects.openai import StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
@@ -292,7 +293,9 @@ class Answer:
             self.outcome = o.OK
 
     def _refuse_error(self, error: UpstreamError, sent: bytes = b"") -> None:
-        self._retry_after_s = error.retry_after_s
+        self._retry_after_s = retry_after_s(self.headers, time())
+        if self._retry_after_s is None:
+            self._retry_after_s = error.retry_after_s
         message = error.message or f"HTTP {self.status} with {len(sent)} bytes"
         self._refuse(o.classify(self.status, error), message)
 

@@ -23,10 +23,13 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
+        self._sweep(asyncio.get_running_loop())
+
+    async def main_loop(self) -> None:
         # What was loaded stays; the collector need not look at it again with every pass.
         gc.collect()
         gc.freeze()
-        self._sweep(asyncio.get_running_loop())
+        await super().main_loop()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = monotonic()

@@ -1,0 +1,73 @@
+"""Run the gateway inside a test's own loop, on a real socket."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from gateway.app import App
+from gateway.config import load
+from gateway.server import make_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from gateway.config import Config
+    from gateway.proxy.gateway import Gateway
+    from gateway.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that answers."""
+
+    port: int
+    gateway: Gateway
+    server: Server
+
+    @property
+    def base_url(self) -> str:
+        """What an SDK is pointed at."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def metric(self, line: str) -> float:
+        """Return the value of a series, written as /metrics writes it; 0 if it is not there."""
+        for found in self.gateway.metrics.expose().decode().splitlines():
+            name, _, value = found.rpartition(" ")
+            if name == line:
+                return float(value)
+        return 0.0
+
+
+def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
+    """Return the configuration that a gateway.yaml with this text gives."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "gateway.yaml"
+        path.write_text(yaml)
+        return load(path, environ or {})
+
+
+@asynccontextmanager
+async def serving(config: Config | str) -> AsyncIterator[Running]:
+    """Serve a configuration (or the text of one) on a free port of loopback, and end it with whatever is open."""
+    config = config_of(config) if isinstance(config, str) else config
+    config = replace(config, server=replace(config.server, port=0))
+    app = App(config)
+    server = make_server(app, config.server)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    await server.on_tick(0)
+    try:
+        yield Running(server.servers[0].sockets[0].getsockname()[1], app.gateway, server)
+    finally:
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        while server.server_state.tasks:
+            await next(iter(server.server_state.tasks))
+        await server.lifespan.shutdown()
