@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,17 +41,24 @@ class Gateway:
 
     def send_requests(self, count: int) -> None:
         """Send chat requests of every kind a dashboard shows: streams, whole answers, a refusal, a hang-up."""
-        with httpx.Client(base_url=self.url, timeout=10) as client:
-            for number in range(count):
-                body = {
-                    "model": "role:rlm",
-                    "messages": [{"role": "user", "content": f"Say the number {number}."}],
-                    "stream": number % 2 == 0,
-                }
-                client.post("/v1/chat/completions", json=body).raise_for_status()
-            assert client.post("/v1/chat/completions", json={**body, "model": "no-such-model"}).status_code == 404
-            with client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}):
+        # At once, because demo/echo takes its time over a stream.
+        with httpx.Client(base_url=self.url, timeout=10) as client, ThreadPoolExecutor(count) as threads:
+            for answer in threads.map(lambda number: ask(client, "role:rlm", stream=number % 2 == 0), range(count)):
+                answer.raise_for_status()
+            assert ask(client, "no-such-model").status_code == 404
+            with client.stream("POST", CHAT, json=chat("role:rlm", stream=True)):
                 pass  # leave before the end
+
+
+CHAT = "/v1/chat/completions"
+
+
+def chat(model: str, *, stream: bool = False) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello"}], "stream": stream}
+
+
+def ask(client: httpx.Client, model: str, *, stream: bool = False) -> httpx.Response:
+    return client.post(CHAT, json=chat(model, stream=stream))
 
 
 @dataclass(frozen=True, slots=True)
