@@ -135,7 +135,7 @@ def quoted(name: str) -> str:
 
 def _unknown_role(name: str, known: Iterable[str]) -> str:
     roles = [one for one in known if one.startswith(ROLE)]
-    near = nearest(name, roles) or (f"; there are {', '.join(roles[:10])}" if roles else "; none is configured")
+    near = nearest(name[len(ROLE) :], roles) or (f"; there are {', '.join(roles[:10])}" if roles else "; none is configured")
     return f"unknown role {quoted(name[len(ROLE) :])}{near}"
 
 
@@ -329,7 +329,11 @@ class _Expansion:
 
 
 def _with(params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    return tuple(replace(one, params=merged(one.params, params)) for one in found)
+    # Duplicates go at every level: roles that name each other twice would double the list with each.
+    once: dict[str, Candidate] = {}
+    for one in found:
+        once.setdefault(one.upstream.id, one)
+    return tuple(replace(one, params=merged(one.params, params)) for one in once.values())
 
 
 def _filled(route: Route, vacancy: str) -> Route:
