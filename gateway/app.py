@@ -27,17 +27,16 @@ class App:
         self._web = Web(self.gateway)
         self._lifespan = Router(lifespan=self._life)
 
-    async def __call__(
+    def __call__(
         self,
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
-    ) -> None:
-        """Serve a request, or the life of the process."""
+    ) -> Awaitable[None]:
+        """Serve a request, or the life of the process. A plain function: a coroutine more would cost each request."""
         if scope["type"] == "http":
-            await self._web(scope, receive, send)
-        else:
-            await self._lifespan(scope, receive, send)
+            return self._web(scope, receive, send)
+        return self._lifespan(scope, receive, send)
 
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:

@@ -28,6 +28,8 @@ DECIDED = frozenset({
     "user", "service_tier", "fallbacks", "api_base", "base_url", "api_key",
 })  # fmt: skip
 
+_QUOTED = {key: b'"%b"' % key.encode() for key in DECIDED}
+
 # A key of letters can be spelled with escapes only by \u0041 to \u007a.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]:,]', re.DOTALL)
@@ -147,15 +149,15 @@ def _check_spelling(fields: Mapping[str, msgspec.Raw], body: bytes) -> dict[str,
     """Refuse other spellings of decided keys. Return the spans of all values if a close look was needed."""
     closely = b"\\u00" in body and _ESCAPED_LETTER.search(body) is not None
     for key in fields:
-        if key in DECIDED:
-            closely = closely or body.count(b'"%b"' % key.encode()) != 1
+        if quoted := _QUOTED.get(key):
+            closely = closely or body.count(quoted) != 1
         elif key.lower() in DECIDED:
             raise BadRequest(f'the field "{key}" must be written "{key.lower()}"', param=key.lower())
     if not closely:
         return None
     spans: dict[str, tuple[int, int]] = {}
     for raw_key, key, span in _top_level_keys(body):
-        if key in DECIDED and raw_key != b'"%b"' % key.encode():
+        if key in DECIDED and raw_key != _QUOTED[key]:
             raise BadRequest(f'the field "{key}" is spelled with escapes; write it plainly', param=key)
         if key in DECIDED and key in spans:
             raise BadRequest(f'the field "{key}" occurs twice; send it once', param=key)

@@ -15,7 +15,7 @@ from gateway.proxy.downstream import ClientGone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent, HTTPScope
+    from uvicorn._types import ASGI3Application, ASGIReceiveEvent, ASGISendEvent
     from uvicorn.protocols.http.flow_control import FlowControl
 
 _log = logging.getLogger("gateway.server")
@@ -38,6 +38,7 @@ class Connection(Protocol):
     transport: asyncio.Transport
     flow: FlowControl
     loop: asyncio.AbstractEventLoop
+    tasks: set[asyncio.Task[None]]
     write_paused: bool
 
     def response_complete(self, cycle: Cycle) -> None:
@@ -53,12 +54,14 @@ class Cycle:
     __slots__ = (
         "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "content_length",
         "expects_continue", "gone", "keep_alive", "more_body", "on_hang_up", "on_writable", "received_at",
-        "response_complete", "response_started", "scope",
+        "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
-    def __init__(self, protocol: Connection, scope: HTTPScope, *, keep_alive: bool) -> None:
+    scope: dict[str, Any]
+    task: asyncio.Task[None]
+
+    def __init__(self, protocol: Connection, *, keep_alive: bool) -> None:
         self._protocol = protocol
-        self.scope = scope
         self.keep_alive = keep_alive
         self.content_length: int | None = None
         self.expects_continue = False
@@ -201,7 +204,7 @@ class Cycle:
     async def run(self, app: ASGI3Application) -> None:
         """Run the application for this request, and answer 500 if it fails before it has answered."""
         try:
-            await app(self.scope, self.receive, cast("Any", self.send))
+            await app(cast("Any", self.scope), self.receive, cast("Any", self.send))
         except asyncio.CancelledError:
             self.abort()
         except ClientGone:
@@ -215,8 +218,12 @@ class Cycle:
                 refusal = Refusal("the gateway failed to handle this request; its log says why", code="internal_error")
                 refusal.type = "server_error"
                 self.refuse(refusal, status=500)
-        if not self.response_complete:
-            self.abort()
+        finally:
+            if not self.response_complete:
+                self.abort()
+            # The scope holds this cycle: without the garbage collector both would stay.
+            self.scope["extensions"] = {}
+            self._protocol.tasks.discard(self.task)
 
     def refuse(self, refusal: Refusal, *, status: int | None = None) -> None:
         """Answer with a refusal in OpenAI's shape."""

@@ -33,7 +33,10 @@ KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0
 # Bytes per second that a request body must reach over its base time.
 SLOWEST_BODY = 16 * 1024
+MOST_TARGETS = 1024
 _NEVER = float("inf")
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+_targets: dict[bytes, tuple[str, bytes, bytes]] = {}
 
 
 class HeadTooLarge(Refusal):
@@ -57,6 +60,8 @@ class ClientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._deaf = False
+        self._announced: int | None = None
+        self._expects_continue = False
 
     # -- the socket
 
@@ -132,43 +137,70 @@ class ClientProtocol(HttpToolsProtocol):
     # -- the parser
 
     def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self._announced = None
+        self._expects_continue = False
         self.deadline = monotonic() + self.settings.header_timeout_s
-        super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-        if len(self.headers) > MOST_HEADERS:
-            raise HeadTooLarge(f"the request has more than {MOST_HEADERS} headers")
+        name = name.lower()
+        self.headers.append((name, value))
+        if name == b"content-length":
+            self._announced = int(value)
+        elif name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._head_bytes > LARGEST_HEAD and _size(self.headers) > LARGEST_HEAD:
+        headers, parser = self.headers, self.parser
+        if len(headers) > MOST_HEADERS:
+            raise HeadTooLarge(f"the request has more than {MOST_HEADERS} headers")
+        if self._head_bytes > LARGEST_HEAD and _size(headers) > LARGEST_HEAD:
             raise HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes")
-        scope = self.scope
-        version = self.parser.get_http_version()
-        scope["method"] = self.parser.get_method().decode("ascii")
-        scope["http_version"] = version
-        try:
-            url = httptools.parse_url(self.url)
-        except httptools.HttpParserInvalidURLError:
-            raise BadRequest("the request target is not a URL") from None
-        scope["raw_path"] = url.path or b"/"
-        path = scope["raw_path"].decode("ascii", "replace")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["query_string"] = url.query or b""
-        cycle = Cycle(self, scope, keep_alive=version == "1.1" and self.parser.should_keep_alive())
-        scope["extensions"] = {SCOPE_KEY: cast("Any", cycle)}
-        for name, value in self.headers:
-            if name == b"content-length":
-                cycle.content_length = int(value)
-            elif name == b"expect" and value.lower() == b"100-continue":
-                cycle.expects_continue = True
-        self.deadline = monotonic() + self.settings.body_timeout_s + (cycle.content_length or 0) / SLOWEST_BODY
+        path, raw_path, query = self._target()
+        version = parser.get_http_version()
+        cycle = Cycle(self, keep_alive=version == "1.1" and parser.should_keep_alive())
+        cycle.content_length = self._announced
+        cycle.expects_continue = self._expects_continue
+        cycle.scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "method": parser.get_method().decode("ascii"),
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state,
+            "extensions": {SCOPE_KEY: cycle},
+        }
+        self.deadline = cycle.received_at + self.settings.body_timeout_s + (self._announced or 0) / SLOWEST_BODY
         if self.cycle is None or self.cycle.response_complete:
             self._begin(cycle)
         else:  # pipelined: its turn comes
             self.flow.pause_reading()
             self._queue.append(cycle)
+
+    def _target(self) -> tuple[str, bytes, bytes]:
+        """The path, decoded and as sent, and the query of the request. Most requests have one of a few targets."""
+        known = _targets.get(self.url)
+        if known is None:
+            try:
+                url = httptools.parse_url(self.url)
+            except httptools.HttpParserInvalidURLError:
+                raise BadRequest("the request target is not a URL") from None
+            raw_path = url.path or b"/"
+            path = raw_path.decode("ascii", "replace")
+            known = (unquote(path) if "%" in path else path, raw_path, url.query or b"")
+            if len(_targets) >= MOST_TARGETS:
+                _targets.clear()
+            _targets[self.url] = known
+        return known
 
     def on_body(self, body: bytes) -> None:
         cycle = self._queue[-1] if self._queue else self.cycle
@@ -187,9 +219,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle) -> None:
         self.cycle = cycle
-        task = self.loop.create_task(cycle.run(self.app))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+        cycle.task = self.loop.create_task(cycle.run(self.app))
+        self.tasks.add(cycle.task)
 
     def response_complete(self, cycle: Cycle) -> None:
         """A response has been written whole."""

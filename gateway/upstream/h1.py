@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_interim", "_loop", "_parser", "_pool",
-        "_receiver", "_transport", "expires_at", "idle", "reused",
+        "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -117,6 +118,7 @@ class Connection(asyncio.Protocol):
         self.idle = False
         self.reused = False
         self.expires_at = 0.0
+        self.idle_s = IDLE_S
 
     def __repr__(self) -> str:
         state = "idle" if self.idle else "busy" if self._receiver else "closed"
@@ -209,16 +211,18 @@ class Connection(asyncio.Protocol):
         self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        headers = self._headers
         name = name.lower()
-        if name in _FRAMING:
-            self._framed = True
-        headers.append((name, value))
-        if len(headers) > MOST_HEADERS:
-            raise _Malformed(f"more than {MOST_HEADERS} headers")
+        self._headers.append((name, value))
+        if name in _NOTED:
+            if name == b"keep-alive":  # llama.cpp: timeout=5, max=100
+                self.idle_s = min(IDLE_S, _keep_alive_s(value))
+            else:
+                self._framed = True
 
     def on_headers_complete(self) -> None:
         status: int = self._parser.get_status_code()
+        if len(self._headers) > MOST_HEADERS:
+            raise _Malformed(f"more than {MOST_HEADERS} headers")
         if self._fed > LARGEST_HEAD and sum(len(name) + len(value) for name, value in self._headers) > LARGEST_HEAD:
             raise _Malformed(f"headers larger than {LARGEST_HEAD} bytes")
         if status < 200:
@@ -246,7 +250,7 @@ class Connection(asyncio.Protocol):
             self._draining = None
         # Into the pool first: the receiver may want a connection at once.
         if self._parser.should_keep_alive() and not self._transport.is_closing():
-            self._pool.keep(self, self._headers)
+            self._pool.keep(self)
         else:
             self._transport.close()
         receiver.on_end()
@@ -262,7 +266,7 @@ class _Malformed(Exception):
     """The answer breaks a rule that the parser does not know."""
 
 
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_NOTED = frozenset({b"content-length", b"transfer-encoding", b"keep-alive"})
 
 
 class _Drain:
@@ -314,7 +318,7 @@ class Pool:
 
     def take(self) -> Connection | None:
         """Return a kept connection, or None."""
-        now = asyncio.get_running_loop().time() if self._idle else 0.0
+        now = monotonic()
         while self._idle:
             connection = self._idle.pop()
             if connection.idle and connection.expires_at > now:
@@ -347,17 +351,13 @@ class Pool:
             raise ConnectError(FailureKind.NO_CONNECT, f"no connection to {self.origin}: {error}") from None
         return connection
 
-    def keep(self, connection: Connection, headers: list[Header]) -> None:
+    def keep(self, connection: Connection) -> None:
         """Take back a connection whose exchange is complete."""
-        loop = asyncio.get_running_loop()
-        idle_s = IDLE_S
-        for name, value in headers:
-            if name == b"keep-alive":  # llama.cpp: timeout=5, max=100
-                idle_s = min(idle_s, _keep_alive_s(value))
-        connection.expires_at = loop.time() + idle_s
+        connection.expires_at = monotonic() + connection.idle_s
         connection.idle = True
         self._idle.append(connection)
         if self._sweep is None:
+            loop = asyncio.get_running_loop()
             self._sweep = loop.call_later(IDLE_S, self._close_expired, loop)
 
     def forget(self, connection: Connection) -> None:
@@ -373,7 +373,7 @@ class Pool:
             self._idle.pop().close()
 
     def _close_expired(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
+        now = monotonic()
         kept: list[Connection] = []
         for connection in self._idle:
             if connection.idle and connection.expires_at > now:

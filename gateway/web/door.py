@@ -62,17 +62,17 @@ def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
     Raises:
         BadRequest: two carriers hold different keys; which one counts would be anybody's guess.
     """
-    found: set[bytes] = set()
+    found: bytes | None = None
     if (authorization := headers.get(b"authorization")) is not None:
         scheme, _, value = authorization.partition(b" ")
         if scheme.lower() == b"bearer":
-            found.add(value.strip())
+            found = value.strip()
     for name in (b"x-api-key", b"api-key"):
-        if value := headers.get(name, b""):
-            found.add(value)
-    if len(found) > 1:
-        raise BadRequest("the request carries two different API keys; send one", code="ambiguous_credentials")
-    return next(iter(found), None)
+        if other := headers.get(name):
+            if found is not None and other != found:
+                raise BadRequest("the request carries two different API keys; send one", code="ambiguous_credentials")
+            found = other
+    return found
 
 
 def is_loopback(host: str) -> bool:

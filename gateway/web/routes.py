@@ -52,7 +52,7 @@ class Web:
         router = Router(routes, redirect_slashes=False, default=self._missing)
         self._others = ExceptionMiddleware(router, handlers={Refusal: _refused, HTTPException: _refused_by_starlette})
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
         path = scope["path"]
         operation = self._operations.get(path)
@@ -60,11 +60,9 @@ class Web:
             operation = self._operations.get(path.replace("//", "/"))
         if operation is not None:
             if scope["method"] == "POST":
-                await operation(scope, receive, send)
-                return
-            await _not_allowed(scope, "POST")(scope, receive, send)
-            return
-        await self._others(scope, receive, send)
+                return operation(scope, receive, send)
+            return _not_allowed(scope, "POST")(scope, receive, send)
+        return self._others(scope, receive, send)
 
     async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
