@@ -125,7 +125,8 @@ def main(argv: Sequence[str]) -> int:
         if not shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
             print(f"{tool} is needed and not installed", file=sys.stderr)
             return 2
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     targets = chosen(options.only)
     seconds, rounds = (1.0, 2) if options.quick else (3.0, 5)
     effort = Effort(options.seconds or seconds, options.rounds or rounds)
@@ -136,8 +137,6 @@ def main(argv: Sequence[str]) -> int:
     except TargetError as exc:
         print(f"the benchmark itself cannot start: {exc}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     path = options.json or RESULTS / f"{stamp}.json"
     rows = report(path, facts, effort, found, skipped)
     print(markdown(rows) + "\n\n" + remarks(found, skipped) + f"\n\n{path}")
