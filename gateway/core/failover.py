@@ -67,7 +67,7 @@ class Verdict:
     retry_after_s: float | None = None
 
 
-_TIMEOUTS = frozenset({o.CONNECT_TIMEOUT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT, o.TOTAL_TIMEOUT})
+_TIMEOUTS = frozenset({o.CONNECT_TIMEOUT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT, o.TOTAL_TIMEOUT, o.STALLED})
 _LIMITS = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
 
 

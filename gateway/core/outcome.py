@@ -33,6 +33,8 @@ CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE)
 FIRST_BYTE_TIMEOUT = Outcome("first_byte_timeout", _UPSTREAM, _ELSEWHERE)
 FIRST_TOKEN_TIMEOUT = Outcome("first_token_timeout", _UPSTREAM, _ELSEWHERE)
 TOTAL_TIMEOUT = Outcome("total_timeout", _UPSTREAM, _ELSEWHERE)
+# It began to answer and fell silent, and none of it had been relayed. After that it is IDLE_TIMEOUT.
+STALLED = Outcome("stalled", _UPSTREAM, _ELSEWHERE)
 BROKEN = Outcome("broken", _UPSTREAM, _ELSEWHERE)
 MALFORMED = Outcome("malformed", _UPSTREAM, _ELSEWHERE)
 # A kept connection that the other side closed while our request was under way (RFC 9112 section 9.3.1).

@@ -382,7 +382,7 @@ class Answer:
         """The answer breaks off. Before the commit that is an outcome like any other."""
         if self._client is None and (self.outcome is not None or not self.reader.committed or not self.decided.done()):
             self._over = True
-            self._refuse(outcome, message)
+            self._refuse(o.STALLED if outcome is o.IDLE_TIMEOUT else outcome, message)
             return
         self._over = True
         self.usage = self.reader.usage
