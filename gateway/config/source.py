@@ -36,6 +36,9 @@ LARGEST_FILE = 1024 * 1024
 MOST_VALUES = 50_000
 DEEPEST = 32
 
+# What the parser itself may say of a node, plus `=` and `<<`. Beyond that a tag was written, perhaps to run code.
+_TAGS = frozenset(["map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge"])
+
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WORDS: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -132,7 +135,7 @@ class _Reader:
             self.count = MOST_VALUES
         if self.count >= MOST_VALUES:
             return None
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
             return self._object(mark, f"the tag {node.tag} means nothing here")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)

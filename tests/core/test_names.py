@@ -266,8 +266,8 @@ def roles(**targets: tuple[str, ...]) -> Declared:
         ),
         (roles(a=("b",), b=("shared",)), [(("roles", "a", 0), '"b" is a role; write "role:b"')]),
         (
-            roles(a=("role:bb",), b=("shared",)),
-            [(("roles", "a", 0), 'unknown role "bb"; did you mean "role:b"?')],
+            roles(a=("role:planer",), planner=("shared",)),
+            [(("roles", "a", 0), 'unknown role "planer"; did you mean "role:planner"?')],
         ),
         (
             roles(**{"role:x": ("shared",)}),
