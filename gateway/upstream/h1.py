@@ -99,8 +99,8 @@ class Connection(asyncio.Protocol):
     """One connection to an origin: idle in the pool, or busy with one exchange."""
 
     __slots__ = (
-        "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_interim", "_loop", "_parser", "_pool",
-        "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused",
+        "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_in_head", "_interim", "_loop", "_parser",
+        "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._headers: list[Header] = []
         self._fed = 0
+        self._in_head = True
         self._framed = False
         self._interim = False
         self._close_delimited = False
@@ -130,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._receiver = receiver
         self._headers = []
         self._fed = 0
+        self._in_head = True
         self._framed = self._interim = self._close_delimited = False
         self._transport.write(request)
 
@@ -177,7 +179,7 @@ class Connection(asyncio.Protocol):
                 raise cause from None
             self._fail(FailureKind.MALFORMED, f"not HTTP/1.1: {cause or str(error) or 'unexpected upgrade'}")
         else:
-            if not self._headers and self._fed > LARGEST_HEAD and self._receiver is receiver:
+            if self._fed > LARGEST_HEAD and self._in_head and self._receiver is receiver:
                 self._fail(FailureKind.MALFORMED, f"a header larger than {LARGEST_HEAD} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -231,8 +233,11 @@ class Connection(asyncio.Protocol):
             self._interim = True
             return
         self._close_delimited = not self._framed and status not in (204, 304)
+        self._in_head = False
+        # What follows in fields now is trailers, which must not pass for headers (RFC 9110 section 6.5.1).
+        headers, self._headers = self._headers, []
         if self._receiver is not None:
-            self._receiver.on_head(status, self._headers)
+            self._receiver.on_head(status, headers)
 
     def on_body(self, body: bytes) -> None:
         if self._receiver is not None:
