@@ -7,10 +7,11 @@ the client has hung up.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gateway.core import outcome as o
 from gateway.core.failover import Relay, Try, next_step, verdict
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
+# What came of a refusal before this is not all of it.
+_CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """What an exchange came to, for everything that counts: metrics now, the ledger and health later."""
 
     call: Call
@@ -208,8 +211,9 @@ class Exchange:
         if not attempts:
             self._status = NoCandidate.status
             raise NoCandidate(_nobody(self._route))
-        if len(self._plan.order) == 1 and answer is not None and answer.status >= 300:
-            # There was no choice to explain: the upstream's own words serve best.
+        alone = len(self._plan.order) == 1
+        if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
+            # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status
             lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
             self._client.respond(answer.status, lines, answer.body)
