@@ -30,12 +30,16 @@ class _Stale(httpx.RemoteProtocolError):
     """The kept connection had been closed before the request came."""
 
 
+class Malformed(httpx.RemoteProtocolError):
+    """What came is not HTTP/1.1."""
+
+
 _ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
     FailureKind.NO_CONNECT: httpx.ConnectError,
     FailureKind.CONNECT_TIMEOUT: httpx.ConnectTimeout,
     FailureKind.STALE: _Stale,
     FailureKind.BROKEN: httpx.RemoteProtocolError,
-    FailureKind.MALFORMED: httpx.RemoteProtocolError,
+    FailureKind.MALFORMED: Malformed,
 }
 
 # Written here, whatever the request says.
