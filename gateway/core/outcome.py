@@ -5,6 +5,8 @@ The table follows the error codes and texts that providers document or were reco
 
 from __future__ import annotations
 
+import re
+
 from gateway.types import Blame, Outcome, Then, UpstreamError
 
 _CLIENT, _UPSTREAM, _GATEWAY, _NOBODY = Blame.CLIENT, Blame.UPSTREAM, Blame.GATEWAY, Blame.NOBODY
@@ -128,6 +130,7 @@ _BY_TEXT = (
 )
 
 _SUCCESS = range(200, 300)
+_STATUS = re.compile(r"[45][0-9]{2}")
 # Where the code may change what a status means. A 404 stays a 404 whatever its body says of rate limits.
 _CODE_COUNTS = frozenset({200, 400, 402, 403, 404, 413, 422, 429, 500, 502, 503})
 
@@ -142,14 +145,14 @@ def classify(status: int, error: UpstreamError | None) -> Outcome:
     if error is not None and status in _CODE_COUNTS:
         for code in (error.code, error.type):
             if code and (known := _BY_CODE.get(code.lower())):
-                return known
+                return QUOTA_EXHAUSTED if known is RATE_LIMITED and error.per_day else known
         if error.per_day:
             return QUOTA_EXHAUSTED
         text = error.message.lower()
         for phrase, known in _BY_TEXT:
             if phrase in text:
                 return known
-        if status in _SUCCESS and error.code and error.code.isdecimal() and 400 <= int(error.code) <= 599:
+        if status in _SUCCESS and error.code and _STATUS.fullmatch(error.code):
             return _by_status(int(error.code))
     return SERVER_ERROR if status in _SUCCESS else _by_status(status)
 

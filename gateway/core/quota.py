@@ -31,7 +31,8 @@ def retry_after_s(headers: Iterable[Header], now: float) -> float | None:
     millis = seconds = None
     for name, value in headers:
         if name == b"retry-after-ms":
-            millis = parse_wait(value.decode("latin-1"), now)
+            text = value.decode("latin-1").strip()
+            millis = float(text) if _NUMBER.fullmatch(text) else None
         elif name == b"retry-after":
             seconds = parse_wait(value.decode("latin-1"), now)
     if millis:

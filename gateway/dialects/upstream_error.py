@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.quota import LONGEST_WAIT_S
 from gateway.types import UpstreamError
 
 _RETRY_IN = re.compile(r"(?:retry|try again) in (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -42,20 +43,19 @@ def error_in(value: Any) -> UpstreamError | None:
         return UpstreamError(message=_plain(error), code=_text(value.get("code")))
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
-        return UpstreamError(message=_plain(str(base.get("status_msg", ""))), code=_text(base["status_code"]))
+        return UpstreamError(message=_plain(_written(base.get("status_msg", ""))), code=_text(base["status_code"]))
     if error or value.get("object") == "error" or ("message" in value and "choices" not in value and "id" not in value):
         # Mistral, Cerebras, Cohere and Bedrock put the fields at the top.
         return _from_object(value)
     for key in ("detail", "title"):  # FastAPI; NVIDIA's problem details
         if key in value and "choices" not in value and "data" not in value:
-            detail = value[key]
-            return UpstreamError(message=_plain(detail if isinstance(detail, str) else str(detail)))
+            return UpstreamError(message=_plain(_written(value[key])))
     return None
 
 
 def _from_object(error: dict[str, Any]) -> UpstreamError:
     message = error.get("message")
-    text = message if isinstance(message, str) else "" if message is None else str(message)
+    text = "" if message is None else _written(message)
     code = _text(error.get("code"))
     metadata = error.get("metadata")
     details = error.get("details")
@@ -71,8 +71,8 @@ def _from_object(error: dict[str, Any]) -> UpstreamError:
     return UpstreamError(
         message=_plain(text),
         type=_text(error.get("type")) or _text(error.get("status")) or _text(error.get("error_type")),
-        code=next((str(item["reason"]) for item in reasons if isinstance(item, dict) and "reason" in item), code),
-        per_day=any("PerDay" in str(item) for item in reasons),
+        code=next((_written(item["reason"]) for item in reasons if isinstance(item, dict) and "reason" in item), code),
+        per_day="(RPD)" in text or "(TPD)" in text or any("PerDay" in _written(item) for item in reasons),
         retry_after_s=_delay(reasons, text),
     )
 
@@ -81,10 +81,10 @@ def _delay(details: list[Any], text: str) -> float | None:
     for item in details:
         delay = item.get("retryDelay") if isinstance(item, dict) else None
         if isinstance(delay, str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
-            return float(delay[:-1])
+            return min(float(delay[:-1]), LONGEST_WAIT_S)
     if (found := _RETRY_IN.search(text)) and any(found.groups()):
         hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
-        return hours * 3600 + minutes * 60 + seconds + millis / 1000
+        return min(hours * 3600 + minutes * 60 + seconds + millis / 1000, LONGEST_WAIT_S)
     return None
 
 
@@ -93,6 +93,14 @@ def _text(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     return str(value) or None
+
+
+def _written(value: object) -> str:
+    """Any decoded value as text; nothing of one that is nested deeper than the interpreter can follow."""
+    try:
+        return str(value)
+    except RecursionError:
+        return ""
 
 
 def _plain(text: str) -> str:
