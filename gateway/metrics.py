@@ -7,7 +7,9 @@ its own counters cost a lock each and its histograms a walk over their buckets.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from collections import Counter
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,17 +19,20 @@ from prometheus_client.registry import Collector
 from gateway import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client import Metric
 
-    from gateway.proxy.exchange import Settlement
-    from gateway.types import Endpoint
+    from gateway.types import Endpoint, Settlement
 
 # Reasoning models answer after minutes; the gateway itself in microseconds.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+OTHER = "other"
+"""The model label of whatever only a request names."""
+
+Labels = tuple[str, ...]
 
 
 class Histogram:
@@ -45,6 +50,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.sum += value
 
+    def add(self, other: Histogram) -> None:
+        """Add the observations of another one with the same bounds."""
+        self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
+
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulative counts, as Prometheus wants them."""
         total = 0
@@ -55,18 +65,42 @@ class Histogram:
         return found
 
 
-class Metrics(Collector):
-    """The counters of one process. Every label value is a configured name, so their number is bounded."""
+class _Cell:
+    """All that is counted of calls that ended alike: one look-up and some additions for each call."""
+
+    __slots__ = ("cached", "calls", "duration", "first_token", "hang_ups", "input", "output", "overhead", "reasoning")
 
     def __init__(self) -> None:
-        self._requests: dict[tuple[str, ...], int] = {}
-        self._attempts: dict[tuple[str, ...], int] = {}
-        self._tokens: dict[tuple[str, ...], int] = {}
-        self._hang_ups: dict[tuple[str, ...], int] = {}
-        self._in_flight: dict[tuple[str, ...], int] = {}
-        self._duration: dict[tuple[str, ...], Histogram] = {}
-        self._first_token: dict[tuple[str, ...], Histogram] = {}
-        self._overhead: dict[tuple[str, ...], Histogram] = {}
+        self.calls = 0
+        self.hang_ups = 0
+        self.input = self.output = self.cached = self.reasoning = 0
+        self.duration = Histogram(_SECONDS)
+        self.first_token = Histogram(_SECONDS)
+        self.overhead = Histogram(_OVERHEAD_SECONDS)
+
+
+class _End(NamedTuple):
+    """How a call ended, in label values."""
+
+    endpoint: str
+    route: str
+    status: int
+    provider: str
+    model: str
+    outcome: str
+
+
+class Metrics(Collector):
+    """The counters of one process. Every label value is a configured name, so their number is bounded.
+
+    Calls are counted by how they ended; the families that Prometheus knows are sums over these cells.
+    """
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[str, str, int, str, str, str], _Cell] = {}
+        self._passed_over: Counter[Labels] = Counter()
+        """Attempts before the last one: provider, model, outcome."""
+        self._in_flight: dict[str, int] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -75,41 +109,40 @@ class Metrics(Collector):
 
     def enter(self, endpoint: Endpoint) -> None:
         """A call has begun."""
-        key = (endpoint.name,)
-        self._in_flight[key] = self._in_flight.get(key, 0) + 1
+        self._in_flight[endpoint.name] = self._in_flight.get(endpoint.name, 0) + 1
 
     def settle(self, settlement: Settlement) -> None:
         """A call is over."""
         endpoint = settlement.call.endpoint.name
-        route = settlement.route.label
-        alone = (endpoint,)
-        self._in_flight[alone] -= 1
-        _count(self._requests, (endpoint, route, str(settlement.status)))
-        _observe(self._duration, (endpoint, route), settlement.duration_s, _SECONDS)
-        if settlement.hung_up:
-            _count(self._hang_ups, alone)
+        route = settlement.route
         attempts = settlement.attempts
+        self._in_flight[endpoint] -= 1
         if not attempts:
+            self._cell((endpoint, route.label, settlement.status, "", "", "")).calls += 1
             return
-        _observe(self._overhead, alone, settlement.overhead_s, _OVERHEAD_SECONDS)
-        known = settlement.route.configured
-        for attempt in attempts:
-            upstream = attempt.candidate.upstream
-            model = upstream.id if known else "other"
-            _count(self._attempts, (upstream.provider.name, model, attempt.outcome.name))
-        if attempt.first_token_s is not None:
-            _observe(self._first_token, (upstream.provider.name, model), attempt.first_token_s, _SECONDS)
+        last = attempts[-1]
+        upstream = last.candidate.upstream
+        name = upstream.id if route.configured else OTHER
+        cell = self._cell((endpoint, route.label, settlement.status, upstream.provider.name, name, last.outcome.name))
+        cell.calls += 1
+        cell.hang_ups += settlement.hung_up
+        cell.duration.observe(settlement.duration_s)
+        cell.overhead.observe(settlement.overhead_s)
+        if last.first_token_s is not None:
+            cell.first_token.observe(last.first_token_s)
         if (usage := settlement.usage) is not None:
-            _count(self._tokens, (upstream.provider.name, model, "input"), usage.input_tokens)
-            _count(self._tokens, (upstream.provider.name, model, "output"), usage.output_tokens)
-            if usage.cached_tokens:
-                _count(self._tokens, (upstream.provider.name, model, "cached"), usage.cached_tokens)
-            if usage.reasoning_tokens:
-                _count(self._tokens, (upstream.provider.name, model, "reasoning"), usage.reasoning_tokens)
+            cell.input += usage.input_tokens
+            cell.output += usage.output_tokens
+            cell.cached += usage.cached_tokens
+            cell.reasoning += usage.reasoning_tokens
+        for attempt in attempts[:-1]:
+            upstream = attempt.candidate.upstream
+            name = upstream.id if route.configured else OTHER
+            self._passed_over[upstream.provider.name, name, attempt.outcome.name] += 1
 
     def refuse(self, endpoint: Endpoint, status: int) -> None:
         """A call was refused before it had a route."""
-        _count(self._requests, (endpoint.name, "none", str(status)))
+        self._cell((endpoint.name, "none", status, "", "", "")).calls += 1
 
     def expose(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -117,49 +150,70 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family, for the registry."""
+        cells = [(_End(*key), cell) for key, cell in list(self._cells.items())]
+        tried = [(end, cell) for end, cell in cells if end.outcome]
         build = GaugeMetricFamily("gateway_build_info", "Always 1; the version is a label.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
-        yield _counter("gateway_requests", "Calls by status.", ["endpoint", "route", "code"], self._requests)
-        yield _counter("gateway_attempts", "Requests to upstreams by outcome.", ["provider", "model", "outcome"],
-                       self._attempts)  # fmt: skip
-        yield _counter("gateway_tokens", "Tokens as providers counted them.", ["provider", "model", "direction"],
-                       self._tokens)  # fmt: skip
-        yield _counter("gateway_client_hang_ups", "Calls whose client left early.", ["endpoint"], self._hang_ups)
         flight = GaugeMetricFamily("gateway_in_flight_requests", "Calls under way.", labels=["endpoint"])
-        for key, count in list(self._in_flight.items()):
-            flight.add_metric(key, count)
+        for endpoint, count in list(self._in_flight.items()):
+            flight.add_metric([endpoint], count)
         yield flight
-        yield _histogram("gateway_request_duration_seconds", "From the request's arrival to the answer's end.",
-                         ["endpoint", "route"], self._duration)  # fmt: skip
-        yield _histogram("gateway_time_to_first_token_seconds", "From the attempt's start to its first content.",
-                         ["provider", "model"], self._first_token)  # fmt: skip
-        yield _histogram("gateway_overhead_seconds", "What the gateway itself added to a call.", ["endpoint"],
-                         self._overhead)  # fmt: skip
+        yield _counter(
+            "gateway_requests", "Calls by status.", ("endpoint", "route", "code"),
+            (((end.endpoint, end.route, str(end.status)), cell.calls) for end, cell in cells),
+        )  # fmt: skip
+        yield _counter(
+            "gateway_attempts", "Requests to upstreams by outcome.", ("provider", "model", "outcome"),
+            chain(
+                (((end.provider, end.model, end.outcome), cell.calls) for end, cell in tried),
+                self._passed_over.items(),
+            ),
+        )  # fmt: skip
+        yield _counter(
+            "gateway_client_hang_ups", "Calls whose client left early.", ("endpoint",),
+            (((end.endpoint,), cell.hang_ups) for end, cell in cells if cell.hang_ups),
+        )  # fmt: skip
+        yield _counter(
+            "gateway_tokens", "Tokens as providers counted them.", ("provider", "model", "direction"),
+            (((end.provider, end.model, direction), getattr(cell, direction))
+             for end, cell in tried for direction in ("input", "output", "cached", "reasoning")),
+        )  # fmt: skip
+        yield _histogram(
+            "gateway_request_duration_seconds", "From the request's arrival to the answer's end.",
+            ("endpoint", "route"), (((end.endpoint, end.route), cell.duration) for end, cell in tried),
+        )  # fmt: skip
+        yield _histogram(
+            "gateway_time_to_first_token_seconds", "From the attempt's start to its first content.",
+            ("provider", "model"), (((end.provider, end.model), cell.first_token) for end, cell in tried),
+        )  # fmt: skip
+        yield _histogram(
+            "gateway_overhead_seconds", "What the gateway itself added to a call.", ("endpoint",),
+            (((end.endpoint,), cell.overhead) for end, cell in tried),
+        )  # fmt: skip
+
+    def _cell(self, key: tuple[str, str, int, str, str, str]) -> _Cell:
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._cells[key] = _Cell()
+        return cell
 
 
-def _count(cells: dict[tuple[str, ...], int], key: tuple[str, ...], by: int = 1) -> None:
-    cells[key] = cells.get(key, 0) + by
-
-
-def _observe(
-    cells: dict[tuple[str, ...], Histogram], key: tuple[str, ...], value: float, bounds: tuple[float, ...]
-) -> None:
-    histogram = cells.get(key)
-    if histogram is None:
-        histogram = cells[key] = Histogram(bounds)
-    histogram.observe(value)
-
-
-def _counter(name: str, text: str, labels: list[str], cells: dict[tuple[str, ...], int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for key, count in list(cells.items()):
-        family.add_metric(key, count)
+def _counter(name: str, text: str, names: Labels, counts: Iterable[tuple[Labels, int]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=names)
+    sums: Counter[Labels] = Counter()
+    for labels, count in counts:
+        sums[labels] += count
+    for labels, count in sums.items():
+        family.add_metric(labels, count)
     return family
 
 
-def _histogram(name: str, text: str, labels: list[str], cells: dict[tuple[str, ...], Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for key, histogram in list(cells.items()):
-        family.add_metric(key, histogram.buckets(), histogram.sum)
+def _histogram(name: str, text: str, names: Labels, parts: Iterable[tuple[Labels, Histogram]]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=names)
+    sums: dict[Labels, Histogram] = {}
+    for labels, part in parts:
+        sums.setdefault(labels, Histogram(part.bounds)).add(part)
+    for labels, whole in sums.items():
+        family.add_metric(labels, whole.buckets(), whole.sum)
     return family

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.core import outcome as o
 from gateway.types import Then
 
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from gateway.types import Attempt, Candidate, Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(msgspec.Struct, frozen=True, gc=False):
     """Send the call to this candidate."""
 
     candidate: Candidate

@@ -161,8 +161,29 @@ class StreamReader:
             self.committed = True
 
 
+class _Parts(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+_NO_PARTS = _Parts()
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    input_tokens: int | None = None
+    completion_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _Parts | None = None
+    input_tokens_details: _Parts | None = None
+    completion_tokens_details: _Parts | None = None
+    output_tokens_details: _Parts | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
 class _Answer(msgspec.Struct, gc=False):
-    usage: dict[str, Any] | None = None
+    usage: _Usage | None = None
     error: Any = None
     base_resp: Any = None
 
@@ -186,7 +207,7 @@ def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
         raise ValueError(str(error)) from None
     failed = answer.error or answer.base_resp
     said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None
-    return (read_usage({"usage": answer.usage}) if answer.usage else None), said
+    return (_usage_of(answer.usage) if answer.usage is not None else None), said
 
 
 def read_usage(value: dict[str, Any]) -> Usage | None:
@@ -201,24 +222,29 @@ def read_usage(value: dict[str, Any]) -> Usage | None:
         usage = groq.get("usage") if isinstance(groq, dict) else None
         if not isinstance(usage, dict):
             return None
-    given = _count(usage, "prompt_tokens") or _count(usage, "input_tokens")
-    made = _count(usage, "completion_tokens") or _count(usage, "output_tokens")
-    total = _count(usage, "total_tokens")
-    read = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    written = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
-    cached = _count(read, "cached_tokens") if isinstance(read, dict) else 0
+    try:
+        return _usage_of(msgspec.convert(usage, _Usage))
+    except msgspec.ValidationError:  # an absurd value somewhere: take what can be taken
+        known = {key: value for key, value in usage.items() if isinstance(value, int) and not isinstance(value, bool)}
+        return _usage_of(msgspec.convert(known, _Usage))
+
+
+def _usage_of(usage: _Usage) -> Usage:
+    given = _count(usage.prompt_tokens or usage.input_tokens)
+    made = _count(usage.completion_tokens or usage.output_tokens)
+    read = usage.prompt_tokens_details or usage.input_tokens_details or _NO_PARTS
+    written = usage.completion_tokens_details or usage.output_tokens_details or _NO_PARTS
     return Usage(
         input_tokens=given,
-        output_tokens=max(made, total - given),
-        cached_tokens=max(cached, _count(usage, "prompt_cache_hit_tokens")),
-        reasoning_tokens=_count(written, "reasoning_tokens") if isinstance(written, dict) else 0,
+        output_tokens=max(made, _count(usage.total_tokens) - given),
+        cached_tokens=_count(read.cached_tokens) or _count(usage.prompt_cache_hit_tokens),
+        reasoning_tokens=_count(written.reasoning_tokens),
     )
 
 
-def _count(fields: dict[str, Any], key: str) -> int:
-    """A token count that may be absent, null or absurd. No call has more than a billion."""
-    value = fields.get(key)
-    return value if isinstance(value, int) and 0 <= value <= 1_000_000_000 else 0
+def _count(value: int | None) -> int:
+    """A token count that may be absent or absurd. No call has more than a billion."""
+    return value if value and 0 < value <= 1_000_000_000 else 0
 
 
 def error_body(refusal: Refusal) -> bytes:

@@ -5,9 +5,10 @@ The phase is the function that takes the next piece of the body: it holds it, or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from time import monotonic, time
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from gateway.core import outcome as o
 from gateway.core.quota import retry_after_s
@@ -43,8 +44,7 @@ _BY_FAILURE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, gc=False):
     """How long an answer may take, in seconds from the start of the attempt; `idle_s` between two pieces."""
 
     first_byte_s: float

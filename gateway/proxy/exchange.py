@@ -11,8 +11,6 @@ from math import ceil
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.core import outcome as o
 from gateway.core.failover import Relay, Try, next_step, verdict
 from gateway.core.plan import make_plan
@@ -21,7 +19,7 @@ from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest, NoCandidate, UpstreamsFailed
 from gateway.proxy.answer import Answer, Limits
 from gateway.proxy.headers import relayed, safe, value_of
-from gateway.types import Attempt, BodyKind, Then
+from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
@@ -35,20 +33,6 @@ if TYPE_CHECKING:
 
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
-
-
-class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """What an exchange came to, for everything that counts: metrics now, the ledger and health later."""
-
-    call: Call
-    route: Route
-    attempts: tuple[Attempt, ...]
-    status: int
-    usage: Usage | None
-    hung_up: bool
-    duration_s: float
-    overhead_s: float
-    """What the gateway added: from the request's arrival to its departure, and from the commit to the relay."""
 
 
 class Exchange:

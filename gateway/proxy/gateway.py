@@ -10,8 +10,7 @@ from gateway.proxy.headers import safe
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.metrics import Metrics
-    from gateway.proxy.exchange import Settlement
-    from gateway.types import Route, Upstream
+    from gateway.types import Route, Settlement, Upstream
     from gateway.upstream.client import Client
 
 # Names are the client's to choose, so what is remembered by name is bounded.
