@@ -108,12 +108,14 @@ def _changes(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -
 def _rewrite(call: Call, changes: Mapping[str, bytes]) -> bytes:
     """Put the changed values where they stand, and new fields behind the opening brace."""
     body = call.body
-    spans = {key: span for key, span in _top_level(body) if key in changes}
-    new = b"".join(msgspec.json.encode(key) + b":" + value + b"," for key, value in changes.items() if key not in spans)
+    # A key that nobody decides on may occur twice: each is changed, or a reader that takes the other sees the client's.
+    spans = [(key, span) for key, span in _top_level(body) if key in changes]
+    sent = {key for key, _ in spans}
+    new = b"".join(msgspec.json.encode(key) + b":" + value + b"," for key, value in changes.items() if key not in sent)
     pieces: list[bytes] = []
     last = body.index(b"{") + 1
     pieces += [body[:last], new]
-    for key, (start, end) in spans.items():
+    for key, (start, end) in spans:
         pieces += [body[last:start], changes[key]]
         last = end
     pieces.append(body[last:])
@@ -151,8 +153,8 @@ def _check_spelling(fields: Mapping[str, msgspec.Raw], body: bytes) -> dict[str,
     for key in fields:
         if quoted := _QUOTED.get(key):
             closely = closely or body.count(quoted) != 1
-        elif key.lower() in DECIDED:
-            raise BadRequest(f'the field "{key}" must be written "{key.lower()}"', param=key.lower())
+        elif (meant := key.casefold()) in DECIDED:  # Go's decoder takes even a long s for an s
+            raise BadRequest(f'the field "{key}" must be written "{meant}"', param=meant)
     if not closely:
         return None
     spans: dict[str, tuple[int, int]] = {}
