@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.config import shape
     from gateway.config.source import Path, Source
 
-DEMO = Provider("demo", "demo", "demo:", local=True, models=("echo",))
+DEMO = Provider("demo", "demo", "demo:", local=True, model_override="echo", models=("echo",))
 
 
 class Resolution:
@@ -90,13 +90,14 @@ class Resolution:
     def _provider(self, name: str, said: shape.Provider) -> Provider:
         path = ("providers", name)
         kind = said.kind or (name if name in KINDS else "openai-compatible")
-        if said.kind is None and kind != name and said.base_url is None:
+        url = said.base_url
+        if said.kind is None and kind != name and url is None:
             message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
-            self.problems.append((path, True, message))
-            return Provider(name, kind, "", models=tuple(said.models))
+            self.problems.append(((*path, "base_url"), False, message))
+            url = "http://stand-in.invalid"
         entry = Entry(
             kind=kind,
-            base_url=said.base_url,
+            base_url=url,
             api_key=said.api_key,
             key_variables=self.source.variables.get((*path, "api_key"), ()),
             headers=said.headers,

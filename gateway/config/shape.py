@@ -294,6 +294,8 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
         return path, False, f'"{path[-1]}" is missing'
     if kind == "value_error":
         return path, False, str(context["error"])
+    if kind == "model_type" and len(path) == 2 and path[0] in ("models", "roles"):
+        return path, False, "must be a name, or a mapping"
     return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 

@@ -1,0 +1,319 @@
+"""gateway.yaml as a whole: every mistake at once, each at its place; and what a right file becomes."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import Config, load
+from gateway.core.names import resolve
+from gateway.errors import ConfigError
+from gateway.types import Params, Timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHIPPED = Path(__file__).parents[2] / "gateway.yaml"
+KEY = "a-client-key-of-good-length"
+
+
+def loaded(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> Config:
+    file = folder / "gateway.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environ or {})
+
+
+def problems(folder: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        loaded(folder, text, environ)
+    return [one.removeprefix(f"{folder}/") for one in error.value.problems]
+
+
+WRONG = """\
+server: {port: x, hots: 1, timeouts: {header: 5parsecs}, max_body: big, api_keys: [short], workers: 0}
+provders: {}
+rules: []
+defaults: {provider: opnai, max_attempts: 0, stream_usage: maybe, params: {model: x}}
+providers:
+  openai: {kind: opnai}
+  foo: {}
+  x: {kind: openai, base_url: "ftp://h", api_key: "${NOPE}", headers: {"a b": c}}
+  y: 3
+  runpod: {}
+  azure: {api_key: k}
+  a/b: {kind: openai}
+models:
+  main: rlm
+  rlm: main
+  m: mian
+  main: z
+  q: {params: {temperature: 1, force: {stream: true}}}
+  w: y/unknown-because-y-is-broken
+roles:
+  a: {models: [maim, openai/gpt, 3], budget: 1}
+  b: []
+  c: {models: []}
+  d: role:aa
+  e: {models: [m], params: nope}
+  f: role:b
+fallback: {nix: [m], main: [blub]}
+presets: {p: {force: 1}}
+"""
+
+EXPECTED = """\
+1:16: must be a whole number
+1:19: unknown key "hots"; did you mean "host"?
+1:47: not a duration; write 30s, 500ms, 10m or 1h30m
+1:68: not a size; write 32MB, 512KB or a number of bytes
+1:84: a client key has 16 characters or more; python -c 'import secrets; print(secrets.token_urlsafe(32))' prints…
+1:101: input should be greater than or equal to 1
+2:1: unknown key "provders"; did you mean "providers"?
+3:1: unknown key "rules"; here may stand server, defaults, providers, models, roles, fallback, presets
+4:22: no provider "opnai" is configured; did you mean "openai"?
+4:43: input should be greater than or equal to 1
+4:60: must be true or false
+4:83: "model" is decided by the call, never by parameters
+6:18: unknown kind "opnai"; did you mean "openai"? (any other OpenAI-compatible endpoint: kind "openai-compatible"…
+7:8: "foo" is no kind that is known; say its kind, or the base_url of its API
+8:31: a base URL begins with http:// or https:// and names a host
+8:51: NOPE is not set; set it, or write ${NOPE:-default}
+8:79: not the name of a header
+9:6: must be a mapping: name: value
+10:11: "endpoint_id" is missing; RunPod shows it in the address of the endpoint
+11:10: "base_url" is missing; kind azure has none of its own
+12:3: "a/b" cannot name a provider: no "/", ":" or space, and not "role" or "auto"
+15:8: names in a circle: main -> rlm -> main
+16:6: unknown model or alias "mian"; did you mean "main"?
+17:3: the key "main" stands here and in line 14; keep one of them
+18:6: "model" is missing
+18:48: "stream" is decided by the call, never by parameters
+21:16: unknown model or alias "maim"; did you mean "main"?
+21:34: must be text; if it looks like a number, put it in quotes
+21:38: unknown key "budget"; here may stand models, params
+22:6: must be a name, or a mapping
+23:15: must not be empty
+24:6: unknown role "aa"; did you mean "role:a"?
+25:28: unknown preset "nope"; did you mean "p"?
+27:12: fallback is for an alias, and "nix" is none
+27:29: unknown model or alias "blub"
+28:22: must be a mapping of parameters that replace what the client says
+"""
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    """One run shows all there is to mend: in the order of the file, with line, column and suggestion."""
+    found = [one.removeprefix("gateway.yaml:") for one in problems(tmp_path, WRONG)]
+    expected = EXPECTED.splitlines()
+    assert [one.split(" ")[0] for one in found] == [one.split(" ")[0] for one in expected]
+    for said, wanted in zip(found, expected, strict=True):
+        assert said.startswith(wanted.removesuffix("…"))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[]", ["gateway.yaml:1:1: must be a mapping, with keys like providers and models"]),
+        ("a: [", ["gateway.yaml:2:1: not YAML: did not find expected node content"]),
+        ("server: {hosts: x}", ['gateway.yaml:1:10: unknown key "hosts"; did you mean "host"?']),
+        ("server: 5", ["gateway.yaml:1:9: must be a mapping: name: value"]),
+        ("providers: [openai]", ["gateway.yaml:1:12: must be a mapping: name: value"]),
+        ("providers: {openai: {timeouts: {idle: 0s}}}",
+         ["gateway.yaml:1:39: a duration is longer than 0 and at most 24h"]),
+        ("providers: {openai: {timeouts: {idel: 5s}}}",
+         ['gateway.yaml:1:33: unknown key "idel"; did you mean "idle"?']),
+        ("providers: {openai: {timeouts: {first_byte: 9s, first_token: 8s}}}",
+         ["gateway.yaml:1:62: first_token comes after first_byte: it cannot be shorter"]),
+        ("providers: {openai: {api_key: 123}}",
+         ["gateway.yaml:1:31: must be text; if it looks like a number, put it in quotes"]),
+        ("providers: {openai: {api_key: 'a\\nb ü'}}",
+         ["gateway.yaml:1:31: the key has characters that cannot go into a header"]),
+        ("providers: {openai: {headers: {x: \"a\\r\\nb: c\"}}}",
+         ["gateway.yaml:1:35: a header value is one line of ASCII"]),
+        ("providers: {openai: {endpoint_id: x, api_version: y}}", [
+            "gateway.yaml:1:35: only kind runpod has an endpoint_id, and this is openai",
+            "gateway.yaml:1:51: only kind azure has an api_version, and this is openai"]),
+        ("providers: {demo: {base_url: 'http://x'}}", ["gateway.yaml:1:30: the demo is built in and has no base_url"]),
+        ("models: {a: '${X:?get one at example.com}'}", ["gateway.yaml:1:13: X is not set: get one at example.com"]),
+        ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name, or a mapping"]),
+    ],
+)  # fmt: skip
+def test_single_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
+    """A mistake is one line, and nothing that only follows from it is added."""
+    assert problems(tmp_path, text) == expected
+
+
+def test_secrets_never_turn_up_in_messages(tmp_path: Path) -> None:
+    """What came from a variable is not repeated, wherever it is wrong."""
+    text = """
+server: {api_keys: ["${S}"], port: "${S}"}
+providers: {a: {base_url: "${S}", api_key: "${S}\\n", headers: {x: "${S}\\n\\n${S}"}, enabled: "${S}"}}
+"""
+    found = problems(tmp_path, text, {"S": "hunter2 ü"})
+    assert len(found) == 6, found
+    assert "hunter2" not in " ".join(found)
+
+
+def test_configuration_does_not_show_secrets(tmp_path: Path) -> None:
+    """The repr of a configuration holds no provider key and no client key, not even its digest."""
+    shown = repr(loaded(tmp_path, f"server: {{api_keys: [{KEY}]}}\nproviders: {{openai: {{api_key: sk-secret}}}}"))
+    assert "sk-secret" not in shown
+    assert KEY not in shown
+    assert repr(sha256(KEY.encode()).digest()) not in shown
+
+
+def test_the_shipped_file_loads_without_any_key() -> None:
+    """gateway.yaml is valid as it stands; every role is there, and each says why its paid models are out."""
+    config = load(SHIPPED, {})
+    assert config.warnings == ()
+    assert config.server.api_keys == frozenset()
+    for role in ("main", "reasoning", "rlm", "memory", "planner", "browser", "vision", "embedding"):
+        route = resolve(f"role:{role}", config.directory)
+        assert route.candidates
+    reasons = {one.upstream_id: one.reason for one in resolve("role:main", config.directory).rejected}
+    assert reasons["anthropic/claude-opus-4"] == "no key; set ANTHROPIC_API_KEY"
+
+
+def test_the_shipped_file_with_keys() -> None:
+    """A key in the environment brings its provider in."""
+    config = load(SHIPPED, {"ANTHROPIC_API_KEY": "k1", "OPENROUTER_API_KEY": "k2"})
+    ids = [one.upstream.id for one in resolve("role:rlm", config.directory).candidates]
+    assert ids == ["anthropic/claude-haiku", "openrouter/google/gemma-3-27b-it:free", "local/nanbeige4.1-3b"]
+    assert resolve("whatever/model", config.directory).candidates[0].upstream.id == "openrouter/whatever/model"
+
+
+def test_the_shipped_file_points_editors_at_the_schema() -> None:
+    """The first line is the one editors look for."""
+    assert SHIPPED.read_text().splitlines()[0] == "# yaml-language-server: $schema=./gateway.schema.json"
+
+
+def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
+    """Everything has a default, and the demo answers by its full name."""
+    config = loaded(tmp_path, "")
+    assert (config.server.host, config.server.port, config.server.workers) == ("127.0.0.1", 8400, 1)
+    assert config.server.max_body_bytes == 32 * 1024 * 1024
+    assert (config.timeouts, config.max_attempts, config.inject_stream_usage) == (Timeouts(), 4, True)
+    assert config.source == str(tmp_path / "gateway.yaml")
+    assert resolve("demo/echo", config.directory).candidates[0].upstream.provider.kind == "demo"
+
+
+def test_server_settings(tmp_path: Path) -> None:
+    """Every setting of the server arrives, in seconds and bytes."""
+    text = """
+server:
+  {host: "::1", port: "${P:-9000}", workers: 4, api_keys: ["${GONE:-}", a-client-key-of-good-length], max_body: 1MB,
+   timeouts: {header: 1, body: 2s, write: 1m}, drain: 500ms}
+defaults: {timeouts: {connect: 1s, total: 1h}, max_attempts: 2, stream_usage: false}
+"""
+    config = loaded(tmp_path, text)
+    server = config.server
+    assert (server.host, server.port, server.workers, server.max_body_bytes) == ("::1", 9000, 4, 1024 * 1024)
+    assert (server.header_timeout_s, server.body_timeout_s, server.write_timeout_s, server.drain_s) == (1, 2, 60, 0.5)
+    assert server.api_keys == {sha256(KEY.encode()).digest()}
+    assert config.timeouts == Timeouts(connect_s=1, total_s=3600)
+    assert (config.max_attempts, config.inject_stream_usage) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "environ, host, port, keys",
+    [
+        ({}, "10.1.1.1", 1, 1),
+        ({"GATEWAY_HOST": "127.0.0.1"}, "127.0.0.1", 1, 1),
+        ({"GATEWAY_PORT": "2"}, "10.1.1.1", 2, 1),
+        ({"GATEWAY_API_KEY": "another-key-of-good-length"}, "10.1.1.1", 1, 2),
+        ({"GATEWAY_API_KEY": KEY}, "10.1.1.1", 1, 1),
+        ({"GATEWAY_API_KEY": " ", "GATEWAY_PORT": "", "GATEWAY_HOST": ""}, "10.1.1.1", 1, 1),
+    ],
+)
+def test_the_environment_wins(tmp_path: Path, environ: dict[str, str], host: str, port: int, keys: int) -> None:
+    """GATEWAY_HOST and GATEWAY_PORT replace, GATEWAY_API_KEY adds to what the file says."""
+    server = loaded(tmp_path, f"server: {{host: 10.1.1.1, port: 1, api_keys: [{KEY}]}}", environ).server
+    assert (server.host, server.port, len(server.api_keys)) == (host, port, keys)
+
+
+def test_mistakes_in_the_environment(tmp_path: Path) -> None:
+    """A variable that cannot be what it should be is named, and its value is not."""
+    found = problems(tmp_path, "", {"GATEWAY_PORT": "99999", "GATEWAY_API_KEY": "hunter2"})
+    assert [one.split(";")[0] for one in found] == [
+        "environment: GATEWAY_API_KEY: a client key has 16 characters or more",
+        "environment: GATEWAY_PORT: must be a port number, 0 to 65535",
+    ]
+
+
+def test_dotenv_beside_the_file(tmp_path: Path) -> None:
+    """`.env` fills in what the real environment does not say; a variable that is set but empty is said."""
+    (tmp_path / ".env").write_text("OPENAI_API_KEY=from-file\nGROQ_API_KEY=from-file\nMISTRAL_API_KEY=from-file\n")
+    text = "providers: {openai: , groq: , mistral: {api_key: '${MISTRAL_API_KEY:-}'}}"
+    providers = loaded(tmp_path, text, {"GROQ_API_KEY": "real", "MISTRAL_API_KEY": ""}).directory.providers
+    assert providers["openai"].headers == ((b"authorization", b"Bearer from-file"),)
+    assert providers["groq"].headers == ((b"authorization", b"Bearer real"),)
+    assert providers["mistral"].unusable == "no key; set MISTRAL_API_KEY"
+
+
+def test_mistakes_in_dotenv(tmp_path: Path) -> None:
+    """A line of `.env` that cannot be read is named beside the mistakes of the file."""
+    (tmp_path / ".env").write_text("A=1\nnonsense\n")
+    found = problems(tmp_path, "x: 1")
+    assert found[0] == ".env:2:1: not a KEY=VALUE line"
+    assert re.match(r'gateway.yaml:1:1: unknown key "x"', found[1])
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is missing, or no text, is a mistake that names it."""
+    file = tmp_path / "gateway.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: ")):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    "name, defaults, forced",
+    [
+        ("openai/x", {"a": b"1", "b": b"2"}, {"f": b"1"}),
+        ("main", {"a": b"1", "b": b"3"}, {"f": b"1"}),
+        ("role:by_name", {"a": b"9", "b": b"3", "c": b'{"d":[0.5,null,true]}'}, {"f": b"2"}),
+        ("role:written", {"b": b"3", "e": b"0.25", "q": b'"0.25"'}, {"f": b"1"}),
+        ("openai/bare", {"a": b"1", "b": b"2"}, {"f": b"1"}),
+    ],
+)
+def test_parameters(tmp_path: Path, name: str, defaults: dict[str, bytes], forced: dict[str, bytes]) -> None:
+    """Parameters are inherited global, provider, model, role, preset, and encoded once, as they were meant."""
+    text = """
+defaults: {params: {a: 1, b: 1, force: {f: 1}}}
+providers: {openai: {api_key: k, models: [bare], params: {b: 2}}}
+models: {main: {model: openai/x, params: {b: 3}}}
+roles:
+  by_name: {models: [main], params: wild}
+  written:
+    models: [main]
+    params:
+      a: null
+      e: ${E}
+      q: "${E}"
+presets: {wild: {a: 9, c: {d: [0.5, null, true]}, force: {f: 2}}}
+"""
+    config = loaded(tmp_path, text, {"E": "0.25"})
+    assert resolve(name, config.directory).candidates[0].params == Params(defaults, forced)
+
+
+@pytest.mark.parametrize(
+    "text, warned",
+    [
+        ("providers: {a: {base_url: 'http://api.example.com/v1', api_key: k}}", True),
+        ("providers: {a: {base_url: 'http://api.example.com/v1'}}", False),
+        ("providers: {a: {base_url: 'https://api.example.com/v1', api_key: k}}", False),
+        ("providers: {a: {base_url: 'http://192.168.1.5/v1', api_key: k}}", False),
+        ("server: {host: 0.0.0.0}", True),
+        (f"server: {{host: 0.0.0.0, api_keys: [{KEY}]}}", False),
+        ("server: {host: '::1'}", False),
+        ("server: {host: localhost}", False),
+    ],
+)
+def test_warnings(tmp_path: Path, text: str, warned: bool) -> None:
+    """A key over plain http, and an open door, are legal and probably not meant."""
+    assert bool(loaded(tmp_path, text).warnings) == warned

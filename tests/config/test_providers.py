@@ -1,0 +1,161 @@
+"""What a provider of each kind becomes: where it is, which key it sends where, and whether it can be used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.config.kinds import KINDS
+from gateway.config.providers import Entry, make_provider, merged_timeouts
+from gateway.types import Provider, Timeouts
+
+ENVIRON = {var: f"{var}-value" for kind in KINDS.values() for var in kind.key_vars}
+
+
+def made(kind: str, environ: dict[str, str] | None = None, **said: Any) -> Provider:
+    complaints: list[Any] = []
+    provider = make_provider(
+        "it", Entry(kind, **said), environ or {}, Timeouts(), lambda path, message: complaints.append((path, message))
+    )
+    assert complaints == []
+    return provider
+
+
+def bearer(key: str) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"authorization", f"Bearer {key}".encode()),)
+
+
+RENTED = [
+    ("openai", "https://api.openai.com/v1", True),
+    ("openrouter", "https://openrouter.ai/api/v1", False),
+    ("anthropic", "https://api.anthropic.com/v1", True),
+    ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", False),
+    ("groq", "https://api.groq.com/openai/v1", False),
+    ("mistral", "https://api.mistral.ai/v1", False),
+    ("deepseek", "https://api.deepseek.com/v1", False),
+    ("together", "https://api.together.ai/v1", False),
+    ("fireworks", "https://api.fireworks.ai/inference/v1", False),
+    ("xai", "https://api.x.ai/v1", True),
+    ("minimax", "https://api.minimax.io/v1", False),
+    ("zai", "https://api.z.ai/api/paas/v4", False),
+    ("moonshot", "https://api.moonshot.ai/v1", False),
+    ("nvidia", "https://integrate.api.nvidia.com/v1", False),
+    ("cerebras", "https://api.cerebras.ai/v1", False),
+    ("cohere", "https://api.cohere.ai/compatibility/v1", False),
+]
+
+
+@pytest.mark.parametrize("kind, base_url, stream_usage", RENTED)
+def test_rented_kinds(kind: str, base_url: str, stream_usage: bool) -> None:
+    """A known kind needs nothing but its usual variable, and is out without it."""
+    variable = KINDS[kind].key_vars[0]
+    provider = made(kind, {variable: " key\n"})
+    assert (provider.base_url, provider.headers, provider.stream_usage) == (base_url, bearer("key"), stream_usage)
+    assert (provider.unusable, provider.local) == (None, False)
+    without = made(kind)
+    assert (without.headers, without.unusable) == ((), f"no key; set {' or '.join(KINDS[kind].key_vars)}")
+
+
+LOCAL = [
+    ("ollama", "http://127.0.0.1:11434/v1", True),
+    ("lmstudio", "http://127.0.0.1:1234/v1", True),
+    ("llamacpp", "http://127.0.0.1:8080/v1", True),
+    ("vllm", "http://127.0.0.1:8000/v1", True),
+    ("litellm", "http://127.0.0.1:4000/v1", False),  # here, but it spends money elsewhere
+    ("demo", "demo:", True),
+]
+
+
+@pytest.mark.parametrize("kind, base_url, local", LOCAL)
+def test_local_kinds(kind: str, base_url: str, local: bool) -> None:
+    """A local kind needs no key, and costs nothing unless it is a proxy."""
+    provider = made(kind)
+    assert (provider.base_url, provider.local, provider.unusable, provider.headers) == (base_url, local, None, ())
+
+
+def test_every_kind_is_in_a_table_above() -> None:
+    """A kind that is added is tested."""
+    assert set(KINDS) == {row[0] for row in (*RENTED, *LOCAL)} | {"runpod", "azure", "openai-compatible"}
+
+
+@pytest.mark.parametrize(
+    "kind, said, environ, key",
+    [
+        ("openai", {}, {"OPENAI_API_KEY": "env"}, "env"),
+        ("openai", {"api_key": "said"}, {"OPENAI_API_KEY": "env"}, "said"),
+        ("gemini", {}, {"GOOGLE_API_KEY": "second"}, "second"),
+        ("gemini", {}, {"GOOGLE_API_KEY": "second", "GEMINI_API_KEY": "first"}, "first"),
+        ("gemini", {}, {"GOOGLE_API_KEY": "second", "GEMINI_API_KEY": " "}, "second"),
+        # the key of OpenAI is for OpenAI: it is never sent to another address
+        ("openai", {"base_url": "https://proxy.example.com/v1"}, ENVIRON, None),
+        ("anthropic", {"base_url": "http://localhost:9/v1"}, ENVIRON, None),
+        ("openai", {"base_url": "https://proxy.example.com/v1", "api_key": "said"}, ENVIRON, "said"),
+        ("openai", {"base_url": "https://api.openai.com/v1"}, {"OPENAI_API_KEY": "env"}, "env"),
+        ("openai-compatible", {"base_url": "https://x.example.com/v1"}, ENVIRON, None),
+    ],
+)
+def test_which_key_goes_where(kind: str, said: dict[str, Any], environ: dict[str, str], key: str | None) -> None:
+    """What is said counts first, then the kind's variables, and those only for the kind's own address."""
+    assert made(kind, environ, **said).headers == (bearer(key) if key else ())
+
+
+@pytest.mark.parametrize(
+    "kind, said, unusable",
+    [
+        ("openai", {"api_key": ""}, "no key; set OPENAI_API_KEY"),
+        ("openai", {"api_key": "", "key_variables": ("MY_KEY",)}, "no key; set MY_KEY"),
+        ("openai", {"api_key": "k", "enabled": False}, "disabled"),
+        ("openai", {"api_key": "", "headers": {"Authorization": "Basic x"}}, None),
+        ("openai", {"base_url": "https://proxy.example.com/v1"}, None),  # no key was asked for
+        ("openai", {"base_url": "https://proxy.example.com/v1", "api_key": ""}, "no key; set its api_key"),
+        ("openai", {"base_url": "http://localhost:4000/v1", "api_key": ""}, None),
+        ("openai-compatible", {"base_url": "https://x.example.com/v1"}, None),
+        ("openai-compatible", {"base_url": "https://x.example.com/v1", "api_key": "", "key_variables": ("X",)},
+         "no key; set X"),
+        ("vllm", {"base_url": "http://10.0.0.5:8000/v1", "api_key": ""}, None),
+        ("azure", {"base_url": "https://r.openai.azure.com/openai/v1"},
+         "no key; set AZURE_OPENAI_API_KEY or AZURE_API_KEY"),
+    ],
+)  # fmt: skip
+def test_who_is_out(kind: str, said: dict[str, Any], unusable: str | None) -> None:
+    """A provider without the key it needs, or disabled, is out and says what to set."""
+    assert made(kind, **said).unusable == unusable
+
+
+def test_azure() -> None:
+    """Azure takes the bare key in a header of its own, and a version in the query."""
+    provider = made("azure", base_url="https://r.openai.azure.com/openai/v1", api_key="k", api_version="2024-10-21")
+    assert (provider.headers, provider.query) == (((b"api-key", b"k"),), "api-version=2024-10-21")
+
+
+def test_runpod() -> None:
+    """A RunPod endpoint is found by its id, serves one model, and may take minutes to wake."""
+    provider = made("runpod", endpoint_id="abc", api_key="k", model_override="org/m", models=("ignored",))
+    assert provider.base_url == "https://api.runpod.ai/v2/abc/openai/v1"
+    assert (provider.model_override, provider.models) == ("org/m", ("org/m",))
+    assert (provider.timeouts.first_byte_s, provider.timeouts.first_token_s) == (180, 240)
+
+
+def test_what_is_said_wins_over_the_kind() -> None:
+    """Locality, stream usage and headers can be said otherwise."""
+    provider = made("openai", api_key="k", local=True, stream_usage=False, headers={"X-Title": "t"})
+    assert (provider.local, provider.stream_usage) == (True, False)
+    assert provider.headers == (*bearer("k"), (b"x-title", b"t"))
+
+
+@pytest.mark.parametrize(
+    "levels, first_byte_s, first_token_s",
+    [
+        ([], 30, 60),
+        ([{"first_byte_s": 180}], 180, 180),  # the token cannot be due before the byte
+        ([{"first_byte_s": 10}], 10, 60),
+        ([{"first_byte_s": 180, "first_token_s": 200}], 180, 200),
+        ([{"first_token_s": 40}, {"first_byte_s": 50}], 50, 50),
+        ([{"first_byte_s": 180}, {"first_byte_s": 5}], 5, 180),
+    ],
+)
+def test_timeouts(levels: list[dict[str, float]], first_byte_s: float, first_token_s: float) -> None:
+    """Later levels win, timer by timer."""
+    merged = merged_timeouts(Timeouts(), *levels)
+    assert (merged.first_byte_s, merged.first_token_s) == (first_byte_s, first_token_s)

@@ -1,0 +1,107 @@
+"""Zero configuration: whatever is there, every role leads somewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gateway.config import Config, Detected, zero
+from gateway.config.kinds import KINDS
+from gateway.config.without_file import DEFAULT_MODELS, JOBS
+from gateway.core.names import resolve
+from gateway.errors import ConfigError
+
+OLLAMA = Detected("ollama", "http://127.0.0.1:11434/v1", ("nomic-embed-text:latest", "llama:8b", "gemma3:4b"))
+LOADING = Detected("llamacpp", "http://127.0.0.1:8080/v1")
+SECOND = Detected("llamacpp", "http://127.0.0.1:9931/v1", ("q.gguf",))
+OPENROUTER = {"OPENROUTER_API_KEY": "k"}
+OPENAI = {"OPENAI_API_KEY": "k"}
+
+
+def ids(config: Config, name: str) -> list[str]:
+    return [one.upstream.id for one in resolve(name, config.directory).candidates]
+
+
+@pytest.mark.parametrize("role", ["main", "reasoning", "rlm", "memory", "vision", "embedding", "planner", "browser"])
+def test_nothing_at_all_is_the_demo(role: str) -> None:
+    """With nothing found, every role and any model name get the demo, which says how to add a key."""
+    config = zero({}, ())
+    assert ids(config, f"role:{role}") == ids(config, "gpt-anything") == ids(config, "demo/echo") == ["demo/echo"]
+    assert (config.source, config.warnings) == ("zero configuration", ())
+
+
+@pytest.mark.parametrize(
+    "environ, detected, role, expected",
+    [
+        (OPENROUTER, (), "main", ["openrouter/openrouter/free"]),
+        (OPENROUTER, (OLLAMA,), "main", ["openrouter/openrouter/free", "ollama/llama:8b"]),
+        (OPENROUTER, (OLLAMA,), "rlm", ["ollama/llama:8b", "openrouter/google/gemma-4-31b-it:free"]),
+        (OPENROUTER, (OLLAMA,), "vision", ["ollama/gemma3:4b", "openrouter/google/gemma-4-31b-it:free"]),
+        (OPENAI | OPENROUTER, (), "rlm", ["openrouter/google/gemma-4-31b-it:free", "openai/gpt-5-mini"]),  # free first
+        (OPENAI, (OLLAMA,), "embedding", ["ollama/nomic-embed-text:latest"]),  # one only: vectors do not mix
+        (OPENAI, (), "embedding", ["openai/text-embedding-3-small"]),
+        (OPENROUTER, (), "embedding", []),
+        ({"DEEPSEEK_API_KEY": "k"}, (), "vision", ["deepseek/deepseek-v4-pro"]),  # says itself that it cannot see
+        ({}, (LOADING,), "main", ["llamacpp/default"]),  # it lists nothing yet, and takes any name
+        ({}, (SECOND, LOADING), "rlm", ["llamacpp/q.gguf", "llamacpp-8080/default"]),
+        ({}, (Detected("ollama", "http://127.0.0.1:11434/v1"),), "main", []),
+    ],
+)
+def test_roles(environ: dict[str, str], detected: tuple[Detected, ...], role: str, expected: list[str]) -> None:
+    """Small steady work prefers local models, thinking the strongest, and free comes before paid."""
+    assert ids(zero(environ, detected), f"role:{role}") == expected
+
+
+def test_a_role_nobody_can_fill_says_so() -> None:
+    """A made-up vector would poison an index: without an embedding model the role is vacant, with a reason."""
+    (vacancy,) = resolve("role:embedding", zero(OPENROUTER).directory).rejected
+    assert vacancy.reason == "nothing that was found makes embeddings"
+
+
+@pytest.mark.parametrize(
+    "environ, detected, default",
+    [
+        ({}, (), "demo"),
+        (OPENAI, (), "openai"),
+        (OPENAI | OPENROUTER, (OLLAMA,), "openrouter"),
+        ({}, (OLLAMA,), "ollama"),
+        (OPENAI, (OLLAMA,), None),  # a guess between two would be wrong half the time
+    ],
+)
+def test_default_provider(environ: dict[str, str], detected: tuple[Detected, ...], default: str | None) -> None:
+    """Unlisted names go to OpenRouter, or to the only provider there is."""
+    assert zero(environ, detected).directory.default_provider == default
+
+
+def test_each_usual_variable_brings_its_provider_in() -> None:
+    """Every kind that can be used with nothing but a key has default models."""
+    for kind, facts in KINDS.items():
+        if facts.key_required and facts.base_url and kind != "runpod":
+            config = zero({facts.key_vars[-1]: "k"})
+            assert resolve("role:main", config.directory).candidates[0].upstream.provider.name == kind
+    assert all(models.strong and models.fast for models in DEFAULT_MODELS.values())
+    assert set(JOBS) >= {"main", "reasoning", "rlm", "memory", "vision", "embedding", "planner", "browser"}
+
+
+@pytest.mark.parametrize("base, used", [("", True), ("https://api.openai.com/v1/", True), ("http://h:8400/v1", False)])
+def test_a_key_for_elsewhere_is_not_sent_to_openai(base: str, used: bool) -> None:
+    """OPENAI_BASE_URL says whose key OPENAI_API_KEY is; it may even be this gateway's own."""
+    config = zero(OPENAI | {"OPENAI_BASE_URL": base})
+    assert ("openai" in config.directory.providers, not config.warnings) == (used, used)
+
+
+def test_server_settings_come_from_the_environment() -> None:
+    """GATEWAY_HOST, GATEWAY_PORT and GATEWAY_API_KEY count without a file too."""
+    environ = {"GATEWAY_HOST": "0.0.0.0", "GATEWAY_PORT": "9000", "GATEWAY_API_KEY": "a-key-of-good-length"}
+    server = zero(environ).server
+    assert (server.host, server.port, len(server.api_keys)) == ("0.0.0.0", 9000, 1)
+    with pytest.raises(ConfigError, match="GATEWAY_API_KEY"):
+        zero({"GATEWAY_API_KEY": "short"})
+
+
+def test_pydantic_is_not_needed() -> None:
+    """Without a file the gateway starts without the tenth of a second that pydantic takes."""
+    script = "import sys; from gateway.config import zero; zero({}); sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
