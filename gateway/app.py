@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router
 
+from gateway.background.discovery import Discovery
 from gateway.metrics import Metrics
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, discover: bool = True) -> None:
+        """`discover`: ask providers in the background which models they serve."""
         self.gateway = Gateway(config, Client(), Metrics())
+        self._discover = discover
         self._web = Web(self.gateway)
         self._lifespan = Router(lifespan=self._life)
 
@@ -40,9 +44,15 @@ class App:
 
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
+        discovery = None
+        if self._discover:
+            discovery = asyncio.get_running_loop().create_task(Discovery(self.gateway).run())
         try:
             yield
         finally:
+            if discovery is not None:
+                discovery.cancel()
+                await asyncio.wait([discovery])
             self.gateway.client.close()
 
 

@@ -51,11 +51,14 @@ def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
 
 
 @asynccontextmanager
-async def serving(config: Config | str) -> AsyncIterator[Running]:
-    """Serve a configuration (or the text of one) on a free port of loopback, and end it with whatever is open."""
+async def serving(config: Config | str, *, discover: bool = False) -> AsyncIterator[Running]:
+    """Serve a configuration (or the text of one) on a free port of loopback, and end it with whatever is open.
+
+    `discover`: also ask the providers for their models, which their upstreams then see as requests.
+    """
     config = config_of(config) if isinstance(config, str) else config
     config = replace(config, server=replace(config.server, port=0))
-    app = App(config)
+    app = App(config, discover=discover)
     server = make_server(app, config.server)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)

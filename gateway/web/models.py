@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.web.door import Door
 
 _MOST_LISTED = 10_000
+DEMO = "demo"
 
 
 class Models:
@@ -68,9 +69,17 @@ class Models:
 
 
 def names(directory: Directory) -> Iterator[tuple[str, str]]:
-    """Yield each name that has a usable upstream, and who owns it: roles, aliases, models, discovered models."""
+    """Yield each name that has a usable upstream, and who owns it: roles, aliases, models, discovered models.
+
+    The built-in demo is for whoever has nothing else; in a model picker beside real models it would only be chosen
+    by mistake.
+    """
+    providers = directory.providers.values()
+    has_real = any(provider.unusable is None and provider.kind != DEMO for provider in providers)
     for kind in RouteKind:
         for name, route in directory.routes.items():
+            if has_real and kind is RouteKind.MODEL and name.startswith(f"{DEMO}/"):
+                continue
             if route.kind is kind and route.candidates:
                 owner = route.candidates[0].upstream.provider.name if kind is RouteKind.MODEL else "gateway"
                 yield name, owner
