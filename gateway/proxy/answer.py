@@ -385,6 +385,9 @@ class Answer:
             self._refuse(o.STALLED if outcome is o.IDLE_TIMEOUT else outcome, message)
             return
         self._over = True
+        if self.reader.ended and self._take is Answer._pass_events:
+            self._finish()  # only the framing is missing, and nothing of the answer
+            return
         self.usage = self.reader.usage
         if self.reader.error is None:
             self.break_off(o.TRUNCATED if outcome in (o.BROKEN, o.MALFORMED) else outcome, message)
