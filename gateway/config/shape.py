@@ -295,7 +295,7 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
     if kind == "value_error":
         return path, False, str(context["error"])
     if kind == "model_type" and len(path) == 2 and path[0] in ("models", "roles"):
-        return path, False, "must be a name, or a mapping"
+        return path, False, f"must be a name or a mapping: {'{models: […]}' if path[0] == 'roles' else '{model: …}'}"
     return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 

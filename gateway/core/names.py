@@ -135,7 +135,9 @@ def quoted(name: str) -> str:
 
 def _unknown_role(name: str, known: Iterable[str]) -> str:
     roles = [one for one in known if one.startswith(ROLE)]
-    near = nearest(name[len(ROLE) :], roles) or (f"; there are {', '.join(roles[:10])}" if roles else "; none is configured")
+    near = nearest(name[len(ROLE) :], roles) or (
+        f"; there are {', '.join(roles[:10])}" if roles else "; none is configured"
+    )
     return f"unknown role {quoted(name[len(ROLE) :])}{near}"
 
 

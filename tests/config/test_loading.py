@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.config import Config, load
+from gateway.config import Config, load, schema
+from gateway.config.kinds import KINDS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
 from gateway.types import Params, Timeouts
@@ -72,7 +73,7 @@ EXPECTED = """\
 1:84: a client key has 16 characters or more; python -c 'import secrets; print(secrets.token_urlsafe(32))' prints…
 1:101: input should be greater than or equal to 1
 2:1: unknown key "provders"; did you mean "providers"?
-3:1: unknown key "rules"; here may stand server, defaults, providers, models, roles, fallback, presets
+3:1: unknown key "rules"; did you mean "roles"?
 4:22: no provider "opnai" is configured; did you mean "openai"?
 4:43: input should be greater than or equal to 1
 4:60: must be true or false
@@ -94,9 +95,9 @@ EXPECTED = """\
 21:16: unknown model or alias "maim"; did you mean "main"?
 21:34: must be text; if it looks like a number, put it in quotes
 21:38: unknown key "budget"; here may stand models, params
-22:6: must be a name, or a mapping
+22:6: must be a name or a mapping: {models: […]}
 23:15: must not be empty
-24:6: unknown role "aa"; did you mean "role:a"?
+24:6: unknown role "aa"; there are role:a, role:b, role:c, role:d, role:e, role:f
 25:28: unknown preset "nope"; did you mean "p"?
 27:12: fallback is for an alias, and "nix" is none
 27:29: unknown model or alias "blub"
@@ -138,7 +139,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             "gateway.yaml:1:51: only kind azure has an api_version, and this is openai"]),
         ("providers: {demo: {base_url: 'http://x'}}", ["gateway.yaml:1:30: the demo is built in and has no base_url"]),
         ("models: {a: '${X:?get one at example.com}'}", ["gateway.yaml:1:13: X is not set: get one at example.com"]),
-        ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name, or a mapping"]),
+        ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name or a mapping: {models: […]}"]),
     ],
 )  # fmt: skip
 def test_single_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -317,3 +318,20 @@ presets: {wild: {a: 9, c: {d: [0.5, null, true]}, force: {f: 2}}}
 def test_warnings(tmp_path: Path, text: str, warned: bool) -> None:
     """A key over plain http, and an open door, are legal and probably not meant."""
     assert bool(loaded(tmp_path, text).warnings) == warned
+
+
+def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
+    """Every YAML block of docs/configuration.md that stands alone is a configuration."""
+    document = (SHIPPED.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
+    whole = [block for block in blocks if not block.startswith("params:")]
+    assert len(whole) == 2
+    loaded(tmp_path, whole[0])
+    loaded(tmp_path, whole[1] + "providers: {anthropic: , openrouter: , local: {kind: ollama}}\n")
+
+
+def test_the_documentation_knows_every_key_and_kind() -> None:
+    """What can be written is in the reference."""
+    document = (SHIPPED.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
+    keys = {name for part in schema()["$defs"].values() for name in part.get("properties", {})}
+    assert [one for one in sorted(keys | set(KINDS)) if one not in document] == []
