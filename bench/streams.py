@@ -264,7 +264,9 @@ async def run(task: Task) -> Result:
 
 def _result(tally: Tally, begin: Mark) -> Result:
     firsts, gaps = sorted(tally.firsts_s), sorted(tally.gaps_s)
-    steady = len(tally.window) == 2 and tally.window[1].chunks > tally.window[0].chunks
+    # A window much shorter than the streams is the tail of a slow opening, not a steady state.
+    shortest_s = tally.task.tokens * tally.task.every_ms / 1000 / 2
+    steady = len(tally.window) == 2 and tally.window[1].at - tally.window[0].at >= shortest_s
     start, end = tally.window if steady else (begin, tally.mark())
     if end.chunks == start.chunks:
         tally.errors.append("no chunk was received")

@@ -130,6 +130,7 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
 )
 
 SATURATED = 0.9
+TOGETHER = 0.1
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -160,6 +161,11 @@ def remarks(measured: Sequence[Measured], skipped: Mapping[str, str]) -> str:
         f"{one.name}: its streams were not all open at once, so opening them is in its CPU per chunk"
         for one in measured
         if not all(r.result.steady for r in one.stream_rounds)
+    ]
+    lines += [
+        f"{one.name}: {share:.0%} of its events arrived together with an earlier one, which makes a chunk look cheaper"
+        for one in measured
+        if (share := middle(1 - r.result.reads / r.result.chunks for r in one.stream_rounds)) and share > TOGETHER
     ]
     lines += [f"{one.name} {one.without}" for one in measured if one.without]
     lines += [f"{one.name} FAILED: {error}" for one in measured for error in one.errors]
