@@ -98,7 +98,7 @@ EXPECTED = """\
 22:6: must be a name or a mapping: {models: […]}
 23:15: must not be empty
 24:6: unknown role "aa"; there are role:a, role:b, role:c, role:d, role:e, role:f
-25:28: unknown preset "nope"; did you mean "p"?
+25:28: unknown preset "nope"
 27:12: fallback is for an alias, and "nix" is none
 27:29: unknown model or alias "blub"
 28:22: must be a mapping of parameters that replace what the client says
