@@ -26,15 +26,16 @@ class Event(NamedTuple):
     """The `data:` lines joined by LF, or None for an event of comments only."""
 
 
-def whole_events(buffer: bytes) -> int:
+def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
     """Return how many bytes at the start of `buffer` are complete events (0 if the first is still open).
 
     An event at the very end is not complete if it ends in CR: the LF that belongs to it may be on its way.
+    `searched`: the first so many bytes have been looked at before, and hold no complete event.
     """
     if buffer.endswith((b"\n\n", b"\r\n\r\n")):
         return len(buffer)
     end = 0
-    for found in _EVENT_END.finditer(buffer):
+    for found in _EVENT_END.finditer(buffer, max(0, searched - 3)):  # an end has up to four bytes
         if found.end() < len(buffer) or not buffer.endswith(b"\r"):
             end = found.end()
     return end

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.core import sse
-from gateway.dialects.upstream_error import error_in
+from gateway.dialects.upstream_error import error_in, read_error
 from gateway.types import Usage
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 LARGEST_HELD_EVENT = 1 << 20
 
 # Only these bytes can carry usage, an error or an end; a chunk without them passes unread.
-_CHAT_MARKS = (b"[DONE]", b'_tokens"', b'"error"', b'"finish_reason":"', b'"finish_reason": "')
+_CHAT_MARKS = (b"[DONE]", b'_tokens"', b'"error"', b'"finish_reason":"', b'"finish_reason": "', b"event: error")
 _RESPONSE_MARKS = (b'"response.completed"', b'"response.failed"', b'"response.incomplete"', b'"error"')
-_OTHER_MARKS = (b'_tokens"', b'"error"', b"[DONE]")
+_OTHER_MARKS = (b'_tokens"', b'"error"', b"[DONE]", b"event: error")
 _MARKS = {"done": _CHAT_MARKS, "response": _RESPONSE_MARKS, "none": _OTHER_MARKS}
 
 _RESPONSE_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
@@ -49,7 +49,7 @@ class StreamReader:
         self._terminal = endpoint.terminal
         self._marks = _MARKS[endpoint.terminal]
         self.strips_usage = strip_usage
-        self._open = b""
+        self._open = bytearray()
         self.committed = False
         """Content has been seen: from here on nothing can be undone."""
         self.ended = False
@@ -72,7 +72,8 @@ class StreamReader:
 
     def finish(self) -> bytes:
         """Return what is left at the end of the stream: an event that lacks its empty line."""
-        rest, self._open = self._open, b""
+        rest = bytes(self._open)
+        self._open.clear()
         return self._read(rest) if rest else b""
 
     @property
@@ -88,13 +89,17 @@ class StreamReader:
         return bool(self._open)
 
     def _align(self, chunk: bytes) -> bytes:
-        buffer = self._open + chunk
-        cut = sse.whole_events(buffer)
+        # One buffer that grows and is searched once: an event in fragments of a byte must not cost its size squared.
+        buffer = self._open
+        searched = len(buffer)
+        buffer += chunk
+        cut = sse.whole_events(buffer, searched)
         if len(buffer) - cut > LARGEST_HELD_EVENT:
             cut = len(buffer)
             self.committed = True
-        self._open = buffer[cut:]
-        return buffer[:cut]
+        whole = bytes(memoryview(buffer)[:cut])
+        del buffer[:cut]
+        return whole
 
     def _read(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
@@ -114,13 +119,15 @@ class StreamReader:
         try:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
-            self.committed = True  # not ours to judge
-            return False
+            value = None
         if not isinstance(value, dict):
-            self.committed = True
+            if event.name == b"error":
+                self.error = read_error(text)
+            else:
+                self.committed = True  # not ours to judge
             return False
-        if event.name == b"error" and "error" not in value:
-            value = {"error": value}
+        if event.name == b"error" and not value.get("error"):
+            value = {"error": value or {"message": "an error without a word"}}
         if (error := value.get("error")) and (self._terminal != "response" or value.get("type") in (None, "error")):
             self.error = error_in({"error": error})
         if self._terminal == "response":
