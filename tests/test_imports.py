@@ -34,7 +34,6 @@ HEIGHT = {"": -1} | {part: height for height, line in enumerate(STOREYS.split("\
 
 # Beyond the order of the storeys.
 MAY_NOT_USE = {
-    "background": {"proxy", "metrics", "stores", "tracing"},
 }
 
 # The library, and the modules that may name it.
