@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -94,11 +95,18 @@ def rss_bytes(pids: Sequence[int]) -> int:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a loopback port that nobody uses right now.
+
+    It lies below the ports that outgoing connections are given: thousands of those come and go here, and
+    one of them (or a poll that connects to itself) would take the port before the target binds it.
+    """
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(100):
+        port = random.randrange(max(1024, lowest - 12_000), max(2048, lowest))
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port below the range of outgoing connections")
 
 
 def raise_file_limit(wanted: int = 16_384) -> None:
