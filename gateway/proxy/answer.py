@@ -171,12 +171,12 @@ class Answer:
         self.status = status
         self.headers = headers
         self._touched = self.first_byte_at = monotonic()
+        if coding := value_of(headers, b"content-encoding"):
+            self._coded = decoder_for(coding)
         if status != 200:
             self._take = Answer._hold_error if status >= 300 else Answer._hold_body
             return
         kind = value_of(headers, b"content-type") or b""
-        if coding := value_of(headers, b"content-encoding"):
-            self._coded = decoder_for(coding)
         if kind[:17].lower() == b"text/event-stream":
             self._take = Answer._hold_events if self._coded is None else Answer._hold_coded_events
         elif not self._call.endpoint.answers_json:
@@ -261,9 +261,12 @@ class Answer:
         self._touched = now
         reader = self.reader
         if self._take is Answer._hold_error:
-            self._refuse_error(read_error(self.body), sent=self.body)
+            body = self.body
+            self._refuse_error(read_error(self._coded(body) if self._coded is not None else body), sent=body)
         elif self._take is Answer._hold_events or self._take is Answer._hold_coded_events:
-            self._held.append(reader.finish())
+            rest = reader.finish()
+            if self._take is Answer._hold_events:
+                self._held.append(rest)
             if reader.error is not None and not reader.committed:
                 self._refuse_error(reader.error)
             elif reader.committed and reader.complete:
@@ -359,6 +362,8 @@ class Answer:
                 client.write(rest)
             self._settle_stream()
         elif self._take is Answer._pass_coded_events:
+            if self._over:
+                self.reader.finish()
             self._settle_stream()
         else:
             self.outcome = o.OK
