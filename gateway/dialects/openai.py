@@ -71,10 +71,12 @@ class StreamReader:
         return chunk
 
     def finish(self) -> bytes:
-        """Return what is left at the end of the stream: an event that lacks its empty line."""
+        """Return what is left at the end of the stream: an event that lacks its empty line, unless it lacks more."""
         rest = bytes(self._open)
+        if not rest or (self._terminal != "none" and not self.ended and _cut_short(rest)):
+            return b""
         self._open.clear()
-        return self._read(rest) if rest else b""
+        return self._read(rest)
 
     @property
     def complete(self) -> bool:
@@ -166,6 +168,20 @@ class StreamReader:
                     self.error = error_in(response) or error_in({"error": {"message": "the response failed"}})
         if kind not in _RESPONSE_PREAMBLE and self.error is None:
             self.committed = True
+
+
+def _cut_short(rest: bytes) -> bool:
+    """Whether the last event of a stream, which lacks its empty line, lacks some of its data too."""
+    for event in sse.events(rest):
+        if event.data is None:
+            if not event.raw.startswith((b":", b"\r", b"\n")):
+                return True
+        elif event.data != b"[DONE]":
+            try:
+                msgspec.json.decode(event.data)
+            except (msgspec.DecodeError, RecursionError):
+                return True
+    return False
 
 
 class _Parts(msgspec.Struct, gc=False):
