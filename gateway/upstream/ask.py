@@ -41,6 +41,8 @@ LIST_WITHIN_S = 15.0
 
 # Where the list of models is open to everyone, a free question that only a good key gets answered.
 _KEY_QUESTIONS: Mapping[str, str] = {"openrouter": "/key"}
+# Its list is a job like any other, and would wake a worker that is paid by the second.
+_COSTLY_LISTS = frozenset({"runpod"})
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 
 
@@ -53,9 +55,9 @@ class Listing:
     status: int | None = None
     models: tuple[str, ...] = ()
     offered: bool = True
-    """False: the provider answers, but has no list of models. That is no problem."""
+    """False: the provider has no list of models, or none that is free. That is no problem."""
     key_accepted: bool | None = None
-    """None: it cannot be told, because no key is sent or the list is open to everyone."""
+    """None: nobody asked, or it cannot be told: no key is sent, or the list is open to everyone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +106,16 @@ class Asker:
         if self._own is not None:
             self._own.close()
 
-    async def models(self, provider: Provider) -> Listing:
-        """Ask for the list of models, and whether the key counts."""
+    async def models(self, provider: Provider, *, check_key: bool = False) -> Listing:
+        """Ask for the list of models, and on demand whether the key counts."""
+        if provider.kind in _COSTLY_LISTS:
+            return Listing(None, 0.0, offered=False)
         started = monotonic()
         try:
             async with _in_words(provider, "", LIST_WITHIN_S):
                 found = await self._pages(provider)
                 took_s = monotonic() - started
-                accepted = await self._is_key_accepted(provider)
+                accepted = await self._is_key_accepted(provider) if check_key else None
         except _Failed as failed:
             offered = failed.status not in _NO_SUCH_PATH
             return Listing(failed.problem if offered else None, monotonic() - started, failed.status, offered=offered)

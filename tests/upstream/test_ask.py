@@ -74,7 +74,7 @@ async def test_models_with_a_key_that_counts() -> None:
         return json_answer({"data": [{"id": "a"}, {"id": "a"}, {"id": "b"}]})
 
     async with FaultyUpstream(answer) as upstream, Asker() as asker:
-        listing = await asker.models(provider(upstream))
+        listing = await asker.models(provider(upstream), check_key=True)
         assert (listing.problem, listing.status, listing.models) == (None, 200, ("a", "b"))
         assert listing.key_accepted is True
         assert {(request.method, request.target) for request in upstream.requests} == {("GET", "/v1/models")}
@@ -84,14 +84,14 @@ async def test_models_with_a_key_that_counts() -> None:
 async def test_an_open_list_says_nothing_about_the_key(key: str) -> None:
     """Whoever shows the list to everyone has not looked at the key; without a key there is nothing to look at."""
     async with FaultyUpstream(json_answer({"data": [{"id": "a"}]})) as upstream, Asker() as asker:
-        assert (await asker.models(provider(upstream, key=key))).key_accepted is None
+        assert (await asker.models(provider(upstream, key=key), check_key=True)).key_accepted is None
 
 
 async def test_openrouter_is_asked_about_the_key_itself() -> None:
     """Its list is open to everyone; its /key is not, and costs nothing."""
     answers = (json_answer({"data": [{"id": "a"}]}), error_json(401, {"error": {"message": "No user", "code": 401}}))
     async with FaultyUpstream(*answers) as upstream, Asker() as asker:
-        listing = await asker.models(provider(upstream, "openrouter"))
+        listing = await asker.models(provider(upstream, "openrouter"), check_key=True)
         assert [request.target for request in upstream.requests] == ["/v1/models", "/v1/key"]
         assert str(listing.problem) == (
             "shop did not accept the key (HTTP 401: No user); check its api_key (usually from OPENROUTER_API_KEY)"
@@ -122,6 +122,15 @@ async def test_no_list_is_no_problem(status: int) -> None:
     async with FaultyUpstream(error_json(status)) as upstream, Asker() as asker:
         listing = await asker.models(provider(upstream))
         assert (listing.problem, listing.offered, listing.status) == (None, False, status)
+
+
+async def test_a_list_that_costs_is_not_asked_for() -> None:
+    """RunPod's list would wake a worker; without being told to, nobody asks about the key either."""
+    async with FaultyUpstream(json_answer({"data": []})) as upstream, Asker() as asker:
+        assert (await asker.models(provider(upstream, "runpod"))).offered is False
+        assert upstream.requests == []
+        await asker.models(provider(upstream))
+        assert len(upstream.requests) == 1
 
 
 async def test_chat() -> None:
@@ -244,9 +253,6 @@ async def test_what_is_wrong_with_a_stream(script: Script, outcome: str) -> None
         stream = await asker.stream(candidate(upstream))
         assert stream.problem is not None
         assert stream.problem.outcome == outcome
-        assert stream.status == (
-            401 if outcome == "bad_credential" else None if outcome == "total_timeout" else 200
-        ) or (stream.status == 200)
 
 
 @pytest.mark.parametrize(("local", "remedy"), [(True, "is its server running at"), (False, "check its base_url (")])

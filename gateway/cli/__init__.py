@@ -1,0 +1,66 @@
+"""The command `gateway`. Alone, it serves.
+
+Rule: a command imports what it needs when it runs. What `gateway run` imports is what the gateway starts with.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway import __version__
+from gateway.cli.check import check
+from gateway.cli.explain import explain
+from gateway.cli.healthcheck import healthcheck
+from gateway.cli.models import models
+from gateway.cli.run import run
+from gateway.cli.schema import schema
+from gateway.cli.test import test
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_OWN_OPTIONS = frozenset({"--help", "-h", "--version"})
+
+
+class _Gateway(click.Group):
+    """A group whose commands are listed in the order they are needed, and whose default is `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature of click
+        return list(self.commands)
+
+
+@click.group(cls=_Gateway, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="gateway %(version)s")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """One OpenAI-compatible endpoint in front of every model you can reach.
+
+    Without a command it serves: with ./gateway.yaml if there is one, else with what it finds on this machine and in
+    the environment.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"gateway {__version__}")
+
+
+def _commands() -> Sequence[click.Command]:
+    return (run, check, models, explain, test, schema, healthcheck, version)
+
+
+for _command in _commands():
+    main.add_command(_command)

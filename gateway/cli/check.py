@@ -1,0 +1,102 @@
+"""`gateway check`: can the configuration be used, and with `--online`: do the providers agree with it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import configuration, terminal
+from gateway.cli.terminal import bad, careful, count, good
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.cli.online import Finding
+    from gateway.config import Config
+
+
+@click.command()
+@configuration.config_option
+@click.option("--online", is_flag=True, help="Ask every usable provider too. Costs nothing: no model is run.")
+@terminal.json_option
+@click.pass_context
+def check(ctx: click.Context, path: Path | None, *, online: bool, as_json: bool) -> None:
+    """Check the configuration.
+
+    Exit status 2 if it cannot be used, 1 if a provider disagrees with it, else 0.
+    """
+    try:
+        config = configuration.read(path)
+    except configuration.BrokenConfiguration as broken:
+        if not as_json:
+            raise
+        terminal.print_json({"source": broken.source, "ok": False, "problems": list(broken.problems)})
+        ctx.exit(broken.exit_code)
+    if not as_json:
+        _show(config)
+    found = _ask(config) if online else ()
+    failed = [one for one in found if one.problem]
+    if as_json:
+        terminal.print_json(_summary(config) | ({"online": [one.as_json() for one in found]} if online else {}))
+    else:
+        _show_findings(found)
+    ctx.exit(1 if failed else 0)
+
+
+def _ask(config: Config) -> tuple[Finding, ...]:
+    import asyncio
+
+    from gateway.cli.online import look
+
+    return asyncio.run(look(config.directory))
+
+
+def _summary(config: Config) -> dict[str, Any]:
+    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    return {
+        "source": config.source,
+        "ok": True,
+        "providers": [{"name": one.name, "kind": one.kind, "unusable": one.unusable} for one in providers],
+        "names": len(config.directory.routes),
+        "vacant": _vacant(config),
+        "warnings": list(config.warnings),
+    }
+
+
+def _vacant(config: Config) -> list[str]:
+    """Return the roles and aliases that nobody can answer."""
+    return [
+        name for name, route in config.directory.routes.items() if not route.candidates and route.kind.value != "model"
+    ]
+
+
+def _show(config: Config) -> None:
+    from gateway.cli.models import by_kind
+
+    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    kinds = [route.kind.value for route in by_kind(config.directory)]
+    parts = [
+        f"{count(len(providers), 'provider')} ({len(configuration.usable(providers))} usable)",
+        count(kinds.count("role"), "role"),
+        count(kinds.count("alias"), "alias", "aliases"),
+        count(kinds.count("model"), "model"),
+    ]
+    click.echo(f"{config.source}: {good('OK')}, {', '.join(parts)}")
+    for warning in config.warnings:
+        click.echo(f"  {careful('warning')}: {warning}")
+    for one in providers:
+        if one.unusable:
+            click.echo(f"  not used: {one.name}: {one.unusable}")
+    if vacant := _vacant(config):
+        click.echo(f"  {careful('nobody answers')}: {', '.join(vacant)} (`gateway explain NAME` says why)")
+
+
+def _show_findings(found: tuple[Finding, ...]) -> None:
+    if not found:
+        return
+    click.echo()
+    for one, line in zip(found, terminal.columns([[f.name, f.verdict, f.detail] for f in found]), strict=True):
+        click.echo(line.replace(one.verdict, (bad if one.problem else good)(one.verdict), 1))
+    failed = sum(1 for one in found if one.problem)
+    click.echo(f"\n{len(found) - failed} passed, {failed} failed")

@@ -1,0 +1,106 @@
+"""Find the configuration that a command works with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.terminal import Unusable, count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.config import Config, Detected
+    from gateway.types import Provider
+
+VARIABLE = "GATEWAY_CONFIG"
+USUAL = Path("gateway.yaml")
+
+config_option = click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help=f"The configuration file. Else ${VARIABLE}, else ./{USUAL}, else what is found on this machine.",
+)
+
+
+class BrokenConfiguration(Unusable):
+    """A configuration with mistakes, every one of them named."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__(*problems, f"{source}: {count(len(problems), 'mistake')}")
+        self.source = source
+        self.problems = tuple(problems)
+
+
+def find(path: Path | None) -> Path | None:
+    """Return the file to use, or None to do without. One that is asked for need not exist; reading it says so."""
+    if path is not None:
+        return path
+    if named := os.environ.get(VARIABLE, "").strip():
+        return Path(named)
+    return USUAL if USUAL.exists() else None
+
+
+def read(path: Path | None) -> Config:
+    """Return the configuration for `--config PATH`, or for none.
+
+    Raises:
+        BrokenConfiguration: it has mistakes.
+    """
+    file = find(path)
+    return read_file(file) if file is not None else without_file(detected())
+
+
+def read_file(file: Path) -> Config:
+    """Load a file.
+
+    Raises:
+        BrokenConfiguration: it has mistakes.
+    """
+    from gateway.config import load
+    from gateway.errors import ConfigError
+
+    try:
+        return load(file, os.environ)
+    except ConfigError as error:
+        raise BrokenConfiguration(str(file), error.problems) from None
+
+
+def without_file(servers: Sequence[Detected]) -> Config:
+    """Make do with local servers and the environment.
+
+    Raises:
+        BrokenConfiguration: the environment has mistakes.
+    """
+    from gateway.config import zero
+    from gateway.errors import ConfigError
+
+    try:
+        return zero(os.environ, servers)
+    except ConfigError as error:
+        raise BrokenConfiguration("environment", error.problems) from None
+
+
+def detected() -> tuple[Detected, ...]:
+    """Return the model servers that run on this machine; it takes half a second at most."""
+    import asyncio
+
+    from gateway.upstream.detect import detect
+
+    return asyncio.run(detect(os.environ))
+
+
+def has_file(config: Config) -> bool:
+    """Tell whether the configuration is a file's."""
+    from gateway.config.without_file import SOURCE
+
+    return config.source != SOURCE
+
+
+def usable(providers: Iterable[Provider]) -> list[Provider]:
+    """Return the providers that can be asked, without the built-in demo."""
+    return [one for one in providers if one.unusable is None and one.kind != "demo"]

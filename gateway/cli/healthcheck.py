@@ -1,0 +1,65 @@
+"""`gateway healthcheck`: is the gateway on this machine ready? For containers, which have no curl."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli import configuration, terminal
+from gateway.cli.terminal import Mistake
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Below the five seconds that the image allows.
+WITHIN_S = 3.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+@click.command()
+@click.option("--host", help="Where the gateway listens. Else as configured, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Else $GATEWAY_PORT, else as configured, else 8400.")
+@configuration.config_option
+@terminal.json_option
+def healthcheck(path: Path | None, host: str | None, port: int | None, *, as_json: bool) -> None:
+    """Ask the gateway on this machine whether it is ready; exit status 0 if so, else 1."""
+    usual_host, usual_port = _address(path)
+    host, port = host or usual_host, port or usual_port
+    host = _EVERYWHERE.get(host, host)
+    status, said = _readyz(host, port)
+    if as_json:
+        terminal.print_json({"ready": status == 200, "host": host, "port": port, "said": said})
+    if status == 200:
+        if not as_json:
+            click.echo("ready")
+        return
+    raise Mistake(f"not ready: {host} port {port}: {said}")
+
+
+def _address(path: Path | None) -> tuple[str, int]:
+    """Return where the gateway listens as far as the configuration tells; a broken one is not our complaint."""
+    from gateway.config import ServerSettings, zero
+    from gateway.errors import ConfigError
+
+    file = configuration.find(path)
+    try:
+        server = configuration.read_file(file).server if file is not None else zero(os.environ).server
+    except (configuration.BrokenConfiguration, ConfigError):
+        server = ServerSettings()
+    return server.host, server.port
+
+
+def _readyz(host: str, port: int) -> tuple[int, str]:
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, port, timeout=WITHIN_S)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        return response.status, response.read(1000).decode("utf-8", "replace")
+    except (OSError, HTTPException) as error:
+        return 0, str(error) or type(error).__name__
+    finally:
+        connection.close()

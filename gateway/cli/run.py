@@ -1,0 +1,109 @@
+"""`gateway run`: serve, and say so."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from gateway.cli import configuration
+from gateway.cli.terminal import Unusable
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+    from types import FrameType
+
+    from gateway.config import Config, ServerSettings
+
+
+@click.command()
+@configuration.config_option
+@click.option("--host", help="The address to listen on. Else $GATEWAY_HOST, else as configured, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Else $GATEWAY_PORT, else as configured, else 8400.")
+@click.option("--workers", type=click.IntRange(1, 256), help="How many processes serve. Else as configured, else 1.")
+@click.option("--fd", type=int, hidden=True, help="Be a worker: serve on this socket what comes over standard input.")
+def run(path: Path | None, host: str | None, port: int | None, workers: int | None, fd: int | None) -> None:
+    """Serve. This is what `gateway` alone does.
+
+    Exit status 2 if the configuration cannot be used, 1 if the port is taken.
+    """
+    if fd is not None:
+        from gateway.cli.workers import work
+
+        sys.exit(work(fd))
+    config, silent = _read(path)
+    config = _with_options(config, host=host, port=port, workers=workers)
+    _refuse_strangers(config.server)
+    sys.exit(_serve(config, silent))
+
+
+def _read(path: Path | None) -> tuple[Config, frozenset[str]]:
+    """Return the configuration and the local providers that do not answer, importing the server meanwhile."""
+    import asyncio
+
+    from gateway.cli.startup import prepare
+
+    return asyncio.run(prepare(configuration.find(path)))
+
+
+def _with_options(config: Config, *, host: str | None, port: int | None, workers: int | None) -> Config:
+    from gateway.config.resolve import warnings
+
+    server = replace(
+        config.server,
+        host=config.server.host if host is None else host,
+        port=config.server.port if port is None else port,
+        workers=workers or config.server.workers,
+    )
+    # What was said of the configured address is no longer true of another one.
+    stale = set(warnings(config.server, {})) - set(warnings(server, {}))
+    return replace(config, server=server, warnings=tuple(one for one in config.warnings if one not in stale))
+
+
+def _refuse_strangers(server: ServerSettings) -> None:
+    from gateway.config.clients import is_open_to_others
+
+    if is_open_to_others(server):
+        raise Unusable(
+            f"refusing to listen on {server.host} without a key: anyone who reaches it could spend your money.",
+            "Set GATEWAY_API_KEY (or server.api_keys) to the key that clients must send, such as",
+            '  GATEWAY_API_KEY="$(openssl rand -hex 24)" gateway',
+            "or listen for this machine only: --host 127.0.0.1",
+        )
+
+
+def _serve(config: Config, silent: frozenset[str]) -> int:
+    from gateway.cli.banner import banner
+    from gateway.cli.listening import listen
+
+    workers = config.server.workers
+    listeners = listen(config.server, workers)
+    # Port 0 is the kernel's choice; from here on it has a number.
+    config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
+    click.echo(banner(config, workers=workers, silent=silent))
+    if workers > 1:
+        from gateway.cli.workers import supervise
+
+        return supervise(config, listeners)
+    return serve(config, listeners[0])
+
+
+def serve(config: Config, listener: socket.socket) -> int:
+    """Serve on a socket in this process until a signal ends it. Returns the exit status."""
+    from gateway.app import App
+    from gateway.server import make_server
+
+    # The server lets calls under way finish and then raises the signal again, which would look like a crash.
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    server = make_server(App(config), config.server)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _end(_: int, __: FrameType | None) -> NoReturn:
+    raise SystemExit(0)

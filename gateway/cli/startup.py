@@ -1,0 +1,60 @@
+"""What happens between the command and the banner. Waiting for the network and importing go side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gateway.cli.configuration import read_file, usable, without_file
+from gateway.config.scalars import is_own_host
+from gateway.upstream.detect import detect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from gateway.config import Config
+    from gateway.types import Provider
+
+# On this machine an answer takes a millisecond; what takes longer is not worth waiting for.
+WITHIN_S = 0.3
+
+
+async def prepare(file: Path | None) -> tuple[Config, frozenset[str]]:
+    """Return the configuration, and the names of the local providers that do not answer.
+
+    Raises:
+        BrokenConfiguration: it has mistakes.
+    """
+    loop = asyncio.get_running_loop()
+    if file is None:
+        importing = loop.run_in_executor(None, import_module, "gateway.app")
+        servers = await detect(os.environ)
+        await importing
+        return without_file(servers), frozenset()
+    config = read_file(file)
+    importing = loop.run_in_executor(None, import_module, "gateway.app")
+    silent = await silent_ones(usable(config.directory.providers.values()))
+    await importing
+    return config, silent
+
+
+async def silent_ones(providers: Iterable[Provider]) -> frozenset[str]:
+    """Return the names of those providers on this machine or network whose port nobody answers."""
+    near = [one for one in providers if is_own_host(one.base_url)]
+    answers = await asyncio.gather(*(_is_there(one.base_url) for one in near))
+    return frozenset(one.name for one, there in zip(near, answers, strict=True) if not there)
+
+
+async def _is_there(base_url: str) -> bool:
+    url = urlsplit(base_url)
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            _, writer = await asyncio.open_connection(url.hostname, url.port or (443 if url.scheme == "https" else 80))
+    except OSError:  # TimeoutError is one
+        return False
+    writer.transport.abort()
+    return True

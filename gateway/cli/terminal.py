@@ -1,0 +1,104 @@
+"""Print for people and for programs. Colours and frames only where a person is looking, and NO_COLOR is respected."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+GAP = "  "
+
+
+class Mistake(click.ClickException):
+    """Something the user can mend. Shown as it stands, one line for each thing that is wrong."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+
+    def show(self, file: object = None) -> None:  # noqa: ARG002  # the signature of click
+        for line in self.message.split("\n"):
+            click.echo(line, err=True)
+
+
+class Unusable(Mistake):
+    """A configuration that the gateway does not start with."""
+
+    exit_code = 2
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def good(text: str) -> str:
+    return click.style(text, fg="green")
+
+
+def bad(text: str) -> str:
+    return click.style(text, fg="red", bold=True)
+
+
+def careful(text: str) -> str:
+    return click.style(text, fg="yellow")
+
+
+def bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def dim(text: str) -> str:
+    return click.style(text, dim=True)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: framed on a terminal, else in aligned columns that `awk` and `grep` can read."""
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        _print_framed(head, rows)
+        return
+    for line in columns([head, *rows]):
+        click.echo(line)
+
+
+def columns(rows: Sequence[Sequence[str]], gap: str = GAP) -> list[str]:
+    """Return the rows with each column as wide as its widest cell; the last one stays as it is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _print_framed(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for name in head:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: a model id may look like markup
+    Console().print(table)
+
+
+def seconds(value: float) -> str:
+    """Return a duration for people: `12 ms`, `1.3 s`."""
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def count(number: int, thing: str, things: str = "") -> str:
+    """Return `1 model`, `2 models`."""
+    return f"{number} {thing if number == 1 else things or thing + 's'}"
+
+
+def place(base_url: str) -> str:
+    """Return a base URL for people."""
+    return "built in" if base_url == "demo:" else base_url

@@ -1,0 +1,82 @@
+"""`gateway test`: the list of models, one chat and one stream, straight from each provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli import configuration, terminal
+from gateway.cli.terminal import Mistake, bad, bold, count, dim, good, place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.cli.trial import Line, Subject, Trial
+    from gateway.core.names import Directory
+
+
+@click.command()
+@click.argument("name", required=False)
+@configuration.config_option
+@terminal.json_option
+@click.pass_context
+def test(ctx: click.Context, name: str | None, path: Path | None, *, as_json: bool) -> None:
+    """Try the providers out, or only those that NAME leads to.
+
+    Each is asked for its models, one short chat and one short stream. The gateway need not be running.
+    """
+    import asyncio
+
+    from gateway.cli.trial import try_out
+
+    config = configuration.read(path)
+    subjects, passed_over = _subjects(name, config.directory, as_json=as_json)
+    trials = asyncio.run(try_out(subjects, tell=(lambda _: None) if as_json else _show))
+    failed = sum(1 for trial in trials if not trial.passed)
+    passed = sum(1 for trial in trials if trial.passed and trial.asked)
+    passed_over += [(trial.name, "there was nothing to ask it") for trial in trials if not trial.asked]
+    if as_json:
+        terminal.print_json({
+            "passed": passed,
+            "failed": failed,
+            "skipped": [{"upstream": one, "reason": reason} for one, reason in passed_over],
+            "tests": [trial.as_json() for trial in trials],
+        })  # fmt: skip
+    else:
+        for one, reason in passed_over:
+            click.echo(f"{one}: {dim('skipped')}, {reason}")
+        click.echo(("\n" if passed_over else "") + f"{passed} passed, {failed} failed" + _skipped(len(passed_over)))
+    ctx.exit(1 if failed else 0)
+
+
+def _subjects(name: str | None, directory: Directory, *, as_json: bool) -> tuple[list[Subject], list[tuple[str, str]]]:
+    from gateway.cli.explain import resolved
+    from gateway.cli.trial import subjects_of_providers, subjects_of_route
+
+    if name is None:
+        subjects = subjects_of_providers(directory)
+        return subjects, [(one.name, one.unusable) for one in directory.providers.values() if one.unusable]
+    route = resolved(name, directory, as_json=as_json)
+    passed_over = [(one.upstream_id, one.reason) for one in route.rejected]
+    if not route.candidates:
+        reasons = "; ".join(f"{one}: {reason}" for one, reason in passed_over)
+        raise Mistake(f'"{name}" has no usable upstream ({reasons or "it names none"})')
+    return subjects_of_route(route), passed_over
+
+
+def _skipped(number: int) -> str:
+    return f", {count(number, 'skipped', 'skipped')}" if number else ""
+
+
+def _show(trial: Trial) -> None:
+    click.echo(f"{bold(trial.name)}  {dim(place(trial.subject.provider.base_url))}")
+    said = ""
+    for line in trial.lines:
+        click.echo(f"  {line.what:<8}{_word(line)}  {'the same' if line.detail == said else line.detail}")
+        said = line.detail
+    click.echo()
+
+
+def _word(line: Line) -> str:
+    return {True: good("ok    "), False: bad("FAILED"), None: dim("-     ")}[line.ok]

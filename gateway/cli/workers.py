@@ -1,0 +1,129 @@
+"""Several processes on one address: a supervisor that keeps them running, and what a worker does.
+
+The configuration is read once and handed to every worker, so that all of them serve the same one, also one that is
+started later.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from gateway.config import Config
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+_WATCHED = {*_ENDING, signal.SIGCHLD}
+
+# A worker that cannot live is not started for ever.
+SHORT_LIFE_S = 5.0
+MOST_SHORT_LIVES = 5
+REST_S = 0.5
+
+
+def supervise(config: Config, listeners: Sequence[socket.socket]) -> int:
+    """Keep a worker running for each listener until a signal ends them all. Returns the exit status."""
+    # Blocked signals wait for `sigwait`, so that none arrives at a moment when it would be missed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    supervisor = _Supervisor(config, listeners)
+    while True:
+        received = signal.sigwait(_WATCHED)
+        if received in _ENDING:
+            return supervisor.end(0)
+        if not supervisor.replace_dead():
+            click.echo(f"{MOST_SHORT_LIVES} workers have died right after their start; giving up", err=True)
+            return supervisor.end(1)
+
+
+class _Supervisor:
+    """The workers and the sockets they serve."""
+
+    def __init__(self, config: Config, listeners: Sequence[socket.socket]) -> None:
+        self._config = pickle.dumps(config)
+        self._listeners = listeners
+        self._short_lives = 0
+        self._workers = [_Worker(self._config, listener) for listener in listeners]
+
+    def replace_dead(self) -> bool:
+        """Start a worker for each that has ended. False: they do not live long enough for that."""
+        for index, worker in enumerate(self._workers):
+            if worker.process.poll() is None:
+                continue
+            lived_s = monotonic() - worker.started_at
+            self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
+            if self._short_lives >= MOST_SHORT_LIVES:
+                return False
+            click.echo(f"worker {worker.process.pid} {_how(worker.process.returncode)}; starting another", err=True)
+            if self._short_lives:
+                sleep(REST_S)
+            self._workers[index] = _Worker(self._config, self._listeners[index])
+        return True
+
+    def end(self, status: int) -> int:
+        """Let the workers finish what they are doing; a second signal cuts that short."""
+        for listener in self._listeners:
+            listener.close()
+        self._tell(signal.SIGTERM)
+        while any(worker.process.poll() is None for worker in self._workers):
+            if signal.sigwait(_WATCHED) in _ENDING:
+                self._tell(signal.SIGINT)
+        return status or int(any(worker.process.returncode for worker in self._workers))
+
+    def _tell(self, what: signal.Signals) -> None:
+        for worker in self._workers:
+            worker.process.send_signal(what)  # does nothing if it has ended
+
+
+class _Worker:
+    """One process, started with its socket and its configuration."""
+
+    def __init__(self, config: bytes, listener: socket.socket) -> None:
+        self.started_at = monotonic()
+        fd = listener.fileno()
+        self.process = subprocess.Popen(  # noqa: S603  # ourselves
+            [sys.executable, "-m", "gateway", "run", "--fd", str(fd)], stdin=subprocess.PIPE, pass_fds=[fd]
+        )
+        # It stays open: its end tells the worker that nobody supervises it any more.
+        pipe = self.process.stdin
+        try:
+            if pipe is not None:
+                pipe.write(config)
+                pipe.flush()
+        except BrokenPipeError:  # it has ended already, which `replace_dead` will see
+            pass
+
+
+def _how(status: int) -> str:
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
+def work(fd: int) -> int:
+    """Serve on an inherited socket, with the configuration that comes over standard input. Returns the exit status."""
+    import socket
+
+    from gateway.cli.run import serve
+
+    # Over a pipe from the process that started this one, and from nobody else.
+    with open(0, "rb", closefd=False) as pipe:
+        config: Config = pickle.load(pipe)  # noqa: S301  # see above
+    threading.Thread(target=_end_with_supervisor, daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+    return serve(config, socket.socket(fileno=fd))
+
+
+def _end_with_supervisor() -> None:
+    """End this process gracefully when the pipe ends. os.read, because a buffered one holds a lock at the exit."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
