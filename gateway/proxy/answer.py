@@ -161,6 +161,13 @@ class Answer:
         if channel is not None:
             channel.close()
 
+    def abandon(self) -> None:
+        """The client has left. With the last event it had all there is; it need not wait for the end of the body."""
+        if self.ended is not None and self.reader.ended:
+            self._settle_stream()
+        else:
+            self.outcome = o.HUNG_UP
+
     def fail(self, failure: Failure) -> None:
         """No connection was made."""
         self._refuse(_BY_FAILURE[failure.kind], failure.message)

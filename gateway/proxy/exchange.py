@@ -229,7 +229,7 @@ class Exchange:
         if answer is not None:
             answer.close()
             if client.gone:
-                answer.outcome = o.HUNG_UP
+                answer.abandon()
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.reader.usage or answer.usage
@@ -251,7 +251,7 @@ class Exchange:
                 attempts=tuple(self._attempts),
                 status=self._status,
                 usage=self._usage,
-                hung_up=client.gone,
+                hung_up=client.gone and (self._answer is None or self._answer.outcome is o.HUNG_UP),
                 duration_s=monotonic() - client.received_at,
                 overhead_s=self._overhead_s,
             )
