@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.core.quota import LONGEST_WAIT_S
+from gateway.core.waits import LONGEST_WAIT_S
 from gateway.types import UpstreamError
 
 _RETRY_IN = re.compile(r"(?:retry|try again) in (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
@@ -44,8 +44,10 @@ def error_in(value: Any) -> UpstreamError | None:
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return UpstreamError(message=_plain(_written(base.get("status_msg", ""))), code=_text(base["status_code"]))
-    if error or value.get("object") == "error" or ("message" in value and "choices" not in value and "id" not in value):
-        # Mistral, Cerebras, Cohere and Bedrock put the fields at the top.
+    # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too,
+    # but theirs is an object.
+    said = "message" in value and "choices" not in value and ("id" not in value or isinstance(value["message"], str))
+    if error or value.get("object") == "error" or said:
         return _from_object(value)
     for key in ("detail", "title"):  # FastAPI; NVIDIA's problem details
         if key in value and "choices" not in value and "data" not in value:
