@@ -54,7 +54,9 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
         case Then.AGAIN if now < plan.deadline:
             return Try(last.candidate, fresh=True)
     tried = sum(attempt.outcome.then is not Then.AGAIN for attempt in attempts)
-    if tried >= min(plan.max_attempts, len(plan.order)) or now >= plan.deadline:
+    # Timers may fire a moment early, so the clock alone would allow a last attempt without any time.
+    over = now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT
+    if over or tried >= min(plan.max_attempts, len(plan.order)):
         return _GIVE_UP
     return Try(plan.order[tried])
 

@@ -34,6 +34,8 @@ LARGEST_PREAMBLE = 64 << 10
 LARGEST_ERROR = 1 << 20
 # What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
 LONGEST_EPILOGUE_S = 0.025
+# Nothing is idle while it is not read, because the client does not read.
+_NEVER = float("inf")
 
 _BY_FAILURE = {
     FailureKind.NO_CONNECT: o.NO_CONNECT,
@@ -141,6 +143,7 @@ class Answer:
         client.on_writable = self._resume
         held, self._held = self.body, []
         if held and not client.write(held) and self._channel is not None:
+            self._touched = _NEVER
             self._channel.pause()
         if self._over:
             self._finish()
@@ -330,7 +333,7 @@ class Answer:
         reader = self.reader
         ready = reader.feed(chunk)
         # A comment keeps the socket alive; it says nothing of the model.
-        if ready and ready[0] != 0x3A:
+        if ready and (ready[0] != 0x3A or b"\ndata:" in ready or b"\rdata:" in ready):
             self._touched = monotonic()
         self._emit(ready)
         if reader.ended and self._client is not None:
@@ -347,6 +350,7 @@ class Answer:
         if client is None:
             self._held.append(ready)
         elif ready and not client.write(ready) and self._channel is not None:
+            self._touched = _NEVER
             self._channel.pause()
 
     def _resume(self) -> None:
@@ -445,7 +449,7 @@ class Answer:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
-        self._break(outcome, f"{self._candidate.upstream.id} sent {_WAITED_FOR[timer]} {limit_s:g} s (timer: {timer})")
+        self._break(outcome, f"{self._candidate.upstream.id} sent {_WAITED_FOR[timer]} {round(limit_s, 2):g} s (timer: {timer})")
 
     def _deadline(self) -> tuple[str, Outcome, float, float]:
         limits = self._limits

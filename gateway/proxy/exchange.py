@@ -102,7 +102,8 @@ class Exchange:
         channel = None if fresh or self._call.rest_bytes else target.origin.take()
         if channel is None:
             try:
-                channel = await target.origin.connect(candidate.upstream.provider.timeouts.connect_s)
+                left_s = max(self._plan.deadline - monotonic(), 0.0)
+                channel = await target.origin.connect(min(candidate.upstream.provider.timeouts.connect_s, left_s))
             except ConnectError as error:
                 answer.fail(error.failure)
                 return answer.attempt()
@@ -156,8 +157,10 @@ class Exchange:
         left_s = self._plan.deadline - monotonic()
         first_byte_s = timeouts.first_byte_s
         if self._call.endpoint.generates and not self._call.stream:
-            # The first byte comes with the whole answer. Leave half of the time for another upstream.
-            first_byte_s = max(first_byte_s, left_s / 2)
+            # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
+            tried = 1 + sum(attempt.outcome.then is not Then.AGAIN for attempt in self._attempts)
+            is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
+            first_byte_s = max(first_byte_s, left_s if is_last else left_s / 2)
         return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
 
     # -- the end
