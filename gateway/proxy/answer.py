@@ -449,7 +449,8 @@ class Answer:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
-        self._break(outcome, f"{self._candidate.upstream.id} sent {_WAITED_FOR[timer]} {round(limit_s, 2):g} s (timer: {timer})")
+        waited = f"{_WAITED_FOR[timer]} {round(limit_s, 2):g} s"
+        self._break(outcome, f"{self._candidate.upstream.id} sent {waited} (timer: {timer})")
 
     def _deadline(self) -> tuple[str, Outcome, float, float]:
         limits = self._limits
