@@ -30,6 +30,15 @@ class Timeouts:
     total_s: float = 600.0
 
 
+class LimitScope(StrEnum):
+    """What a provider counts its limits by."""
+
+    MODEL = "model"
+    ACCOUNT = "account"
+    FREE_ACCOUNT = "free_account"
+    """One allowance for all free models together, no matter which (OpenRouter); paid ones each by themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """An authenticated endpoint that serves models."""
@@ -49,10 +58,52 @@ class Provider:
     """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
     model_override: str | None = None
     """The one model this endpoint serves, whatever the client called it (RunPod)."""
+    limit_scope: LimitScope = LimitScope.MODEL
     models: tuple[str, ...] = ()
     """Models it is known to serve: configured, or found when it was detected."""
     unusable: str | None = None
     """Why it is not a candidate (no key, disabled), or None."""
+
+
+class Capability(StrEnum):
+    """What a call may need of a model."""
+
+    TOOLS = "tools"
+    VISION = "vision"
+    AUDIO = "audio"
+    JSON_SCHEMA = "json_schema"
+    REASONING = "reasoning"
+    EMBEDDINGS = "embeddings"
+    STREAMING = "streaming"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in nano-USD per million tokens (50_000_000 is 5 cents)."""
+
+    input: int
+    output: int
+    cached_input: int | None = None
+
+    @property
+    def blended(self) -> int:
+        """One number to compare by: most calls read about three times what they write."""
+        return (3 * self.input + self.output) // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ability:
+    """What is known of a model. What is not known counts neither for nor against it."""
+
+    has: frozenset[Capability] = frozenset()
+    lacks: frozenset[Capability] = frozenset()
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    price: Price | None = None
+    free: bool = False
+    """Its use costs nothing: local, or a provider's free allowance."""
+    strength: int | None = None
+    """How hard a task it is good for, 0 to 100, by family and size. Only `auto` asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +113,19 @@ class Upstream:
     provider: Provider
     model: str
     """As the provider knows it."""
+    ability: Ability = field(default_factory=Ability, compare=False)
+    id: str = field(init=False, compare=False)
+    """`provider/model`, the name in configuration, logs, metrics and headers."""
+    domain: str = field(init=False, compare=False)
+    """What its rate limits are counted by: the account, the account's free allowance, or the model in it."""
 
-    @property
-    def id(self) -> str:
-        """`provider/model`, the name in configuration, logs, metrics and headers."""
-        return f"{self.provider.name}/{self.model}"
+    def __post_init__(self) -> None:
+        name = f"{self.provider.name}/{self.model}"
+        object.__setattr__(self, "id", name)
+        scope = self.provider.limit_scope
+        shared = scope is LimitScope.ACCOUNT or (scope is LimitScope.FREE_ACCOUNT and self.ability.free)
+        domain = name if not shared else self.provider.name
+        object.__setattr__(self, "domain", f"{domain}:free" if shared and self.ability.free else domain)
 
     def __repr__(self) -> str:
         return f"<Upstream {self.id}>"
@@ -91,6 +150,8 @@ class Candidate:
 
     upstream: Upstream
     params: Params = Params()
+    weight: float = 1.0
+    """Its share where the order is `weighted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +179,14 @@ class Route:
     candidates: tuple[Candidate, ...]
     """In the order of preference. Empty when every upstream it names is unusable."""
     rejected: tuple[Rejected, ...] = ()
+    order: tuple[str, ...] = ("listed",)
+    """Policies, the first one first."""
+    needs: frozenset[Capability] = frozenset()
+    """What every call to it needs, whatever its body says."""
+    max_price: int | None = None
+    """The dearest upstream it may use, as a blended price in nano-USD per million tokens."""
+    fails_over_on_policy: bool = False
+    """A refusal for the content's sake may be asked of another model."""
     configured: bool = True
     """False for a name that is only in the request, which therefore never becomes a metric label."""
 
@@ -239,15 +308,36 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     """From the start of the attempt, in seconds."""
     first_token_s: float | None = None
     duration_s: float = 0.0
+    ended_at: float = 0.0
+    """On the monotonic clock."""
+
+
+class Needs(msgspec.Struct, frozen=True, gc=False):
+    """What one call asks of an upstream, read from its body."""
+
+    capabilities: frozenset[Capability] = frozenset()
+    input_tokens: int = 0
+    """An estimate: there is no tokenizer for every model, and admission needs none."""
+    output_tokens: int = 0
+    """What the client allows at most, 0 if it does not say."""
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
     """What will be tried for a call, in order, and until when."""
 
     order: tuple[Candidate, ...]
+    """Whom to try, the ones that are ready first."""
     max_attempts: int
     deadline: float
-    """On the monotonic clock."""
+    """On the monotonic clock, like `ready_at`."""
+    ready_at: tuple[float, ...] = ()
+    """When each of `order` may be tried, where some have to be waited for; empty if all are ready."""
+    rejected: tuple[Rejected, ...] = ()
+    """Who will not be tried, and why."""
+    reasons: tuple[str, ...] = ()
+    """Why each of `order` stands where it stands, if somebody asked."""
+    seed: int = 0
+    """What back-off draws from, so that a plan can be played again."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):

@@ -161,7 +161,7 @@ def route_of(name: str, kind: RouteKind, listed: Iterable[Candidate], *, configu
             rejected.setdefault(upstream_id, Rejected(upstream_id, reason))
         else:
             usable.setdefault(upstream_id, one)
-    return Route(name, kind, tuple(usable.values()), tuple(rejected.values()), configured)
+    return Route(name, kind, tuple(usable.values()), tuple(rejected.values()), configured=configured)
 
 
 # Load time: from what the configuration declares to the directory.

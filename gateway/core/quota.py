@@ -1,60 +1,243 @@
-"""Read what a provider says about when to come back. Rule: nothing here knows which provider it serves."""
+"""Read what is left of a provider's limits from its answers, the successful ones too, before it answers 429.
+
+Rule: nothing here knows which provider it serves. A header's name says what is limited and over which window; where a
+name is used in two senses (Azure's resets, Groq's requests per day) its value or a neighbour tells them apart.
+
+Source: recorded answers in tests/fixtures; docs/providers.md lists the dialects.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.core.waits import parse_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.types import Header
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
-_NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
+# A hostile or broken provider must not park an upstream for longer than a day.
+LONGEST_RESET_S = 86_400.0
+LARGEST = 10**12
+# Where no header says when a window ends.
+USUAL_WINDOW_S = 60.0
 
-# A hostile or broken provider must not park an upstream for longer than a daily quota would.
-LONGEST_WAIT_S = 86_400.0
+_WINDOWS = (("10-second", 10.0), ("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0), ("month", 30 * 86_400.0))
+_KINDS = frozenset({"limit", "remaining", "reset", "renewalperiod"})
+_AMOUNT = re.compile(r"\d{1,18}(?:\.\d{1,9})?")
+_POLICY = re.compile(r'"?([^";,]*)"?((?:\s*;\s*\w+=[^;,]*)*)')
+# Header names come from upstreams, so what is remembered of them is bounded.
+_MOST_NAMES = 512
+_meanings: dict[bytes, tuple[str, str] | None] = {}
 
 
-def retry_after_s(headers: Iterable[Header], now: float) -> float | None:
-    """Return how long to wait, in seconds from `now` (wall clock), or None if the headers do not say.
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """What is left of one limit, as an answer said it."""
 
-    `retry-after-ms` wins if it is above zero: Azure sends `retry-after-ms: 0` beside `retry-after: 1`. Ask this only
-    of refusals: Anthropic sends `retry-after` with successful answers too, where it means nothing.
+    unit: str
+    """As the provider names it: `requests`, `tokens`, `input-tokens`, `requests-day`."""
+    remaining: float
+    observed_at: float
+    """Wall-clock seconds, like all times here."""
+    reset_at: float
+    limit: float | None = None
+    refills: bool = False
+    """It fills up continuously until `reset_at` (a token bucket), rather than all at once then."""
 
-    Source: RFC 9110 section 10.2.3; recorded answers in tests/fixtures/{azure,openai,anthropic,groq}_429*.headers.
+    def left(self, now: float) -> float:
+        """How much is left `now`: all of it after the reset, in proportion before it if it refills."""
+        if now >= self.reset_at:
+            return LARGEST if self.limit is None else self.limit
+        if self.refills and self.limit is not None:
+            share = (now - self.observed_at) / max(self.reset_at - self.observed_at, 0.001)
+            return self.remaining + (self.limit - self.remaining) * max(0.0, share)
+        return self.remaining
+
+    def ready_at(self, need: float, now: float) -> float:
+        """When `need` will be left; if the limit is smaller than that, the reset is as good as any other time."""
+        if self.left(now) >= need:
+            return now
+        if self.refills and self.limit is not None and self.limit > self.remaining:
+            share = (min(need, self.limit) - self.remaining) / (self.limit - self.remaining)
+            return self.observed_at + share * (self.reset_at - self.observed_at)
+        return self.reset_at
+
+
+class Quota(msgspec.Struct, frozen=True, gc=False):
+    """All limits of one limit domain."""
+
+    limits: tuple[Limit, ...] = ()
+
+    def shortage(self, requests: float, input_tokens: float, output_tokens: float, now: float) -> tuple[float, str]:
+        """Return when a call that needs this much is covered, and what is short until then ("" if nothing is)."""
+        ready_at, why = now, ""
+        for limit in self.limits:
+            need = _need(limit.unit, requests, input_tokens, output_tokens)
+            left = limit.left(now)
+            if left < need:
+                at = limit.ready_at(need, now)
+                if at > ready_at:
+                    ready_at, why = at, f"{limit.unit}: {left:.0f} left, {need:.0f} needed, {at - now:.1f} s to go"
+        return ready_at, why
+
+
+NOTHING_KNOWN = Quota()
+
+
+def after(quota: Quota, limits: Iterable[Limit]) -> Quota:
+    """Return the quota after an answer: what it says replaces what was known, unit by unit."""
+    known = {limit.unit: limit for limit in quota.limits}
+    for limit in limits:
+        known[limit.unit] = limit
+    return Quota(tuple(known.values()))
+
+
+def merge(one: Quota, other: Quota) -> Quota:
+    """Return what two replicas know together. Commutes: the later word counts, of two at once the lower."""
+    known = {limit.unit: limit for limit in one.limits}
+    for limit in other.limits:
+        ours = known.get(limit.unit)
+        if ours is None or (limit.observed_at, -limit.remaining) > (ours.observed_at, -ours.remaining):
+            known[limit.unit] = limit
+    return Quota(tuple(sorted(known.values(), key=lambda limit: limit.unit)))
+
+
+def read_limits(headers: Iterable[Header], now: float) -> tuple[tuple[Limit, ...], int]:
+    """Return the limits that an answer states, and how many of its words about them made no sense.
+
+    A limit counts if it says what remains. Absurd words (negative, not a number, 1e18) are passed over.
     """
-    millis = seconds = None
+    found: dict[str, dict[str, str]] | None = None
     for name, value in headers:
-        if name == b"retry-after-ms":
-            text = value.decode("latin-1").strip()
-            millis = float(text) if _NUMBER.fullmatch(text) else None
-        elif name == b"retry-after":
-            seconds = parse_wait(value.decode("latin-1"), now)
-    if millis:
-        return min(millis / 1000, LONGEST_WAIT_S)
-    return seconds
-
-
-def parse_wait(value: str, now: float) -> float | None:
-    """Return a wait in seconds: from a number of seconds, a duration ("6m0s", "20ms") or an HTTP date.
-
-    Never negative and at most LONGEST_WAIT_S; None for what is none of these.
-    """
-    value = value.strip()
-    if _NUMBER.fullmatch(value):
-        wait = float(value)
-    elif value and (found := _DURATION.fullmatch(value)):
-        hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
-        wait = hours * 3600 + minutes * 60 + seconds + millis / 1000
-    else:
         try:
-            date: datetime = parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
+            meaning = _meanings[name]
+        except KeyError:
+            meaning = _remember(name)
+        if meaning is not None:
+            found = {} if found is None else found
+            found.setdefault(meaning[1], {})[meaning[0]] = value.decode("latin-1").strip()
+    if found is None:
+        return (), 0
+    limits: list[Limit] = []
+    ignored = 0
+    for unit, said in found.items():
+        if unit == "structured":
+            limits += _structured(said, now)
+            continue
+        remaining = _amount(said.get("remaining"))
+        ignored += "remaining" in said and remaining is None
+        if remaining is None:
+            continue
+        reset_s, refills, understood = _reset(unit, said, now)
+        ignored += not understood
+        limits.append(Limit(unit, remaining, now, now + reset_s, _amount(said.get("limit")), refills))
+    return tuple(limits), ignored
+
+
+def _remember(name: bytes) -> tuple[str, str] | None:
+    if len(_meanings) >= _MOST_NAMES:
+        _meanings.clear()
+    meaning = _meanings[name] = _meaning(name.decode("latin-1"))
+    return meaning
+
+
+def _meaning(name: str) -> tuple[str, str] | None:
+    """What a header is about: (limit, remaining or reset; the unit), or None."""
+    if name in ("ratelimit", "ratelimit-policy"):
+        return ("policy" if name.endswith("policy") else "state"), "structured"
+    if name.startswith("anthropic-ratelimit-"):  # the unit stands before the kind
+        unit, _, kind = name.removeprefix("anthropic-ratelimit-").rpartition("-")
+        return (kind, unit) if kind in _KINDS else None
+    for prefix, plain in (
+        ("x-ratelimit-", "requests"), ("x-tokenlimit-", "tokens"), ("ratelimit-", "requests"),
+        ("x-trial-endpoint-call-", "requests-minute"), ("x-endpoint-monthly-call-", "requests-month"),
+    ):  # fmt: skip
+        if name.startswith(prefix):
+            kind, _, unit = name.removeprefix(prefix).partition("-")
+            return (kind, unit.replace("req-", "requests-") or plain) if kind in _KINDS else None
+    return None
+
+
+def _need(unit: str, requests: float, input_tokens: float, output_tokens: float) -> float:
+    if "token" not in unit:
+        # Images, pages and the like are not what a call is counted in here.
+        return requests if "request" in unit else 0.0
+    if "input" in unit or "prompt" in unit:
+        return input_tokens
+    if "output" in unit or "generated" in unit:
+        return output_tokens
+    return input_tokens + output_tokens
+
+
+def _reset(unit: str, said: dict[str, str], now: float) -> tuple[float, bool, bool]:
+    """Seconds to the reset, whether the limit refills until then, and whether its word was understood."""
+    window_s = next((seconds for word, seconds in _WINDOWS if word in unit), None)
+    if window_s is None:
+        # Fireworks states tokens per second, and no reset.
+        window_s = 1.0 if "tokens-" in unit and "reset" not in said else USUAL_WINDOW_S
+    value = said.get("reset")
+    if value is None:
+        return min(window_s, LONGEST_RESET_S), False, True
+    number = _amount(value)
+    if number is None:
+        wait_s = _duration(value, now)
+        if wait_s is None:
+            return min(window_s, LONGEST_RESET_S), False, False
+        return wait_s, value[-1:] == "s", True
+    if number > 1e11:
+        number = number / 1000 - now
+    elif number > 1e9:
+        number -= now
+    elif (period := _amount(said.get("renewalperiod"))) is not None and number > period:
+        number /= 1000  # one of Azure's two stacks counts in milliseconds
+    return min(max(number, 0.0), LONGEST_RESET_S), False, True
+
+
+def _duration(value: str, now: float) -> float | None:
+    """A reset that is not a number: "6m0s", "17.4s", "2026-08-19T14:34:12Z"."""
+    wait_s = parse_wait(value, now)
+    if wait_s is None:
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
             return None
-        wait = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    return min(max(wait, 0.0), LONGEST_WAIT_S) if math.isfinite(wait) else None
+        wait_s = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() - now
+    return min(max(wait_s, 0.0), LONGEST_RESET_S)
+
+
+def _amount(value: str | None) -> float | None:
+    if value is None or not _AMOUNT.fullmatch(value):
+        return None
+    number = float(value)
+    return number if number <= 2e12 else None
+
+
+def _structured(said: dict[str, str], now: float) -> list[Limit]:
+    """The fields of draft-ietf-httpapi-ratelimit-headers: `RateLimit: "burst";r=50;t=30`."""
+    policies = dict(_items(said.get("policy", "")))
+    limits: list[Limit] = []
+    for name, keys in _items(said.get("state", "")):
+        remaining = _amount(keys.get("r"))
+        if remaining is None:
+            continue
+        policy = policies.get(name, {})
+        unit = policy.get("qu", "requests").strip('"')
+        reset_s = _amount(keys.get("t"))
+        if reset_s is None:
+            reset_s = _amount(policy.get("w")) or USUAL_WINDOW_S
+        limits.append(
+            Limit(f"{unit} ({name})", remaining, now, now + min(reset_s, LONGEST_RESET_S), _amount(policy.get("q")))
+        )
+    return limits
+
+
+def _items(value: str) -> Iterable[tuple[str, dict[str, str]]]:
+    for item in value.split(",")[:16]:
+        if found := _POLICY.fullmatch(item.strip()):
+            pairs = (pair.partition("=") for pair in found[2].split(";") if "=" in pair)
+            yield found[1], {key.strip(): text.strip() for key, _, text in pairs}

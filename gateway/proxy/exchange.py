@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from math import ceil
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.failover import Relay, Try, next_step, verdict
-from gateway.core.plan import make_plan
+from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest, NoCandidate, UpstreamsFailed
@@ -60,9 +60,8 @@ class Exchange:
         self._overhead_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._plan: Plan = make_plan(
-            route, max_attempts=gateway.config.max_attempts, replayable=not call.rest_bytes, now=monotonic()
-        )
+        terms = Terms(gateway.config.max_attempts, replayable=not call.rest_bytes)
+        self._plan: Plan = make_plan(route, terms, KNOWING_NOTHING, monotonic(), time(), gateway.rng)
 
     async def run(self) -> None:
         """Carry the call to its end. Returns when the client has its answer, or has left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.core import names
@@ -26,6 +27,7 @@ class Gateway:
         self.metrics = metrics
         self.directory = config.directory
         self.draining = False
+        self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
         self._lines: dict[tuple[str, str], bytes] = {}
         self._routes: dict[str, Route] = {}
 

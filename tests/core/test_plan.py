@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.core.plan import make_plan
-from gateway.types import Candidate, Provider, Route, RouteKind, Timeouts, Upstream
+from random import Random
+
+from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
+from gateway.types import Candidate, Plan, Provider, Route, RouteKind, Timeouts, Upstream
 
 
 def candidate(name: str, total_s: float = 600.0) -> Candidate:
@@ -17,24 +19,28 @@ def route(*candidates: Candidate) -> Route:
     return Route("role:x", RouteKind.ROLE, candidates)
 
 
+def planned(asked: Route, terms: Terms, now: float) -> Plan:
+    return make_plan(asked, terms, KNOWING_NOTHING, now, 0.0, Random(1))
+
+
 def test_the_order_is_the_routes() -> None:
     """The deadline is that of the most patient provider, on the clock it was given."""
-    plan = make_plan(route(A, B, C), max_attempts=4, replayable=True, now=1000.0)
+    plan = planned(route(A, B, C), Terms(4, replayable=True), 1000.0)
     assert (plan.order, plan.max_attempts, plan.deadline) == ((A, B, C), 4, 1300.0)
 
 
 def test_what_cannot_be_sent_twice_has_one_candidate() -> None:
     """And only that one's patience counts."""
-    plan = make_plan(route(A, B, C), max_attempts=4, replayable=False, now=1000.0)
+    plan = planned(route(A, B, C), Terms(4, replayable=False), 1000.0)
     assert (plan.order, plan.deadline) == ((A,), 1060.0)
 
 
 def test_a_route_without_candidates() -> None:
     """There is nothing to try, and no time to do it in."""
-    plan = make_plan(route(), max_attempts=4, replayable=True, now=1000.0)
+    plan = planned(route(), Terms(4, replayable=True), 1000.0)
     assert (plan.order, plan.deadline) == ((), 1000.0)
 
 
 def test_the_same_upstream_may_stand_twice() -> None:
     """A retry is listed."""
-    assert make_plan(route(A, A), max_attempts=4, replayable=True, now=0.0).order == (A, A)
+    assert planned(route(A, A), Terms(4, replayable=True), 0.0).order == (A, A)

@@ -1,0 +1,49 @@
+"""Decide whether a retry may be paid for. The numbers are Finagle's: 20 % of requests and 10 per second, over 10 s.
+
+A count of retries per call multiplies a dying upstream's load just when it can bear it least; a budget cannot. It
+pays for retries and fallbacks alike.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+SHARE = 0.2
+RESERVE_PER_S = 10.0
+WINDOW_S = 10.0
+
+
+class RetryBudget(msgspec.Struct, frozen=True, gc=False):
+    """The balance of one provider, in retries. Credits expire by decay over the window."""
+
+    earned: float = 0.0
+    """By first attempts, less what was spent of it; decays."""
+    reserve: float = RESERVE_PER_S * WINDOW_S
+    """What everyone may spend however little was earned; refills."""
+    at: float = 0.0
+    """When both were right, in monotonic seconds."""
+
+
+def earn(budget: RetryBudget, now: float) -> RetryBudget:
+    """Return the budget after a first attempt."""
+    current = settle(budget, now)
+    return RetryBudget(current.earned + SHARE, current.reserve, now)
+
+
+def spend(budget: RetryBudget, now: float) -> RetryBudget | None:
+    """Return the budget after a retry, or None if it cannot pay for one."""
+    current = settle(budget, now)
+    if current.earned >= 1.0:
+        return RetryBudget(current.earned - 1.0, current.reserve, now)
+    if current.reserve >= 1.0:
+        return RetryBudget(current.earned, current.reserve - 1.0, now)
+    return None
+
+
+def settle(budget: RetryBudget, now: float) -> RetryBudget:
+    """Return the budget as time has left it."""
+    passed_s = max(0.0, now - budget.at)
+    if passed_s == 0.0:
+        return budget
+    earned = budget.earned * max(0.0, 1.0 - passed_s / WINDOW_S)
+    return RetryBudget(earned, min(RESERVE_PER_S * WINDOW_S, budget.reserve + RESERVE_PER_S * passed_s), now)

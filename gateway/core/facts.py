@@ -1,0 +1,158 @@
+"""What is known of an upstream from the attempts made at it, and how two replicas' knowledge becomes one.
+
+Rule: facts are values. `observe` returns the next ones; `merge` commutes and has `UNKNOWN` as its neutral element, so
+replicas may tell each other in any order. A replica merges the *latest* word of each other one; nobody counts twice.
+
+All times are wall-clock seconds.
+"""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.core import breaker as b
+from gateway.core import outcome as o
+from gateway.types import Blame
+
+if TYPE_CHECKING:
+    from gateway.types import Attempt, Usage
+
+# Outcomes count for about this long; an upstream is judged by its last minutes, not by its year.
+MEMORY_S = 120.0
+# Latency is a peak EWMA (Finagle): it jumps to a slow answer at once and comes down over this time.
+LATENCY_DECAY_S = 30.0
+# What is assumed of an upstream that nobody has tried: fast enough to be tried, not so fast that it wins every time.
+UNKNOWN_FIRST_TOKEN_S = 1.0
+# A rate limit that does not say when it ends.
+LIMITED_S = 5.0
+# A spent day or month that does not say when it ends: ask again now and then.
+QUOTA_S = 15 * 60.0
+
+_LOCAL = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What is known of one upstream."""
+
+    good: float = 0.0
+    bad: float = 0.0
+    """Attempts that ended well or badly by its own doing, decayed to `counted_at`."""
+    counted_at: float = 0.0
+    first_token_s: float = 0.0
+    """Peak EWMA of the time to the first token, as of `timed_at`; 0 if it has never answered."""
+    timed_at: float = 0.0
+    tokens_per_s: float = 0.0
+    """EWMA of the output rate; 0 if unknown."""
+    rated_at: float = 0.0
+    breaker: b.Breaker = b.CLOSED
+    usable_at: float = 0.0
+    """It asked not to be called before."""
+    last_error: str = ""
+    last_error_at: float = 0.0
+
+    def success(self, now: float) -> float:
+        """The share of attempts that ended well, as a guess that starts from 1 and needs evidence to leave it."""
+        kept = _kept(now - self.counted_at, MEMORY_S)
+        good, bad = self.good * kept, self.bad * kept
+        return (good + 1.0) / (good + bad + 1.0)
+
+    def expected_first_token_s(self, now: float) -> float:
+        """The time to the first token to expect; an old measurement fades towards the unknown."""
+        if not self.first_token_s:
+            return UNKNOWN_FIRST_TOKEN_S
+        kept = _kept(now - self.timed_at, 10 * LATENCY_DECAY_S)
+        return self.first_token_s * kept + min(self.first_token_s, UNKNOWN_FIRST_TOKEN_S) * (1.0 - kept)
+
+
+UNKNOWN = Facts()
+
+
+def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> Facts:
+    """Return the facts after an attempt that ended `now`."""
+    outcome = attempt.outcome
+    if outcome is o.OK and facts.breaker is b.CLOSED:
+        breaker = facts.breaker
+    else:
+        breaker = b.after(facts.breaker, _event(attempt), now)
+    good, bad, counted_at = facts.good, facts.bad, facts.counted_at
+    counts_against = outcome.blame is Blame.UPSTREAM
+    if outcome is o.OK or counts_against:
+        kept = _kept(now - counted_at, MEMORY_S)
+        good = good * kept + (not counts_against)
+        bad = bad * kept + counts_against
+        counted_at = now
+    first_token_s, timed_at = facts.first_token_s, facts.timed_at
+    tokens_per_s, rated_at = facts.tokens_per_s, facts.rated_at
+    if attempt.first_token_s is not None and outcome is o.OK:
+        first_token_s = peak(first_token_s, timed_at, attempt.first_token_s, now)
+        timed_at = now
+        spoken_s = attempt.duration_s - attempt.first_token_s
+        if usage is not None and usage.output_tokens > 1 and spoken_s > 0.01:
+            rate = usage.output_tokens / spoken_s
+            kept = _kept(now - rated_at, LATENCY_DECAY_S) if tokens_per_s else 0.0
+            tokens_per_s, rated_at = tokens_per_s * kept + rate * (1.0 - kept), now
+    usable_at = max(facts.usable_at, now + _away_s(attempt))
+    failed = outcome is not o.OK and outcome.blame is not Blame.CLIENT
+    return Facts(
+        good, bad, counted_at, first_token_s, timed_at, tokens_per_s, rated_at, breaker,
+        usable_at if usable_at > now else 0.0,
+        f"{outcome.name}: {attempt.message}" if failed else facts.last_error,
+        now if failed else facts.last_error_at,
+    )  # fmt: skip
+
+
+def begin(facts: Facts, now: float) -> Facts:
+    """Return the facts once an attempt has begun: with an open breaker that is its probe."""
+    if facts.breaker.state is b.State.CLOSED:
+        return facts
+    return msgspec.structs.replace(facts, breaker=b.after(facts.breaker, b.Event.PROBE, now))
+
+
+def merge(one: Facts, other: Facts) -> Facts:
+    """Return what two replicas know together."""
+    now = max(one.counted_at, other.counted_at)
+    ours, theirs = _kept(now - one.counted_at, MEMORY_S), _kept(now - other.counted_at, MEMORY_S)
+    timed = max((one.timed_at, one.first_token_s), (other.timed_at, other.first_token_s))
+    rated = max((one.rated_at, one.tokens_per_s), (other.rated_at, other.tokens_per_s))
+    error = max((one.last_error_at, one.last_error), (other.last_error_at, other.last_error))
+    return Facts(
+        one.good * ours + other.good * theirs, one.bad * ours + other.bad * theirs, now,
+        timed[1], timed[0], rated[1], rated[0], b.later(one.breaker, other.breaker),
+        max(one.usable_at, other.usable_at), error[1], error[0],
+    )  # fmt: skip
+
+
+def peak(average: float, at: float, sample: float, now: float) -> float:
+    """Return a peak EWMA after one more sample: up at once, down over LATENCY_DECAY_S."""
+    if sample >= average:
+        return sample
+    kept = _kept(now - at, LATENCY_DECAY_S)
+    return average * kept + sample * (1.0 - kept)
+
+
+def _event(attempt: Attempt) -> b.Event:
+    outcome = attempt.outcome
+    if outcome in _LOCAL:
+        return b.Event.LOCAL_FAILURE
+    if outcome.blame is Blame.UPSTREAM:
+        return b.Event.FAILURE
+    # Anything it answered shows that it lives; a limit or a client's mistake says no more than that.
+    return b.Event.SUCCESS if outcome is o.OK or outcome is o.BAD_REQUEST else b.Event.RELEASE
+
+
+def _away_s(attempt: Attempt) -> float:
+    """For how long the upstream asked to be left alone."""
+    if attempt.outcome is o.RATE_LIMITED:
+        return LIMITED_S if attempt.retry_after_s is None else attempt.retry_after_s
+    if attempt.outcome is o.QUOTA_EXHAUSTED or attempt.outcome is o.NO_CREDIT or attempt.outcome is o.BAD_CREDENTIAL:
+        return QUOTA_S if attempt.retry_after_s is None else attempt.retry_after_s
+    if attempt.outcome is o.OVERLOADED and attempt.retry_after_s is not None:
+        return attempt.retry_after_s
+    return 0.0
+
+
+def _kept(passed_s: float, over_s: float) -> float:
+    return exp(-passed_s / over_s) if passed_s > 0.0 else 1.0
