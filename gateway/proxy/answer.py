@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.core import outcome as o
-from gateway.core.quota import retry_after_s
+from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
