@@ -29,9 +29,12 @@ _NOT_TO_CLIENT = frozenset({
 })  # fmt: skip
 
 
-def forwarded(headers: Iterable[Header]) -> bytes:
-    """Return the header lines of a request that go to an upstream."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers if header[0] in TO_UPSTREAM])
+def forwarded(headers: Iterable[Header], connection: bytes | None = None) -> bytes:
+    """Return the header lines of a request that go to an upstream; `connection` is the value of that header."""
+    allowed = TO_UPSTREAM
+    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
+        allowed = allowed - {token.strip().lower() for token in connection.split(b",")}
+    return b"".join([b"%b: %b\r\n" % header for header in headers if header[0] in allowed])
 
 
 def relayed(headers: Iterable[Header]) -> bytes:

@@ -67,7 +67,7 @@ class Operation:
             self._door.admit(scope, headers)
             call = await self._read(client, headers.get(b"content-type", b""))
             route = self._gateway.resolve(call.model)
-            lines = forwarded(scope["headers"])
+            lines = forwarded(scope["headers"], headers.get(b"connection"))
             exchange = Exchange(self._gateway, call, route, client, request_id=identity, forwarded=lines)
             await exchange.run()
         except Refusal as refusal:
