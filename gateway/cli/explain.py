@@ -47,9 +47,9 @@ def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route
         if as_json:
             terminal.print_json({"name": name, "error": error.message, "nearest": near})
         others = [one for one in near if f'"{one}"' not in error.message]
-        hint = (
-            [f"Or did you mean {' or '.join(others)}?"] if others else [] if near else ["`gateway models` lists all."]
-        )
+        hint = [f"{'Or did' if len(others) < len(near) else 'Did'} you mean {' or '.join(others)}?"] if others else []
+        if not near:
+            hint = ["`gateway models` lists all names."]
         raise Mistake(error.message, *hint) from None
 
 
@@ -57,13 +57,14 @@ def nearest(name: str, directory: Directory) -> list[str]:
     """Return the known names that look most like this one, at most three."""
     from difflib import get_close_matches
 
+    from gateway.core.names import ROLE
+
+    # Without the prefix, which people leave out, and write before what is no role.
     spelled: dict[str, list[str]] = {}
-    for known in (*directory.routes, *directory.bare):
-        # People leave out the prefix, and write it before what is no role.
-        for spelling in {known.lower(), known.lower().removeprefix("role:"), f"role:{known.lower()}"}:
-            spelled.setdefault(spelling, []).append(known)
-    close = get_close_matches(name[:100].lower(), spelled, n=3, cutoff=0.7)
-    return list(dict.fromkeys(known for one in close for known in spelled[one]))[:3]
+    for known in directory.routes:
+        spelled.setdefault(known.removeprefix(ROLE).lower(), []).append(known)
+    close = get_close_matches(name[:100].removeprefix(ROLE).lower(), spelled, n=3, cutoff=0.7)
+    return [known for one in close for known in spelled[one]][:3]
 
 
 def described(route: Route) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -40,14 +40,14 @@ def healthcheck(path: Path | None, host: str | None, port: int | None, *, as_jso
 
 def _address(path: Path | None) -> tuple[str, int]:
     """Return where the gateway listens as far as the configuration tells; a broken one is not our complaint."""
-    from gateway.config import ServerSettings, zero
-    from gateway.errors import ConfigError
+    from gateway.config import ServerSettings
 
     file = configuration.find(path)
-    try:
-        server = configuration.read_file(file).server if file is not None else zero(os.environ).server
-    except (configuration.BrokenConfiguration, ConfigError):
-        server = ServerSettings()
+    for read in (lambda: configuration.read_file(file) if file else None, lambda: configuration.without_file(())):
+        with suppress(configuration.BrokenConfiguration):
+            if (config := read()) is not None:
+                return config.server.host, config.server.port
+    server = ServerSettings()
     return server.host, server.port
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ class _Supervisor:
             self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
             if self._short_lives >= MOST_SHORT_LIVES:
                 return False
+            worker.let_go()
             click.echo(f"worker {worker.process.pid} {_how(worker.process.returncode)}; starting another", err=True)
             if self._short_lives:
                 sleep(REST_S)
@@ -78,6 +80,8 @@ class _Supervisor:
         while any(worker.process.poll() is None for worker in self._workers):
             if signal.sigwait(_WATCHED) in _ENDING:
                 self._tell(signal.SIGINT)
+        for worker in self._workers:
+            worker.let_go()
         return status or int(any(worker.process.returncode for worker in self._workers))
 
     def _tell(self, what: signal.Signals) -> None:
@@ -96,12 +100,16 @@ class _Worker:
         )
         # It stays open: its end tells the worker that nobody supervises it any more.
         pipe = self.process.stdin
-        try:
+        with suppress(BrokenPipeError):  # it has ended already, which `replace_dead` will see
             if pipe is not None:
                 pipe.write(config)
                 pipe.flush()
-        except BrokenPipeError:  # it has ended already, which `replace_dead` will see
-            pass
+
+    def let_go(self) -> None:
+        """Close what is left of a worker that has ended."""
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):  # what it has not read by now, nobody will
+                self.process.stdin.close()
 
 
 def _how(status: int) -> str:

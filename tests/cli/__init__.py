@@ -1,0 +1,1 @@
+"""The command line, as its users meet it: exit status, standard output and standard error."""
