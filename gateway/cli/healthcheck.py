@@ -43,11 +43,12 @@ def _address(path: Path | None) -> tuple[str, int]:
     from gateway.config import ServerSettings
 
     file = configuration.find(path)
-    for read in (lambda: configuration.read_file(file) if file else None, lambda: configuration.without_file(())):
-        with suppress(configuration.BrokenConfiguration):
-            if (config := read()) is not None:
-                return config.server.host, config.server.port
     server = ServerSettings()
+    # The environment counts even beside a broken file, and the file over it if it can be read.
+    with suppress(configuration.BrokenConfiguration):
+        server = configuration.without_file(()).server
+        if file is not None:
+            server = configuration.read_file(file).server
     return server.host, server.port
 
 
