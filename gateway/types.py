@@ -336,6 +336,14 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """Who will not be tried, and why."""
     reasons: tuple[str, ...] = ()
     """Why each of `order` stands where it stands, if somebody asked."""
+    retries: int = 0
+    """How often the same upstream may be tried again, when nobody else is left."""
+    max_wait_s: float = 0.0
+    """The longest pause between two attempts."""
+    retry_after_s: float | None = None
+    """With nobody to try: when somebody will be."""
+    fails_over_on_policy: bool = False
+    """A refusal for the content's sake is asked of the next one."""
     seed: int = 0
     """What back-off draws from, so that a plan can be played again."""
 

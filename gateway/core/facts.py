@@ -30,7 +30,11 @@ UNKNOWN_FIRST_TOKEN_S = 1.0
 LIMITED_S = 5.0
 # A spent day or month that does not say when it ends: ask again now and then.
 QUOTA_S = 15 * 60.0
+# A key or an account that needs a person. Whoever mends it should not have to wait long for us to notice.
+ACCOUNT_S = 30.0
 
+# What a provider says of its limits, and what shares them.
+SAID = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
 _LOCAL = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
 
 
@@ -49,7 +53,9 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     rated_at: float = 0.0
     breaker: b.Breaker = b.CLOSED
     usable_at: float = 0.0
-    """It asked not to be called before."""
+    """It is better left alone until then."""
+    limited: bool = False
+    """The provider itself said so, with a rate limit."""
     last_error: str = ""
     last_error_at: float = 0.0
 
@@ -68,6 +74,9 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 UNKNOWN = Facts()
+
+# What concerns every model of the account.
+ACCOUNT_WIDE = frozenset({o.NO_CREDIT, o.BAD_CREDENTIAL})
 
 
 def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> Facts:
@@ -94,11 +103,16 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
             rate = usage.output_tokens / spoken_s
             kept = _kept(now - rated_at, LATENCY_DECAY_S) if tokens_per_s else 0.0
             tokens_per_s, rated_at = tokens_per_s * kept + rate * (1.0 - kept), now
-    usable_at = max(facts.usable_at, now + _away_s(attempt))
+    away_s = _away_s(attempt)
+    usable_at, limited = facts.usable_at, facts.limited
+    if outcome is o.OK:
+        usable_at, limited = 0.0, False
+    elif now + away_s > max(usable_at, now):
+        usable_at, limited = now + away_s, outcome in SAID
     failed = outcome is not o.OK and outcome.blame is not Blame.CLIENT
     return Facts(
         good, bad, counted_at, first_token_s, timed_at, tokens_per_s, rated_at, breaker,
-        usable_at if usable_at > now else 0.0,
+        usable_at, limited,
         f"{outcome.name}: {attempt.message}" if failed else facts.last_error,
         now if failed else facts.last_error_at,
     )  # fmt: skip
@@ -118,10 +132,11 @@ def merge(one: Facts, other: Facts) -> Facts:
     timed = max((one.timed_at, one.first_token_s), (other.timed_at, other.first_token_s))
     rated = max((one.rated_at, one.tokens_per_s), (other.rated_at, other.tokens_per_s))
     error = max((one.last_error_at, one.last_error), (other.last_error_at, other.last_error))
+    away = max((one.usable_at, one.limited), (other.usable_at, other.limited))
     return Facts(
         one.good * ours + other.good * theirs, one.bad * ours + other.bad * theirs, now,
         timed[1], timed[0], rated[1], rated[0], b.later(one.breaker, other.breaker),
-        max(one.usable_at, other.usable_at), error[1], error[0],
+        away[0], away[1], error[1], error[0],
     )  # fmt: skip
 
 
@@ -147,8 +162,10 @@ def _away_s(attempt: Attempt) -> float:
     """For how long the upstream asked to be left alone."""
     if attempt.outcome is o.RATE_LIMITED:
         return LIMITED_S if attempt.retry_after_s is None else attempt.retry_after_s
-    if attempt.outcome is o.QUOTA_EXHAUSTED or attempt.outcome is o.NO_CREDIT or attempt.outcome is o.BAD_CREDENTIAL:
+    if attempt.outcome is o.QUOTA_EXHAUSTED:
         return QUOTA_S if attempt.retry_after_s is None else attempt.retry_after_s
+    if attempt.outcome in ACCOUNT_WIDE:
+        return ACCOUNT_S
     if attempt.outcome is o.OVERLOADED and attempt.retry_after_s is not None:
         return attempt.retry_after_s
     return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,31 +35,95 @@ class GiveUp:
     """Nothing is left to try."""
 
 
-Step = Try | Relay | GiveUp
+class Wait(msgspec.Struct, frozen=True, gc=False):
+    """Ask again at this time (monotonic seconds): nobody is ready before, and waiting beats refusing."""
+
+    until: float
+
+
+Step = Try | Wait | Relay | GiveUp
 
 _RELAY, _GIVE_UP = Relay(), GiveUp()
+
+# Worth the same upstream once more: it may be over in a moment, and no answer was paid for.
+_PASSES = frozenset({o.NO_CONNECT, o.BROKEN, o.OVERLOADED, o.SERVER_ERROR, o.RATE_LIMITED, o.EMPTY})
+_BACK_OFF_S = 0.25
+_LONGEST_BACK_OFF_S = 4.0
 
 
 def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     """Return the next step of a call that has come to `attempts` by `now` (monotonic seconds).
 
-    An attempt that died on a stale kept connection is made once more on a fresh one, and is not counted against
-    `max_attempts`: a fresh connection cannot be stale, so it happens at most once for each candidate.
+    Candidates are tried in the plan's order, without any pause; only when nobody is left who has not been tried is
+    the same one tried again, after a back-off. An attempt that died on a stale kept connection is made once more on
+    a fresh one, and is not counted against `max_attempts`: a fresh connection cannot be stale, so it happens at most
+    once for each candidate.
     """
     if not attempts:
-        return Try(plan.order[0]) if plan.order else _GIVE_UP
+        return _turn(plan, 0, now)
     last = attempts[-1]
-    match last.outcome.then:
-        case Then.RELAY:
-            return _RELAY
-        case Then.AGAIN if now < plan.deadline:
-            return Try(last.candidate, fresh=True)
-    tried = sum(attempt.outcome.then is not Then.AGAIN for attempt in attempts)
+    then = last.outcome.then
+    if last.outcome is o.POLICY and plan.fails_over_on_policy:
+        then = Then.ELSEWHERE
+    if then is Then.RELAY:
+        return _RELAY
+    if then is Then.AGAIN and now < plan.deadline:
+        return Try(last.candidate, fresh=True)
+    counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
     # Timers may fire a moment early, so the clock alone would allow a last attempt without any time.
-    over = now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT
-    if over or tried >= min(plan.max_attempts, len(plan.order)):
+    if now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT or len(counted) >= plan.max_attempts:
         return _GIVE_UP
-    return Try(plan.order[tried])
+    place = _place_after(plan, counted)
+    return _turn(plan, place, now) if place < len(plan.order) else _retry(plan, counted, now)
+
+
+def _turn(plan: Plan, place: int, now: float) -> Step:
+    """The candidate at `place`, now or when it is ready."""
+    if place >= len(plan.order):
+        return _GIVE_UP
+    ready_at = plan.ready_at[place] if plan.ready_at else now
+    if ready_at <= now:
+        return Try(plan.order[place])
+    return Wait(ready_at) if ready_at < plan.deadline else _GIVE_UP
+
+
+def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
+    """Where in the order the next untried candidate stands, past those that cannot do better than what failed."""
+    order = plan.order
+    place = 0
+    for attempt in counted:
+        while place < len(order) and order[place] is not attempt.candidate:
+            place += 1
+        place += 1
+    while place < len(order) and _is_hopeless(order[place], counted):
+        place += 1
+    return place
+
+
+def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
+    """Whether the call was too long for a candidate that is known to take at least as much."""
+    context = candidate.upstream.ability.context_tokens
+    return context is not None and any(
+        attempt.outcome is o.CONTEXT_LENGTH and (attempt.candidate.upstream.ability.context_tokens or 0) >= context
+        for attempt in counted
+    )
+
+
+def _retry(plan: Plan, counted: Sequence[Attempt], now: float) -> Step:
+    """Whoever may be tried again first, once its back-off is over. Full jitter, drawn from the plan's seed."""
+    best: tuple[float, Candidate] | None = None
+    for candidate in plan.order:
+        mine = [attempt for attempt in counted if attempt.candidate is candidate]
+        if not mine or len(mine) > plan.retries or mine[-1].outcome not in _PASSES:
+            continue
+        rng = Random(plan.seed + len(counted))  # noqa: S311  # jitter; nothing secret comes of it
+        pause_s = rng.uniform(0.0, min(_BACK_OFF_S * 2 ** len(mine), _LONGEST_BACK_OFF_S))
+        until = mine[-1].ended_at + max(pause_s, mine[-1].retry_after_s or 0.0)
+        if best is None or until < best[0]:
+            best = until, candidate
+    if best is None or best[0] >= plan.deadline or best[0] - now > plan.max_wait_s:
+        return _GIVE_UP
+    return Try(best[1]) if best[0] <= now else Wait(best[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ TRUNCATED = Outcome("truncated", _UPSTREAM, _RELAY)
 IDLE_TIMEOUT = Outcome("idle_timeout", _UPSTREAM, _RELAY)
 STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY)
 
+# It was never asked: the retries of its provider are used up for the moment.
+NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE)
+
 # Nobody was there to receive it.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY)
 

@@ -46,6 +46,8 @@ class Terms(NamedTuple):
     """What holds for one call besides its route."""
 
     max_attempts: int
+    retries: int = 0
+    max_wait_s: float = 0.0
     replayable: bool = True
     """Its body can be sent more than once."""
     needs: Needs = NO_NEEDS
@@ -61,6 +63,9 @@ class _Standing(NamedTuple):
     candidate: Candidate
     ready_at: float
     why: str
+    firm: bool = False
+    """The provider itself said so: asking sooner would be refused, and may be punished."""
+    ejected: bool = False
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
@@ -86,6 +91,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     if ready:
         rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
         waiting = []
+    retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     chosen = (*ready, *(standing.candidate for standing in waiting))
     if not terms.replayable:
         chosen = chosen[:1]
@@ -95,10 +101,38 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         max_attempts=terms.max_attempts,
         deadline=now + total_s,
         ready_at=tuple(now + max(0.0, standing.ready_at - wall) for standing in waiting),
+        retries=terms.retries if terms.replayable else 0,
+        max_wait_s=terms.max_wait_s,
+        retry_after_s=retry_after_s,
+        fails_over_on_policy=route.fails_over_on_policy,
         rejected=tuple(rejected),
         reasons=(*reasons, *(standing.why for standing in waiting)) if terms.explain else (),
         seed=rng.getrandbits(32),
     )
+
+
+def _worth_waiting_for(
+    waiting: list[_Standing], max_wait_s: float, wall: float, rejected: list[Rejected]
+) -> tuple[float | None, list[_Standing]]:
+    """Return whom to try although nobody is ready, and, if that is nobody, when somebody will be.
+
+    Whoever is ejected may be tried at once: it is the last resort. Whoever is short by our own reckoning is waited
+    for, and tried if that would take too long: a reckoning may be wrong. A provider's own word is kept.
+    """
+    kept: list[_Standing] = []
+    soonest: float | None = None
+    for standing in waiting:
+        wait_s = standing.ready_at - wall
+        if standing.ejected or (wait_s > max_wait_s and not standing.firm):
+            kept.append(standing._replace(ready_at=wall))
+        elif wait_s <= max_wait_s:
+            kept.append(standing)
+        else:
+            rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
+            soonest = wait_s if soonest is None else min(soonest, wait_s)
+    # A short wait for a healthy one beats a try at a dead one.
+    kept.sort(key=lambda standing: (standing.ejected, standing.ready_at))
+    return (None if kept else soonest), kept
 
 
 def _objection(candidate: Candidate, route: Route, needs: Needs) -> str | None:
@@ -124,15 +158,18 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     """Why and until when a candidate is passed over, or None if it is ready."""
     upstream = candidate.upstream
     facts = known.facts.get(upstream.id, UNKNOWN)
-    account = known.facts.get(upstream.domain, UNKNOWN)
+    shared = known.facts.get(upstream.domain, UNKNOWN)
+    account = known.facts.get(upstream.provider.name, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not State.CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
-        return _Standing(candidate, breaker.retry_at, f"{what} (until {breaker.retry_at - wall:.1f} s from now)")
-    usable_at = max(facts.usable_at, account.usable_at)
+        why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
+        return _Standing(candidate, breaker.retry_at, why, ejected=True)
+    usable_at = max(facts.usable_at, shared.usable_at, account.usable_at)
     if usable_at > wall:
-        error = facts.last_error or account.last_error
-        return _Standing(candidate, usable_at, f"asked to be left alone for {usable_at - wall:.1f} s: {error}")
+        away = next(one for one in (facts, shared, account) if one.usable_at == usable_at)
+        why = f"left alone for {away.usable_at - wall:.1f} s: {away.last_error}"
+        return _Standing(candidate, away.usable_at, why, firm=away.limited)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
         waiting = known.in_flight.get(upstream.domain, 0)
