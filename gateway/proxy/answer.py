@@ -164,6 +164,14 @@ class Answer:
         if channel is not None:
             channel.close()
 
+    def hold_clock(self) -> None:
+        """The client takes its time with the request; until `restart_clock` only the total counts."""
+        self._touched = _NEVER
+
+    def restart_clock(self) -> None:
+        """From now on the upstream is waited for again."""
+        self._touched = monotonic()
+
     def abandon(self) -> None:
         """The client has left. With the last event it had all there is; it need not wait for the end of the body."""
         if self.ended is not None and self.reader.ended:
@@ -455,7 +463,7 @@ class Answer:
     def _deadline(self) -> tuple[str, Outcome, float, float]:
         limits = self._limits
         if not self.first_byte_at:
-            return "first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, self.started_at
+            return "first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, self._touched
         if not self.committed_at and (self._take is Answer._hold_events or self._take is Answer._hold_coded_events):
             return "first_token", o.FIRST_TOKEN_TIMEOUT, limits.first_token_s, self.started_at
         return "idle", o.IDLE_TIMEOUT, limits.idle_s, self._touched

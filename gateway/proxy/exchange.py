@@ -131,13 +131,19 @@ class Exchange:
         """Send the rest of a large form as it arrives, and keep nothing of it."""
         left = self._call.rest_bytes
         seen = b""
+        channel.whole = False
         while left > 0 and not answer.decided.done():
+            answer.hold_clock()
             piece = await self._client.read_some()
+            answer.restart_clock()
             left -= len(piece)
             if not piece or left < 0 or names_model(seen + piece):
                 answer.close()
                 raise BadRequest('the form is cut short, too long, or holds a second "model" field')
             seen = piece[-128:]
+            if answer.decided.done():
+                return
+            channel.whole = left == 0
             if not channel.write(piece):
                 await answer.writable()
 

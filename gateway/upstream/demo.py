@@ -44,6 +44,7 @@ class DemoChannel:
     """One answer: JSON at once, or one event every 20 ms."""
 
     reused = False
+    whole = True
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -75,6 +75,8 @@ class Channel(Protocol):
     """One request under way to an upstream, whatever carries it."""
 
     reused: bool
+    whole: bool
+    """All of the request has been given to `send` and `write`. Set it to False after `send` if more is to come."""
 
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Send a request head and what there is of its body."""
@@ -100,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_in_head", "_interim", "_loop", "_parser",
-        "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused",
+        "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -118,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._draining: _Drain | None = None
         self.idle = False
         self.reused = False
+        self.whole = True
         self.expires_at = 0.0
         self.idle_s = IDLE_S
 
@@ -129,6 +132,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes, receiver: Receiver) -> None:
         self._receiver = receiver
+        self.whole = True
         self._headers = []
         self._fed = 0
         self._in_head = True
@@ -254,7 +258,10 @@ class Connection(asyncio.Protocol):
             self._draining.stop()
             self._draining = None
         # Into the pool first: the receiver may want a connection at once.
-        if self._parser.should_keep_alive() and not self._transport.is_closing():
+        if not self.whole or self._transport.get_write_buffer_size():
+            # An early answer. The next request would be taken for the rest of this one.
+            self._transport.abort()
+        elif self._parser.should_keep_alive() and not self._transport.is_closing():
             self._pool.keep(self)
         else:
             self._transport.close()
