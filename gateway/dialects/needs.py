@@ -1,4 +1,4 @@
-"""Read from a request what it needs of a model: abilities, and room for its words. Estimates, at no tokenizer's cost."""
+"""Read from a request what it needs of a model: abilities, and room for its words. All are estimates."""
 
 from __future__ import annotations
 
