@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import re
@@ -212,7 +213,8 @@ async def test_workers_that_cannot_live(tmp_path: Path) -> None:
         async with asyncio.timeout(30):
             while running.process.returncode is None:
                 for pid in await children(running.process.pid, 1, within_s=0):
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 await asyncio.sleep(0.02)
         assert running.process.returncode == 1
     assert "giving up" in running.err[-1]
