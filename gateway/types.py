@@ -59,6 +59,10 @@ class Provider:
     model_override: str | None = None
     """The one model this endpoint serves, whatever the client called it (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
+    probe: bool = True
+    """Its health may be asked after in the background."""
+    discover: bool = True
+    """Its list of models may be asked for in the background."""
     models: tuple[str, ...] = ()
     """Models it is known to serve: configured, or found when it was detected."""
     unusable: str | None = None
@@ -152,6 +156,8 @@ class Candidate:
     params: Params = Params()
     weight: float = 1.0
     """Its share where the order is `weighted`."""
+    rank: int = 0
+    """Whatever the order, those of a lower rank come first: a fallback is no equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,8 @@ class RouteKind(StrEnum):
 
     ROLE = "role"
     ALIAS = "alias"
+    AUTO = "auto"
+    """Built in: everything that is configured, in an order that has a name."""
     MODEL = "model"
 
 
