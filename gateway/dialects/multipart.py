@@ -1,6 +1,7 @@
 """Find the `model` field of a multipart form without reading the rest (RFC 7578).
 
-Rule: part headers are compared as bytes and nothing is decoded but the one value that decides.
+Rule: nothing is decoded but the one value that decides, and what parsers read in different ways is refused: that is
+how a form would name one model to a policy and another to the upstream.
 """
 
 from __future__ import annotations
@@ -9,8 +10,14 @@ import re
 
 from gateway.errors import BadRequest
 
-_BOUNDARY = re.compile(rb'boundary=(?:"([^"\r\n]{1,70})"|([^\s;,"]{1,70}))', re.IGNORECASE)
-_NAME = re.compile(rb'\bname="?model"?(?=[;\r\s]|$)', re.IGNORECASE)
+_BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?=;|$)', re.IGNORECASE)
+_DISPOSITION = re.compile(
+    rb'content-disposition:[ \t]*form-data((?:[ \t]*;[ \t]*[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*;?[ \t]*',
+    re.IGNORECASE,
+)
+_PARAMETER = re.compile(rb';[ \t]*([\w*-]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)')
+_PLAIN_NAME = re.compile(rb'"[^"\\%\x00-\x1f]*"|[^"\\%\'\x00-\x1f]+')
+_SUSPICIOUS = re.compile(rb'\bname\s*(?:\*|=[\s"\']*m\\?o\\?d\\?e\\?l(?![\w-]))', re.IGNORECASE)
 # No model has a longer name, and a file that calls itself `model` is not a name.
 _LONGEST_VALUE = 1024
 
@@ -19,12 +26,13 @@ def boundary_of(content_type: bytes) -> bytes:
     """Return the delimiter of a `multipart/form-data` content type, its two dashes included.
 
     Raises:
-        BadRequest: it has none.
+        BadRequest: it has none, or several.
     """
-    found = _BOUNDARY.search(content_type)
-    if found is None:
-        raise BadRequest("the content type has no boundary; send multipart/form-data as an HTTP library writes it")
-    return b"--" + (found[1] or found[2])
+    found = _BOUNDARY.findall(content_type)
+    if len(found) != 1:
+        raise BadRequest("the content type has not one boundary; send multipart/form-data as an HTTP library writes it")
+    boundary: bytes = found[0][0] or found[0][1]
+    return b"--" + boundary
 
 
 class ModelField:
@@ -33,36 +41,44 @@ class ModelField:
     def __init__(self, content_type: bytes) -> None:
         self._delimiter = boundary_of(content_type)
         self._at = 0
+        """Where the delimiter stands whose part has not been seen to its end."""
+        self._searched = 0
+        """Up to where its end has been looked for."""
         self.span: tuple[int, int] | None = None
         """Where the value stands."""
         self.ended = False
         """The closing delimiter has been seen."""
 
-    def look(self, body: bytes) -> None:
+    def look(self, body: bytes | bytearray) -> None:
         """Walk the parts that are complete in `body`, which starts with everything looked at before.
 
         Raises:
-            BadRequest: `model` occurs twice (parsers disagree about which one counts), or is no plain value.
+            BadRequest: `model` occurs twice (parsers disagree about which one counts) or is no plain value, or the
+                form is not as HTTP libraries write it.
         """
+        delimiter = self._delimiter
         while not self.ended:
-            start = body.find(self._delimiter, self._at)
-            if start < 0:
+            inner = self._at + len(delimiter)
+            after = body[inner : inner + 2]
+            if len(after) < 2:
                 return
-            inner = start + len(self._delimiter)
-            if body[inner : inner + 2] == b"--":
+            if not body.startswith(delimiter, self._at) or after not in {b"\r\n", b"--"}:
+                raise BadRequest("the multipart body does not begin with its boundary, or has more behind one")
+            if after == b"--":
                 self.ended = True
                 return
-            end = body.find(b"\r\n" + self._delimiter, inner)
-            head_end = body.find(b"\r\n\r\n", inner)
-            if end < 0 or head_end < 0 or head_end > end:
-                if end >= 0:
-                    raise BadRequest("a part of the multipart body has no header")
+            end = body.find(delimiter, max(inner, self._searched))
+            if end < 0:
+                self._searched = len(body) - len(delimiter)
                 return
-            if _NAME.search(body, inner, head_end):
-                self._found(body, head_end + 4, end)
-            self._at = end + 2
+            head_end = body.find(b"\r\n\r\n", inner, end)
+            if head_end < 0 or body[end - 2 : end] != b"\r\n" or end - 2 < head_end + 4:
+                raise BadRequest("a part of the multipart body has no header, or holds the boundary")
+            if _is_model(bytes(body[inner + 2 : head_end])):
+                self._found(body, head_end + 4, end - 2)
+            self._at = self._searched = end
 
-    def _found(self, body: bytes, start: int, end: int) -> None:
+    def _found(self, body: bytes | bytearray, start: int, end: int) -> None:
         if self.span is not None:
             raise BadRequest('the field "model" occurs twice; send it once', param="model")
         if not 0 < end - start <= _LONGEST_VALUE or b"\0" in body[start:end]:
@@ -70,6 +86,23 @@ class ModelField:
         self.span = (start, end)
 
 
+def _is_model(head: bytes) -> bool:
+    """Whether a part with this header is the field `model`."""
+    lines = head.split(b"\r\n")
+    dispositions = [line for line in lines if line[:19].lower() == b"content-disposition"]
+    found = _DISPOSITION.fullmatch(dispositions[0]) if len(dispositions) == 1 else None
+    parameters = _PARAMETER.findall(found[1]) if found else []
+    named = [value for key, value in parameters if key.lower() == b"name"]
+    folded = b"\n" in head.replace(b"\r\n", b"") or any(line[:1] in {b" ", b"\t"} for line in lines)
+    encoded = any(key.lower() == b"name*" for key, _ in parameters)
+    if folded or encoded or len(named) != 1 or not _PLAIN_NAME.fullmatch(named[0]):
+        raise BadRequest("a part of the multipart body has a header that is not as an HTTP library writes it")
+    name: bytes = named[0].strip(b'"')
+    if name != b"model" and name.strip().lower() == b"model":
+        raise BadRequest('the field "model" must be written so', param="model")
+    return name == b"model"
+
+
 def names_model(piece: bytes) -> bool:
-    """Whether a piece of a form holds the head of a `model` part. Overlap pieces by some 100 bytes."""
-    return b"form-data" in piece and _NAME.search(piece) is not None
+    """Whether a piece of a form may hold the head of a `model` part. Overlap pieces by some 100 bytes."""
+    return b"form-data" in piece and _SUSPICIOUS.search(piece) is not None

@@ -110,7 +110,7 @@ async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes
                 f"the first {LARGEST_KEPT_FORM} bytes of the form hold no model, or its length is not announced; "
                 'put the field "model" before the file'
             )
-        field.look(bytes(body))
+        field.look(body)
     if field.span is None:
         raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
     start, end = field.span
