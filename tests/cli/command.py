@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 20.0
+
+_URL = re.compile(r"http://\S+:(\d+)/v1\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,7 @@ class Running:
     """A gateway that serves."""
 
     process: asyncio.subprocess.Process
-    port: int
-    started_at: float
-    ready_s: float = 0.0
+    port: int = 0
     out: list[str] = field(default_factory=list)
     err: list[str] = field(default_factory=list)
 
@@ -76,15 +76,13 @@ class Running:
             return (await client.response()).status
 
     async def wait_ready(self) -> None:
-        """Return when `/readyz` answers."""
+        """Return when `/readyz` answers. Before the banner nobody listens, and the port is not known."""
         async with asyncio.timeout(WITHIN_S):
-            while True:
+            while not (found := _URL.search(self.banner)):  # what another process prints
                 assert self.process.returncode is None, "".join(self.out + self.err)
-                with contextlib.suppress(OSError):
-                    if await self.get("/readyz") == 200:
-                        break
                 await asyncio.sleep(0.01)
-        self.ready_s = time.monotonic() - self.started_at
+            self.port = int(found[1])
+            assert await self.get("/readyz") == 200
 
     async def end(self) -> int:
         """Ask it to end, and return its exit status."""
@@ -99,18 +97,17 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(*args: str, port: int, cwd: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """Run `gateway …` until the block ends, and wait until it is ready."""
-    started_at = time.monotonic()
+async def serving(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+    """Run `gateway …` on a free port until the block ends, and wait until it is ready."""
     process = await asyncio.create_subprocess_exec(
         *command(*args),
         cwd=cwd,
-        env=environment({"GATEWAY_PORT": str(port), **(env or {})}),
+        env=environment({"GATEWAY_PORT": "0", **(env or {})}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    running = Running(process, port, started_at)
+    running = Running(process)
     readers = asyncio.gather(_collect(process.stdout, running.out), _collect(process.stderr, running.err))
     try:
         await running.wait_ready()

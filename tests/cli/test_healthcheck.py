@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.command import gateway, gateway_async
-from tests.faults import FaultyUpstream, Stall, error_json, free_port, json_answer
+from tests.faults import FaultyUpstream, Stall, error_json, json_answer, refuse_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +51,8 @@ async def test_a_gateway_that_hangs(tmp_path: Path) -> None:
 def test_no_gateway(tmp_path: Path) -> None:
     """Nobody there is not ready either; that the configuration is broken is for others to say."""
     (tmp_path / "gateway.yaml").write_text("nonsense: [")
-    port = free_port()
-    done = gateway("healthcheck", cwd=tmp_path, env={"GATEWAY_PORT": str(port)})
+    with refuse_port() as port:
+        done = gateway("healthcheck", cwd=tmp_path, env={"GATEWAY_PORT": str(port)})
     assert done.status == 1
     assert done.err.startswith(f"not ready: 127.0.0.1 port {port}: ")
     assert "refused" in done.err

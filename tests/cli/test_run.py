@@ -48,7 +48,7 @@ async def pasted(running: Running, **env: str) -> str:
 
 async def test_with_nothing_at_hand(tmp_path: Path) -> None:
     """Alone, without a file, a key or a model, it serves; what the banner says to paste gets an answer."""
-    async with serving(port=free_port(), cwd=tmp_path) as running:
+    async with serving(cwd=tmp_path) as running:
         assert "none: using what was found" in running.banner
         assert f"http://127.0.0.1:{running.port}/v1" in running.banner
         assert '"choices"' in await pasted(running)
@@ -59,7 +59,7 @@ async def test_with_nothing_at_hand(tmp_path: Path) -> None:
 async def test_keys_in_the_environment(tmp_path: Path) -> None:
     """Keys are named by their variable, and their values are nowhere."""
     env = {"GROQ_API_KEY": "gsk_very_secret", "OPENROUTER_API_KEY": "sk-or-very-secret"}
-    async with serving("run", port=free_port(), cwd=tmp_path, env=env) as running:
+    async with serving("run", cwd=tmp_path, env=env) as running:
         assert "key from GROQ_API_KEY" in running.banner
         assert "key from OPENROUTER_API_KEY" in running.banner
         assert re.search(r"main, .* -> openrouter/\S+, then groq/", running.banner)
@@ -72,7 +72,7 @@ async def test_a_file_in_the_directory_is_used(tmp_path: Path) -> None:
         (tmp_path / "gateway.yaml").write_text(
             f"providers: {{a: {{base_url: '{upstream.base_url}'}}}}\nroles: {{planner: a/m}}\n"
         )
-        async with serving(port=free_port(), cwd=tmp_path) as running:
+        async with serving(cwd=tmp_path) as running:
             assert await ask(running, "role:planner") == (200, "from the file")
             assert "configuration  gateway.yaml" in running.banner
             assert re.search(r"roles +planner  -> a/m\n", running.banner)
@@ -84,7 +84,7 @@ async def test_a_file_without_a_usable_provider(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text(
         "providers: {openai: {api_key: '${OPENAI_API_KEY:-}'}}\nroles: {r: openai/x}"
     )
-    async with serving(port=free_port(), cwd=tmp_path) as running:
+    async with serving(cwd=tmp_path) as running:
         assert "no provider of gateway.yaml can be used yet, so only demo/echo answers" in running.banner
         assert "not used: openai (no key; set OPENAI_API_KEY)" in running.banner
         assert "built into the gateway" in await pasted(running)
@@ -97,7 +97,7 @@ async def test_local_servers_that_do_not_answer(tmp_path: Path) -> None:
             f"providers: {{local: {{kind: llamacpp, base_url: 'http://127.0.0.1:{port}/v1'}}}}\n"
             "roles: {main: local/m}\n"
         )
-        async with serving(port=free_port(), cwd=tmp_path) as running:
+        async with serving(cwd=tmp_path) as running:
             assert re.search(r"local  http://127.0.0.1:\d+/v1  does not answer", running.banner)
             assert "no provider answers at the moment" in running.banner
             assert '"choices"' in await pasted(running)
@@ -106,7 +106,7 @@ async def test_local_servers_that_do_not_answer(tmp_path: Path) -> None:
 async def test_clients_need_the_key(tmp_path: Path) -> None:
     """With a key it may listen beyond loopback; the curl sends it, from the variable."""
     env = {"GATEWAY_API_KEY": KEY}
-    async with serving("run", "--host", "0.0.0.0", port=free_port(), cwd=tmp_path, env=env) as running:
+    async with serving("run", "--host", "0.0.0.0", cwd=tmp_path, env=env) as running:
         assert "(listening on 0.0.0.0, clients need a key)" in running.banner
         assert "Authorization: Bearer $GATEWAY_API_KEY" in running.banner
         assert KEY not in running.banner
@@ -131,9 +131,8 @@ def test_strangers_are_kept_out(tmp_path: Path, host: str) -> None:
 async def test_options_win(tmp_path: Path) -> None:
     """--host and --port are over the environment, which is over the file; what the file risked is not warned of."""
     (tmp_path / "gateway.yaml").write_text("server: {host: 0.0.0.0, port: 1}\nproviders: {}\n")
-    port = free_port()
-    args = ("--host", "127.0.0.1", "--port", str(port))
-    async with serving(*args, port=port, cwd=tmp_path, env={"GATEWAY_PORT": "2"}) as running:
+    args = ("--host", "127.0.0.1", "--port", "0")
+    async with serving(*args, cwd=tmp_path, env={"GATEWAY_PORT": "2"}) as running:
         assert "without api_keys" not in running.banner
 
 
@@ -157,7 +156,7 @@ async def test_it_ends_when_calls_are_finished(tmp_path: Path, sent: signal.Sign
     """A signal ends it with status 0, after the streams under way; nobody new is let in meanwhile."""
     async with FaultyUpstream() as upstream:
         (tmp_path / "gateway.yaml").write_text(f"providers: {{a: {{base_url: '{upstream.base_url}', models: [m]}}}}")
-        async with serving(port=free_port(), cwd=tmp_path) as running:
+        async with serving(cwd=tmp_path) as running:
             whole = chat_stream("Hel", "lo")
             upstream.always((*whole[:2], Pause(1.0), *whole[2:]))
             async with Client(running.port) as client:
@@ -185,7 +184,7 @@ async def test_the_start_is_quick_and_light(tmp_path: Path) -> None:
 
 async def test_workers(tmp_path: Path) -> None:
     """Several processes serve one address; one that dies is replaced, and a signal ends them all."""
-    async with serving("--workers", "2", port=free_port(), cwd=tmp_path) as running:
+    async with serving("--workers", "2", cwd=tmp_path) as running:
         assert "(2 workers)" in running.banner
         workers = await children(running.process.pid, 2)
         assert {await running.get("/readyz") for _ in range(20)} == {200}
@@ -199,7 +198,7 @@ async def test_workers(tmp_path: Path) -> None:
 
 async def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
     """However the supervisor ends, the port is free soon after."""
-    async with serving("--workers", "2", port=free_port(), cwd=tmp_path) as running:
+    async with serving("--workers", "2", cwd=tmp_path) as running:
         workers = await children(running.process.pid, 2)
         running.process.kill()
         async with asyncio.timeout(10):
@@ -209,7 +208,7 @@ async def test_workers_do_not_outlive_their_supervisor(tmp_path: Path) -> None:
 
 async def test_workers_that_cannot_live(tmp_path: Path) -> None:
     """They are not started for ever."""
-    async with serving("--workers", "2", port=free_port(), cwd=tmp_path) as running:
+    async with serving("--workers", "2", cwd=tmp_path) as running:
         async with asyncio.timeout(30):
             while running.process.returncode is None:
                 for pid in await children(running.process.pid, 1, within_s=0):
