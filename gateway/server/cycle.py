@@ -208,7 +208,8 @@ class Cycle:
         except asyncio.CancelledError:
             self.abort()
         except ClientGone:
-            self.abort()
+            if not self.response_complete:
+                self.abort()
         except Exception:  # noqa: BLE001  # the edge: whatever it is, the client gets an answer and the log the reason
             _log.exception("request failed: %s %s", self.scope["method"], self.scope["path"])
             if self.response_started:

@@ -122,6 +122,7 @@ class ClientProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self.cycle is not None and not self.cycle.response_started:
             self.cycle.refuse(RequestTimeout(f"the body did not arrive within {self.settings.body_timeout_s:g} s"))
+            self.cycle.hang_up()  # or whoever reads the body would wait for ever
         elif self._head_bytes:
             self._refuse(RequestTimeout(f"the headers did not arrive within {self.settings.header_timeout_s:g} s"))
         else:
@@ -156,7 +157,7 @@ class ClientProtocol(HttpToolsProtocol):
         headers, parser = self.headers, self.parser
         if len(headers) > MOST_HEADERS:
             raise HeadTooLarge(f"the request has more than {MOST_HEADERS} headers")
-        if self._head_bytes > LARGEST_HEAD and _size(headers) > LARGEST_HEAD:
+        if self._head_bytes > LARGEST_HEAD and len(self.url) + _size(headers) > LARGEST_HEAD:
             raise HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes")
         path, raw_path, query = self._target()
         version = parser.get_http_version()
@@ -244,11 +245,11 @@ class ClientProtocol(HttpToolsProtocol):
         """Answer a request that never became one. Never into the middle of a response."""
         self._deaf = True
         if self.cycle is not None and not self.cycle.response_complete:
-            if not self.cycle.response_started:
-                self.cycle.keep_alive = False
+            self.cycle.keep_alive = False
+            # What is wrong with the next request is no reason to refuse this one.
+            if self.cycle.more_body and not self.cycle.response_started:
                 self.cycle.refuse(refusal)
-            else:
-                self.cycle.keep_alive = False
+                self.cycle.hang_up()  # or whoever reads the body would wait for ever
             return
         body = error_body(refusal)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
