@@ -1,0 +1,278 @@
+"""A request is read only as far as decisions need it, and nothing else of it changes on the way."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.dialects.body import DECIDED, read_call, render
+from gateway.dialects.endpoints import CHAT
+from gateway.errors import BadRequest
+from gateway.types import Params
+
+if TYPE_CHECKING:
+    from gateway.types import Call
+
+NEW = b'"new/model"'
+
+
+def read(body: bytes | str) -> Call:
+    return read_call(CHAT, body.encode() if isinstance(body, str) else body)
+
+
+def sent(body: bytes | str, params: Params = Params(), *, ask: bool = False) -> bytes:  # noqa: B008  # frozen
+    """What goes to an upstream that calls the model `new/model`."""
+    return render(read(body), NEW, params, ask_for_usage=ask)
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "stream", "wants_usage"),
+    [
+        ('{"model":"a"}', "a", False, False),
+        (' \r\n\t{ "model" : "a" } \n', "a", False, False),
+        ('{"model":"role:rlm","stream":true}', "role:rlm", True, False),
+        ('{"model":"a","stream":false}', "a", False, False),
+        ('{"model":"a","stream":null,"stream_options":null}', "a", False, False),
+        ('{"model":"a","stream":true,"stream_options":{}}', "a", True, False),
+        ('{"model":"a","stream_options":{"include_usage":true}}', "a", False, True),
+        ('{"model":"a","stream_options":{"include_usage":false}}', "a", False, False),
+        ('{"model":"a","stream_options":{"include_usage":null,"x":1}}', "a", False, False),
+        ('{"model":"\\u0061\\/\\u00e9\\""}', 'a/é"', False, False),
+        ('{"model":"日本語"}', "日本語", False, False),
+        ('{"model":"a","x":"model","y":["model"],"z":{"model":"b"}}', "a", False, False),
+        ('{"z":{"model":"b","stream":true},"model":"a"}', "a", False, False),
+        ('{"z":"\\"model\\":\\"b\\"","model":"a"}', "a", False, False),
+        ('{"z":"\\\\","model":"a","model_name":"b"}', "a", False, False),
+        ('{"z":"\\u0041","model":"a"}', "a", False, False),
+        ('{"a":{},"b":[],"c":[{}],"d":"","model":"a","e":-1.5e-7}', "a", False, False),
+    ],
+)
+def test_what_is_read(body: str, model: str, stream: bool, wants_usage: bool) -> None:
+    """The name as it is meant, and where it stands as it is written."""
+    call = read(body)
+    assert (call.model, call.stream, call.wants_usage) == (model, stream, wants_usage)
+    start, end = call.model_span
+    assert json.loads(call.body[start:end]) == model
+    assert json.loads(sent(body)) == {**json.loads(body), "model": "new/model"}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", "invalid_request", None),
+        (b" ", "invalid_json", None),
+        (b"null", "invalid_request", None),
+        (b"[]", "invalid_request", None),
+        (b'"model"', "invalid_request", None),
+        (b'[{"model":"a"}]', "invalid_request", None),
+        (b'{"model":"a"', "invalid_json", None),
+        (b'{"model":"a"}}', "invalid_json", None),
+        (b'{"model":"a"} {}', "invalid_json", None),
+        (b'{"model":"a",}', "invalid_json", None),
+        (b"{'model':'a'}", "invalid_json", None),
+        (b'{model:"a"}', "invalid_json", None),
+        (b'{"model":"a","x":NaN}', "invalid_json", None),
+        (b'{"model":"a","x":01}', "invalid_json", None),
+        (b'{"model":"a","x":"\n"}', "invalid_json", None),
+        (b'{"model":"a","x":"\\x"}', "invalid_json", None),
+        (b'{"model":"a","x":"\xff"}', "invalid_json", None),
+        (b'{"model":"a","x":"\xed\xa0\x80"}', "invalid_json", None),  # half of a surrogate pair in UTF-8
+        (b'\xef\xbb\xbf{"model":"a"}', "invalid_json", None),
+        ('{"model":"a"}'.encode("utf-16"), "invalid_json", None),
+        (b'{"model":"a"}\0', "invalid_json", None),
+        (b'{"model":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "invalid_json", None),
+        (b"{}", "invalid_request", "model"),
+        (b'{"x":{"model":"a"}}', "invalid_request", "model"),
+        (b'{"x":"model"}', "invalid_request", "model"),
+        (b'{"model":""}', "invalid_request", "model"),
+        (b'{"model":" \\t"}', "invalid_request", "model"),
+        (b'{"model":"a\\u0000b"}', "invalid_request", "model"),
+        (b'{"model":null}', "invalid_type", "model"),
+        (b'{"model":1}', "invalid_type", "model"),
+        (b'{"model":["a"]}', "invalid_type", "model"),
+        (b'{"model":{"model":"a"}}', "invalid_type", "model"),
+        (b'{"model":"a","stream":1}', "invalid_type", "stream"),
+        (b'{"model":"a","stream":"true"}', "invalid_type", "stream"),
+        (b'{"model":"a","stream_options":[]}', "invalid_type", "stream_options"),
+        (b'{"model":"a","stream_options":{"include_usage":1}}', "invalid_type", "stream_options.include_usage"),
+    ],
+)
+def test_what_is_refused(body: bytes, code: str, param: str | None) -> None:
+    """With a word on what is wrong."""
+    with pytest.raises(BadRequest) as refusal:
+        read(body)
+    assert (refusal.value.status, refusal.value.code, refusal.value.param) == (400, code, param)
+
+
+def spellings(key: str) -> list[str]:
+    """Other ways to write a key, one of which some parser takes for it."""
+    escaped = f"\\u{ord(key[0]):04x}{key[1:]}"
+    last = f"{key[:-1]}\\u{ord(key[-1]):04X}"
+    return [key.upper(), key.title(), key[:-1] + key[-1].upper(), escaped, last, key.replace("s", "\u017f", 1)]
+
+
+@pytest.mark.parametrize("key", sorted(DECIDED))
+def test_a_decided_key_has_one_spelling(key: str) -> None:
+    """Parsers that ignore case, or take escapes before they compare, see the same body as we do."""
+    value = {"model": '"b"', "stream": "false", "stream_options": "{}"}.get(key, "1")
+    plain = "" if key == "model" else '"model":"a",'
+    for other in spellings(key):
+        if other == key:
+            continue
+        for body in (
+            f'{{"model":"a","{other}":{value}}}',
+            f'{{"{other}":{value},"model":"a"}}',
+            f'{{{plain}"{key}":{value},"x":[{{}}],"{other}":{value}}}',
+        ):
+            with pytest.raises(BadRequest) as refusal:
+                read(body)
+            assert refusal.value.param == key, body
+    with pytest.raises(BadRequest):
+        read(f'{{{plain}"{key}":{value},"x":"{key}","{key}":{value}}}')
+    with pytest.raises(BadRequest):
+        read(f'{{"{key}":{value},{plain}"{key}"\n:\t{value} }}')
+    # Below the top level, and as values, they are anybody's.
+    inner = ",".join(f'"{other}":{value}' for other in [key, *spellings(key)])
+    assert read(f'{{"model":"a","x":{{{inner}}},"y":["{key}","{key}"],"z":"{key}"}}').model == "a"
+
+
+@pytest.mark.parametrize("where", range(4))
+@pytest.mark.parametrize("filler", ['"x":"model"', '"x":{"model":"b"}', '"x":"\\u0041"', '"x":1'])
+def test_two_models_in_any_place(where: int, filler: str) -> None:
+    """Whatever stands between them."""
+    parts = [filler, filler.replace("x", "y", 1), '"model":"cheap"']
+    parts.insert(where, '"model":"dear"')
+    with pytest.raises(BadRequest, match="occurs twice"):
+        read("{" + ",".join(parts) + "}")
+
+
+@pytest.mark.parametrize(
+    ("body", "params", "ask", "expected"),
+    [
+        ('{"model":"a"}', Params(), False, '{"model":"new/model"}'),
+        ('{ "model"\t: "a" , "x":1 }', Params(), False, '{ "model"\t: "new/model" , "x":1 }'),
+        ('{"x":"model","model":"a"}', Params(), False, '{"x":"model","model":"new/model"}'),
+        ('{"model":"a"}', Params(), True, '{"model":"new/model","stream_options":{"include_usage":true}}'),
+        (
+            '{"stream_options":{"x":1,"include_usage":false},"model":"a"}', Params(), True,
+            '{"stream_options":{"x":1,"include_usage":true},"model":"new/model"}',
+        ),
+        ('{"stream_options":null,"model":"a"}', Params(), True,
+         '{"stream_options":{"include_usage":true},"model":"new/model"}'),
+        # defaults are added where the client did not say; null is a word too
+        ('{"model":"a"}', Params({"temperature": b"0.1"}), False, '{"temperature":0.1,"model":"new/model"}'),
+        ('{"model":"a","temperature":1}', Params({"temperature": b"0.1"}), False,
+         '{"model":"new/model","temperature":1}'),
+        ('{"model":"a","temperature":null}', Params({"temperature": b"0.1"}), False,
+         '{"model":"new/model","temperature":null}'),
+        # forced ones replace what the client said, every time it said it
+        ('{"temperature":1,"model":"a"}', Params({}, {"temperature": b"0.1"}), False,
+         '{"temperature":0.1,"model":"new/model"}'),
+        ('{"model":"a"}', Params({}, {"temperature": b"0.1"}), False, '{"temperature":0.1,"model":"new/model"}'),
+        ('{"temperature":1,"model":"a","temperature":2}', Params({}, {"temperature": b"0.1"}), False,
+         '{"temperature":0.1,"model":"new/model","temperature":0.1}'),
+        ('{"temper\\u0061ture": 1 ,"model":"a"}', Params({}, {"temperature": b"0.1"}), False,
+         '{"temper\\u0061ture": 0.1 ,"model":"new/model"}'),
+        ('{"model":"a","x":{"temperature":1}}', Params({}, {"temperature": b"0.1"}), False,
+         '{"temperature":0.1,"model":"new/model","x":{"temperature":1}}'),
+        ('{"model":"a","stop":["}",{"a":"]"}]}', Params({}, {"stop": b"null"}), False,
+         '{"model":"new/model","stop":null}'),
+        (' {\n"model":"a"}', Params({"a": b"1"}, {"b": b"2"}), True,
+         ' {"a":1,"b":2,"stream_options":{"include_usage":true},\n"model":"new/model"}'),
+    ],
+)  # fmt: skip
+def test_what_is_sent(body: str, params: Params, ask: bool, expected: str) -> None:
+    """Byte for byte."""
+    assert sent(body, params, ask=ask).decode() == expected
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["model", '"model"', '"model":"x"', "stream", '\\"', "\\", "{", "}", ",", ":", "\u2028", "\x7f"]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4))
+spaces = st.sampled_from(["", "", "", " ", "\n", "\t \r\n"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> str:
+    """A JSON object with `model`, written in some way."""
+    fields = draw(st.dictionaries(texts.filter(lambda key: key.casefold() not in DECIDED), trees, max_size=5))
+    fields["model"] = draw(texts.filter(lambda name: bool(name.strip()) and "\0" not in name))
+    if draw(st.booleans()):
+        fields["stream_options"] = draw(st.sampled_from([None, {}, {"include_usage": False, "x": {"model": 1}}]))
+    for key in ("temperature", "top_p"):
+        if draw(st.booleans()):
+            fields[key] = draw(trees)
+
+    def spaced(value: Any) -> str:
+        space = draw(spaces)
+        if isinstance(value, dict):
+            inner = ",".join(
+                f"{draw(spaces)}{spaced_key(key)}{draw(spaces)}:{spaced(one)}" for key, one in value.items()
+            )
+            return f"{space}{{{inner}{draw(spaces)}}}{space}"
+        if isinstance(value, list):
+            return f"{space}[{','.join(map(spaced, value))}]{space}"
+        return space + json.dumps(value, ensure_ascii=draw(st.booleans())) + space
+
+    def spaced_key(key: str) -> str:
+        return json.dumps(key, ensure_ascii=draw(st.booleans()))
+
+    keys = draw(st.permutations(list(fields)))
+    return spaced({key: fields[key] for key in keys})
+
+
+@given(body=bodies(), ask=st.booleans(), defaults=st.booleans(), forced=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_any_body(body: str, ask: bool, defaults: bool, forced: bool) -> None:
+    """What is sent parses to the same object but for what was to change, and outside of that no byte differs."""
+    params = Params({"temperature": b"0.5"} if defaults else {}, {"top_p": b'{"model":[]}'} if forced else {})
+    rendered = sent(body, params, ask=ask)
+    said = json.loads(body)
+    expected = {**({"temperature": 0.5} if defaults else {}), **said, "model": "new/model"}
+    if forced:
+        expected["top_p"] = {"model": []}
+    if ask:
+        expected["stream_options"] = {**(said.get("stream_options") or {}), "include_usage": True}
+    assert json.loads(rendered) == expected
+    if not (ask or params):
+        start, end = read(body).model_span
+        assert rendered == body.encode()[:start] + NEW + body.encode()[end:]
+    else:
+        kept = body.encode().index(b"{") + 1
+        assert rendered[:kept] == body.encode()[:kept]
+        assert rendered[-1:] == body.encode()[-1:]
+
+
+@given(body=st.binary(max_size=80) | texts.map(str.encode) | trees.map(lambda tree: json.dumps(tree).encode()))
+@settings(max_examples=300, deadline=None)
+def test_anything_else_is_refused(body: bytes) -> None:
+    """With a `BadRequest` and nothing else, or it is a body that names a model."""
+    try:
+        call = read(body)
+    except BadRequest:
+        return
+    assert json.loads(body)["model"] == call.model
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b'"' + b"\\n" * (1 << 17) + b'"', b'"' + b'\\"' * (1 << 17) + b'"', b"[" + b'"",' * (1 << 15) + b"1]",
+        b'"' + b"\\u0041" * (1 << 15) + b'"', b" " * (1 << 18) + b"1", b"9" * (1 << 18), b"[" * 900 + b"]" * 900,
+        b'{"a":' * 900 + b"1" + b"}" * 900, b'"model"' + b',"k":1' * (1 << 15),
+    ],
+    ids=["escapes", "quotes", "strings", "letters", "space", "digits", "arrays", "objects", "keys"],
+)  # fmt: skip
+def test_size_costs_no_more_than_its_share(inner: bytes) -> None:
+    """Also on the slow path: a quarter of a megabyte takes milliseconds."""
+    body = b'{"model":"a","x":"model","y":' + inner + b"}"
+    started = time.process_time()
+    render(read(body), NEW, Params({}, {"z": b"1"}), ask_for_usage=True)
+    assert time.process_time() - started < 0.5
