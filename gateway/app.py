@@ -12,6 +12,7 @@ from gateway.background.discovery import Discovery
 from gateway.metrics import Metrics
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
+from gateway.stores.memory import Memory
 from gateway.upstream.client import Client
 from gateway.web.routes import Web
 
@@ -26,7 +27,7 @@ class App:
 
     def __init__(self, config: Config, *, discover: bool = True) -> None:
         """`discover`: ask providers in the background which models they serve."""
-        self.gateway = Gateway(config, Client(), Metrics())
+        self.gateway = Gateway(config, Client(), Metrics(), Memory())
         self._discover = discover
         self._web = Web(self.gateway)
         self._lifespan = Router(lifespan=self._life)

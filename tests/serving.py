@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.app import App
 from gateway.config import load
 from gateway.server import make_server
+from gateway.stores.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -42,6 +43,16 @@ class Running:
         return 0.0
 
 
+class Forgetful(Memory):
+    """Learns nothing from what it sees."""
+
+    def begin(self, *_: object, **__: object) -> bool:
+        return True
+
+    def end(self, *_: object) -> None:
+        """Forget it."""
+
+
 def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
     """Return the configuration that a gateway.yaml with this text gives."""
     with TemporaryDirectory() as directory:
@@ -51,14 +62,20 @@ def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
 
 
 @asynccontextmanager
-async def serving(config: Config | str, *, discover: bool = False) -> AsyncIterator[Running]:
+async def serving(config: Config | str, *, discover: bool = False, remember: bool = False) -> AsyncIterator[Running]:
     """Serve a configuration (or the text of one) on a free port of loopback, and end it with whatever is open.
 
     `discover`: also ask the providers for their models, which their upstreams then see as requests.
+    `remember`: let what happened to one call decide about the next, and try again. Tests of a single call's way
+    break their upstreams hundreds of times, and want each call to be the first.
     """
     config = config_of(config) if isinstance(config, str) else config
     config = replace(config, server=replace(config.server, port=0))
+    if not remember:
+        config = replace(config, retries=0)
     app = App(config, discover=discover)
+    if not remember:
+        app.gateway.memory = Forgetful()
     server = make_server(app, config.server)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)

@@ -38,6 +38,10 @@ class Config:
     timeouts: Timeouts = field(default_factory=Timeouts)
     """The defaults; each provider carries its own."""
     max_attempts: int = 4
+    retries: int = 1
+    """How often the same upstream is tried again when nobody else is left."""
+    max_wait_s: float = 10.0
+    """How long a call may wait for a rate limit or a back-off."""
     inject_stream_usage: bool = True
     warnings: tuple[str, ...] = ()
     """What is legal and probably not meant, one sentence each."""

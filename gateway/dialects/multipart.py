@@ -59,7 +59,7 @@ class ModelField:
         delimiter = self._delimiter
         while not self.ended:
             inner = self._at + len(delimiter)
-            after = body[inner : inner + 2]
+            after = bytes(body[inner : inner + 2])
             if len(after) < 2:
                 return
             if not body.startswith(delimiter, self._at) or after not in {b"\r\n", b"--"}:

@@ -123,7 +123,8 @@ class Answer:
             retry_after_s=self._retry_after_s,
             first_byte_s=self.first_byte_at - started if self.first_byte_at else None,
             first_token_s=self.committed_at - started if self.committed_at else None,
-            duration_s=monotonic() - started,
+            duration_s=(now := monotonic()) - started,
+            ended_at=now,
         )
 
     @property

@@ -7,24 +7,24 @@ the client has hung up.
 from __future__ import annotations
 
 import asyncio
-from math import ceil
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.failover import Relay, Try, next_step, verdict
-from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
+from gateway.core.failover import Relay, Try, Wait, next_step
+from gateway.core.plan import make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
-from gateway.errors import BadRequest, NoCandidate, UpstreamsFailed
+from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer, Limits
-from gateway.proxy.headers import relayed, safe, value_of
+from gateway.proxy.headers import relayed, value_of
+from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from gateway.core.plan import Terms
+    from gateway.errors import Refusal
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
     from gateway.types import Call, Candidate, Plan, Route, Usage
@@ -39,12 +39,20 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_lines", "_loop", "_overhead_s", "_plan",
-        "_request_id", "_route", "_status", "_task", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_loop", "_overhead_s", "_plan",
+        "_request_id", "_route", "_status", "_task", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
-        self, gateway: Gateway, call: Call, route: Route, client: Downstream, *, request_id: bytes, forwarded: bytes
+        self,
+        gateway: Gateway,
+        call: Call,
+        route: Route,
+        terms: Terms,
+        client: Downstream,
+        *,
+        request_id: bytes,
+        forwarded: bytes,
     ) -> None:
         """`forwarded`: the header lines that go to every upstream as the client sent them."""
         self._gateway = gateway
@@ -60,8 +68,10 @@ class Exchange:
         self._overhead_s = 0.0
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        terms = Terms(gateway.config.max_attempts, replayable=not call.rest_bytes)
-        self._plan: Plan = make_plan(route, terms, KNOWING_NOTHING, monotonic(), time(), gateway.rng)
+        self._terms = terms
+        self._under_way: Candidate | None = None
+        """Whom the memory believes to be busy with this call."""
+        self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
 
     async def run(self) -> None:
         """Carry the call to its end. Returns when the client has its answer, or has left.
@@ -77,6 +87,10 @@ class Exchange:
                 match next_step(self._plan, self._attempts, monotonic()):
                     case Try(candidate, fresh):
                         self._attempts.append(await self._try(candidate, fresh=fresh))
+                        if self._attempts[-1].outcome.then is not Then.RELAY:
+                            self._report()
+                    case Wait(until):
+                        await asyncio.sleep(until - monotonic())
                     case Relay():
                         await self._relay()
                         return
@@ -91,6 +105,11 @@ class Exchange:
     # -- one attempt
 
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt:
+        now = monotonic()
+        is_retry = bool(self._attempts) and not fresh
+        if not self._gateway.memory.begin(candidate.upstream, time(), now, is_retry=is_retry):
+            return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
+        self._under_way = candidate
         target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
         ask_for_usage = self._asks_for_usage(candidate)
         answer = self._answer = Answer(
@@ -139,6 +158,7 @@ class Exchange:
             left -= len(piece)
             if not piece or left < 0 or names_model(seen + piece):
                 answer.close()
+                answer.outcome = o.BAD_REQUEST
                 raise BadRequest('the form is cut short, too long, or holds a second "model" field')
             seen = piece[-128:]
             if answer.decided.done():
@@ -196,13 +216,13 @@ class Exchange:
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
+            b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
 
     def _give_up(self) -> None:
         attempts, answer = self._attempts, self._answer
         if not attempts:
-            self._status = NoCandidate.status
-            raise NoCandidate(_nobody(self._route))
+            raise self._refused(nobody_to_try(self._route, self._plan))
         alone = len(self._plan.order) == 1
         if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
@@ -210,19 +230,13 @@ class Exchange:
             lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
             self._client.respond(answer.status, lines, answer.body)
             return
-        said = verdict(attempts)
-        self._status = said.status
-        headers = [
-            (b"x-gateway-route", safe(self._route.name)),
-            (b"x-gateway-attempts", b"%d" % len(attempts)),
-            # The official SDKs would try twice more what has just failed everywhere.
-            (b"x-should-retry", b"false"),
-        ]
-        if said.retry_after_s is not None:
-            headers.append((b"retry-after", b"%d" % max(1, ceil(said.retry_after_s))))
-        raise UpstreamsFailed(
-            _what_was_tried(self._route, attempts), status=said.status, code=said.code, headers=headers
-        )
+        raise self._refused(everybody_failed(self._route, attempts))
+
+    def _refused(self, refusal: Refusal) -> Refusal:
+        self._status = refusal.status
+        if self._terms.explain:
+            refusal.headers = (*refusal.headers, (b"x-gateway-plan", plan_in_a_header(self._plan)))
+        return refusal
 
     def _hang_up(self) -> None:
         """The client has left: end the upstream now, the task with the next turn of the loop."""
@@ -249,8 +263,16 @@ class Exchange:
             client.abort()
         self._status = self._status or (499 if client.gone else 503)
 
+    def _report(self) -> None:
+        """Tell the memory what came of the last attempt."""
+        candidate, self._under_way = self._under_way, None
+        answer = self._answer
+        if candidate is not None and answer is not None:
+            self._gateway.memory.end(candidate.upstream, answer.attempt(), answer.headers, self._usage, time())
+
     def _settle(self) -> None:
         client = self._client
+        self._report()
         client.on_hang_up = client.on_writable = None
         self._gateway.settle(
             Settlement(
@@ -273,18 +295,3 @@ def _length_of(answer: Answer) -> int | None:
     length = value_of(answer.headers, b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).
     return int(length) if length is not None and length.isdigit() else None
-
-
-def _nobody(route: Route) -> str:
-    reasons = "; ".join(f"{rejected.upstream_id}: {rejected.reason}" for rejected in route.rejected)
-    return f'"{route.name}" has no usable upstream ({reasons or "it names none"})'
-
-
-def _what_was_tried(route: Route, attempts: Sequence[Attempt]) -> str:
-    tried = "; ".join(
-        f"{attempt.candidate.upstream.id}: {attempt.outcome.name}"
-        + (f" (HTTP {attempt.status})" if attempt.status else "")
-        + (f", {attempt.message}" if attempt.message else "")
-        for attempt in attempts
-    )
-    return f'every upstream of "{route.name}" failed. Tried {tried}'

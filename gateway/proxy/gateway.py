@@ -11,6 +11,7 @@ from gateway.proxy.headers import safe
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.metrics import Metrics
+    from gateway.stores.memory import Memory
     from gateway.types import Route, Settlement, Upstream
     from gateway.upstream.client import Client
 
@@ -19,12 +20,13 @@ _MOST_REMEMBERED = 4096
 
 
 class Gateway:
-    """Configuration, connections and counters. A call in flight keeps the configuration it started with."""
+    """Configuration, connections, counters, knowledge. A call in flight keeps the configuration it started with."""
 
-    def __init__(self, config: Config, client: Client, metrics: Metrics) -> None:
+    def __init__(self, config: Config, client: Client, metrics: Metrics, memory: Memory) -> None:
         self.config = config
         self.client = client
         self.metrics = metrics
+        self.memory = memory
         self.directory = config.directory
         self.draining = False
         self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
