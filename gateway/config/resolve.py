@@ -9,7 +9,8 @@ from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.settings import Config, ServerSettings
-from gateway.core.names import Alias, Declared, Role, make_directory, merged, quoted
+from gateway.core.declared import Alias, Declared, Role, make_directory, merged
+from gateway.core.names import quoted
 from gateway.types import Params, Provider, Timeouts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
 from gateway.config.settings import Config, ServerSettings
-from gateway.core.names import Declared, Role, make_directory
+from gateway.core.declared import Declared, Role, make_directory
 from gateway.errors import ConfigError
 from gateway.types import Timeouts
 

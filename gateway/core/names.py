@@ -1,28 +1,55 @@
-"""Decide which upstreams a name stands for: a role, an alias, `provider/model`, or a bare model id.
+"""Decide which upstreams a name stands for: a role, an alias, `provider/model`, `auto`, or a bare model id.
 
-Two halves. `make_directory` runs when the configuration is loaded and computes every route that can be known then;
-`resolve` runs for every call and, for a known name, is one dictionary lookup.
+`core.declared` computes every route that can be known when the configuration is loaded; `resolve` runs for every call
+and, for a known name, is one dictionary lookup.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from gateway.errors import ModelNotFound
-from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
+from gateway.core.abilities import Abilities
+from gateway.errors import BadRequest, ModelNotFound
+from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gateway.types import Provider
 
 ROLE = "role:"
 
+AUTO = "auto"
+AUTO_HARD = "auto:hard"
+AUTO_ORDERS: Mapping[str, tuple[str, ...]] = {
+    AUTO: ("free", "local", "healthiest", "fastest", "cheapest"),
+    AUTO_HARD: ("strongest", "healthiest", "cheapest"),
+    "auto:cheap": ("cheapest", "healthiest"),
+    "auto:fast": ("fastest", "healthiest"),
+    "auto:reliable": ("healthiest", "fastest"),
+    "auto:free": ("free", "healthiest", "fastest"),
+}
+"""The built-in routes and their order. `auto` is for simple calls; `rules.HARD` and above, it is `auto:hard`."""
+_ONLY_FREE = "auto:free"
+
+# The kind of provider that only answers how to add a real one. It must never be met by accident: no bare names.
+BUILT_IN = "demo"
+
+# What an id gives away where the catalog does not know the model.
+_NOT_FOR_CHAT = re.compile(
+    r"embed|minilm|rerank|whisper|transcribe|moderation|guard|dall-e|image|imagen|\b(?:bge|gte|e5|tts|sora|veo)\b",
+    re.IGNORECASE,
+)
+
 # difflib is quadratic in the length of a name and linear in their number, and a name is a stranger's input.
 LONGEST_GUESSED = 100
 MOST_COMPARED = 2000
+
+# Nobody means more, and each is resolved.
+MOST_FALLBACKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +57,7 @@ class Directory:
     """Every name the gateway knows, resolved; and what it takes to resolve the ones it does not know yet."""
 
     routes: Mapping[str, Route]
-    """`role:NAME`, alias `NAME` and configured `provider/model`."""
+    """`role:NAME`, alias `NAME`, configured `provider/model`, `auto` and `auto:*`."""
     providers: Mapping[str, Provider]
     bare: Mapping[str, tuple[Upstream, ...]]
     """A model id without its provider -> who lists it, configured before discovered."""
@@ -38,27 +65,62 @@ class Directory:
     """Takes the bare ids that nobody lists."""
     params: Mapping[str, Params] = field(default_factory=dict)
     """Provider name -> the parameters its models inherit (global, then provider)."""
+    order: tuple[str, ...] = ("listed",)
+    """For names that only a request says."""
+    pool: tuple[Candidate, ...] = ()
+    """What `auto` chooses from: every configured upstream once."""
+    abilities: Abilities = field(default_factory=Abilities)
 
-    def with_discovered(self, found: Mapping[str, tuple[str, ...]]) -> Directory:
-        """Return a directory that also knows the models which providers were found to list.
+    def with_discovered(self, found: Mapping[str, Mapping[str, Ability] | tuple[str, ...]]) -> Directory:
+        """Return a directory that also knows the models which providers were found to list, and what the lists say.
 
         What an earlier discovery said about the providers in `found` is forgotten; what is configured stays
-        and stays first. Unknown providers, and those that serve one model under any name, are passed over.
+        and stays first. Unknown providers are passed over, and those that serve one model under any name list no
+        others.
         """
+        said = {
+            name: models if not isinstance(models, tuple) else dict.fromkeys(models, Ability())
+            for name, models in found.items()
+            if name in self.providers
+        }
         bare = {
             model: kept
             for model, listed in self.bare.items()
-            if (kept := tuple(one for one in listed if one.id in self.routes or one.provider.name not in found))
+            if (kept := tuple(one for one in listed if one.id in self.routes or one.provider.name not in said))
         }
-        for name, models in found.items():
-            provider = self.providers.get(name)
-            if provider is None or provider.model_override:
+        abilities = self.abilities.with_discovered(said)
+        for name, models in said.items():
+            provider = self.providers[name]
+            if provider.model_override:
                 continue
             for model in models:
-                upstream = Upstream(provider, model)
-                if upstream not in bare.get(model, ()):
-                    bare[model] = (*bare.get(model, ()), upstream)
-        return replace(self, bare=bare)
+                listed = bare.get(model, ())
+                if not any(one.provider is provider for one in listed):
+                    bare[model] = (*listed, abilities.upstream(provider, model))
+        return replace(self, bare=bare, abilities=abilities).renewed()
+
+    def renewed(self) -> Directory:
+        """Return the directory with what `abilities` says now in every upstream, and `auto` chosen accordingly."""
+        abilities = self.abilities
+        routes: dict[str, Route] = {}
+        changed = False
+        for name, route in self.routes.items():
+            fresh = route if route.kind is RouteKind.AUTO else _renewed(route, abilities)
+            changed = changed or fresh is not route
+            routes[name] = fresh
+        pool = abilities.all_renewed(self.pool)
+        for one in auto_routes(pool):
+            if one.name not in routes or routes[one.name].kind is RouteKind.AUTO:  # an alias of this name wins
+                changed = changed or routes.get(one.name) != one
+                routes[one.name] = one
+        bare = {model: tuple(abilities.renewed(one) for one in listed) for model, listed in self.bare.items()}
+        return replace(self, routes=routes if changed else self.routes, bare=bare, pool=pool)
+
+
+def _renewed(route: Route, abilities: Abilities) -> Route:
+    candidates = abilities.all_renewed(route.candidates)
+    unchanged = all(one is other for one, other in zip(candidates, route.candidates, strict=True))
+    return route if unchanged else replace(route, candidates=candidates)
 
 
 def resolve(name: str, directory: Directory) -> Route:
@@ -69,28 +131,101 @@ def resolve(name: str, directory: Directory) -> Route:
             names the nearest names. A *configured* name whose upstreams are all unusable is not an error here:
             its route has no candidates.
     """
-    # The order of names is already in this lookup: roles have their prefix, and `make_directory` lets an alias hide
-    # a `provider/model` of the same spelling.
+    # The order of names is already in this lookup: roles have their prefix, an alias hides a `provider/model` or an
+    # `auto` of the same spelling, and no provider may be called auto.
     if route := directory.routes.get(name):
         return route
     if name.startswith(ROLE):
-        raise ModelNotFound(_unknown_role(name, directory.routes), param="model")
+        raise ModelNotFound(unknown_role(name, directory.routes), param="model")
     if (pair := split(name, directory.providers)) is not None:
-        provider, model = pair
-        upstream = _upstream(provider, model)
+        upstream = directory.abilities.upstream(*pair)
         if (known := directory.routes.get(upstream.id)) and known.kind is RouteKind.MODEL:
             return known
-        if provider.unusable:
-            raise ModelNotFound(why_unusable(provider), param="model")
+        if upstream.provider.unusable:
+            raise ModelNotFound(why_unusable(upstream.provider), param="model")
         return _route(name, (upstream,), directory)
-    # `auto` and `auto:*` belong here.
+    if name.startswith(f"{AUTO}:"):
+        raise ModelNotFound(f"unknown choice {quoted(name)}; there are {', '.join(AUTO_ORDERS)}", param="model")
     if listed := directory.bare.get(name):
         return _route(name, listed, directory)
     default = directory.providers.get(directory.default_provider or "")
     if default is not None and not default.unusable and name:
-        return _route(name, (_upstream(default, name),), directory)
+        return _route(name, (directory.abilities.upstream(default, name),), directory)
     message = f"unknown model {quoted(name)}{nearest(name, (*directory.routes, *directory.bare))}"
     raise ModelNotFound(f"{message}; {why_unusable(default)}" if default else message, param="model")
+
+
+def resolve_many(names: Sequence[str], directory: Directory) -> Route:
+    """Return the route of the first name, with the upstreams of the others as its fallbacks, in their order.
+
+    What the first name's route asks for (its needs, its ceiling) holds for all of them.
+
+    Raises:
+        ModelNotFound: some of the names mean nothing; all of them are named.
+        BadRequest: there are more than MOST_FALLBACKS fallbacks, or no name at all.
+    """
+    if not names:
+        raise BadRequest("name at least one model", param="models")
+    if len(names) - 1 > MOST_FALLBACKS:
+        raise BadRequest(f"{len(names) - 1} fallbacks; at most {MOST_FALLBACKS} are tried", param="models")
+    first = resolve(names[0], directory)
+    routes: list[Route] = []
+    unknown: list[str] = []
+    for name in dict.fromkeys(names[1:]):
+        try:
+            routes.append(resolve(name, directory))
+        except ModelNotFound as error:
+            unknown.append(error.message)
+    if unknown:
+        raise ModelNotFound(f"among the fallbacks: {'; '.join(unknown)}", param="models")
+    return with_fallbacks(first, routes)
+
+
+def with_fallbacks(first: Route, others: Iterable[Route]) -> Route:
+    """Return a route that also tries the candidates of others, each group after the one before it."""
+    candidates = {one.upstream.id: one for one in first.candidates}
+    rejected = {one.upstream_id: one for one in first.rejected}
+    for route in others:
+        above = 1 + max((one.rank for one in candidates.values()), default=-1)
+        for one in route.candidates:
+            candidates.setdefault(one.upstream.id, replace(one, rank=above + one.rank))
+        for out in route.rejected:
+            rejected.setdefault(out.upstream_id, out)
+    return replace(
+        first,
+        candidates=tuple(candidates.values()),
+        rejected=tuple(one for one in rejected.values() if one.upstream_id not in candidates),
+    )
+
+
+def auto_routes(pool: Iterable[Candidate]) -> Iterator[Route]:
+    """Yield the built-in routes over all that can chat; over the demo, if there is nothing else."""
+    usable: list[Candidate] = []
+    out: list[Rejected] = []
+    demo: list[Candidate] = []
+    for one in pool:
+        if one.upstream.provider.kind == BUILT_IN:
+            demo.append(one)
+        elif reason := one.upstream.provider.unusable or ("" if chats(one.upstream) else "not for chat"):
+            out.append(Rejected(one.upstream.id, reason))
+        else:
+            usable.append(one)
+    usable = usable or demo
+    costs = [Rejected(one.upstream.id, "costs money") for one in usable if not one.upstream.ability.free]
+    gratis = tuple(one for one in usable if one.upstream.ability.free)
+    for name, order in AUTO_ORDERS.items():
+        if name == _ONLY_FREE:
+            yield Route(name, RouteKind.AUTO, gratis, (*out, *costs), order=order)
+        else:
+            yield Route(name, RouteKind.AUTO, tuple(usable), tuple(out), order=order)
+
+
+def chats(upstream: Upstream) -> bool:
+    """Tell whether a model is for chat, as far as is known; an unknown one is."""
+    ability = upstream.ability
+    if Capability.EMBEDDINGS in ability.has:
+        return False
+    return Capability.TOOLS in ability.has or _NOT_FOR_CHAT.search(upstream.model) is None
 
 
 def split(name: str, providers: Mapping[str, Provider]) -> tuple[Provider, str] | None:
@@ -133,7 +268,7 @@ def quoted(name: str) -> str:
     return '"' + "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown) + '"'
 
 
-def _unknown_role(name: str, known: Iterable[str]) -> str:
+def unknown_role(name: str, known: Iterable[str]) -> str:
     roles = [one for one in known if one.startswith(ROLE)]
     near = nearest(name[len(ROLE) :], roles) or (
         f"; there are {', '.join(roles[:10])}" if roles else "; none is configured"
@@ -141,17 +276,20 @@ def _unknown_role(name: str, known: Iterable[str]) -> str:
     return f"unknown role {quoted(name[len(ROLE) :])}{near}"
 
 
-def _upstream(provider: Provider, model: str) -> Upstream:
-    return Upstream(provider, provider.model_override or model)
-
-
 def _route(name: str, upstreams: tuple[Upstream, ...], directory: Directory) -> Route:
     candidates = (Candidate(one, directory.params.get(one.provider.name, Params())) for one in upstreams)
     configured = name in directory.bare and any(one.id in directory.routes for one in upstreams)
-    return route_of(name, RouteKind.MODEL, candidates, configured=configured)
+    return route_of(name, RouteKind.MODEL, candidates, order=directory.order, configured=configured)
 
 
-def route_of(name: str, kind: RouteKind, listed: Iterable[Candidate], *, configured: bool = True) -> Route:
+def route_of(
+    name: str,
+    kind: RouteKind,
+    listed: Iterable[Candidate],
+    *,
+    order: tuple[str, ...] = ("listed",),
+    configured: bool = True,
+) -> Route:
     """Separate the candidates that can be used from those that cannot; keep the first of each upstream."""
     usable: dict[str, Candidate] = {}
     rejected: dict[str, Rejected] = {}
@@ -161,204 +299,4 @@ def route_of(name: str, kind: RouteKind, listed: Iterable[Candidate], *, configu
             rejected.setdefault(upstream_id, Rejected(upstream_id, reason))
         else:
             usable.setdefault(upstream_id, one)
-    return Route(name, kind, tuple(usable.values()), tuple(rejected.values()), configured=configured)
-
-
-# Load time: from what the configuration declares to the directory.
-
-# The kind of provider that only answers how to add a real one. It must never be met by accident: no bare names.
-BUILT_IN = "demo"
-
-# Nobody writes this by hand, and the recursion must end before Python's does.
-LONGEST_CHAIN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """A second name for one target."""
-
-    target: str
-    params: Params = field(default_factory=Params)
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A job, and the names of those who may do it, in the order of preference."""
-
-    targets: tuple[str, ...]
-    params: Params = field(default_factory=Params)
-    vacancy: str = ""
-    """Why nobody does it, for a role without targets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What a configuration says about names."""
-
-    providers: Mapping[str, Provider] = field(default_factory=dict)
-    provider_params: Mapping[str, Params] = field(default_factory=dict)
-    aliases: Mapping[str, Alias] = field(default_factory=dict)
-    roles: Mapping[str, Role] = field(default_factory=dict)
-    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    default_provider: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Objection:
-    """A mistake in what is declared, and where: `("roles", "rlm", 1)` is the second target of that role."""
-
-    where: tuple[str | int, ...]
-    message: str
-    about_name: bool = False
-    """The name itself is wrong, not what stands behind it."""
-
-
-def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
-    """Resolve every name that is declared, and list every mistake; with mistakes the directory is incomplete."""
-    expansion = _Expansion(declared)
-    aliases = {name: expansion.of(name, ("models", name)) for name in declared.aliases}
-    roles = {name: expansion.of(ROLE + name, ("roles", name)) for name in declared.roles}
-    for name, targets in declared.fallback.items():
-        if name not in declared.aliases:
-            near = nearest(name, declared.aliases)
-            message = f"fallback is for an alias, and {quoted(name)} is none{near}"
-            expansion.objections.append(Objection(("fallback", name), message, about_name=True))
-        for i, target in enumerate(targets):
-            # Only for the alias used by its own name: what other names expand to is settled by now.
-            aliases[name] = aliases.get(name, ()) + expansion.of(target, ("fallback", name, i))
-
-    listed = {one.upstream.id: one for provider in declared.providers.values() for one in expansion.models_of(provider)}
-    for one in (one for expanded in (*aliases.values(), *roles.values()) for one in expanded):
-        if one.upstream.id not in listed:
-            listed[one.upstream.id] = expansion.candidate(one.upstream.provider, one.upstream.model)
-
-    # Roles cannot collide (their prefix is reserved); an alias hides a model of the same spelling.
-    routes = {name: route_of(name, RouteKind.MODEL, [one]) for name, one in listed.items()}
-    routes |= {name: route_of(name, RouteKind.ALIAS, found) for name, found in aliases.items()}
-    for name, role in declared.roles.items():
-        routes[ROLE + name] = _filled(route_of(ROLE + name, RouteKind.ROLE, roles[name]), role.vacancy)
-    bare: dict[str, tuple[Upstream, ...]] = {}
-    for one in listed.values():
-        if one.upstream.provider.kind != BUILT_IN:
-            bare[one.upstream.model] = (*bare.get(one.upstream.model, ()), one.upstream)
-    objections = (*_misnamed(declared), *expansion.objections)
-    return Directory(routes, declared.providers, bare, declared.default_provider, declared.provider_params), objections
-
-
-def merged(outer: Params, inner: Params) -> Params:
-    """Return parameters where the inner level (nearer to the request) wins, key by key.
-
-    A `null` takes an inherited value away. A forced value stays forced, whatever an inner level suggests:
-    only an inner *forced* value replaces it.
-    """
-    if not inner:
-        return outer
-    defaults, forced = {**outer.defaults, **inner.defaults}, {**outer.forced, **inner.forced}
-    return Params(
-        {key: value for key, value in defaults.items() if value != b"null"},
-        {key: value for key, value in forced.items() if value != b"null"},
-    )
-
-
-_Where = tuple["str | int", ...]
-
-
-class _Expansion:
-    """Follow names to upstreams, each name once, collecting objections on the way."""
-
-    def __init__(self, declared: Declared) -> None:
-        self.declared = declared
-        self.objections: list[Objection] = []
-        self._done: dict[str, tuple[Candidate, ...]] = {}
-
-    def object(self, where: _Where, message: str) -> None:
-        self.objections.append(Objection(where, message))
-
-    def candidate(self, provider: Provider, model: str) -> Candidate:
-        return Candidate(_upstream(provider, model), self.declared.provider_params.get(provider.name, Params()))
-
-    def models_of(self, provider: Provider) -> Iterable[Candidate]:
-        return (self.candidate(provider, model) for model in provider.models)
-
-    def of(self, target: str, where: _Where, trail: tuple[str, ...] = ()) -> tuple[Candidate, ...]:
-        """Return the candidates behind a target. `trail` holds the names that led here."""
-        if target in self._done:
-            return self._done[target]
-        if target in trail:
-            self.object(where, f"names in a circle: {' -> '.join((*trail[trail.index(target) :], target))}")
-            return ()
-        if len(trail) >= LONGEST_CHAIN:
-            self.object(where, f"more than {LONGEST_CHAIN} names in a row: {' -> '.join(trail[:3])} -> …")
-            return ()
-        role = self.declared.roles.get(target.removeprefix(ROLE)) if target.startswith(ROLE) else None
-        alias = self.declared.aliases.get(target)
-        trail = (*trail, target)
-        if role is not None:
-            name = target.removeprefix(ROLE)
-            steps = [self.of(one, ("roles", name, i), trail) for i, one in enumerate(role.targets)]
-            found = _with(role.params, [one for step in steps for one in step])
-        elif alias is not None:
-            found = _with(alias.params, self.of(alias.target, ("models", target), trail))
-        else:
-            return self._models(target, where)
-        self._done[target] = found
-        return found
-
-    def _models(self, target: str, where: _Where) -> tuple[Candidate, ...]:
-        if target.startswith(ROLE):
-            self.object(where, _unknown_role(target, (ROLE + name for name in self.declared.roles)))
-            return ()
-        providers = self.declared.providers
-        if (pair := split(target, providers)) is not None:
-            return (self.candidate(*pair),)
-        found = tuple(
-            one for provider in providers.values() for one in self.models_of(provider) if one.upstream.model == target
-        )
-        if not found:
-            self.object(where, self._unknown(target))
-        return found
-
-    def _unknown(self, target: str) -> str:
-        """Say what is wrong with a target. The default provider does not make it right: in a file it is a slip."""
-        if target in self.declared.roles:
-            return f'{quoted(target)} is a role; write "{ROLE}{target}"'
-        first, slash, _ = target.partition("/")
-        if slash and first not in self.declared.providers:
-            near = nearest(first, self.declared.providers)
-            return f"unknown model {quoted(target)}: no provider {quoted(first)} is configured{near}"
-        known = (*self.declared.aliases, *(m for one in self.declared.providers.values() for m in one.models))
-        return f"unknown model or alias {quoted(target)}{nearest(target, known)}"
-
-
-def _with(params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    # Duplicates go at every level: roles that name each other twice would double the list with each.
-    once: dict[str, Candidate] = {}
-    for one in found:
-        once.setdefault(one.upstream.id, one)
-    return tuple(replace(one, params=merged(one.params, params)) for one in once.values())
-
-
-def _filled(route: Route, vacancy: str) -> Route:
-    if route.candidates or route.rejected or not vacancy:
-        return route
-    return replace(route, rejected=(Rejected("(nobody)", vacancy),))
-
-
-def _misnamed(declared: Declared) -> Iterable[Objection]:
-    """Object to names that could never be asked for, or would hide something."""
-    for name in declared.providers:
-        if not name or name in ("role", "auto") or set("/: ") & set(name):
-            message = f'{quoted(name)} cannot name a provider: no "/", ":" or space, and not "role" or "auto"'
-            yield Objection(("providers", name), message, about_name=True)
-    for name in declared.aliases:
-        if not name or name == "auto" or name.startswith((ROLE, "auto:")):
-            message = f'{quoted(name)} cannot name an alias: "role:" and "auto" are reserved'
-            yield Objection(("models", name), message, about_name=True)
-    for name in declared.roles:
-        if not name or name.startswith(ROLE):
-            message = f'{quoted(name)} cannot name a role: write it without "role:"'
-            yield Objection(("roles", name), message, about_name=True)
-    default = declared.default_provider
-    if default is not None and default not in declared.providers:
-        near = nearest(default, declared.providers)
-        yield Objection(("defaults", "provider"), f"no provider {quoted(default)} is configured{near}")
+    return Route(name, kind, tuple(usable.values()), tuple(rejected.values()), order=order, configured=configured)

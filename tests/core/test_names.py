@@ -4,18 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.names import (
-    Alias,
-    Declared,
-    Directory,
-    Objection,
-    Role,
-    make_directory,
-    merged,
-    nearest,
-    quoted,
-    resolve,
-)
+from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
+from gateway.core.names import Directory, nearest, quoted, resolve
 from gateway.errors import ModelNotFound
 from gateway.types import Params, Provider, Rejected, RouteKind, Upstream
 
@@ -274,8 +264,8 @@ def roles(**targets: tuple[str, ...]) -> Declared:
             [(("roles", "role:x"), '"role:x" cannot name a role: write it without "role:"')],
         ),
         (
-            aliases(**{"auto:cheap": "shared"}),
-            [(("models", "auto:cheap"), '"auto:cheap" cannot name an alias: "role:" and "auto" are reserved')],
+            aliases(**{"role:x": "shared"}),
+            [(("models", "role:x"), '"role:x" cannot name an alias: "role:" is for roles')],
         ),
         (
             Declared(providers=PROVIDERS, fallback={"main": ("shared",)}),

@@ -1,0 +1,307 @@
+"""Turn what a configuration declares into a directory of routes, once, when it is loaded; and list every mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from gateway.core.abilities import Abilities, Said, unknown
+from gateway.core.names import AUTO_ORDERS, BUILT_IN, ROLE, Directory, nearest, quoted, route_of, split, unknown_role
+from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from gateway.types import Ability, Capability, Provider
+
+# Nobody writes this by hand, and the recursion must end before Python's does.
+LONGEST_CHAIN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A second name for one target."""
+
+    target: str
+    params: Params = field(default_factory=Params)
+    said: Said = field(default_factory=Said)
+    """What is known of the model it stands for; it counts under every name of that model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A job, and the names of those who may do it, in the order of preference."""
+
+    targets: tuple[str, ...]
+    params: Params = field(default_factory=Params)
+    vacancy: str = ""
+    """Why nobody does it, for a role without targets."""
+    weights: tuple[float, ...] = ()
+    """The share of each target where the order is weighted; empty if all are equal."""
+    order: tuple[str, ...] = ()
+    needs: frozenset[Capability] = frozenset()
+    max_price: int | None = None
+    fails_over_on_policy: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a configuration says about names."""
+
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    provider_params: Mapping[str, Params] = field(default_factory=dict)
+    aliases: Mapping[str, Alias] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    default_provider: str | None = None
+    order: tuple[str, ...] = ("listed",)
+    """For whatever does not say its own."""
+    uses: tuple[str, ...] = ()
+    """The names that rules send calls to."""
+    curated: Callable[[Provider, str], Ability] = unknown
+    of_providers: Mapping[str, Said] = field(default_factory=dict)
+    """Provider name -> what holds for all its models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """A mistake in what is declared, and where: `("roles", "rlm", 1)` is the second target of that role."""
+
+    where: tuple[str | int, ...]
+    message: str
+    about_name: bool = False
+    """The name itself is wrong, not what stands behind it."""
+
+
+def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
+    """Resolve every name that is declared, and list every mistake; with mistakes the directory is incomplete."""
+    expansion = _Expansion(declared)
+    aliases = {name: expansion.of(name, ("models", name)) for name in declared.aliases}
+    roles = {name: expansion.of(ROLE + name, ("roles", name)) for name in declared.roles}
+    of_models = expansion.said_of_models(aliases)
+    for name, targets in declared.fallback.items():
+        if name not in declared.aliases:
+            near = nearest(name, declared.aliases)
+            message = f"fallback is for an alias, and {quoted(name)} is none{near}"
+            expansion.objections.append(Objection(("fallback", name), message, about_name=True))
+        for i, target in enumerate(targets):
+            # Only for the alias used by its own name: what other names expand to is settled by now.
+            found = expansion.of(target, ("fallback", name, i))
+            aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=i + 1) for one in found)
+    used = [
+        one
+        for i, name in enumerate(declared.uses)
+        if name not in AUTO_ORDERS
+        for one in expansion.of(name, ("rules", i, "use"))
+    ]
+
+    named = [one for expanded in (*roles.values(), *aliases.values(), used) for one in expanded]
+    listed = {one.upstream.id: one for provider in declared.providers.values() for one in expansion.models_of(provider)}
+    for one in named:
+        if one.upstream.id not in listed:
+            listed[one.upstream.id] = expansion.candidate(one.upstream.provider, one.upstream.model)
+    # What a role prefers, `auto` prefers too where nothing else decides.
+    pool = {one.upstream.id: listed[one.upstream.id] for one in (*named, *listed.values())}
+
+    # Roles cannot collide (their prefix is reserved); an alias hides a model of the same spelling.
+    routes = {name: route_of(name, RouteKind.MODEL, [one], order=declared.order) for name, one in listed.items()}
+    routes |= {name: expansion.route(name, RouteKind.ALIAS, found) for name, found in aliases.items()}
+    for name, role in declared.roles.items():
+        routes[ROLE + name] = _filled(expansion.route(ROLE + name, RouteKind.ROLE, roles[name]), role.vacancy)
+    bare: dict[str, tuple[Upstream, ...]] = {}
+    for one in listed.values():
+        if one.upstream.provider.kind != BUILT_IN:
+            bare[one.upstream.model] = (*bare.get(one.upstream.model, ()), one.upstream)
+    directory = Directory(
+        routes=routes,
+        providers=declared.providers,
+        bare=bare,
+        default_provider=declared.default_provider,
+        params=declared.provider_params,
+        order=declared.order,
+        pool=tuple(pool.values()),
+        abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),
+    )
+    return directory.renewed(), (*_misnamed(declared), *expansion.objections)
+
+
+def merged(outer: Params, inner: Params) -> Params:
+    """Return parameters where the inner level (nearer to the request) wins, key by key.
+
+    A `null` takes an inherited value away. A forced value stays forced, whatever an inner level suggests:
+    only an inner *forced* value replaces it.
+    """
+    if not inner:
+        return outer
+    defaults, forced = {**outer.defaults, **inner.defaults}, {**outer.forced, **inner.forced}
+    return Params(
+        {key: value for key, value in defaults.items() if value != b"null"},
+        {key: value for key, value in forced.items() if value != b"null"},
+    )
+
+
+_Where = tuple["str | int", ...]
+
+
+class _Expansion:
+    """Follow names to upstreams, each name once, collecting objections on the way."""
+
+    def __init__(self, declared: Declared) -> None:
+        self.declared = declared
+        self.objections: list[Objection] = []
+        self._done: dict[str, tuple[Candidate, ...]] = {}
+
+    def object(self, where: _Where, message: str) -> None:
+        self.objections.append(Objection(where, message))
+
+    def candidate(self, provider: Provider, model: str) -> Candidate:
+        # What is known of it is filled in when all that the configuration says is known.
+        params = self.declared.provider_params.get(provider.name, Params())
+        return Candidate(Upstream(provider, provider.model_override or model), params)
+
+    def models_of(self, provider: Provider) -> Iterable[Candidate]:
+        return (self.candidate(provider, model) for model in provider.models)
+
+    def of(self, target: str, where: _Where, trail: tuple[str, ...] = ()) -> tuple[Candidate, ...]:
+        """Return the candidates behind a target. `trail` holds the names that led here."""
+        if target in self._done:
+            return self._done[target]
+        if target in trail:
+            self.object(where, f"names in a circle: {' -> '.join((*trail[trail.index(target) :], target))}")
+            return ()
+        if len(trail) >= LONGEST_CHAIN:
+            self.object(where, f"more than {LONGEST_CHAIN} names in a row: {' -> '.join(trail[:3])} -> …")
+            return ()
+        role = self._role(target)
+        alias = self.declared.aliases.get(target)
+        trail = (*trail, target)
+        if role is not None:
+            name = target.removeprefix(ROLE)
+            steps = [
+                _shared(self.of(one, ("roles", name, i), trail), role.weights[i] if role.weights else 1.0)
+                for i, one in enumerate(role.targets)
+            ]
+            found = _with(role.params, [one for step in steps for one in step])
+        elif alias is not None:
+            found = _with(alias.params, self.of(alias.target, ("models", target), trail))
+        else:
+            return self._models(target, where)
+        self._done[target] = found
+        return found
+
+    def route(self, name: str, kind: RouteKind, found: Iterable[Candidate]) -> Route:
+        """Return the route of a role or alias, chosen from as it says, or as what it merely renames says."""
+        order: tuple[str, ...] = ()
+        needs: frozenset[Capability] = frozenset()
+        max_price: int | None = None
+        on_policy: bool | None = None
+        for role in self._renamed(name):
+            order = order or role.order
+            needs |= role.needs
+            max_price = role.max_price if max_price is None else max_price
+            on_policy = role.fails_over_on_policy if on_policy is None else on_policy
+        route = route_of(name, kind, found, order=order or self.declared.order)
+        return replace(route, needs=needs, max_price=max_price, fails_over_on_policy=bool(on_policy))
+
+    def _renamed(self, name: str) -> Iterable[Role]:
+        """Yield the role of this name and, while there is a single target, the roles behind it."""
+        for _ in range(LONGEST_CHAIN):  # names in a circle are objected to elsewhere
+            if (role := self._role(name)) is not None:
+                yield role
+                if len(role.targets) != 1:
+                    return
+                name = role.targets[0]
+            elif (alias := self.declared.aliases.get(name)) is not None:
+                name = alias.target
+            else:
+                return
+
+    def _role(self, name: str) -> Role | None:
+        return self.declared.roles.get(name.removeprefix(ROLE)) if name.startswith(ROLE) else None
+
+    def said_of_models(self, aliases: Mapping[str, tuple[Candidate, ...]]) -> dict[str, Said]:
+        """Return what aliases say of the models they stand for, by upstream id."""
+        result: dict[str, Said] = {}
+        by: dict[str, str] = {}
+        for name, alias in self.declared.aliases.items():
+            if not alias.said:
+                continue
+            if any(True for _ in self._renamed(name)):
+                self.object(("models", name), f"{quoted(name)} stands for a role; say this of a model")
+                continue
+            for candidate in aliases[name]:
+                upstream = candidate.upstream.id
+                earlier = result.get(upstream, Said())
+                if difference := alias.said.contradiction(earlier):
+                    message = f"says of {upstream} another thing than {quoted(by[upstream])} does: {difference}"
+                    self.object(("models", name), message)
+                result[upstream] = earlier.with_more(alias.said)
+                by[upstream] = name
+        return result
+
+    def _models(self, target: str, where: _Where) -> tuple[Candidate, ...]:
+        if target.startswith(ROLE):
+            self.object(where, unknown_role(target, (ROLE + name for name in self.declared.roles)))
+            return ()
+        providers = self.declared.providers
+        if (pair := split(target, providers)) is not None:
+            return (self.candidate(*pair),)
+        found = tuple(
+            one for provider in providers.values() for one in self.models_of(provider) if one.upstream.model == target
+        )
+        if not found:
+            self.object(where, self._unknown(target))
+        return found
+
+    def _unknown(self, target: str) -> str:
+        """Say what is wrong with a target. The default provider does not make it right: in a file it is a slip."""
+        if target in AUTO_ORDERS:
+            return f"{quoted(target)} is for requests and rules; name models here"
+        if target in self.declared.roles:
+            return f'{quoted(target)} is a role; write "{ROLE}{target}"'
+        first, slash, _ = target.partition("/")
+        if slash and first not in self.declared.providers:
+            near = nearest(first, self.declared.providers)
+            return f"unknown model {quoted(target)}: no provider {quoted(first)} is configured{near}"
+        known = (*self.declared.aliases, *(m for one in self.declared.providers.values() for m in one.models))
+        return f"unknown model or alias {quoted(target)}{nearest(target, known)}"
+
+
+def _with(params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    # Duplicates go at every level: roles that name each other twice would double the list with each.
+    once: dict[str, Candidate] = {}
+    for one in found:
+        once.setdefault(one.upstream.id, one)
+    return tuple(replace(one, params=merged(one.params, params)) for one in once.values())
+
+
+def _shared(found: tuple[Candidate, ...], weight: float) -> Iterable[Candidate]:
+    """Divide the share of a name among those it stands for."""
+    total = sum(one.weight for one in found)
+    return (replace(one, weight=weight * one.weight / total if total else 0.0) for one in found)
+
+
+def _filled(route: Route, vacancy: str) -> Route:
+    if route.candidates or route.rejected or not vacancy:
+        return route
+    return replace(route, rejected=(Rejected("(nobody)", vacancy),))
+
+
+def _misnamed(declared: Declared) -> Iterable[Objection]:
+    """Object to names that could never be asked for, or would hide something."""
+    for name in declared.providers:
+        if not name or name in ("role", "auto") or set("/: ") & set(name):
+            message = f'{quoted(name)} cannot name a provider: no "/", ":" or space, and not "role" or "auto"'
+            yield Objection(("providers", name), message, about_name=True)
+    for name in declared.aliases:
+        if not name or name.startswith(ROLE):
+            message = f'{quoted(name)} cannot name an alias: "role:" is for roles'
+            yield Objection(("models", name), message, about_name=True)
+    for name in declared.roles:
+        if not name or name.startswith(ROLE):
+            message = f'{quoted(name)} cannot name a role: write it without "role:"'
+            yield Objection(("roles", name), message, about_name=True)
+    default = declared.default_provider
+    if default is not None and default not in declared.providers:
+        near = nearest(default, declared.providers)
+        yield Objection(("defaults", "provider"), f"no provider {quoted(default)} is configured{near}")
