@@ -58,29 +58,31 @@ def _summary(config: Config) -> dict[str, Any]:
         "source": config.source,
         "ok": True,
         "providers": [{"name": one.name, "kind": one.kind, "unusable": one.unusable} for one in providers],
-        "names": len(config.directory.routes),
+        **_counts(config),
         "vacant": _vacant(config),
         "warnings": list(config.warnings),
     }
 
 
+def _counts(config: Config) -> dict[str, int]:
+    kinds = [route.kind.value for route in config.directory.routes.values()]
+    return {"roles": kinds.count("role"), "aliases": kinds.count("alias"), "models": kinds.count("model")}
+
+
 def _vacant(config: Config) -> list[str]:
-    """Return the roles and aliases that nobody can answer."""
-    return [
-        name for name, route in config.directory.routes.items() if not route.candidates and route.kind.value != "model"
-    ]
+    """Return the roles and aliases that nobody can answer. What is built in was not asked for."""
+    routes = config.directory.routes.items()
+    return [name for name, route in routes if not route.candidates and route.kind.value in ("role", "alias")]
 
 
 def _show(config: Config) -> None:
-    from gateway.cli.models import by_kind
-
     providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
-    kinds = [route.kind.value for route in by_kind(config.directory)]
+    counts = _counts(config)
     parts = [
         f"{count(len(providers), 'provider')} ({len(configuration.usable(providers))} usable)",
-        count(kinds.count("role"), "role"),
-        count(kinds.count("alias"), "alias", "aliases"),
-        count(kinds.count("model"), "model"),
+        count(counts["roles"], "role"),
+        count(counts["aliases"], "alias", "aliases"),
+        count(counts["models"], "model"),
     ]
     click.echo(f"{config.source}: {good('OK')}, {', '.join(parts)}")
     for warning in config.warnings:

@@ -100,8 +100,8 @@ def host(base_url: str) -> str:
 
 
 def _show(route: Route, max_attempts: int) -> None:
-    article = {"role": "a role", "alias": "an alias", "model": "a model"}[route.kind.value]
-    click.echo(f"{terminal.bold(route.name)} is {article}")
+    what = {"role": "a role", "alias": "an alias", "model": "a model"}.get(route.kind.value, "built in")
+    click.echo(f"{terminal.bold(route.name)} is {what}")
     if route.candidates:
         click.echo(f"\nasked in this order{_at_most(len(route.candidates), max_attempts)}:")
         rows = [
