@@ -1,0 +1,95 @@
+"""Say what a model at a provider can do, before anybody has asked that provider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.catalog.families import known
+from gateway.catalog.shape import same
+from gateway.types import Ability, Capability, Price
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.catalog.families import Known
+    from gateway.types import Provider
+
+_FREE = Price(0, 0, 0)
+_UNKNOWN = Ability()
+_UNKNOWN_FREE = Ability(price=_FREE, free=True)
+_ECHO = Ability(
+    frozenset({Capability.STREAMING}),
+    frozenset(Capability) - {Capability.STREAMING},
+    price=_FREE,
+    free=True,
+    strength=0,
+)
+
+# What an endpoint adds to or takes from a chat model, whichever it is.
+# Servers with grammars hold any model to a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
+_SCHEMA = frozenset({Capability.JSON_SCHEMA})
+_ADDS: Mapping[str, frozenset[Capability]] = dict.fromkeys(("llamacpp", "ollama", "vllm", "lmstudio"), _SCHEMA)
+# Anthropic's OpenAI-compatible endpoint ignores `response_format` and drops sound:
+# platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
+_TAKES: Mapping[str, frozenset[Capability]] = {"anthropic": frozenset({Capability.JSON_SCHEMA, Capability.AUDIO})}
+
+
+def ability_of(provider: Provider, model: str) -> Ability:
+    """Return what the curated records say about a model at a provider. It costs a few microseconds."""
+    if provider.kind == "demo":
+        return _ECHO
+    free = is_free(provider, model)
+    found = known(model)
+    if found is None:
+        return _UNKNOWN_FREE if free else _UNKNOWN
+    family = found.family
+    price = _FREE if free else _price(found, provider)
+    has, lacks = family.has, family.lacks
+    if family.chats:
+        if added := _ADDS.get(provider.kind):
+            has, lacks = same(has | added), same(lacks - added)
+        if taken := _TAKES.get(provider.kind):
+            has, lacks = same(has - taken), same(lacks | taken)
+    return Ability(
+        has,
+        lacks,
+        # A server on this machine has the context that it was started with, which is seldom the model's.
+        None if provider.local else family.context_tokens,
+        None if provider.local else family.max_output_tokens,
+        price,
+        free or (price is not None and not price.input and not price.output),
+        found.strength,
+    )
+
+
+def is_free(provider: Provider, model: str) -> bool:
+    """Tell whether a model costs nothing at a provider, as far as its name tells."""
+    if provider.local:
+        # Ollama passes its cloud models on to ollama.com: a local server that computes elsewhere.
+        return not model.lower().endswith(("-cloud", ":cloud"))
+    if provider.kind == "openrouter" or "openrouter.ai" in provider.base_url:
+        return model.endswith(":free") or model == "openrouter/free"
+    return provider.kind == "demo"
+
+
+def combined(curated: Ability, found: Ability) -> Ability:
+    """Return what both say together; what the provider itself says counts for more."""
+    return Ability(
+        same(found.has | (curated.has - found.lacks)),
+        same(found.lacks | (curated.lacks - found.has)),
+        curated.context_tokens if found.context_tokens is None else found.context_tokens,
+        curated.max_output_tokens if found.max_output_tokens is None else found.max_output_tokens,
+        curated.price if found.price is None else found.price,
+        found.free or (curated.free and (found.price is None or not found.price.blended)),
+        curated.strength if found.strength is None else found.strength,
+    )
+
+
+def _price(found: Known, provider: Provider) -> Price | None:
+    """Return the list price, if this host charges it: not for fine-tunes, and not for OpenRouter's faster ways."""
+    family = found.family
+    if family.price is None or found.id.tuned or found.id.tag:
+        return None
+    host = provider.base_url.partition("://")[2].partition("/")[0].partition(":")[0]
+    sold = any(host == one or host.endswith("." + one) for one in family.sold_at)
+    return family.price if sold else None
