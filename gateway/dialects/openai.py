@@ -115,8 +115,8 @@ class StreamReader:
 
     def _note(self, text: bytes, event: Event) -> bool:
         """Take note of one event. Return whether it is the usage event that nobody asked for."""
-        if text == b"[DONE]":
-            self.ended = True
+        if text == b"[DONE]":  # of the Responses API it is no part, although some servers send it there too
+            self.ended = self.ended or self._terminal != "response"
             return False
         try:
             value = msgspec.json.decode(text)
