@@ -119,8 +119,9 @@ def test_forms(body: bytes, model: bytes | None) -> None:
             for name in (
                 b'name="Model"', b"name=MODEL", b'name = "model"', b'name ="model"', b'name= "model"', b"name='model'",
                 b'name="mod\\el"', b'name="%6dodel"', b'name=" model"', b'name="model "', b'name="model\0"',
-                b'name="model', b"name*=utf-8''model", b"name*=utf-8''%6dodel", b'name="x"; name="model"', b'name="x"; name*=model',
-                b'name="model"; name="x"', b'"name"="model"', b"name", b'filename="x"', b'name="x" name="model"',
+                b'name="model', b"name*=utf-8''model", b"name*=utf-8''%6dodel", b'name="x"; name="model"',
+                b'name="x"; name*=model', b'name="model"; name="x"', b'"name"="model"', b"name", b'filename="x"',
+                b'name="x" name="model"',
             )
         ),
         part(b"Content-Type: text/plain", b"dear") + END,
