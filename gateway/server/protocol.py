@@ -31,6 +31,8 @@ LARGEST_HEAD = 32 * 1024
 MOST_HEADERS = 100
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0
+# Reading stops behind more pipelined requests than this, and with it word of a hang-up.
+MOST_QUEUED = 8
 # Bytes per second that a request body must reach over its base time.
 SLOWEST_BODY = 16 * 1024
 MOST_TARGETS = 1024
@@ -111,8 +113,12 @@ class ClientProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.write_paused = False
         self.deadline = _NEVER
-        if self.cycle is not None and self.cycle.on_writable is not None:
+        if self.cycle is None:
+            return
+        if self.cycle.on_writable is not None:
             self.cycle.on_writable()
+        elif self.cycle.response_complete and not self.transport.is_closing():
+            self._next()
 
     def expire(self) -> None:
         """The deadline has passed: say so where the client still listens, and close."""
@@ -120,6 +126,10 @@ class ClientProtocol(HttpToolsProtocol):
         if self.write_paused or self._deaf:
             # close() would wait for a reader who does not read.
             self.transport.abort()
+        elif self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
+            # It is the next request that does not come; this one gets its answer.
+            self._deaf = True
+            self.cycle.keep_alive = False
         elif self.cycle is not None and not self.cycle.response_started:
             self.cycle.refuse(RequestTimeout(f"the body did not arrive within {self.settings.body_timeout_s:g} s"))
             self.cycle.hang_up()  # or whoever reads the body would wait for ever
@@ -142,7 +152,8 @@ class ClientProtocol(HttpToolsProtocol):
         self.headers = []
         self._announced = None
         self._expects_continue = False
-        self.deadline = monotonic() + self.settings.header_timeout_s
+        if not self.write_paused:
+            self.deadline = monotonic() + self.settings.header_timeout_s
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -161,6 +172,8 @@ class ClientProtocol(HttpToolsProtocol):
             raise HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes")
         path, raw_path, query = self._target()
         version = parser.get_http_version()
+        if version not in ("1.1", "1.0"):
+            raise BadRequest(f"HTTP/{version} is not spoken here; send HTTP/1.1")
         cycle = Cycle(self, keep_alive=version == "1.1" and parser.should_keep_alive())
         cycle.content_length = self._announced
         cycle.expects_continue = self._expects_continue
@@ -180,12 +193,14 @@ class ClientProtocol(HttpToolsProtocol):
             "state": self.app_state,
             "extensions": {SCOPE_KEY: cycle},
         }
-        self.deadline = cycle.received_at + self.settings.body_timeout_s + (self._announced or 0) / SLOWEST_BODY
+        if not self.write_paused:
+            self.deadline = cycle.received_at + self.settings.body_timeout_s + (self._announced or 0) / SLOWEST_BODY
         if self.cycle is None or self.cycle.response_complete:
             self._begin(cycle)
         else:  # pipelined: its turn comes
-            self.flow.pause_reading()
             self._queue.append(cycle)
+            if len(self._queue) > MOST_QUEUED:
+                self.flow.pause_reading()
 
     def _target(self) -> tuple[str, bytes, bytes]:
         """The path, decoded and as sent, and the query of the request. Most requests have one of a few targets."""
@@ -211,7 +226,8 @@ class ClientProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_head = True
         self._head_bytes = 0
-        self.deadline = _NEVER
+        if not self.write_paused:
+            self.deadline = _NEVER
         cycle = self._queue[-1] if self._queue else self.cycle
         if cycle is not None:
             cycle.feed_end()
@@ -231,11 +247,17 @@ class ClientProtocol(HttpToolsProtocol):
             return
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if not self.write_paused:
+            self._next()
+
+    def _next(self) -> None:
+        """Turn to the next request, if it is there."""
         if self._queue:
             self._begin(self._queue.popleft())
         else:
             self.deadline = monotonic() + KEEP_ALIVE_S
+        if len(self._queue) <= MOST_QUEUED:
+            self.flow.resume_reading()
 
     def date_line(self) -> bytes:
         """The date header of answers that are the gateway's own. uvicorn makes it once a second."""
