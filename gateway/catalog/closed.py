@@ -13,7 +13,7 @@ from gateway.catalog.shape import closed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.catalog.shape import Family
+    from gateway.catalog.shape import Group
 
 _M = 1_000_000
 _OPENAI = ("api.openai.com", "openrouter.ai")
@@ -314,7 +314,7 @@ _VOYAGE = closed("Voyage AI", "docs.voyageai.com", "2026-07", (),
     ("voyage", "Voyage", "voyage", "E", None, None, "", None),
 )  # fmt: skip
 
-CLOSED: Mapping[str, tuple[Family, ...]] = {
+CLOSED: Mapping[str, tuple[Group, ...]] = {
     "gpt": _GPT,
     "o": _O,
     "text": _OPENAI_TEXT + _GOOGLE_TEXT,

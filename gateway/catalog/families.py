@@ -93,9 +93,8 @@ def _known(model: str) -> Known | None:
 
 def families() -> Iterator[tuple[str, Family]]:
     """Yield every record with the first word of the names it is for."""
-    for table in (CLOSED, OPEN):
-        for word, rows in table.items():
-            yield from ((word, row) for row in rows)
+    for word in sorted({*CLOSED, *OPEN}):
+        yield from ((word, family) for family in _compiled(word)[1])
 
 
 def _purpose(name: str) -> tuple[str, Family] | None:
@@ -105,7 +104,8 @@ def _purpose(name: str) -> tuple[str, Family] | None:
 
 @cache  # bounded by the table; compiling it all at import would take longer than everything else the gateway imports
 def _compiled(word: str) -> tuple[re.Pattern[str], tuple[Family, ...]]:
-    rows = (*CLOSED.get(word, ()), *OPEN.get(word, ()))
+    groups = (*CLOSED.get(word, ()), *OPEN.get(word, ()))
+    rows = tuple(family for group in groups for family in group.families())
     # A pattern ends where a word ends, so that `gpt-4` is not `gpt-4o` or `gpt-4.1`.
     return re.compile("|".join(rf"({row.pattern})(?![a-z0-9]|\.\d)" for row in rows)), rows
 

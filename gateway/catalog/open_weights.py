@@ -13,7 +13,7 @@ from gateway.catalog.shape import open_weights
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.catalog.shape import Family
+    from gateway.catalog.shape import Group
 
 _CARD = "the model card at huggingface.co"
 _K128 = 131_072
@@ -134,11 +134,11 @@ _SEED = open_weights("ByteDance", _CARD, "2026-07",
 )  # fmt: skip
 
 
-def _one(maker: str, pattern: str, name: str, code: str, context: int | None, points: int = 0) -> tuple[Family, ...]:
+def _one(maker: str, pattern: str, name: str, code: str, context: int | None, points: int = 0) -> tuple[Group, ...]:
     return open_weights(maker, _CARD, "2026-07", (pattern, name, pattern, code, context, points))
 
 
-OPEN: Mapping[str, tuple[Family, ...]] = {
+OPEN: Mapping[str, tuple[Group, ...]] = {
     "gpt": _GPT,
     "gemma": _GEMMA,
     "llama": _LLAMA,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.types import Capability, Price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 # In a table's code a capital says that a model has it, a small letter that it has not; what is not written is unknown.
 _LETTERS = {
@@ -97,32 +97,43 @@ _Closed = tuple[str, str, str, str, "int | None", "int | None", str, "int | None
 _Open = tuple[str, str, str, str, "int | None", int] | tuple[str, str, str, str, "int | None", int, float]
 
 
-def closed(maker: str, source: str, dated: str, sold_at: tuple[str, ...], *rows: _Closed) -> tuple[Family, ...]:
-    """Make records of models that one maker sells.
+class Group(NamedTuple):
+    """Rows of a table as they are written. Records are made of them when a name calls for it, not at import."""
+
+    maker: str
+    source: str
+    dated: str
+    sold_at: tuple[str, ...]
+    rows: tuple[_Closed, ...] = ()
+    open_rows: tuple[_Open, ...] = ()
+
+    def families(self) -> Iterator[Family]:
+        """Yield the records, in their order."""
+        for pattern, name, family, code, context, output, prices, strength in self.rows:
+            has, lacks = decoded(code)
+            yield Family(
+                pattern, name, family, self.maker, has, lacks, context, output, usd(prices), self.sold_at, strength,
+                source=self.source, dated=self.dated,
+            )  # fmt: skip
+        for pattern, name, family, code, context, points, *size in self.open_rows:
+            has, lacks = decoded(code)
+            yield Family(
+                pattern, name, family, self.maker, has, lacks, context, strength=points, open_weights=True,
+                usual_size_b=size[0] if size else None, source=self.source, dated=self.dated,
+            )  # fmt: skip
+
+
+def closed(maker: str, source: str, dated: str, sold_at: tuple[str, ...], *rows: _Closed) -> tuple[Group, ...]:
+    """Write down models that one maker sells.
 
     Columns: pattern, name, family, code, context, longest output, prices in USD per million, strength.
     """
-    made = []
-    for pattern, name, family, code, context, output, prices, strength in rows:
-        has, lacks = decoded(code)
-        price = usd(prices)
-        made.append(
-            Family(pattern, name, family, maker, has, lacks, context, output, price, sold_at, strength,
-                   source=source, dated=dated)
-        )  # fmt: skip
-    return tuple(made)
+    return (Group(maker, source, dated, sold_at, rows),)
 
 
-def open_weights(maker: str, source: str, dated: str, *rows: _Open) -> tuple[Family, ...]:
-    """Make records of models that anybody may serve.
+def open_weights(maker: str, source: str, dated: str, *rows: _Open) -> tuple[Group, ...]:
+    """Write down models that anybody may serve.
 
     Columns: pattern, name, family, code, context, points above others of its size, and the size where no name tells.
     """
-    made = []
-    for pattern, name, family, code, context, points, *size in rows:
-        has, lacks = decoded(code)
-        made.append(
-            Family(pattern, name, family, maker, has, lacks, context, strength=points, open_weights=True,
-                   usual_size_b=size[0] if size else None, source=source, dated=dated)
-        )  # fmt: skip
-    return tuple(made)
+    return (Group(maker, source, dated, (), open_rows=rows),)
