@@ -118,7 +118,9 @@ class Metrics(Collector):
         attempts = settlement.attempts
         self._in_flight[endpoint] -= 1
         if not attempts:
-            self._cell((endpoint, route.label, settlement.status, "", "", "")).calls += 1
+            cell = self._cell((endpoint, route.label, settlement.status, "", "", ""))
+            cell.calls += 1
+            cell.hang_ups += settlement.hung_up
             return
         last = attempts[-1]
         upstream = last.candidate.upstream
