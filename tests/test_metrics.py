@@ -1,0 +1,247 @@
+"""What is counted, under which labels, and that Prometheus can read it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway.core import outcome as o
+from gateway.dialects.endpoints import CHAT, EMBEDDINGS
+from gateway.metrics import Histogram, Metrics
+from gateway.types import (
+    Attempt,
+    Call,
+    Candidate,
+    Endpoint,
+    Outcome,
+    Provider,
+    Route,
+    RouteKind,
+    Settlement,
+    Upstream,
+    Usage,
+)
+
+A = Candidate(Upstream(Provider("first", "openai", "http://a/v1"), "org/a:free"))
+B = Candidate(Upstream(Provider("second", "openai", "http://b/v1"), 'quote" back\\slash\nline'))
+ROLE = Route("role:rlm", RouteKind.ROLE, (A, B))
+STRANGER = Route("first/whatever-a-client-says", RouteKind.MODEL, (A,), configured=False)
+
+
+def settled(
+    *attempts: tuple[Candidate, Outcome],
+    route: Route = ROLE,
+    endpoint: Endpoint = CHAT,
+    status: int = 200,
+    usage: Usage | None = None,
+    hung_up: bool = False,
+    duration_s: float = 0.3,
+    first_token_s: float | None = 0.2,
+) -> Settlement:
+    return Settlement(
+        call=Call(endpoint=endpoint, model=route.name, body=b"", model_span=(0, 0)),
+        route=route,
+        attempts=tuple(
+            Attempt(candidate=one, outcome=outcome, first_token_s=first_token_s if outcome is o.OK else None)
+            for one, outcome in attempts
+        ),
+        status=status,
+        usage=usage,
+        hung_up=hung_up,
+        duration_s=duration_s,
+        overhead_s=0.0002,
+    )
+
+
+def counted(*settlements: Settlement) -> Metrics:
+    metrics = Metrics()
+    for settlement in settlements:
+        metrics.enter(settlement.call.endpoint)
+    for settlement in settlements:
+        metrics.settle(settlement)
+    return metrics
+
+
+def series(metrics: Metrics) -> dict[str, float]:
+    """Everything of ours that is exposed, as it is written there, but for the build."""
+    lines = metrics.expose().decode().split("\n")
+    pairs = (line.rpartition(" ") for line in lines if line.startswith("gateway_"))
+    return {name: float(value) for name, _, value in pairs if "_build_info" not in name}
+
+
+def of(metrics: Metrics, family: str) -> dict[str, float]:
+    """One family, its name left out."""
+    return {
+        name.removeprefix(family): value for name, value in series(metrics).items() if name.startswith(family + "{")
+    }
+
+
+def test_nothing_has_happened_yet() -> None:
+    """There is a version, and the process; families without series are there too."""
+    text = Metrics().expose().decode()
+    assert re.search(r'^gateway_build_info\{version="[^"]+"\} 1\.0$', text, re.MULTILINE)
+    assert "process_resident_memory_bytes" in text
+    families = {family.name for family in text_string_to_metric_families(text) if family.name.startswith("gateway_")}
+    assert families == {
+        "gateway_build_info", "gateway_in_flight_requests", "gateway_requests", "gateway_attempts",
+        "gateway_client_hang_ups", "gateway_tokens", "gateway_request_duration_seconds",
+        "gateway_time_to_first_token_seconds", "gateway_overhead_seconds",
+    }  # fmt: skip
+
+
+def test_calls_and_attempts() -> None:
+    """A call is counted once, each of its attempts by its own upstream and outcome."""
+    metrics = counted(
+        settled((A, o.OK)),
+        settled((A, o.OK)),
+        settled((A, o.RATE_LIMITED), (B, o.OK)),
+        settled((A, o.RATE_LIMITED), (B, o.BROKEN), status=502),
+        settled((A, o.BAD_REQUEST), status=400),
+        settled(status=503),
+    )
+    assert of(metrics, "gateway_requests_total") == {
+        '{code="200",endpoint="chat",route="role:rlm"}': 3,
+        '{code="502",endpoint="chat",route="role:rlm"}': 1,
+        '{code="400",endpoint="chat",route="role:rlm"}': 1,
+        '{code="503",endpoint="chat",route="role:rlm"}': 1,
+    }
+    b = r"second/quote\" back\\slash\nline"
+    assert of(metrics, "gateway_attempts_total") == {
+        '{model="first/org/a:free",outcome="ok",provider="first"}': 2,
+        '{model="first/org/a:free",outcome="rate_limited",provider="first"}': 2,
+        '{model="first/org/a:free",outcome="bad_request",provider="first"}': 1,
+        f'{{model="{b}",outcome="ok",provider="second"}}': 1,
+        f'{{model="{b}",outcome="broken",provider="second"}}': 1,
+    }
+
+
+def test_what_is_refused() -> None:
+    """Before it had a route, a call has none to be counted under."""
+    metrics = Metrics()
+    metrics.refuse(CHAT, 401)
+    metrics.refuse(CHAT, 401)
+    metrics.refuse(EMBEDDINGS, 404)
+    assert of(metrics, "gateway_requests_total") == {
+        '{code="401",endpoint="chat",route="none"}': 2,
+        '{code="404",endpoint="embeddings",route="none"}': 1,
+    }
+    assert of(metrics, "gateway_attempts_total") == {}
+
+
+def test_tokens() -> None:
+    """By the upstream that answered."""
+    metrics = counted(
+        settled((A, o.BROKEN), (B, o.OK), usage=Usage(1, 1)),
+        settled((A, o.OK), usage=Usage(100, 20, 50, 5)),
+        settled((A, o.OK), usage=Usage(10, 2)),
+        settled((A, o.OK)),
+    )
+    tokens = of(metrics, "gateway_tokens_total")
+    a = {name: value for name, value in tokens.items() if 'provider="first"' in name and value}
+    assert a == {
+        '{direction="input",model="first/org/a:free",provider="first"}': 110,
+        '{direction="output",model="first/org/a:free",provider="first"}': 22,
+        '{direction="cached",model="first/org/a:free",provider="first"}': 50,
+        '{direction="reasoning",model="first/org/a:free",provider="first"}': 5,
+    }
+    assert sum(tokens.values()) == sum(a.values()) + 2
+
+
+def test_in_flight() -> None:
+    """What has been entered and not settled, also if it was settled without an attempt."""
+    metrics = Metrics()
+    for endpoint in (CHAT, CHAT, EMBEDDINGS):
+        metrics.enter(endpoint)
+    metrics.settle(settled((A, o.OK)))
+    assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 1, '{endpoint="embeddings"}': 1}
+    metrics.settle(settled(status=503))
+    metrics.settle(settled((A, o.HUNG_UP), endpoint=EMBEDDINGS, hung_up=True))
+    assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 0, '{endpoint="embeddings"}': 0}
+
+
+def test_hang_ups() -> None:
+    """By endpoint, before the first attempt too."""
+    metrics = counted(
+        settled((A, o.HUNG_UP), hung_up=True),
+        settled((B, o.HUNG_UP), hung_up=True, route=STRANGER),
+        settled(hung_up=True, status=499),
+        settled((A, o.OK)),
+    )
+    assert of(metrics, "gateway_client_hang_ups_total") == {'{endpoint="chat"}': 3}
+
+
+def test_a_clients_words_never_become_labels() -> None:
+    """A thousand names that only requests hold are one series."""
+    settlements = [
+        settled(
+            (A, o.MODEL_MISSING),
+            (Candidate(Upstream(A.upstream.provider, f"made-up-{number}")), o.OK),
+            route=Route(f"first/made-up-{number}", RouteKind.MODEL, (A,), configured=False),
+            usage=Usage(1, 1),
+        )
+        for number in range(1000)
+    ]
+    metrics = counted(*settlements)
+    assert "made-up" not in metrics.expose().decode()
+    assert of(metrics, "gateway_requests_total") == {'{code="200",endpoint="chat",route="other"}': 1000}
+    assert of(metrics, "gateway_attempts_total") == {
+        '{model="other",outcome="model_missing",provider="first"}': 1000,
+        '{model="other",outcome="ok",provider="first"}': 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "bucket"), [(0.0, 0), (0.1, 0), (0.100001, 1), (1.0, 1), (5.0, 2), (6.0, 3), (1e9, 3), (-1.0, 0)]
+)
+def test_a_bucket_holds_what_is_at_most_its_bound(value: float, bucket: int) -> None:
+    """Prometheus' `le` includes the bound."""
+    histogram = Histogram((0.1, 1.0, 5.0))
+    histogram.observe(value)
+    assert histogram.counts == [int(place == bucket) for place in range(4)]
+    assert histogram.buckets()[-1] == ("+Inf", 1)
+
+
+def test_histograms() -> None:
+    """Buckets are cumulative, rise, end in +Inf, and agree with count and sum."""
+    durations = [0.01, 0.05, 0.3, 0.3, 7.0, 1000.0]
+    metrics = counted(*[settled((A, o.OK), duration_s=one, first_token_s=one / 2) for one in durations])
+    families = {one.name: one for one in text_string_to_metric_families(metrics.expose().decode())}
+    for name, total in (
+        ("gateway_request_duration_seconds", sum(durations)),
+        ("gateway_time_to_first_token_seconds", sum(durations) / 2),
+        ("gateway_overhead_seconds", 0.0002 * len(durations)),
+    ):
+        samples = families[name].samples
+        buckets = [(float(one.labels["le"]), one.value) for one in samples if one.name.endswith("_bucket")]
+        assert buckets == sorted(buckets), name
+        assert [value for _, value in buckets] == sorted(value for _, value in buckets)
+        assert buckets[-1] == (float("inf"), float(len(durations)))
+        assert next(one.value for one in samples if one.name.endswith("_count")) == len(durations)
+        assert next(one.value for one in samples if one.name.endswith("_sum")) == pytest.approx(total)
+    found = {one.labels["le"]: one.value for one in families["gateway_request_duration_seconds"].samples
+             if one.name.endswith("_bucket")}  # fmt: skip
+    assert (found["0.05"], found["0.5"], found["10.0"], found["600.0"]) == (2, 4, 5, 5)
+
+
+def test_series_of_one_family_differ() -> None:
+    """Calls that ended differently add up; no series is exposed twice, or a scrape would fail."""
+    metrics = counted(
+        settled((A, o.OK)), settled((A, o.BROKEN), status=502), settled((A, o.OK), route=STRANGER),
+        settled((B, o.BROKEN), (A, o.OK)), settled((A, o.BROKEN), (B, o.OK)), settled((A, o.OK), endpoint=EMBEDDINGS),
+    )  # fmt: skip
+    names = [line.rpartition(" ")[0] for line in metrics.expose().decode().splitlines() if line.startswith("gateway_")]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_has_nothing_to_say() -> None:
+    """Prometheus' own linter, on names, units and helps."""
+    metrics = counted(
+        settled((A, o.RATE_LIMITED), (B, o.OK), usage=Usage(10, 2, 1, 1)), settled((A, o.HUNG_UP), hung_up=True)
+    )
+    checked = subprocess.run(["promtool", "check", "metrics"], input=metrics.expose(), capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr.decode()) == (0, "")
