@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 from gateway.errors import BadRequest, Forbidden, Unauthorized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0:0:0:0:0:0:0:1"})
+# Who reads the first and who the last of them would see different requests.
+_DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api-key", b"content-type"})
 _NO_KEY = "no API key; send one of server.api_keys as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
 _CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
 
@@ -36,8 +38,10 @@ class Door:
         Raises:
             Unauthorized: keys are configured and none, or an unknown one, was sent.
             Forbidden: no keys are configured and the caller is not on this machine, or is a page of another site.
-            BadRequest: two different credentials were sent.
+            BadRequest: two different credentials were sent, or a header that decides was sent twice.
         """
+        if len(headers) != len(scope["headers"]):
+            _refuse_repeated(scope["headers"])
         if self._api_keys:
             credential = credential_of(headers)
             if credential is None:
@@ -75,12 +79,24 @@ def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
     return found
 
 
+def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    seen: set[bytes] = set()
+    for name, _ in headers:
+        if name in seen and name in _DECISIVE:
+            raise BadRequest(f'the header "{name.decode()}" occurs twice; send it once', code="repeated_header")
+        seen.add(name)
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
-    return host in _LOOPBACK_NAMES or (host.startswith("127.") and host.replace(".", "").isdigit())
+    return host in _LOOPBACK_NAMES or (
+        host.startswith("127.") and host.count(".") == 3 and host.replace(".", "").isdigit()
+    )
 
 
 def _hostname(url: str) -> str:
+    if "@" in url:  # neither Host nor Origin has a user
+        return ""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -35,7 +35,7 @@ class Models:
         """List what can be asked for: roles, aliases, models. `limit` is honoured, other parameters are ignored."""
         self._door.admit(request.scope, dict(request.scope["headers"]))
         limit = request.query_params.get("limit", str(_MOST_LISTED))
-        if not limit.isdecimal() or not 0 < int(limit[:9]) <= 1_000_000:
+        if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
         listed = [self._entry(name, owner) for name, owner in names(self._gateway.directory)]
         data = listed[: int(limit)]

@@ -62,6 +62,7 @@ class Web:
             if scope["method"] == "POST":
                 return operation(scope, receive, send)
             return _not_allowed(scope, "POST")(scope, receive, send)
+        scope["app"] = self  # without it Starlette answers a wrong method by itself, in plain text
         return self._others(scope, receive, send)
 
     async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
