@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.types import LimitScope
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,6 +36,15 @@ class Kind:
     headers: Mapping[str, str] = field(default_factory=dict)
     free_when_local: bool = True
     """A server of this kind on this machine computes here. False for proxies, which spend money elsewhere."""
+    limits: LimitScope = LimitScope.MODEL
+    """What its rate limits are counted by.
+
+    ACCOUNT only where it is known that all models share one limit: too narrow costs a 429, too wide idles good models.
+    """
+    probe: bool = True
+    """Asking after its health costs nothing."""
+    discover: bool = True
+    """Asking for its list of models costs nothing."""
 
 
 # The first request loads the model before a byte is sent: Ollama allows itself five minutes for that.
@@ -44,19 +55,21 @@ _COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
 
 KINDS: Mapping[str, Kind] = {
     "openai": Kind("https://api.openai.com/v1", ("OPENAI_API_KEY",), stream_usage=True),
-    "openrouter": Kind("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",)),
+    "openrouter": Kind("https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY",), limits=LimitScope.FREE_ACCOUNT),
     # Their OpenAI-compatible endpoint, which takes the key as a bearer token.
     "anthropic": Kind("https://api.anthropic.com/v1", ("ANTHROPIC_API_KEY",), stream_usage=True),
     "gemini": Kind("https://generativelanguage.googleapis.com/v1beta/openai", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
     "groq": Kind("https://api.groq.com/openai/v1", ("GROQ_API_KEY",)),
     "mistral": Kind("https://api.mistral.ai/v1", ("MISTRAL_API_KEY",)),
-    "deepseek": Kind("https://api.deepseek.com/v1", ("DEEPSEEK_API_KEY",)),
+    # Its 429 is the concurrency of the account.
+    "deepseek": Kind("https://api.deepseek.com/v1", ("DEEPSEEK_API_KEY",), limits=LimitScope.ACCOUNT),
     "together": Kind("https://api.together.ai/v1", ("TOGETHER_API_KEY",)),
     "fireworks": Kind("https://api.fireworks.ai/inference/v1", ("FIREWORKS_API_KEY",)),
     "xai": Kind("https://api.x.ai/v1", ("XAI_API_KEY",), stream_usage=True),
     "minimax": Kind("https://api.minimax.io/v1", ("MINIMAX_API_KEY",)),
     "zai": Kind("https://api.z.ai/api/paas/v4", ("ZAI_API_KEY", "ZHIPU_API_KEY")),
-    "moonshot": Kind("https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",)),
+    # Its limits are the account's, shared by all models.
+    "moonshot": Kind("https://api.moonshot.ai/v1", ("MOONSHOT_API_KEY",), limits=LimitScope.ACCOUNT),
     "nvidia": Kind("https://integrate.api.nvidia.com/v1", ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY")),
     "cerebras": Kind("https://api.cerebras.ai/v1", ("CEREBRAS_API_KEY",)),
     "cohere": Kind("https://api.cohere.ai/compatibility/v1", ("COHERE_API_KEY", "CO_API_KEY")),
@@ -65,6 +78,9 @@ KINDS: Mapping[str, Kind] = {
         ("RUNPOD_API_KEY",),
         stream_usage=True,
         timeouts=_COLD_START,
+        # Whatever is asked is a job like any other, and would wake a worker that is paid by the second.
+        probe=False,
+        discover=False,
     ),
     "azure": Kind(
         "",
@@ -98,5 +114,5 @@ KINDS: Mapping[str, Kind] = {
     ),
     "openai-compatible": Kind(key_required=False),
     # Built in: answers every call with how to add a real provider.
-    "demo": Kind("demo:", key_required=False),
+    "demo": Kind("demo:", key_required=False, probe=False, discover=False),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.config import shape, source
+from gateway.config import source, validation
 from gateway.config.environment import parse_dotenv
 from gateway.config.resolve import Resolution
 from gateway.errors import ConfigError
@@ -28,7 +28,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         problems += [(str(beside), (line, 1), message) for line, message in wrong]
 
     read = source.read(_text(path), environ)
-    file, mistakes = shape.validated(read.value)
+    file, mistakes = validation.validated(read.value)
     resolution = Resolution(file, read, environ)
     config = resolution.config(str(path))
 

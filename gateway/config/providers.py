@@ -12,6 +12,8 @@ from gateway.types import Provider, Timeouts
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.types import LimitScope
+
     Complain = Callable[[tuple[str, ...], str], None]
 
 
@@ -34,6 +36,9 @@ class Entry:
     models: tuple[str, ...] = ()
     local: bool | None = None
     stream_usage: bool | None = None
+    limits: LimitScope | None = None
+    probe: bool | None = None
+    discover: bool | None = None
     enabled: bool = True
 
 
@@ -81,6 +86,9 @@ def make_provider(
         local=near and kind.free_when_local if entry.local is None else entry.local,
         stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
         model_override=entry.model_override,
+        limit_scope=kind.limits if entry.limits is None else entry.limits,
+        probe=kind.probe if entry.probe is None else entry.probe,
+        discover=kind.discover if entry.discover is None else entry.discover,
         models=(entry.model_override,) if entry.model_override else entry.models,
         unusable=_why_not(entry, variables, lacks_key=needs_key and not has_key),
     )

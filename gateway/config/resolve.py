@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config import clients, scalars
+from gateway.config.abilities import ability_of, said_of_all, said_of_one
 from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
+from gateway.config.routing import make_rule
 from gateway.config.settings import Config, ServerSettings
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
-from gateway.types import Params, Provider, Timeouts
+from gateway.types import Capability, LimitScope, Params, Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from gateway.config import shape
     from gateway.config.source import Path, Source
+    from gateway.core.names import Directory
 
 DEMO = Provider("demo", "demo", "demo:", local=True, model_override="echo", models=("echo",))
 
@@ -42,40 +45,42 @@ class Resolution:
             Declared(
                 providers=providers,
                 provider_params=self._provider_params(),
-                aliases={
-                    name: Alias(said.model, encoded(said.params, self.presets, self._at("models", name, "params")))
-                    for name, said in self.file.models.items()
-                },
-                roles={
-                    name: Role(
-                        tuple(said.models), encoded(said.params, self.presets, self._at("roles", name, "params"))
-                    )
-                    for name, said in self.file.roles.items()
-                },
+                aliases={name: self._alias(name, written) for name, written in self.file.models.items()},
+                roles={name: self._role(name, written) for name, written in self.file.roles.items()},
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
                 default_provider=defaults.provider,
+                order=tuple(defaults.order),
+                uses=tuple(rule.use for rule in self.file.rules),
+                curated=ability_of,
+                of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
             )
         )
         self.problems += [(self._written(one.where), one.about_name, one.message) for one in objections]
         server = self._server()
+        rules = tuple(make_rule(one, self._at("rules", i, "when")) for i, one in enumerate(self.file.rules))
         return Config(
             source=name,
             server=server,
             directory=directory,
             timeouts=self.timeouts,
             max_attempts=defaults.max_attempts,
+            retries=defaults.retries,
+            max_wait_s=defaults.max_wait,
             inject_stream_usage=defaults.stream_usage,
-            warnings=tuple(warnings(server, providers)),
+            rules=rules,
+            warnings=tuple(warnings(server, providers, directory)),
         )
 
     def _at(self, *prefix: str | int) -> Callable[[tuple[str, ...], str], None]:
         return lambda path, message: self.problems.append(((*prefix, *path), False, message))
 
     def _written(self, where: Path) -> Path:
-        """Return where a name stands that `names` objects to: short or long, a list or a single target."""
+        """Return where a name stands that `core.declared` objects to: short or long, a list or a single target."""
         section, name, *index = where
-        if section == "roles" and (path := (section, name, "models", *index)) in self.source.marks:
-            return path
+        if section == "roles":
+            for path in ((section, name, "models", *index, "model"), (section, name, "models", *index)):
+                if path in self.source.marks:
+                    return path
         if section == "models" and (path := (section, name, "model")) in self.source.marks:
             return path
         return where
@@ -88,30 +93,48 @@ class Resolution:
             )
         return found
 
-    def _provider(self, name: str, said: shape.Provider) -> Provider:
+    def _provider(self, name: str, written: shape.Provider) -> Provider:
         path = ("providers", name)
-        kind = said.kind or (name if name in KINDS else "openai-compatible")
-        url = said.base_url
-        if said.kind is None and kind != name and url is None:
+        kind = written.kind or (name if name in KINDS else "openai-compatible")
+        url = written.base_url
+        if written.kind is None and kind != name and url is None:
             message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
             self.problems.append(((*path, "base_url"), False, message))
             url = "http://stand-in.invalid"
         entry = Entry(
             kind=kind,
             base_url=url,
-            api_key=said.api_key,
+            api_key=written.api_key,
             key_variables=self.source.variables.get((*path, "api_key"), ()),
-            headers=said.headers,
-            endpoint_id=said.endpoint_id,
-            api_version=said.api_version,
-            timeouts=self._timers(said.timeouts, *path),
-            model_override=said.model_override,
-            models=tuple(said.models),
-            local=said.local,
-            stream_usage=said.stream_usage,
-            enabled=said.enabled,
+            headers=written.headers,
+            endpoint_id=written.endpoint_id,
+            api_version=written.api_version,
+            timeouts=self._timers(written.timeouts, *path),
+            model_override=written.model_override,
+            models=tuple(written.models),
+            local=written.local,
+            stream_usage=written.stream_usage,
+            limits=LimitScope(written.limits) if written.limits else None,
+            probe=written.probe,
+            discover=written.discover,
+            enabled=written.enabled,
         )
         return make_provider(name, entry, self.environ, self.timeouts, self._at(*path))
+
+    def _alias(self, name: str, written: shape.Alias) -> Alias:
+        params = encoded(written.params, self.presets, self._at("models", name, "params"))
+        return Alias(written.model, params, said_of_one(written))
+
+    def _role(self, name: str, written: shape.Role) -> Role:
+        return Role(
+            targets=tuple(one.model for one in written.models),
+            params=encoded(written.params, self.presets, self._at("roles", name, "params")),
+            weights=tuple(one.weight for one in written.models),
+            order=tuple(written.order or ()),
+            needs=frozenset(map(Capability, written.needs)),
+            max_price=written.max_price,
+            fails_over_on_policy=written.on_policy == "failover" if written.on_policy else None,
+        )
 
     def _provider_params(self) -> dict[str, Params]:
         common = encoded(self.file.defaults.params, {}, self._at("defaults", "params"))
@@ -145,10 +168,15 @@ class Resolution:
         )
 
 
-def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
+def warnings(server: ServerSettings, providers: Mapping[str, Provider], directory: Directory) -> Iterator[str]:
     """Yield what is legal and probably not meant."""
     if clients.is_open_to_others(server):
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
             yield f'provider "{one.name}" sends its key over plain http; use https'
+    for route in directory.routes.values():
+        missing = [one.upstream.ability.lacks & route.needs for one in route.candidates]
+        if missing and all(missing):
+            lacking = ", ".join(sorted(frozenset[str]().union(*missing)))
+            yield f"nobody can serve {route.name}: it needs what its models are known to lack ({lacking})"

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
+_TOKENS = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)\s*([km]?)", re.IGNORECASE)
+_THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
+_USD = re.compile(r"\$?(\d{1,6}(?:\.\d{1,9})?)")
+_NUMBER = re.compile(r"\d{1,4}(?:\.\d{1,6})?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _FACTOR = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 LONGEST_S = 24 * 3600.0
+DEAREST_USD = 100_000
 
 # Networks whose servers are one's own (RFC 1918, RFC 4193, loopback). Not link-local: that is where clouds keep
 # their metadata service.
@@ -59,6 +65,45 @@ def octets(value: object) -> int:
     return total
 
 
+def wait(value: object) -> float:
+    """Read a duration that may be none at all: 0, or as `seconds`."""
+    return 0.0 if value in (0, "0", "0s") and value is not False else seconds(value)
+
+
+def tokens(value: object) -> int:
+    """Read a number of tokens: 131072, or "128k", "1M" (of a thousand, as model cards count)."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        total = value
+    elif isinstance(value, str) and (found := _TOKENS.fullmatch(value.strip())):
+        total = round(float(found[1]) * _THOUSANDS[found[2].lower()])
+    else:
+        raise ValueError("not a number of tokens; write 128k, 1M or 131072")
+    if not 1 <= total <= 1_000_000_000:
+        raise ValueError("a number of tokens is at least 1 and at most 1000M")
+    return total
+
+
+def nano_usd(value: object) -> int:
+    """Read an amount of money: a number of USD, or "$2", "$0.50"."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        amount = Decimal(str(value))
+    elif isinstance(value, str) and (found := _USD.fullmatch(value.strip())):
+        amount = Decimal(found[1])
+    else:
+        raise ValueError('not an amount of USD; write 2, 0.25 or "$2"')
+    if not 0 <= amount <= DEAREST_USD:
+        raise ValueError(f"an amount is at least 0 and at most {DEAREST_USD} USD")
+    return int((amount * 1_000_000_000).to_integral_value())
+
+
+def share(value: object) -> float:
+    """Read a weight: a number from 0 to 1000."""
+    number = float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number <= 1000:
+        raise ValueError("a weight is a number from 0 to 1000")
+    return float(number)
+
+
 def base_url(value: str) -> str:
     """Check the base URL of a provider and return it without a trailing slash."""
     if not value.isascii() or any(char <= " " or char in '\\"<>^`{|}\x7f' for char in value):
@@ -92,13 +137,19 @@ def is_own_host(url: str) -> bool:
     return any(address in network for network in _OWN)
 
 
-def header(name: str, value: str) -> tuple[bytes, bytes]:
-    """Check one header field and return it as it goes over the wire."""
+def field_name(name: str) -> bytes:
+    """Check the name of a header field and return it in lower case."""
     if not _TOKEN.fullmatch(name):
         raise ValueError("not the name of a header")
+    return name.lower().encode()
+
+
+def header(name: str, value: str) -> tuple[bytes, bytes]:
+    """Check one header field and return it as it goes over the wire."""
+    lower = field_name(name)
     if name.lower() in _NOT_OURS_TO_SET:
         raise ValueError(f"{name} is set by the gateway itself")
     stripped = value.strip()
     if not stripped.isascii() or any((char < " " and char != "\t") or char == "\x7f" for char in stripped):
         raise ValueError("a header value is one line of ASCII")
-    return name.lower().encode(), stripped.encode()
+    return lower, stripped.encode()

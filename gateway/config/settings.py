@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.core.names import Directory
+    from gateway.core.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class Config:
     max_wait_s: float = 10.0
     """How long a call may wait for a rate limit or a back-off."""
     inject_stream_usage: bool = True
+    rules: tuple[Rule, ...] = ()
+    """What sends a call elsewhere than it asked for, the first one first."""
+    overlay: Path | None = None
+    """The file of changes made at run time that is merged in; None if there is none."""
     warnings: tuple[str, ...] = ()
     """What is legal and probably not meant, one sentence each."""
 

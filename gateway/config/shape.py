@@ -1,98 +1,20 @@
-"""The shape of gateway.yaml. This is the only file that imports pydantic, and nothing imports it before it must."""
+"""The shape of gateway.yaml, as pydantic models. Nothing imports this before a file is read."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 
-from gateway.config import scalars
-from gateway.config.kinds import KINDS
-from gateway.core.names import nearest, quoted
+from gateway.config import notations as n  # noqa: TC001  # pydantic reads the annotations
+from gateway.core.names import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema, ErrorDetails
-
-    from gateway.config.source import Path
+    from pydantic_core import CoreSchema
 
 
-def _whole(value: object) -> object:
-    if isinstance(value, str) and value.isascii() and value.strip().isdecimal():
-        return int(value)  # "${PORT:-8400}" is text after it has been filled in
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError("must be a whole number")
-    return value
-
-
-def _flag(value: object) -> object:
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _kind(value: object) -> object:
-    if isinstance(value, str) and value not in KINDS:
-        raise ValueError(
-            f"unknown kind {quoted(value)}{nearest(value, KINDS)}"
-            ' (any other OpenAI-compatible endpoint: kind "openai-compatible" and its base_url)'
-        )
-    return value
-
-
-def _url(value: object) -> object:
-    return scalars.base_url(value) if isinstance(value, str) else value
-
-
-def _params_or_preset(value: object) -> object:
-    if not isinstance(value, (str, dict)):
-        raise ValueError("must be the name of a preset or a mapping of parameters")
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Duration = Annotated[
-    float,
-    BeforeValidator(scalars.seconds),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["30s", "500ms", "10m"]}),
-]
-Size = Annotated[
-    int, BeforeValidator(scalars.octets), WithJsonSchema({"type": ["string", "integer"], "examples": ["32MB"]})
-]
-KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]
-BaseUrl = Annotated[str, BeforeValidator(_url)]
-Params = Annotated[
-    dict[str, Any],
-    Field(
-        description="Request parameters that are added where the client does not say. Those under `force` replace "
-        "what the client says; `null` takes an inherited value away.",
-        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}}],
-    ),
-]
-ParamsOrPreset = Annotated[
-    Any,
-    BeforeValidator(_params_or_preset),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": True}]}),
-    Field(description="The name of a preset, or parameters as under `defaults`.", examples=["precise"]),
-]
-
-
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
 
     shorthand: ClassVar[str | None] = None
@@ -118,15 +40,15 @@ class _Strict(BaseModel):
         return {"anyOf": [{"type": "string"}, long], "description": long.pop("description", "")}
 
 
-class ServerTimeouts(_Strict):
+class ServerTimeouts(Strict):
     """How long the gateway waits for a client."""
 
-    header: Duration = Field(default=10.0, description="For the request line and headers.")
-    body: Duration = Field(default=60.0, description="For the request body.")
-    write: Duration = Field(default=60.0, description="For a client that does not read its answer.")
+    header: n.Duration = Field(default=10.0, description="For the request line and headers.")
+    body: n.Duration = Field(default=60.0, description="For the request body.")
+    write: n.Duration = Field(default=60.0, description="For a client that does not read its answer.")
 
 
-class Server(_Strict):
+class Server(Strict):
     """Where and how the gateway listens. A change needs a restart."""
 
     host: str = Field(
@@ -135,44 +57,61 @@ class Server(_Strict):
         description="The address to bind. Beyond loopback, set api_keys. GATEWAY_HOST wins.",
         examples=["0.0.0.0"],
     )
-    port: Whole = Field(default=8400, ge=0, le=65535, description="The port to bind. GATEWAY_PORT wins.")
-    workers: Whole = Field(default=1, ge=1, le=256, description="How many processes serve.")
+    port: n.Whole = Field(default=8400, ge=0, le=65535, description="The port to bind. GATEWAY_PORT wins.")
+    workers: n.Whole = Field(default=1, ge=1, le=256, description="How many processes serve.")
     api_keys: list[str] = Field(
         default=[],
         description="The keys that clients may present, 16 characters or more. Empty entries are dropped. "
         "GATEWAY_API_KEY is added.",
         examples=[["${GATEWAY_API_KEY:-}"]],
     )
-    max_body: Size = Field(default=32 * 1024 * 1024, description="The largest request body.")
+    max_body: n.Size = Field(default=32 * 1024 * 1024, description="The largest request body.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
-    drain: Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
+    drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
 
 
-class Timeouts(_Strict):
+class Timeouts(Strict):
     """The timers of a call to a provider. What is left out is inherited."""
 
-    connect: Duration | None = Field(default=None, description="Until the connection stands (5s).")
-    first_byte: Duration | None = Field(default=None, description="Until the first byte of the answer (30s).")
-    first_token: Duration | None = Field(default=None, description="Until a stream's first content (60s).")
-    idle: Duration | None = Field(default=None, description="Between two pieces of a stream (60s).")
-    total: Duration | None = Field(default=None, description="The whole call with all its attempts (10m).")
+    connect: n.Duration | None = Field(default=None, description="Until the connection stands (5s).")
+    first_byte: n.Duration | None = Field(default=None, description="Until the first byte of the answer (30s).")
+    first_token: n.Duration | None = Field(default=None, description="Until a stream's first content (60s).")
+    idle: n.Duration | None = Field(default=None, description="Between two pieces of a stream (60s).")
+    total: n.Duration | None = Field(default=None, description="The whole call with all its attempts (10m).")
 
 
-class Defaults(_Strict):
+class Defaults(Strict):
     """What holds unless a provider, model or role says otherwise."""
 
     provider: str | None = Field(default=None, description="Takes a bare model id that no provider is known to list.")
     timeouts: Timeouts = Field(default=Timeouts(), description="The timers of a call.")
-    max_attempts: Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
-    stream_usage: Flag = Field(default=True, description="Ask providers for the usage of streams.")
-    params: Params = Field(default={})
+    max_attempts: n.Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
+    retries: n.Whole = Field(
+        default=1, ge=0, le=10, description="How often one upstream is tried again for a call when no other is ready."
+    )
+    max_wait: n.Wait = Field(
+        default=10.0, description="How long a call may wait for a rate limit to end. 0: it is refused at once."
+    )
+    order: n.Order = Field(
+        default=["listed"], description="What candidates are sorted by, the first policy first.", examples=[["free"]]
+    )
+    stream_usage: n.Flag = Field(default=True, description="Ask providers for the usage of streams.")
+    params: n.Params = Field(default={})
 
 
-class Provider(_Strict):
+class Price(Strict):
+    """What a model costs, in USD per million tokens."""
+
+    input: n.Usd = Field(description="Per million tokens read.")
+    output: n.Usd = Field(description="Per million tokens written. 0 for embeddings.")
+    cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
+
+
+class Provider(Strict):
     """An endpoint that serves models."""
 
-    kind: KindName | None = Field(default=None, description="What it is. By default, what its name says.")
-    base_url: BaseUrl | None = Field(default=None, description="Where it is, up to and including /v1 or the like.")
+    kind: n.KindName | None = Field(default=None, description="What it is. By default, what its name says.")
+    base_url: n.BaseUrl | None = Field(default=None, description="Where it is, up to and including /v1 or the like.")
     api_key: str | None = Field(
         default=None,
         description="The key. Left out, the usual variable of the kind is read; empty, the provider is passed over.",
@@ -192,43 +131,155 @@ class Provider(_Strict):
     model_override: str | None = Field(
         default=None, min_length=1, description="The one model it serves, whatever the client called it."
     )
-    models: list[Annotated[str, Field(min_length=1)]] = Field(
+    models: list[n.Name] = Field(
         default=[], description="Model ids it is known to serve; they can be asked for without the provider's name."
     )
-    params: Params = Field(default={})
-    local: Flag | None = Field(
+    params: n.Params = Field(default={})
+    local: n.Flag | None = Field(
         default=None, description="It runs on this machine or network and costs nothing. By default, judged by the URL."
     )
-    stream_usage: Flag | None = Field(
+    stream_usage: n.Flag | None = Field(
         default=None, description="It understands stream_options.include_usage. By default, what the kind does."
     )
-    enabled: Flag = Field(default=True, description="false: it is never a candidate.")
+    limits: n.Scope | None = Field(
+        default=None,
+        description="What its rate limits are counted by: each model, the account, or (free_account) the account for "
+        "all free models together and each model for the others. By default, what the kind does.",
+    )
+    price: Price | None = Field(default=None, description="What each of its models costs, unless an alias says more.")
+    free: n.Flag | None = Field(default=None, description="Its models cost nothing, or do although they seem not to.")
+    probe: n.Flag | None = Field(
+        default=None, description="Ask after its health in the background. By default yes, unless that costs money."
+    )
+    discover: n.Flag | None = Field(
+        default=None, description="Ask for its list of models now and then. By default yes, unless that costs money."
+    )
+    enabled: n.Flag = Field(default=True, description="false: it is never a candidate.")
 
 
-class Alias(_Strict):
+class Alias(Strict):
     """A second name for a model: `main: openai/gpt-5`, or a mapping with parameters."""
 
     shorthand = "model"
     model: str = Field(min_length=1, description="provider/model, another alias, or a model id some provider lists.")
-    params: ParamsOrPreset = Field(default={})
+    params: n.ParamsOrPreset = Field(default={})
+    price: Price | None = Field(default=None, description="What the model costs, in USD per million tokens.")
+    capabilities: n.Capabilities = Field(
+        default=[], description="What the model can do.", examples=[["tools", "vision"]]
+    )
+    lacks: n.Capabilities = Field(default=[], description="What the model cannot do.", examples=[["tools"]])
+    context: n.Tokens | None = Field(default=None, description="How many tokens it reads and writes at most, together.")
+    max_output: n.Tokens | None = Field(default=None, description="How many tokens it writes at most.")
+    free: n.Flag | None = Field(default=None, description="It costs nothing, or does although it seems not to.")
+    strength: n.Whole | None = Field(
+        default=None, ge=0, le=100, description="How hard a task it is good for, 0 to 100. `auto` and `strongest` ask."
+    )
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Alias:
+        if both := sorted(set(self.capabilities) & set(self.lacks)):
+            raise ValueError(f"{quoted(both[0])} stands under capabilities and under lacks")
+        return self
 
 
-class Role(_Strict):
+class Target(Strict):
+    """One who may do a job: a name, or a mapping with its share."""
+
+    shorthand = "model"
+    model: str = Field(min_length=1, description="An alias, provider/model, or another role (role:NAME).")
+    weight: n.Weight = Field(default=1.0, description="Its share where the order is `weighted`.")
+
+
+class Role(Strict):
     """A job: a target, or a mapping with a list of them in the order of preference."""
 
     shorthand = "models"
     shorthand_is_list = True
-    models: list[Annotated[str, Field(min_length=1)]] = Field(
+    models: list[Target] = Field(
         min_length=1, description="Aliases, provider/model names or other roles (role:NAME), the preferred first."
     )
-    params: ParamsOrPreset = Field(default={})
+    params: n.ParamsOrPreset = Field(default={})
+    needs: n.Capabilities = Field(
+        default=[], description="What whoever does it must be able to do, whatever a request asks for."
+    )
+    order: n.Order | None = Field(
+        default=None,
+        description="What candidates are sorted by, the first policy first. By default, defaults.order.",
+        examples=[["free", "cheapest"]],
+    )
+    max_price: n.Usd | None = Field(
+        default=None,
+        description="The dearest model it may use, in USD per million tokens: three quarters of the price of reading, "
+        "one of writing.",
+        examples=["$2"],
+    )
+    on_policy: n.OnPolicy | None = Field(
+        default=None, description="What follows a refusal for the content's sake: stay (the default), or failover."
+    )
 
 
-def _section(value: object) -> object:
-    return {} if value is None else value  # `models:` with nothing below it
+class _Span(Strict):
+    @model_validator(mode="after")
+    def _some(self) -> _Span:
+        least, most = getattr(self, "min", None), getattr(self, "max", None)
+        if least is None and most is None:
+            raise ValueError("say min, max or both")
+        if least is not None and most is not None and least > most:
+            raise ValueError("min is more than max")
+        return self
 
 
-class File(_Strict):
+class TokenSpan(_Span):
+    """From min to max tokens, both included."""
+
+    min: n.Tokens | None = Field(default=None, description="At least so many.")
+    max: n.Tokens | None = Field(default=None, description="At most so many.")
+
+
+class ScoreSpan(_Span):
+    """From min to max points, both included."""
+
+    min: n.Whole | None = Field(default=None, ge=0, le=100, description="At least so many.")
+    max: n.Whole | None = Field(default=None, ge=0, le=100, description="At most so many.")
+
+
+class When(Strict):
+    """What must be true of a request, all of it."""
+
+    images: n.Flag | None = Field(default=None, description="It has images.")
+    audio: n.Flag | None = Field(default=None, description="It has sound, or wants some.")
+    tools: n.Flag | None = Field(default=None, description="It offers tools.")
+    json_schema: n.Flag | None = Field(default=None, description="It wants an answer that follows a JSON Schema.")
+    stream: n.Flag | None = Field(default=None, description="It wants a stream.")
+    endpoint: n.Endpoints | None = Field(default=None, description="It comes to this endpoint, or one of these.")
+    task: n.Globs | None = Field(
+        default=None,
+        description="Its `task`, `metadata.task` or header x-gateway-task fits this pattern, or one of these.",
+    )
+    user: n.Glob | None = Field(default=None, description="Its `user` fits this pattern.")
+    header: dict[str, n.Glob] = Field(default={}, description="Name -> pattern that this header of it fits.")
+    model: n.Glob | None = Field(default=None, description="The model it asks for, as written, fits this pattern.")
+    prompt_tokens: TokenSpan | None = Field(default=None, description="So many tokens, by estimate.")
+    language: n.Languages | None = Field(
+        default=None, description="The script of its last message; see docs/routing.md."
+    )
+    complexity: ScoreSpan | None = Field(default=None, description="How hard it looks, 0 to 100; see docs/routing.md.")
+
+    @model_validator(mode="after")
+    def _some(self) -> When:
+        if not self.model_fields_set:
+            raise ValueError("says nothing, so the rule would hold for every request; if it should, write model: '*'")
+        return self
+
+
+class Rule(Strict):
+    """Where a request goes, whatever it asks for, when something is true of it."""
+
+    when: When = Field(description="The conditions.")
+    use: n.Name = Field(description="Where it goes: role:NAME, an alias, provider/model, or auto.")
+
+
+class File(Strict):
     """The configuration of the gateway."""
 
     server: Server = Field(default=Server(), description="Where and how the gateway listens.")
@@ -239,100 +290,10 @@ class File(_Strict):
     fallback: dict[str, list[str]] = Field(
         default={}, description="Alias -> who steps in, when the alias is used by its own name."
     )
-    presets: dict[str, Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
-
-
-# Where each model stands in the file; * is any name.
-_LEVELS: Mapping[Path, type[_Strict]] = {
-    (): File,
-    ("server",): Server,
-    ("server", "timeouts"): ServerTimeouts,
-    ("defaults",): Defaults,
-    ("defaults", "timeouts"): Timeouts,
-    ("providers", "*"): Provider,
-    ("providers", "*", "timeouts"): Timeouts,
-    ("models", "*"): Alias,
-    ("roles", "*"): Role,
-}
-
-
-def validated(value: object) -> tuple[File, list[tuple[Path, bool, str]]]:
-    """Check what a file says; return it without the mistakes, and each mistake as (path, at its key?, message).
-
-    So that later checks can go on: a wrong value is dropped (its default counts), a wrong list item or named entry
-    gives way to a harmless stand-in, because other places may refer to it.
-    """
-    mistakes: list[tuple[Path, bool, str]] = []
-    if not isinstance(value, dict):
-        return File(), [] if value is None else [((), False, "must be a mapping, with keys like providers and models")]
-    tree = deepcopy(value)
-    for _ in range(MOST_REPAIRS):
-        try:
-            return File.model_validate(tree), mistakes
-        except ValidationError as error:
-            found = [_mistake(detail) for detail in error.errors(include_url=False, include_input=False)]
-            # What a repair leads to is no mistake of the author's.
-            mistakes = mistakes or found
-            for path, _at_key, _message in found:
-                _repair(tree, path)
-    return File(), mistakes
-
-
-# A repair may uncover the next mistake in the same entry; after that the entry itself is replaced.
-MOST_REPAIRS = 8
-
-
-def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
-    path, kind = detail["loc"], detail["type"]
-    context = detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        level = _LEVELS.get(path[:-1]) or _LEVELS.get((*path[:1], "*", *path[2:-1]))
-        known = list(level.model_fields) if level else []
-        near = nearest(str(path[-1]), known) or f"; here may stand {', '.join(known)}"
-        return path, True, f"unknown key {quoted(str(path[-1]))}{near}"
-    if kind == "missing":
-        return path, False, f'"{path[-1]}" is missing'
-    if kind == "value_error":
-        return path, False, str(context["error"])
-    if kind == "model_type" and len(path) == 2 and path[0] in ("models", "roles"):
-        return path, False, f"must be a name or a mapping: {'{models: […]}' if path[0] == 'roles' else '{model: …}'}"
-    return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
-
-
-_PLAIN: Mapping[str, str] = {
-    "string_type": "must be text; if it looks like a number, put it in quotes",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "has characters that do not belong here",
-    "too_short": "must not be empty",
-    "list_type": "must be a list: [one, another]",
-    "dict_type": "must be a mapping: name: value",
-    "model_type": "must be a mapping: name: value",
-}
-
-_STAND_IN = "demo/echo"
-
-
-def _repair(tree: dict[str, Any], path: Path) -> None:
-    """Take the value at `path` out of the tree, or put a stand-in where others may refer to it."""
-    holder: Any = tree
-    for depth, part in enumerate(path[:-1]):
-        inner = holder.get(part) if isinstance(holder, dict) else holder[part]
-        if not isinstance(inner, (dict, list)):  # written short: the path goes deeper than the text
-            path = path[: depth + 1]
-            break
-        holder = inner
-    if path[0] in _NAMED and len(path) == 2:
-        holder[path[1]] = _NAMED[path[0]]
-    elif isinstance(holder, dict) and path[-1] not in holder:
-        holder[path[-1]] = [_STAND_IN] if path[-1] == "models" else _STAND_IN
-    elif isinstance(holder, list):
-        holder[int(path[-1])] = _STAND_IN
-    else:
-        holder.pop(path[-1], None)
-
-
-_STAND_IN = "demo/echo"
-_NAMED: Mapping[str | int, Any] = {"providers": {"kind": "demo"}, "models": _STAND_IN, "roles": _STAND_IN}
+    presets: dict[str, n.Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
+    rules: list[Rule] = Field(
+        default=[], description="What sends requests elsewhere than they ask for. The first that holds decides."
+    )
 
 
 def schema() -> dict[str, Any]:

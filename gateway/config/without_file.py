@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.config import clients
+from gateway.config.abilities import ability_of
 from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
@@ -100,9 +101,10 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
             providers=providers,
             roles={name: _role(job, local, rented, work) for name, job in JOBS.items()},
             default_provider=_default(local, rented),
+            curated=ability_of,
         )
     )
-    said = [*warnings(server, providers), *_passed_over(environ)]
+    said = [*warnings(server, providers, directory), *_passed_over(environ)]
     return Config(SOURCE, server, directory, warnings=tuple(said))
 
 

@@ -225,7 +225,7 @@ def chats(upstream: Upstream) -> bool:
     ability = upstream.ability
     if Capability.EMBEDDINGS in ability.has:
         return False
-    return Capability.TOOLS in ability.has or _NOT_FOR_CHAT.search(upstream.model) is None
+    return Capability.STREAMING in ability.has or _NOT_FOR_CHAT.search(upstream.model) is None
 
 
 def split(name: str, providers: Mapping[str, Provider]) -> tuple[Provider, str] | None:

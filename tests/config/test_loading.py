@@ -37,7 +37,7 @@ def problems(folder: Path, text: str, environ: Mapping[str, str] | None = None) 
 WRONG = """\
 server: {port: x, hots: 1, timeouts: {header: 5parsecs}, max_body: big, api_keys: [short], workers: 0}
 provders: {}
-rules: []
+rule: []
 defaults: {provider: opnai, max_attempts: 0, stream_usage: maybe, params: {model: x}}
 providers:
   openai: {kind: opnai}
@@ -73,7 +73,7 @@ EXPECTED = """\
 1:84: a client key has 16 characters or more; python -c 'import secrets; print(secrets.token_urlsafe(32))' prints…
 1:101: input should be greater than or equal to 1
 2:1: unknown key "provders"; did you mean "providers"?
-3:1: unknown key "rules"; did you mean "roles"?
+3:1: unknown key "rule"; did you mean "rules"?
 4:22: no provider "opnai" is configured; did you mean "openai"?
 4:43: input should be greater than or equal to 1
 4:60: must be true or false
@@ -93,8 +93,8 @@ EXPECTED = """\
 18:6: "model" is missing
 18:48: "stream" is decided by the call, never by parameters
 21:16: unknown model or alias "maim"; did you mean "main"?
-21:34: must be text; if it looks like a number, put it in quotes
-21:38: unknown key "budget"; here may stand models, params
+21:34: must be a name (in quotes, if it looks like a number) or a mapping: {model: …, weight: …}
+21:38: unknown key "budget"; here may stand models, params, needs, order, max_price, on_policy
 22:6: must be a name or a mapping: {models: […]}
 23:15: must not be empty
 24:6: unknown role "aa"; there are role:a, role:b, role:c, role:d, role:e, role:f
@@ -324,10 +324,14 @@ def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
     """Every YAML block of docs/configuration.md that stands alone is a configuration."""
     document = (SHIPPED.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
-    whole = [block for block in blocks if not block.startswith("params:")]
-    assert len(whole) == 2
-    loaded(tmp_path, whole[0])
-    loaded(tmp_path, whole[1] + "providers: {anthropic: , openrouter: , local: {kind: ollama}}\n")
+    alone = [block for block in blocks if not block.startswith(("params:", "rules:"))]
+    assert len(alone) == 3
+    providers = "providers: {anthropic: , openrouter: , local: {kind: ollama}}\n"
+    roles = "roles: {vision: local/a, memory: local/b}\n"
+    for block in alone:
+        loaded(tmp_path, block if "providers:" in block else block + providers)
+    (rules,) = [block for block in blocks if block.startswith("rules:")]
+    loaded(tmp_path, rules + providers + roles)
 
 
 def test_the_documentation_knows_every_key_and_kind() -> None:

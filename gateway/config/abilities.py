@@ -1,0 +1,40 @@
+"""Say what is known of models before any provider has been asked, and read what the configuration says of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.abilities import Said
+from gateway.types import Ability, Capability, Price
+
+if TYPE_CHECKING:
+    from gateway.config import shape
+    from gateway.types import Provider
+
+
+def ability_of(provider: Provider, model: str) -> Ability:
+    """Return what is known of a model by its name alone."""
+    # Ollama passes its cloud models on to ollama.com: a local server that computes elsewhere.
+    return Ability(free=provider.local and not model.endswith(("-cloud", ":cloud")))
+
+
+def said_of_all(written: shape.Provider) -> Said:
+    """Return what a provider says of all its models."""
+    return Said(Ability(price=_price(written.price)), written.free)
+
+
+def said_of_one(written: shape.Alias) -> Said:
+    """Return what an alias says of the model it stands for."""
+    ability = Ability(
+        has=frozenset(map(Capability, written.capabilities)),
+        lacks=frozenset(map(Capability, written.lacks)),
+        context_tokens=written.context,
+        max_output_tokens=written.max_output,
+        price=_price(written.price),
+        strength=written.strength,
+    )
+    return Said(ability, written.free)
+
+
+def _price(written: shape.Price | None) -> Price | None:
+    return Price(written.input, written.output, written.cached_input) if written else None

@@ -1,0 +1,148 @@
+"""The notations of gateway.yaml as pydantic types: what may stand for a number, a name or a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from gateway.config import scalars
+from gateway.config.kinds import KINDS
+from gateway.core.names import nearest, quoted
+from gateway.core.rules import LANGUAGES
+from gateway.core.strategies import STRATEGIES
+from gateway.dialects.endpoints import ENDPOINTS
+from gateway.types import Capability, LimitScope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+CAPABILITIES = tuple(one.value for one in Capability)
+POLICIES = tuple(STRATEGIES)
+ENDPOINT_NAMES = tuple(one.name for one in ENDPOINTS)
+SCOPES = tuple(one.value for one in LimitScope)
+ON_POLICY = ("stay", "failover")
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str) and value.isascii() and value.strip().isdecimal():
+        return int(value)  # "${PORT:-8400}" is text after it has been filled in
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _kind(value: object) -> object:
+    if isinstance(value, str) and value not in KINDS:
+        raise ValueError(
+            f"unknown kind {quoted(value)}{nearest(value, KINDS)}"
+            ' (any other OpenAI-compatible endpoint: kind "openai-compatible" and its base_url)'
+        )
+    return value
+
+
+def _one_of(what: str, known: Collection[str]) -> Callable[[object], object]:
+    def checked(value: object) -> object:
+        if isinstance(value, str) and value not in known:
+            near = nearest(value, known) or f"; there are {', '.join(known)}"
+            raise ValueError(f"unknown {what} {quoted(value)}{near}")
+        return value
+
+    return checked
+
+
+def _url(value: object) -> object:
+    return scalars.base_url(value) if isinstance(value, str) else value
+
+
+def _params_or_preset(value: object) -> object:
+    if not isinstance(value, (str, dict)):
+        raise ValueError("must be the name of a preset or a mapping of parameters")
+    return value
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _each_once(names: list[str]) -> list[str]:
+    twice = next((one for i, one in enumerate(names) if one in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{quoted(twice)} stands here twice")
+    return names
+
+
+def _names(known: Collection[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(known)}
+
+
+def _name_or_names(name: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [name, {"type": "array", "items": name, "minItems": 1}]})
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Name = Annotated[str, Field(min_length=1)]
+Duration = Annotated[
+    float,
+    BeforeValidator(scalars.seconds),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["30s", "500ms", "10m"]}),
+]
+Wait = Annotated[
+    float, BeforeValidator(scalars.wait), WithJsonSchema({"type": ["string", "number"], "examples": ["10s", 0]})
+]
+Size = Annotated[
+    int, BeforeValidator(scalars.octets), WithJsonSchema({"type": ["string", "integer"], "examples": ["32MB"]})
+]
+Tokens = Annotated[
+    int, BeforeValidator(scalars.tokens), WithJsonSchema({"type": ["string", "integer"], "examples": ["128k", 8192]})
+]
+Usd = Annotated[
+    int, BeforeValidator(scalars.nano_usd), WithJsonSchema({"type": ["string", "number"], "examples": ["$2", 0.25]})
+]
+Weight = Annotated[float, BeforeValidator(scalars.share), WithJsonSchema({"type": "number", "minimum": 0})]
+Glob = Annotated[str, Field(min_length=1, max_length=200)]
+KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]
+BaseUrl = Annotated[str, BeforeValidator(_url)]
+
+Scope = Annotated[str, BeforeValidator(_one_of("scope", SCOPES)), WithJsonSchema(_names(SCOPES))]
+OnPolicy = Annotated[str, BeforeValidator(_one_of("choice", ON_POLICY)), WithJsonSchema(_names(ON_POLICY))]
+CapabilityName = Annotated[
+    str, BeforeValidator(_one_of("capability", CAPABILITIES)), WithJsonSchema(_names(CAPABILITIES))
+]
+PolicyName = Annotated[str, BeforeValidator(_one_of("policy", POLICIES)), WithJsonSchema(_names(POLICIES))]
+EndpointName = Annotated[str, BeforeValidator(_one_of("endpoint", ENDPOINT_NAMES))]
+LanguageName = Annotated[str, BeforeValidator(_one_of("language", LANGUAGES))]
+
+Capabilities = Annotated[list[CapabilityName], AfterValidator(_each_once)]
+Order = Annotated[list[PolicyName], Field(min_length=1), AfterValidator(_each_once)]
+Endpoints = Annotated[
+    list[EndpointName], Field(min_length=1), BeforeValidator(_listed), _name_or_names(_names(ENDPOINT_NAMES))
+]
+Languages = Annotated[
+    list[LanguageName], Field(min_length=1), BeforeValidator(_listed), _name_or_names(_names(LANGUAGES))
+]
+Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _name_or_names({"type": "string"})]
+
+Params = Annotated[
+    dict[str, Any],
+    Field(
+        description="Request parameters that are added where the client does not say. Those under `force` replace "
+        "what the client says; `null` takes an inherited value away.",
+        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}}],
+    ),
+]
+ParamsOrPreset = Annotated[
+    Any,
+    BeforeValidator(_params_or_preset),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": True}]}),
+    Field(description="The name of a preset, or parameters as under `defaults`.", examples=["precise"]),
+]

@@ -1,0 +1,137 @@
+"""Check what a file says against its shape, and put every mistake into words."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from gateway.config import shape
+from gateway.core.names import nearest, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from gateway.config.source import Path
+
+# Where each model stands in the file; * is any name or number.
+_LEVELS: Mapping[Path, type[shape.Strict]] = {
+    (): shape.File,
+    ("server",): shape.Server,
+    ("server", "timeouts"): shape.ServerTimeouts,
+    ("defaults",): shape.Defaults,
+    ("defaults", "timeouts"): shape.Timeouts,
+    ("providers", "*"): shape.Provider,
+    ("providers", "*", "timeouts"): shape.Timeouts,
+    ("providers", "*", "price"): shape.Price,
+    ("models", "*"): shape.Alias,
+    ("models", "*", "price"): shape.Price,
+    ("roles", "*"): shape.Role,
+    ("roles", "*", "models", "*"): shape.Target,
+    ("rules", "*"): shape.Rule,
+    ("rules", "*", "when"): shape.When,
+    ("rules", "*", "when", "prompt_tokens"): shape.TokenSpan,
+    ("rules", "*", "when", "complexity"): shape.ScoreSpan,
+}
+
+
+def validated(value: object) -> tuple[shape.File, list[tuple[Path, bool, str]]]:
+    """Check what a file says; return it without the mistakes, and each mistake as (path, at its key?, message).
+
+    So that later checks can go on: a wrong value is dropped (its default counts), a wrong list item or named entry
+    gives way to a harmless stand-in, because other places may refer to it.
+    """
+    mistakes: list[tuple[Path, bool, str]] = []
+    if not isinstance(value, dict):
+        return shape.File(), [] if value is None else [
+            ((), False, "must be a mapping, with keys like providers and models")
+        ]
+    tree = deepcopy(value)
+    for _ in range(MOST_REPAIRS):
+        try:
+            return shape.File.model_validate(tree), mistakes
+        except ValidationError as error:
+            found = [_mistake(detail) for detail in error.errors(include_url=False, include_input=False)]
+            # What a repair leads to is no mistake of the author's.
+            mistakes = mistakes or found
+            # From the end, because what is taken out of a list moves what follows it.
+            for path, _at_key, _message in reversed(found):
+                _repair(tree, path)
+    return shape.File(), mistakes
+
+
+# A repair may uncover the next mistake in the same entry; after that the entry itself is replaced.
+MOST_REPAIRS = 8
+
+
+def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
+    path, kind = detail["loc"], detail["type"]
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        level = _level(path[:-1])
+        known = list(level.model_fields) if level else []
+        near = nearest(str(path[-1]), known) or f"; here may stand {', '.join(known)}"
+        return path, True, f"unknown key {quoted(str(path[-1]))}{near}"
+    if kind == "missing":
+        return path, False, f'"{path[-1]}" is missing'
+    if kind == "value_error":
+        return path, False, str(context["error"])
+    if kind == "model_type" and (short := _SHORT.get(_level(path))):
+        return path, False, short
+    return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
+
+
+def _level(path: Path) -> type[shape.Strict] | None:
+    named = (*path[:1], "*", *path[2:])
+    return _LEVELS.get(path) or _LEVELS.get(tuple("*" if isinstance(part, int) else part for part in named))
+
+
+_SHORT: Mapping[type[shape.Strict] | None, str] = {
+    shape.Alias: "must be a name or a mapping: {model: …}",
+    shape.Role: "must be a name or a mapping: {models: […]}",
+    shape.Target: "must be a name (in quotes, if it looks like a number) or a mapping: {model: …, weight: …}",
+    shape.Rule: "must be a mapping: {when: {…}, use: …}",
+}
+_PLAIN: Mapping[str, str] = {
+    "string_type": "must be text; if it looks like a number, put it in quotes",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "has characters that do not belong here",
+    "too_short": "must not be empty",
+    "list_type": "must be a list: [one, another]",
+    "dict_type": "must be a mapping: name: value",
+    "model_type": "must be a mapping: name: value",
+}
+
+_STAND_IN = "demo/echo"
+_RULE: Mapping[str, Any] = {"when": {"model": _STAND_IN}, "use": _STAND_IN}
+# What takes the place of something wrong that other places may refer to, by its section.
+_NAMED: Mapping[str | int, Any] = {"providers": {"kind": "demo"}, "models": _STAND_IN, "roles": _STAND_IN}
+# What takes the place of something that must be there.
+_NEEDED: Mapping[str | int, Any] = {"models": [_STAND_IN], "when": _RULE["when"], "input": 0, "output": 0}
+# Lists whose members nothing refers to by their place.
+_PLAIN_LISTS = frozenset({"needs", "order", "capabilities", "lacks", "endpoint", "task", "language"})
+
+
+def _repair(tree: dict[str, Any], path: Path) -> None:
+    """Take the value at `path` out of the tree, or put a stand-in where others may refer to it."""
+    holder: Any = tree
+    for depth, part in enumerate(path[:-1]):
+        inner = holder.get(part) if isinstance(holder, dict) else holder[part]
+        if not isinstance(inner, (dict, list)):  # written short: the path goes deeper than the text
+            path = path[: depth + 1]
+            break
+        holder = inner
+    last = path[-1]
+    if path[0] in _NAMED and len(path) == 2:
+        holder[last] = deepcopy(_NAMED[path[0]])
+    elif isinstance(holder, list) and path[-2] in _PLAIN_LISTS:
+        del holder[int(last)]
+    elif isinstance(holder, list):
+        holder[int(last)] = deepcopy(_RULE) if path[0] == "rules" else _STAND_IN
+    elif last not in holder:
+        holder[last] = deepcopy(_NEEDED.get(last, _STAND_IN))
+    else:
+        holder.pop(last)
