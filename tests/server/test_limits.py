@@ -121,7 +121,7 @@ async def test_a_body_announced_too_large_is_refused_unread(size: int) -> None:
         response = await client.response(within_s=3)
         assert response.status == 413
         assert error(response)["code"] == "body_too_large"
-        assert time.monotonic() - started_at < 0.1
+        assert time.monotonic() - started_at < 0.25
         assert upstream.connections == []
 
 

@@ -375,7 +375,7 @@ async def test_a_websocket_is_refused_fast(path: str) -> None:
         started_at = time.monotonic()
         await client.send(request("GET", path, headers=headers))
         response = await client.response(within_s=1)
-        assert time.monotonic() - started_at < 0.1
+        assert time.monotonic() - started_at < 0.25
         assert response.status in ({200} if path == "/v1/models" else {404, 405, 426})
         assert upstream.connections == []
 
