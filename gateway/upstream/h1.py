@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_in_head", "_interim", "_loop", "_parser",
-        "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
+        "_paused", "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         self._framed = False
         self._interim = False
         self._close_delimited = False
+        self._paused = False
         self._draining: _Drain | None = None
         self.idle = False
         self.reused = False
@@ -145,16 +146,18 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         if self._receiver is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         if self._receiver is not None and not self._transport.is_closing():
+            self._paused = False
             self._transport.resume_reading()
 
     def drain(self) -> None:
         if self._receiver is not None:
+            self.resume()
             self._receiver = self._draining = _Drain(self, self._loop)
-            self._transport.resume_reading()
 
     def close(self) -> None:
         self._receiver = None
@@ -257,6 +260,10 @@ class Connection(asyncio.Protocol):
         if self._draining is not None:
             self._draining.stop()
             self._draining = None
+        if self._paused and not self._transport.is_closing():
+            # Somebody paused on the last piece. Kept like this, the connection would never hear its next answer.
+            self._paused = False
+            self._transport.resume_reading()
         # Into the pool first: the receiver may want a connection at once.
         if not self.whole or self._transport.get_write_buffer_size():
             # An early answer. The next request would be taken for the rest of this one.
