@@ -18,6 +18,7 @@ from gateway.web.routes import Web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from socket import socket
 
     from gateway.config import Config
 
@@ -57,12 +58,8 @@ class App:
             self.gateway.client.close()
 
 
-def serve(config: Config, *, fd: int | None = None) -> int:
-    """Serve until a signal ends it. Returns the exit status.
-
-    Raises:
-        OSError: the address cannot be bound.
-    """
-    server = make_server(App(config), config.server, fd=fd)
-    server.run()
+def serve(config: Config, listener: socket) -> int:
+    """Serve on a listening socket until a signal ends it. Returns the exit status."""
+    server = make_server(App(config), config.server)
+    server.run(sockets=[listener])
     return 0 if server.started else 1

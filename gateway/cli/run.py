@@ -94,15 +94,12 @@ def _serve(config: Config, silent: frozenset[str]) -> int:
 
 def serve(config: Config, listener: socket.socket) -> int:
     """Serve on a socket in this process until a signal ends it. Returns the exit status."""
-    from gateway.app import App
-    from gateway.server import make_server
+    from gateway.app import serve as serve_until_signalled
 
     # The server lets calls under way finish and then raises the signal again, which would look like a crash.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    server = make_server(App(config), config.server)
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return serve_until_signalled(config, listener)
 
 
 def _end(_: int, __: FrameType | None) -> NoReturn:

@@ -40,14 +40,13 @@ class Server(uvicorn.Server):
         loop.call_later(SWEEP_EVERY_S, self._sweep, loop)
 
 
-def make_server(app: Any, settings: ServerSettings, *, fd: int | None = None) -> Server:
+def make_server(app: Any, settings: ServerSettings) -> Server:
     """Return a server for `app` (ASGI 3), ready to `run`."""
 
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        fd=fd,
         loop="uvloop" if _has_uvloop() else "asyncio",
         http=cast("Any", partial(ClientProtocol, settings=settings)),
         ws="none",
