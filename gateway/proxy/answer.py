@@ -148,7 +148,7 @@ class Answer:
             self._channel.pause()
         if self._over:
             self._finish()
-        elif self.reader.ended:
+        elif self.reader.ended and self._take is Answer._pass_events:
             self._expect_end()
 
     async def writable(self) -> None:
