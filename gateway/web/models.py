@@ -32,13 +32,18 @@ class Models:
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def every(self, request: Request) -> Response:
-        """List what can be asked for: roles, aliases, models. `limit` is honoured, other parameters are ignored."""
+        """List what can be asked for: roles, aliases, models. Whoever gives a `limit` gets pages, as from Anthropic."""
         self._door.admit(request.scope, dict(request.scope["headers"]))
         limit = request.query_params.get("limit", str(_MOST_LISTED))
         if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
         listed = [self._entry(name, owner) for name, owner in names(self._gateway.directory)]
-        data = listed[: int(limit)]
+        after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
+        if after is not None:
+            listed = listed[_place(listed, after) + 1 :]
+        elif before is not None:
+            listed = listed[: _place(listed, before)]
+        data = listed[: int(limit)] if before is None or after is not None else listed[-int(limit) :]
         return json_answer({
             "object": "list",
             "data": data,
@@ -66,6 +71,11 @@ class Models:
             "display_name": name,
             "created_at": self._since.isoformat().replace("+00:00", "Z"),
         }
+
+
+def _place(listed: list[dict[str, Any]], name: str) -> int:
+    """Where the page of a client ended. What is gone by now has nothing behind it, or the client would never end."""
+    return next((place for place, entry in enumerate(listed) if entry["id"] == name), len(listed))
 
 
 def names(directory: Directory) -> Iterator[tuple[str, str]]:
