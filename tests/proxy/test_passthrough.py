@@ -20,6 +20,7 @@ from tests.faults import (
     End,
     Fin,
     Head,
+    Pause,
     Pieces,
     Request,
     Script,
@@ -339,6 +340,19 @@ async def test_a_compressed_answer_passes_with_its_header(stream: bool) -> None:
         assert b"choices" in gzip.decompress(response.body)
         line = 'gateway_tokens_total{direction="output",model="first/m",provider="first"}'
         assert running.metric(line) == 2
+
+
+async def test_the_checksum_of_a_compressed_stream_is_waited_for() -> None:
+    """It comes behind [DONE], and without it the client would have half a file."""
+    whole = chat_stream("Hel", "lo", compress=True)
+    head, *bodies = [step for step in whole if not isinstance(step, End)]
+    last = bodies[-1]
+    assert isinstance(last, Body)
+    late: Script = (head, *bodies[:-1], Pause(0.1), Body(last.content[:-1]), Pause(0.1), Body(last.content[-1:]), End())
+    async with proxied(late) as (running, _):
+        response = await ask(running)
+        assert response.complete
+        assert b"[DONE]" in gzip.decompress(response.body)
 
 
 async def test_a_compressed_error_is_classified_by_what_it_says() -> None:

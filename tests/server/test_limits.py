@@ -175,10 +175,9 @@ async def test_an_idle_connection_is_kept_between_requests() -> None:
     """The header timeout is for requests that have begun."""
     server = "{timeouts: {header: 300ms}}"
     async with proxied(chat_json(), server=server) as (running, _), Client(running.port) as client:
-        for _ in range(2):
-            await client.send(chat(model=ROLE_NAME))
-            assert (await client.response()).status == 200
-            await asyncio.sleep(1.1)
+        await client.send(chat(model=ROLE_NAME))
+        assert (await client.response()).status == 200
+        await asyncio.sleep(1.1)
         await client.send(request("GET", "/livez"))
         assert (await client.response()).status == 200
 
