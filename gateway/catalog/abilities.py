@@ -72,19 +72,6 @@ def is_free(provider: Provider, model: str) -> bool:
     return provider.kind == "demo"
 
 
-def combined(curated: Ability, found: Ability) -> Ability:
-    """Return what both say together; what the provider itself says counts for more."""
-    return Ability(
-        same(found.has | (curated.has - found.lacks)),
-        same(found.lacks | (curated.lacks - found.has)),
-        curated.context_tokens if found.context_tokens is None else found.context_tokens,
-        curated.max_output_tokens if found.max_output_tokens is None else found.max_output_tokens,
-        curated.price if found.price is None else found.price,
-        found.free or (curated.free and (found.price is None or not found.price.blended)),
-        curated.strength if found.strength is None else found.strength,
-    )
-
-
 def _price(found: Known, provider: Provider) -> Price | None:
     """Return the list price, if this host charges it: not for fine-tunes, and not for OpenRouter's faster ways."""
     family = found.family

@@ -297,7 +297,7 @@ _COMMAND = closed("Cohere", _MODELS_DEV, "2026-07", ("api.cohere.ai", "api.coher
     ("command-r", "Command R", "command-r", "Tvar", 128_000, 4_000, "0.15 0.60", 42),
 )  # fmt: skip
 _COHERE_EMBED = closed("Cohere", "docs.cohere.com", "2026-07", ("api.cohere.ai", "api.cohere.com"),
-    ("embed-v4", "Cohere Embed 4", "cohere-embed", "EV", 128_000, None, "", None),
+    ("embed-v4(?:\\.0)?", "Cohere Embed 4", "cohere-embed", "EV", 128_000, None, "", None),
     ("embed-(?:english|multilingual)", "Cohere Embed 3", "cohere-embed", "E", 512, None, "", None),
 )  # fmt: skip
 

@@ -65,6 +65,16 @@ def read_id(model: str) -> Id:
     return Id(name.removesuffix(".gguf").removesuffix("-gguf"), "" if tag == "latest" else tag, tuned)
 
 
+def shown_id(model: str) -> str:
+    """Return an id as people compare it: without its publisher, in lower case; date and tag stay, they are differences.
+
+    `openai/gpt-4o` and `gpt-4o` are one model; `gemma-3-27b-it` and `gemma-3-27b-it:free` have two prices.
+    """
+    name = model.strip().removesuffix("/").rpartition("/")[2].lower().removesuffix(":latest")
+    found = _PUBLISHER.match(name)
+    return (name[found.end() :] if found else name) or model
+
+
 def size_b(one: Id) -> float | None:
     """Return the parameters in thousand millions, as far as name or tag tell: the largest number that looks like it."""
     text = one.full

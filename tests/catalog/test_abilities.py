@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.catalog import ability_of, combined, known
+from gateway.catalog import ability_of, known
 from gateway.catalog.families import families
 from gateway.catalog.ids import LONGEST, read_id, size_b
 from gateway.catalog.shape import nano
@@ -78,7 +78,8 @@ SPELLINGS = {
     "DeepSeek Reasoner": ("deepseek-reasoner",),
     "DeepSeek R1": ("deepseek-ai/DeepSeek-R1", "deepseek/deepseek-r1:free", "deepseek-ai/DeepSeek-R1-0528"),
     "DeepSeek R1 Distill 70B": ("deepseek-r1-distill-llama-70b", "deepseek/deepseek-r1-distill-llama-70b"),
-    "DeepSeek V3.1/V3.2": ("deepseek-ai/DeepSeek-V3.1", "deepseek/deepseek-v3.2", "accounts/fireworks/models/deepseek-v3p1"),
+    "DeepSeek V3.1/V3.2": ("deepseek-ai/DeepSeek-V3.1", "deepseek/deepseek-v3.2",
+                           "accounts/fireworks/models/deepseek-v3p1"),
     "DeepSeek V4 Pro": ("deepseek-v4-pro", "deepseek/deepseek-v4-pro"),
     "Mistral Large": ("mistral-large-latest",),
     "Mistral Large 3": ("mistral-large-2512", "mistralai/mistral-large-2512"),
@@ -97,7 +98,8 @@ SPELLINGS = {
     "GLM-5": ("glm-5.1", "zai-org/GLM-5.3", "accounts/fireworks/models/glm-5p3"),
     "MiniMax-M2": ("minimax/minimax-m2", "MiniMax-M2", "minimax-m2:cloud"),
     "MiniMax-M3": ("MiniMax-M3", "MiniMax-M3-highspeed"),
-    "gpt-oss 120B": ("openai/gpt-oss-120b", "gpt-oss:120b-cloud", "gpt-oss-120b", "accounts/fireworks/models/gpt-oss-120b"),
+    "gpt-oss 120B": ("openai/gpt-oss-120b", "gpt-oss:120b-cloud", "gpt-oss-120b",
+                     "accounts/fireworks/models/gpt-oss-120b"),
     "gpt-oss 20B": ("openai/gpt-oss-20b:free", "gpt-oss:20b"),
     "Phi-4 14B": ("phi4:14b",),
     "Phi-4": ("microsoft/phi-4", "phi4"),
@@ -136,3 +138,173 @@ def test_an_unknown_model_is_unknown(model: str) -> None:
     """It is neither for nor against it."""
     assert known(model) is None
     assert ability_of(OPENAI, model) == Ability()
+
+
+def ability(model: str, provider: Provider = OPENAI) -> Ability:
+    return ability_of(provider, model)
+
+
+@pytest.mark.parametrize(
+    ("model", "has", "lacks"),
+    [
+        ("gpt-4o", {TOOLS, VISION, SCHEMA, STREAMING}, {AUDIO, REASONING, EMBEDDINGS}),
+        ("gpt-4", {TOOLS, STREAMING}, {VISION, AUDIO, SCHEMA, REASONING, EMBEDDINGS}),
+        ("gpt-4o-2024-05-13", {TOOLS, VISION, STREAMING}, {AUDIO, SCHEMA, REASONING, EMBEDDINGS}),
+        ("o3-mini", {TOOLS, SCHEMA, REASONING, STREAMING}, {VISION, AUDIO, EMBEDDINGS}),
+        ("gemini-2.5-flash", {TOOLS, VISION, AUDIO, SCHEMA, REASONING, STREAMING}, {EMBEDDINGS}),
+        ("text-embedding-3-small", {EMBEDDINGS}, set(Capability) - {EMBEDDINGS}),
+        ("embed-v4.0", {EMBEDDINGS, VISION}, set(Capability) - {EMBEDDINGS, VISION}),
+        ("whisper-1", {AUDIO}, {TOOLS, VISION, SCHEMA, REASONING, EMBEDDINGS}),
+        ("bge-reranker-v2-m3", set(), set(Capability)),
+        ("google/gemma-3-27b-it", {VISION, STREAMING}, {AUDIO, REASONING, EMBEDDINGS}),  # tools depend on the host
+    ],
+)
+def test_what_a_model_can_do(model: str, has: set[Capability], lacks: set[Capability]) -> None:
+    found = ability(model)
+    assert (set(found.has), set(found.lacks)) == (has, lacks)
+
+
+def test_what_the_endpoint_adds_and_takes() -> None:
+    """A local server holds any model to a schema; Anthropic's compatible endpoint ignores `response_format`."""
+    assert SCHEMA in ability("llama3.1:8b", OLLAMA).has
+    assert SCHEMA in ability("anthropic/claude-sonnet-4.5", OPENROUTER).has
+    assert SCHEMA in ability("claude-sonnet-4-5", ANTHROPIC).lacks
+    assert SCHEMA in ability("nomic-embed-text", OLLAMA).lacks
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "price"),
+    [
+        (OPENAI, "gpt-4o-mini", Price(150_000_000, 600_000_000, 75_000_000)),
+        (OPENROUTER, "openai/gpt-4o-mini", Price(150_000_000, 600_000_000, 75_000_000)),
+        (OPENROUTER, "openai/gpt-4o-mini:online", None),  # a way of routing with its own price
+        (OPENAI, "ft:gpt-4o-mini-2024-07-18:acme::a1", None),  # a fine-tune costs more
+        (GROQ, "gpt-4o-mini", None),  # whatever that is, it is not sold by OpenAI
+        (Provider("x", "openai", "http://api.openai.com.evil/v1"), "gpt-4o-mini", None),
+        (Provider("eu", "openai", "https://eu.api.openai.com/v1"), "gpt-4o-mini",
+         Price(150_000_000, 600_000_000, 75_000_000)),
+        (OPENAI, "gpt-4o-2024-05-13", Price(5_000_000_000, 15_000_000_000)),
+        (ANTHROPIC, "claude-opus-4-1-20250805", Price(15_000_000_000, 75_000_000_000, 1_500_000_000)),
+        (GROQ, "llama-3.3-70b-versatile", None),  # open weights cost what the host says
+        (ZAI, "glm-4.7-flash", Price(0, 0, 0)),
+        (OPENROUTER, "google/gemma-4-31b-it:free", Price(0, 0, 0)),
+        (OLLAMA, "qwen3:8b", Price(0, 0, 0)),
+    ],
+)  # fmt: skip
+def test_what_it_costs(provider: Provider, model: str, price: Price | None) -> None:
+    """The list price, where the maker or one who passes it on sells the model."""
+    assert ability(model, provider).price == price
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "free"),
+    [
+        (OLLAMA, "qwen3:8b", True),
+        (OLLAMA, "whatever", True),
+        (OLLAMA, "gpt-oss:120b-cloud", False),  # computed at ollama.com
+        (OLLAMA, "glm-4.6:cloud", False),
+        (OPENROUTER, "google/gemma-3-27b-it:free", True),
+        (OPENROUTER, "openrouter/free", True),
+        (OPENROUTER, "openrouter/auto", False),
+        (OPENROUTER, "google/gemma-3-27b-it", False),
+        (GROQ, "x:free", False),
+        (ZAI, "glm-4.7-flash", True),
+        (ZAI, "glm-4.7", False),
+        (OPENAI, "gpt-4o", False),
+        (DEMO, "echo", True),
+    ],
+)
+def test_what_is_free(provider: Provider, model: str, free: bool) -> None:
+    assert ability(model, provider).free is free
+
+
+def test_a_local_server_has_the_context_it_was_started_with() -> None:
+    assert ability("llama3.1:8b", OLLAMA).context_tokens is None
+    assert ability("llama-3.1-8b-instant", GROQ).context_tokens == 131_072
+
+
+def test_the_demo_only_streams() -> None:
+    assert ability("echo", DEMO).has == frozenset({STREAMING})
+    assert TOOLS in ability("echo", DEMO).lacks
+
+
+@pytest.mark.parametrize(
+    "models",
+    [
+        ("gpt-3.5-turbo", "gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-5-mini", "gpt-5", "gpt-5.5"),
+        ("claude-3-haiku", "claude-3-5-haiku", "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"),
+        ("llama3.2:1b", "llama3.2:3b", "llama3.1:8b", "llama3.1:70b", "llama3.1:405b"),
+        ("qwen2.5:7b", "qwen3:8b", "qwen3.5:9b", "qwen3:32b", "qwen3:235b"),
+        ("gemma3:4b", "gpt-oss:20b", "gpt-oss:120b", "gpt-5"),
+        ("mistral:7b", "mistral-small-2506", "mistral-large-2512"),
+        ("mixtral:8x7b", "mixtral:8x22b"),
+        ("gemini-2.5-flash-lite", "gemini-2.5-flash", "gemini-2.5-pro", "gemini-3.1-pro-preview"),
+    ],
+)
+def test_later_and_larger_models_are_stronger(models: tuple[str, ...]) -> None:
+    strengths = [ability(model).strength for model in models]
+    assert None not in strengths
+    assert strengths == sorted(strengths, key=lambda one: one or 0)
+    assert len(set(strengths)) == len(strengths)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        ("qwen3-30b-a3b", 30), ("mixtral-8x7b", 56), ("gemma-3n-e4b", 4), ("llama-v3p1-405b", 405),
+        ("qwen2.5:0.5b", 0.5),
+        ("gemma3:270m", 0.27), ("llama3.1:8b-instruct-q4_K_M", 8), ("gpt-4o", None),
+        ("nemotron-3-ultra-550b-a55b", 550),
+    ],
+)  # fmt: skip
+def test_sizes(model: str, size: float | None) -> None:
+    assert size_b(read_id(model)) == size
+
+
+def test_every_record_is_sound() -> None:
+    """Each says where it is from, contradicts itself nowhere, and is reached by some name."""
+    for word, family in families():
+        assert family.source
+        assert family.dated[:3] == "202"
+        assert not family.has & family.lacks, family.name
+        assert family.strength is None or -20 <= family.strength <= 100
+        assert family.price is None or family.price.input <= family.price.output or EMBEDDINGS in family.has
+        assert family.context_tokens is None or 512 <= family.context_tokens <= 10_000_000
+        assert "(" not in family.pattern.replace("(?:", "").replace("(?!", ""), f"{family.pattern}: a group"
+        assert word.islower()
+
+
+def test_dollars_become_nano_dollars_exactly() -> None:
+    assert [nano(one) for one in ("0", "0.15", "0.0375", "75.00", "2.5", "0.005")] == [
+        0, 150_000_000, 37_500_000, 75_000_000_000, 2_500_000_000, 5_000_000,
+    ]  # fmt: skip
+
+
+@given(st.text(max_size=300) | st.from_regex(r"[a-zA-Z0-9@/:._~-]{0,60}", fullmatch=True))
+def test_no_name_is_too_strange(model: str) -> None:
+    """Whatever a client calls a model, there is an answer, always the same one, and nothing is both had and lacked."""
+    for provider in (OPENAI, OPENROUTER, OLLAMA):
+        found = ability_of(provider, model)
+        assert found == ability_of(provider, model)
+        assert not found.has & found.lacks
+    if len(model) > LONGEST:
+        assert known(model) is None
+
+
+@given(
+    st.sampled_from([model for models in SPELLINGS.values() for model in models]), st.sampled_from(["upper", "lower"])
+)
+def test_case_makes_no_difference(model: str, change: str) -> None:
+    one, other = known(model), known(getattr(model, change)())
+    assert one is not None
+    assert other is not None
+    assert one.display_name == other.display_name
+
+
+def test_it_is_quick() -> None:
+    """Names that are in no configuration are looked up for every call. The bounds are generous."""
+    models = [f"qwen/qwen3-30b-a3b-instruct-2507-{i}" for i in range(500)]
+    fresh = min(timeit.repeat(lambda: [ability_of(OPENROUTER, one) for one in models], number=1, repeat=1)) / 500
+    again = min(timeit.repeat(lambda: [ability_of(OPENROUTER, one) for one in models], number=1, repeat=5)) / 500
+    assert fresh < 200e-6
+    assert again < 20e-6

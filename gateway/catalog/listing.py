@@ -1,0 +1,262 @@
+"""Read what a provider's own list says of its models. Rule: absurd values are ignored, and nothing raises.
+
+Providers say it in a dozen ways, and most say nothing but the id. A field is read wherever it occurs, unless its
+meaning depends on who says it. Sources: the providers' API descriptions and recorded answers, 2026; docs/catalog.md
+has a table.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from gateway.catalog.ids import LONGEST
+from gateway.catalog.shape import NANO, same
+from gateway.types import Ability, Capability, Price
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+# A list is a stranger's input and stays in memory.
+MOST_MODELS = 10_000
+FEWEST_TOKENS, MOST_TOKENS = 64, 100_000_000
+# USD per million tokens; what is dearer is a mistake in the unit.
+_DEAREST = Decimal(10_000)
+_MILLION = Decimal(1_000_000)
+
+_UNKNOWN = Ability()
+
+_CONTEXT = (
+    "loaded_context_length",  # LM Studio: what it is loaded with, as opposed to the most it could be
+    "context_length",  # OpenRouter, Together, Fireworks, Moonshot, Cohere
+    "context_window",  # Groq
+    "max_model_len",  # vLLM
+    "max_context_length",  # Mistral, LM Studio, Cerebras
+    "max_input_tokens",  # Anthropic
+    "inputTokenLimit",  # Gemini's own list
+    "n_ctx",  # llama.cpp, what it was started with
+    "n_ctx_train",
+)
+_OUTPUT = ("max_completion_tokens", "max_output_tokens", "outputTokenLimit")
+_NESTED = ("top_provider", "limits", "meta")
+
+_FLAGS: Mapping[str, Capability] = {
+    # Mistral, LM Studio
+    "function_calling": Capability.TOOLS,
+    "vision": Capability.VISION,
+    "audio": Capability.AUDIO,
+    "reasoning": Capability.REASONING,
+    # Anthropic. Its `structured_outputs` are of its own API; the compatible one ignores them.
+    "image_input": Capability.VISION,
+    "thinking": Capability.REASONING,
+    # Fireworks, Moonshot
+    "supports_tools": Capability.TOOLS,
+    "supports_image_input": Capability.VISION,
+    "supports_image_in": Capability.VISION,
+    "supports_reasoning": Capability.REASONING,
+    "supports_vision": Capability.VISION,
+}
+# What is there if its word is in a list, and known to be missing if the list is there without it.
+_PARAMETERS: Mapping[str, Capability] = {
+    "tools": Capability.TOOLS,
+    "structured_outputs": Capability.JSON_SCHEMA,
+    "reasoning": Capability.REASONING,
+}
+_MODALITIES: Mapping[str, Capability] = {"image": Capability.VISION, "audio": Capability.AUDIO}
+_OLLAMA: Mapping[str, Capability] = {
+    "tools": Capability.TOOLS,
+    "vision": Capability.VISION,
+    "thinking": Capability.REASONING,
+    "embedding": Capability.EMBEDDINGS,
+    "completion": Capability.STREAMING,
+}
+_TYPES: Mapping[str, tuple[Capability, Capability]] = {
+    name: (has, lacks)
+    for names, has, lacks in (
+        (("chat", "llm", "vlm"), Capability.STREAMING, Capability.EMBEDDINGS),
+        (("embedding", "embeddings"), Capability.EMBEDDINGS, Capability.STREAMING),
+    )
+    for name in names
+}
+
+
+def read_listing(kind: str, entries: Iterable[object]) -> Mapping[str, Ability]:
+    """Return what the entries of a list say, by the id that a call would name; at most MOST_MODELS."""
+    found: dict[str, Ability] = {}
+    for entry in entries:
+        if (model := model_id(entry)) and len(model) <= LONGEST:
+            found.setdefault(model, _ability(kind, model, entry) if isinstance(entry, dict) else _UNKNOWN)
+            if len(found) >= MOST_MODELS:
+                break
+    return found
+
+
+def model_id(entry: object) -> str:
+    """Return the id in an entry, or nothing. Gemini puts `models/` before it; Ollama and LM Studio have other words."""
+    if isinstance(entry, dict):
+        entry = next((entry[key] for key in ("id", "key", "model", "name") if entry.get(key)), None)
+    return entry.removeprefix("models/") if isinstance(entry, str) else ""
+
+
+def _ability(kind: str, model: str, entry: Mapping[str, Any]) -> Ability:
+    says: dict[Capability, bool] = {}
+    _flags(kind, entry, says)
+    _words(kind, entry, says)
+    if isinstance(what := entry.get("type"), str) and (known := _TYPES.get(what)):
+        says[known[0]], says[known[1]] = True, False
+        if what == "vlm":
+            says[Capability.VISION] = True
+    price, free = _costs(kind, model, entry)
+    context, output = _loaded(entry) or _first(entry, _CONTEXT), _first(entry, _OUTPUT)
+    if kind == "anthropic" and output is None:
+        output = _tokens(entry.get("max_tokens"))
+    if not says and context is None and output is None and price is None and not free:
+        return _UNKNOWN
+    return Ability(
+        same(one for one, has in says.items() if has),
+        same(one for one, has in says.items() if not has),
+        context,
+        output,
+        price,
+        free,
+    )
+
+
+def _flags(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
+    """Read what is said with yes and no, in the entry or in its `capabilities`."""
+    inner = entry.get("capabilities")
+    for place in (entry, inner if isinstance(inner, dict) else {}):
+        for word, capability in _FLAGS.items():
+            value = place.get(word)
+            if isinstance(value, dict):  # Anthropic: {"supported": true}
+                value = value.get("supported")
+            if isinstance(value, bool):
+                says[capability] = value
+        if place.get("trained_for_tool_use") is True:  # LM Studio lets the others try as well
+            says[Capability.TOOLS] = True
+        if place.get("completion_chat") is True:
+            says[Capability.STREAMING] = True
+    if kind == "lmstudio" and isinstance(inner, list) and "tool_use" in inner:
+        says[Capability.TOOLS] = True
+
+
+def _words(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
+    """Read what is said by lists of words."""
+    _listed(entry.get("supported_parameters"), _PARAMETERS, says)
+    architecture = entry.get("architecture")
+    shape = architecture if isinstance(architecture, dict) else {}
+    _listed(shape.get("input_modalities", entry.get("input_modalities")), _MODALITIES, says)
+    output = shape.get("output_modalities")
+    if isinstance(output, list) and output:
+        if "embeddings" in output:
+            says[Capability.EMBEDDINGS], says[Capability.STREAMING] = True, False
+        elif kind == "openrouter" and "text" in output:
+            says[Capability.EMBEDDINGS], says[Capability.STREAMING] = False, True
+    if kind == "ollama":
+        _listed(entry.get("capabilities"), _OLLAMA, says)
+    methods = entry.get("supportedGenerationMethods")
+    if isinstance(methods, list) and "embedContent" in methods:
+        says[Capability.EMBEDDINGS] = True
+
+
+def _listed(words: object, meanings: Mapping[str, Capability], says: dict[Capability, bool]) -> None:
+    # An empty list is somebody who does not know rather than a model that can do nothing.
+    if isinstance(words, list) and words:
+        for word, capability in meanings.items():
+            says[capability] = word in words
+
+
+def _first(entry: Mapping[str, Any], names: Iterable[str]) -> int | None:
+    """Return the first sensible number under one of the names, in the entry or one level below."""
+    places = [entry, *(inner for name in _NESTED if isinstance(inner := entry.get(name), dict))]
+    for name in names:
+        for place in places:
+            if (tokens := _tokens(place.get(name))) is not None:
+                return tokens
+    return None
+
+
+def _loaded(entry: Mapping[str, Any]) -> int | None:
+    """Return the context that LM Studio has loaded a model with."""
+    instances = entry.get("loaded_instances")
+    for one in instances if isinstance(instances, list) else ():
+        config = one.get("config") if isinstance(one, dict) else None
+        if isinstance(config, dict) and (tokens := _tokens(config.get("context_length"))) is not None:
+            return tokens
+    return None
+
+
+def _tokens(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 12:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not FEWEST_TOKENS <= value <= MOST_TOKENS:
+        return None
+    return int(value)
+
+
+def _costs(kind: str, model: str, entry: Mapping[str, Any]) -> tuple[Price | None, bool]:
+    """Return what a model costs, and whether that is nothing."""
+    reads: Callable[[str, Mapping[str, Any]], tuple[Price | None, bool]] | None = None
+    place = entry
+    if "prompt_text_token_price" in entry:
+        reads = _xai
+    elif isinstance(pricing := entry.get("pricing"), dict):
+        place = pricing
+        if "prompt" in pricing or "completion" in pricing:
+            reads = _per_token
+        elif kind == "together":
+            reads = _together
+    price, free = reads(model, place) if reads is not None else (None, False)
+    if kind == "openrouter" and (model.endswith(":free") or model == "openrouter/free"):
+        return Price(0, 0, 0), True
+    return price, free
+
+
+def _per_token(_: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
+    """Read OpenRouter's prices: strings, in USD per token, and -1 where it depends on whom a router chooses."""
+    share = _amount(pricing.get("discount", 0))
+    factor = _MILLION * (1 - share) if share is not None and 0 <= share < 1 else _MILLION
+    amounts = [_money(pricing.get(key), factor) for key in ("prompt", "completion", "input_cache_read")]
+    if amounts[0] is None or amounts[1] is None:
+        return None, False
+    others = [_amount(pricing.get(key, 0)) for key in ("request", "image")]
+    free = not amounts[0] and not amounts[1] and not any(others)
+    if not amounts[0] and not amounts[1] and not free:
+        return None, False  # it charges by the request or the image, which is no price per token
+    return Price(amounts[0], amounts[1], 0 if free else amounts[2]), free
+
+
+def _together(model: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
+    """Read Together's prices: USD per million tokens. Zero is what a model says that one has to rent by the hour."""
+    taken, given = (_money(pricing.get(key), Decimal(1)) for key in ("input", "output"))
+    if taken is None or given is None:
+        return None, False
+    if not taken and not given:
+        return (Price(0, 0, 0), True) if model.lower().endswith("-free") else (None, False)
+    return Price(taken, given), False
+
+
+def _xai(_: str, entry: Mapping[str, Any]) -> tuple[Price | None, bool]:
+    """Read xAI's prices: USD cents per hundred million tokens, so that 20000 are 2 USD per million."""
+    names = ("prompt_text_token_price", "completion_text_token_price", "cached_prompt_text_token_price")
+    taken, given, cached = (_money(entry.get(name), Decimal("0.0001")) for name in names)
+    return (Price(taken, given, cached or None), False) if taken and given else (None, False)
+
+
+def _money(value: object, factor: Decimal) -> int | None:
+    """Return an amount as nano-USD per million tokens; `factor` makes it USD per million tokens."""
+    amount = _amount(value)
+    if amount is None or not 0 <= (dollars := amount * factor) <= _DEAREST:
+        return None
+    return int((dollars * NANO).to_integral_value())
+
+
+def _amount(value: object) -> Decimal | None:
+    """Return an amount exactly as it is written: the digits of a float are those of its JSON."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)) or len(text := str(value)) > 40:
+        return None
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and abs(amount.adjusted()) < 40 else None
