@@ -1,31 +1,52 @@
-"""Ask every provider now and then which models it serves, so that a client may call them by their bare names."""
+"""Ask every provider now and then which models it serves and what they can do, so that clients may name any of them."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import logging
+import time
+from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.catalog import Refresh, read_listing
+
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Provider
-    from gateway.upstream.ask import Asker
+    from gateway.types import Ability, Provider
+    from gateway.upstream.ask import Asker, Listing
 
 _log = logging.getLogger("gateway.discovery")
 
 EVERY_S = 600.0
+# By how much a round comes early or late, so that a thousand gateways do not ask in the same second.
+JITTER = 0.1
 AT_ONCE = 4
-# Its list is a job like any other, and would wake a worker that is paid by the second.
-_COSTS = frozenset({"runpod"})
 
 
 class Discovery:
     """Keeps the gateway's directory up to date. What a provider listed stays known while it cannot be asked."""
 
-    def __init__(self, gateway: Gateway, *, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        every_s: float = EVERY_S,
+        now: Callable[[], float] = time.time,
+        rng: Random | None = None,
+    ) -> None:
         self._gateway = gateway
         self._every_s = every_s
+        self._now = now
+        self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
+        self._state: dict[str, Refresh] = {}
+
+    @property
+    def state(self) -> Mapping[str, Refresh]:
+        """How the last question to each provider went."""
+        return self._state
 
     async def run(self) -> None:
         """Ask all providers, again and again, until cancelled."""
@@ -34,32 +55,52 @@ class Discovery:
         async with ask.Asker(self._gateway.client) as asker:
             while True:
                 await self.refresh(asker)
-                await asyncio.sleep(self._every_s)
+                await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
 
     async def refresh(self, asker: Asker) -> None:
         """Ask all providers once."""
-        gateway = self._gateway
-        asked = [provider for provider in gateway.directory.providers.values() if _is_asked(provider)]
+        asked = [one for one in self._gateway.directory.providers.values() if is_asked(one)]
         places = asyncio.Semaphore(AT_ONCE)  # bounds how many lists, some of a megabyte, are read at the same time
 
-        async def models_of(provider: Provider) -> tuple[str, ...]:
+        async def ask(provider: Provider) -> Mapping[str, Ability]:
             async with places:
                 listing = await asker.models(provider)
-            if listing.problem is not None:
-                _log.info("%s does not list its models: %s", provider.name, listing.problem)
-            return listing.models
+                # A long list takes some tens of milliseconds, which no stream should have to wait for.
+                found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
+            self._note(provider, listing, len(found))
+            return found
 
         async with asyncio.TaskGroup() as group:
-            tasks = {provider.name: group.create_task(models_of(provider)) for provider in asked}
-        found = {name: task.result() for name, task in tasks.items() if task.result()}
-        if found:
-            gateway.use(gateway.directory.with_discovered(found))
+            tasks = {provider.name: group.create_task(ask(provider)) for provider in asked}
+        for name in self._state.keys() - tasks.keys():
+            del self._state[name]
+        # An empty list is not believed: it is more often a server that has just started than one that has nothing.
+        if found := {name: task.result() for name, task in tasks.items() if task.result()}:
+            await self._tell(found)
+
+    def _note(self, provider: Provider, listing: Listing, count: int) -> None:
+        before = self._state.get(provider.name)
+        error = None if listing.problem is None else str(listing.problem)
+        if error is not None and (before is None or before.error != error):
+            _log.info("%s does not list its models: %s", provider.name, error)
+        known = count or (before.count if before is not None else 0)
+        self._state[provider.name] = Refresh(self._now(), error, known)
+
+    async def _tell(self, found: Mapping[str, Mapping[str, Ability]]) -> None:
+        """Have the gateway resolve names by what was found, also if its configuration is replaced meanwhile."""
+        while True:
+            directory = self._gateway.directory
+            told = await asyncio.to_thread(directory.with_discovered, found)
+            if self._gateway.directory is directory:
+                self._gateway.use(told)
+                return
 
 
-def _is_asked(provider: Provider) -> bool:
+def is_asked(provider: Provider) -> bool:
+    """Tell whether a provider has a list that may be asked for."""
     return (
-        provider.unusable is None
+        provider.discover
+        and provider.unusable is None
         and provider.model_override is None
-        and provider.kind not in _COSTS
         and provider.base_url.startswith("http")
     )

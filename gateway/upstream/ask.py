@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import msgspec
 
+from gateway.catalog import MOST_MODELS, model_id
 from gateway.config.kinds import KINDS
 from gateway.core import outcome as o
 from gateway.core import sse
@@ -56,6 +57,8 @@ class Listing:
     models: tuple[str, ...] = ()
     offered: bool = True
     """False: the provider has no list of models, or none that is free. That is no problem."""
+    entries: tuple[object, ...] = field(default=(), repr=False)
+    """The list as it came, for whoever reads more of it than the ids. It may be large; do not keep it."""
     key_accepted: bool | None = None
     """None: nobody asked, or it cannot be told: no key is sent, or the list is open to everyone."""
 
@@ -113,13 +116,13 @@ class Asker:
         started = monotonic()
         try:
             async with _in_words(provider, "", LIST_WITHIN_S):
-                found = await self._pages(provider)
+                entries = await self._pages(provider)
                 took_s = monotonic() - started
                 accepted = await self._is_key_accepted(provider) if check_key else None
         except _Failed as failed:
             offered = failed.status not in _NO_SUCH_PATH
             return Listing(failed.problem if offered else None, monotonic() - started, failed.status, offered=offered)
-        return Listing(None, took_s, 200, found, key_accepted=accepted)
+        return Listing(None, took_s, 200, tuple(model_ids(entries)), entries=tuple(entries), key_accepted=accepted)
 
     async def chat(self, candidate: Candidate) -> Chat:
         """Ask for one short answer as a whole."""
@@ -152,18 +155,18 @@ class Asker:
 
     # -- the list of models
 
-    async def _pages(self, provider: Provider) -> tuple[str, ...]:
-        """Return the ids of all pages. Only Anthropic's list has more than one."""
-        found: list[str] = []
+    async def _pages(self, provider: Provider) -> list[object]:
+        """Return the entries of all pages, MOST_MODELS at most. Only Anthropic's list has more than one page."""
+        found: list[object] = []
         query: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             value = await self._json(provider, "/models", query)
-            found += model_ids(value)
+            found += entries_in(value)
             last = value.get("last_id") if isinstance(value, dict) and value.get("has_more") is True else None
-            if not isinstance(last, str) or last == query.get("after_id"):
+            if not isinstance(last, str) or last == query.get("after_id") or len(found) >= MOST_MODELS:
                 break
             query = {"limit": "1000", "after_id": last}
-        return tuple(dict.fromkeys(found))
+        return found[:MOST_MODELS]
 
     async def _is_key_accepted(self, provider: Provider) -> bool | None:
         """Tell whether the key counted when the list was given: only if it is not given without one."""
@@ -346,16 +349,15 @@ def _longest_s(timers: Timeouts) -> float:
     return max(timers.first_byte_s, timers.first_token_s) + timers.idle_s
 
 
-def model_ids(value: object) -> list[str]:
-    """Return the ids in a list of models.
+def entries_in(value: object) -> list[object]:
+    """Return the entries of a list of models, in whatever it is wrapped.
 
-    Seen: `{"data": [...]}`, a bare array (Together), `data: null` (Ollama without models), `models/` before each id
-    (Gemini), and `name` for `id`.
+    Seen: `{"data": [...]}`, `{"models": [...]}`, a bare array (Together), `data: null` (Ollama without models).
     """
     listed = value.get("data", value.get("models")) if isinstance(value, dict) else value
-    found: list[str] = []
-    for one in listed if isinstance(listed, list) else ():
-        name = one.get("id", one.get("name")) if isinstance(one, dict) else one
-        if isinstance(name, str) and name:
-            found.append(name.removeprefix("models/"))
-    return found
+    return listed if isinstance(listed, list) else []
+
+
+def model_ids(value: object) -> list[str]:
+    """Return the ids in a list of models, each once. Seen: `models/` before each (Gemini), and `name` for `id`."""
+    return list(dict.fromkeys(filter(None, map(model_id, entries_in(value)))))

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, cast
 
+from gateway.background.discovery import JITTER, Discovery, is_asked
+from gateway.core.explain import Problem
+from gateway.types import Capability, Price, Provider
+from gateway.upstream.ask import Asker, Listing
 from tests.faults import Client, FaultyUpstream, chat, error_json, json_answer, like_openai, request
-from tests.serving import Running, serving
+from tests.serving import Running, config_of, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.core.names import Directory
+    from gateway.proxy.gateway import Gateway
     from tests.faults.script import Script
     from tests.faults.upstream import Answer, Request
 
@@ -51,7 +60,7 @@ async def test_a_listed_model_can_be_called_by_its_bare_name() -> None:
         assert response.headers["x-gateway-model"] == "tiny"
         await client.send(request("GET", "/v1/models"))
         listed = [entry["id"] for entry in (await client.response()).json["data"]]
-        assert listed == ["main", "one/configured", "one/tiny"]
+        assert [name for name in listed if not name.startswith("auto")] == ["main", "one/configured", "one/tiny"]
 
 
 async def test_a_provider_that_lists_nothing_changes_nothing() -> None:
@@ -64,3 +73,150 @@ async def test_a_provider_that_lists_nothing_changes_nothing() -> None:
         await upstream.wait_request(0)
         await client.send(chat("Hi", model="one/configured"))
         assert (await client.response()).status == 200
+
+
+class Holder:
+    """As much of a gateway as discovery knows."""
+
+    def __init__(self, yaml: str) -> None:
+        self.directory: Directory = config_of(yaml).directory
+        self.used = 0
+
+    def use(self, directory: Directory) -> None:
+        self.directory = directory
+        self.used += 1
+
+
+class Lists:
+    """Answers with what it was given for a provider."""
+
+    def __init__(self, **listings: Listing) -> None:
+        self.listings: Mapping[str, Listing] = listings
+        self.asked: list[str] = []
+
+    async def models(self, provider: Provider) -> Listing:
+        self.asked.append(provider.name)
+        return self.listings[provider.name]
+
+
+def listing(*entries: object) -> Listing:
+    return Listing(None, 0.1, 200, entries=entries)
+
+
+def failing(message: str) -> Listing:
+    return Listing(Problem("server_error", message, "wait"), 0.1, 500)
+
+
+TWO = """
+providers:
+  one: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1"}
+  two: {kind: openrouter, api_key: k, base_url: "http://127.0.0.1:9/v1"}
+  off: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1", enabled: false}
+models: {main: one/configured}
+"""
+
+
+def discovery(holder: Holder, now: float = 1000.0) -> Discovery:
+    return Discovery(cast("Gateway", holder), now=lambda: now)
+
+
+async def ask(found: Discovery, lists: Lists) -> None:
+    await found.refresh(cast("Asker", lists))
+
+
+async def test_what_a_list_says_becomes_what_is_known_of_a_model() -> None:
+    """Also of one that is configured; and how it went is noted."""
+    holder = Holder(TWO)
+    found = discovery(holder)
+    entry = {"id": "acme/echo-7b", "context_length": 4096, "pricing": {"prompt": "0.000001", "completion": "0"}}
+    await ask(found, Lists(one=listing({"id": "configured", "max_model_len": 512}), two=listing(entry)))
+    (upstream,) = holder.directory.bare["acme/echo-7b"]
+    assert upstream.ability.context_tokens == 4096
+    assert upstream.ability.price == Price(1_000_000_000, 0)
+    assert holder.directory.routes["main"].candidates[0].upstream.ability.context_tokens == 512
+    assert {name: (one.at, one.error, one.count) for name, one in found.state.items()} == {
+        "one": (1000.0, None, 1),
+        "two": (1000.0, None, 1),
+    }
+
+
+async def test_who_cannot_be_asked_keeps_what_it_listed() -> None:
+    """The error stands beside it, and goes when the list is there again."""
+    holder = Holder(TWO)
+    found = discovery(holder)
+    await ask(found, Lists(one=listing({"id": "a"}, {"id": "b"}), two=listing()))
+    await ask(found, Lists(one=failing("it is on fire"), two=listing()))
+    assert set(holder.directory.bare) >= {"a", "b"}
+    assert "on fire" in str(found.state["one"].error)
+    assert found.state["one"].count == 2
+    await ask(found, Lists(one=listing({"id": "b"}), two=listing()))
+    assert "a" not in holder.directory.bare
+    assert (found.state["one"].error, found.state["one"].count) == (None, 1)
+
+
+async def test_nothing_found_changes_nothing() -> None:
+    holder = Holder(TWO)
+    await ask(discovery(holder), Lists(one=failing("no"), two=listing()))
+    assert holder.used == 0
+
+
+async def test_a_configuration_that_is_replaced_meanwhile_wins() -> None:
+    """What was found is told to the new one."""
+    holder = Holder(TWO)
+    other = config_of(TWO.replace("main:", "second:")).directory
+
+    class Replacing(Lists):
+        async def models(self, provider: Provider) -> Listing:
+            holder.directory = other
+            return await super().models(provider)
+
+    found = discovery(holder)
+    await ask(found, Replacing(one=listing({"id": "a"}), two=listing()))
+    assert "second" in holder.directory.routes
+    assert "a" in holder.directory.bare
+
+
+async def test_a_provider_that_is_gone_is_forgotten() -> None:
+    holder = Holder(TWO)
+    found = discovery(holder)
+    await ask(found, Lists(one=listing({"id": "a"}), two=listing({"id": "b"})))
+    holder.directory = config_of(
+        'providers: {one: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1"}}'
+    ).directory
+    await ask(found, Lists(one=listing({"id": "a"})))
+    assert set(found.state) == {"one"}
+
+
+def test_who_is_asked() -> None:
+    """Not who is unusable, whose list costs something, or who serves one model under any name."""
+    asked = Provider("a", "openai", "http://h/v1")
+    assert is_asked(asked)
+    others = (
+        Provider("a", "openai", "http://h/v1", unusable="no key"),
+        Provider("a", "openai", "http://h/v1", discover=False),
+        Provider("a", "runpod", "http://h/v1", model_override="m"),
+        Provider("demo", "demo", "demo:"),
+    )
+    assert not any(is_asked(one) for one in others)
+
+
+async def test_rounds_come_a_little_early_or_late() -> None:
+    """With every round a random time apart, gateways that started together part company."""
+    drawn: list[float] = []
+
+    class Drawing(Random):
+        def uniform(self, a: float, b: float) -> float:
+            drawn.append(super().uniform(a, b))
+            return drawn[-1]
+
+    async with FaultyUpstream(lists("tiny")) as upstream, serving(YAML.format(upstream.base_url)) as running:
+        found = Discovery(running.gateway, every_s=0.01, rng=Drawing(7))
+        task = asyncio.get_running_loop().create_task(found.run())
+        async with asyncio.timeout(5):
+            while len(drawn) < 3:  # noqa: ASYNC110  # a random generator tells nobody that it was asked
+                await asyncio.sleep(0.005)
+        task.cancel()
+        await asyncio.wait([task])
+    assert len(set(drawn)) == len(drawn)
+    assert all(1 - JITTER <= one <= 1 + JITTER for one in drawn)
+    assert running.gateway.directory.bare["tiny"][0].ability.has == frozenset[Capability]()
