@@ -68,7 +68,7 @@ class Resolution:
             max_wait_s=defaults.max_wait,
             inject_stream_usage=defaults.stream_usage,
             rules=rules,
-            warnings=tuple(warnings(server, providers, directory)),
+            warnings=(*warnings(server, providers), *unable(directory)),
         )
 
     def _at(self, *prefix: str | int) -> Callable[[tuple[str, ...], str], None]:
@@ -168,13 +168,17 @@ class Resolution:
         )
 
 
-def warnings(server: ServerSettings, providers: Mapping[str, Provider], directory: Directory) -> Iterator[str]:
+def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
     """Yield what is legal and probably not meant."""
     if clients.is_open_to_others(server):
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
             yield f'provider "{one.name}" sends its key over plain http; use https'
+
+
+def unable(directory: Directory) -> Iterator[str]:
+    """Yield the roles that none of their models can fill, as far as is known."""
     for route in directory.routes.values():
         missing = [one.upstream.ability.lacks & route.needs for one in route.candidates]
         if missing and all(missing):

@@ -104,7 +104,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
             curated=ability_of,
         )
     )
-    said = [*warnings(server, providers, directory), *_passed_over(environ)]
+    said = [*warnings(server, providers), *_passed_over(environ)]
     return Config(SOURCE, server, directory, warnings=tuple(said))
 
 
