@@ -200,11 +200,12 @@ def _sorted(
             known.facts.get(upstream, UNKNOWN), known.in_flight.get(upstream, 0), wall, position[id(candidate)], rng,
             terms.caller,
         )  # fmt: skip
-        scored.append((tuple(key(candidate, view) for _, key in keys), view.position, candidate))
+        scores = (candidate.rank, *(key(candidate, view) for _, key in keys))
+        scored.append((scores, view.position, candidate))
     scored.sort(key=lambda entry: entry[:2])
     reasons = (
         [
-            " ".join(f"{name}={score:g}" for (name, _), score in zip(keys, scores, strict=True))
+            " ".join(f"{name}={score:g}" for (name, _), score in zip(keys, scores[1:], strict=True))
             for scores, _, _ in scored
         ]
         if terms.explain

@@ -120,7 +120,7 @@ class StreamReader:
             return False
         try:
             value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             value = None
         if not isinstance(value, dict):
             if event.name == b"error":
@@ -179,7 +179,7 @@ def _cut_short(rest: bytes) -> bool:
         elif event.data != b"[DONE]":
             try:
                 msgspec.json.decode(event.data)
-            except (msgspec.DecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return True
     return False
 
@@ -226,7 +226,7 @@ def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
         except msgspec.ValidationError:  # an array, or fields of other types: ask without expectations
             value = msgspec.json.decode(body)
             return (read_usage(value) if isinstance(value, dict) else None), error_in(value)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     failed = answer.error or answer.base_resp
     said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None

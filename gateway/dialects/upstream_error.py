@@ -22,7 +22,7 @@ def read_error(body: bytes) -> UpstreamError:
     """Return what an error body says. Never raises: a body that cannot be read is its own message."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return UpstreamError(message=_plain(body.decode("utf-8", "replace")))
     return error_in(value) or UpstreamError(message=_plain(body.decode("utf-8", "replace")))
 

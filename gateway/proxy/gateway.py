@@ -6,6 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.core import names
+from gateway.core.rules import looked_at
 from gateway.proxy.headers import safe
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class Gateway:
         self.metrics = metrics
         self.memory = memory
         self.directory = config.directory
+        self.looked_at = looked_at(config.rules)
+        """Which features of a request some rule looks at."""
         self.draining = False
         self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
         self._lines: dict[tuple[str, str], bytes] = {}

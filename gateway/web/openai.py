@@ -7,16 +7,15 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.plan import Terms
 from gateway.dialects.body import read_call
 from gateway.dialects.multipart import ModelField
-from gateway.dialects.needs import read_needs
 from gateway.dialects.openai import error_body
 from gateway.errors import BadRequest, BodyTooLarge, Refusal, UnsupportedMediaType
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
 from gateway.types import BodyKind, Call
+from gateway.web.steering import steer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -68,13 +67,8 @@ class Operation:
         try:
             self._door.admit(scope, headers)
             call = await self._read(client, headers.get(b"content-type", b""))
-            route = self._gateway.resolve(call.model)
+            call, route, terms = steer(self._gateway, call, headers)
             lines = forwarded(scope["headers"], headers.get(b"connection"))
-            config = self._gateway.config
-            terms = Terms(
-                config.max_attempts, config.retries, config.max_wait_s,
-                replayable=not call.rest_bytes, needs=read_needs(call), explain=b"x-gateway-explain" in headers,
-            )  # fmt: skip
             exchange = Exchange(self._gateway, call, route, terms, client, request_id=identity, forwarded=lines)
             await exchange.run()
         except Refusal as refusal:

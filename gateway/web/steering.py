@@ -1,0 +1,116 @@
+"""Decide where a request goes: by the name it asks for, by the rules, and by what the client says beside its body.
+
+Most requests only name a model, and then this is one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.core import names
+from gateway.core.names import AUTO
+from gateway.core.plan import Terms
+from gateway.core.rules import Features, auto_route, choose, complexity, language_of
+from gateway.core.strategies import STRATEGIES
+from gateway.dialects.body import without
+from gateway.dialects.needs import read_needs
+from gateway.dialects.prompt import last_words, names_in, text_field
+from gateway.errors import BadRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.proxy.gateway import Gateway
+    from gateway.types import Call, Needs, Route
+
+ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-gateway-task", b"x-gateway-explain"
+_FALSE = frozenset({b"", b"0", b"false", b"no"})
+
+
+class Direction(NamedTuple):
+    """Where a call goes, on which terms, and the call itself without what was said to the gateway alone."""
+
+    call: Call
+    route: Route
+    terms: Terms
+
+
+def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direction:
+    """Return where a call goes.
+
+    Raises:
+        ModelNotFound: a name that is asked for means nothing.
+        BadRequest: the client asks for an order that there is none of, or for nobody.
+    """
+    config = gateway.config
+    needs = read_needs(call)
+    name = call.model
+    if config.rules:
+        name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name
+    if name == AUTO:
+        said, turns = last_words(call)
+        hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
+        name = auto_route(name, hard)
+    fallbacks = _fallbacks(call, headers)
+    if "models" in call.fields:  # OpenRouter's way to say it; no other provider knows the field
+        call = without(call, "models")
+    route = names.resolve_many([name, *fallbacks], gateway.directory) if fallbacks else gateway.resolve(name)
+    terms = Terms(
+        config.max_attempts,
+        config.retries,
+        config.max_wait_s,
+        replayable=not call.rest_bytes,
+        needs=needs,
+        order=_order(headers[ORDER]) if ORDER in headers else (),
+        caller=_caller(call, headers) if "sticky" in route.order or ORDER in headers else "",
+        explain=headers.get(EXPLAIN, b"").lower() not in _FALSE,
+    )
+    return Direction(call, route, terms)
+
+
+def _fallbacks(call: Call, headers: Mapping[bytes, bytes]) -> list[str]:
+    listed = names_in(call, "models") if "models" in call.fields else None
+    if listed is not None and not listed:
+        raise BadRequest('"models" must be a list of model names, the fallbacks of "model"', param="models")
+    said = headers.get(FALLBACK, b"").decode("latin-1")
+    return [*(listed or ()), *(one.strip() for one in said.split(",") if one.strip())]
+
+
+def _order(value: bytes) -> tuple[str, ...]:
+    order = tuple(one.strip().lower() for one in value.decode("latin-1").split(",") if one.strip())
+    for one in order:
+        if one not in STRATEGIES:
+            known = ", ".join(STRATEGIES)
+            raise BadRequest(
+                f"x-gateway-order: unknown policy {names.quoted(one)}; there are {known}", code="unknown_policy"
+            )
+    return order
+
+
+def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
+    """Whom to keep on one upstream: the conversation, if the client names it, else the user, else the key."""
+    for name in (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id"):
+        if value := headers.get(name):
+            return value.decode("latin-1")
+    said = text_field(call, "prompt_cache_key") or text_field(call, "user")
+    return said or headers.get(b"authorization", b"").decode("latin-1")
+
+
+def _features(call: Call, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]) -> Features:
+    """What the rules look at, and nothing else."""
+    said, turns = last_words(call) if looked_at & {"language", "complexity"} else ("", 0)
+    task = headers.get(TASK, b"").decode("latin-1")
+    return Features(
+        endpoint=call.endpoint.name,
+        model=call.model,
+        stream=call.stream,
+        capabilities=needs.capabilities,
+        prompt_tokens=needs.input_tokens,
+        task=task or (text_field(call, "task") if "task" in looked_at else ""),
+        user=text_field(call, "user") if "user" in looked_at else "",
+        headers=headers,
+        language=language_of(said) if "language" in looked_at else "",
+        complexity=complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
+        if "complexity" in looked_at
+        else 0,
+    )
