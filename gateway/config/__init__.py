@@ -17,7 +17,7 @@ __all__ = ["Config", "Detected", "ServerSettings", "load", "schema", "zero"]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """Read a configuration file, and the `.env` beside it.
+    """Read a configuration file, the `.env` beside it, and the overlay of changes made at run time.
 
     Raises:
         ConfigError: with every mistake at once, each as `file:line:column: message`.
@@ -30,10 +30,12 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Config:
     """Make a configuration without a file: local servers that were detected, then the keys in the environment.
 
+    The overlay of changes made at run time counts here too.
+
     Every role of `without_file.JOBS` is there. If nothing was found, the built-in `demo/echo` has them all.
 
     Raises:
-        ConfigError: GATEWAY_PORT or GATEWAY_API_KEY cannot be what they are meant to be.
+        ConfigError: GATEWAY_PORT or GATEWAY_API_KEY cannot be what they are meant to be, or the overlay has mistakes.
     """
     from gateway.config.without_file import zero as from_what_is_there
 

@@ -28,10 +28,11 @@ DEMO = Provider("demo", "demo", "demo:", local=True, model_override="echo", mode
 class Resolution:
     """One pass over a file. What it complains about is in `problems`, as (path, at its key?, message)."""
 
-    def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str]) -> None:
+    def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str], vacant: Mapping[str, str]) -> None:
         self.file = file
         self.source = source
         self.environ = environ
+        self.vacant = vacant
         self.problems: list[tuple[Path, bool, str]] = []
         self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
         self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
@@ -46,7 +47,10 @@ class Resolution:
                 providers=providers,
                 provider_params=self._provider_params(),
                 aliases={name: self._alias(name, written) for name, written in self.file.models.items()},
-                roles={name: self._role(name, written) for name, written in self.file.roles.items()},
+                roles={
+                    **{name: Role((), vacancy=why) for name, why in self.vacant.items()},
+                    **{name: self._role(name, written) for name, written in self.file.roles.items()},
+                },
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
                 default_provider=defaults.provider,
                 order=tuple(defaults.order),

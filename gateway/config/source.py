@@ -62,12 +62,20 @@ class Source:
     problems: list[tuple[Mark, str]] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
     """Values that are already complained about; what follows from them is not."""
+    files: dict[Path, str] = field(default_factory=dict)
+    """Where another file than the first one says what stands at a path, and all below it."""
 
     def mark(self, path: Path) -> Mark:
         """Return where the value of a path stands, or the nearest thing around it."""
         while path and path not in self.marks:
             path = path[:-1]
         return self.marks.get(path, (1, 1))
+
+    def file(self, path: Path, first: str) -> str:
+        """Return the name of the file that says what stands at a path; `first` is the name of the first one."""
+        while path and path not in self.files:
+            path = path[:-1]
+        return self.files.get(path, first)
 
 
 def typed(text: str) -> Any:
@@ -81,8 +89,8 @@ def typed(text: str) -> Any:
     return text
 
 
-def read(text: str, environ: Mapping[str, str]) -> Source:
-    """Read a YAML document, filling in `${VAR}` from `environ`."""
+def read(text: str, environ: Mapping[str, str] | None) -> Source:
+    """Read a YAML document, filling in `${VAR}` from `environ`; without one they stay as they are."""
     source = Source()
     if len(text) > LARGEST_FILE:
         source.problems.append(((1, 1), f"the file is larger than {LARGEST_FILE // 1024} KB"))
@@ -120,7 +128,7 @@ def _too_deep(text: str) -> Mark | None:
 class _Reader:
     """Turn nodes into values, noting marks by path."""
 
-    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+    def __init__(self, source: Source, environ: Mapping[str, str] | None) -> None:
         self.source = source
         self.environ = environ
         self.count = 0
@@ -167,7 +175,7 @@ class _Reader:
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
         text: str = node.value
         plain = not node.style  # libyaml says "", PyYAML None
-        if "$" not in text:
+        if "$" not in text or self.environ is None:
             return typed(text) if plain else text
         try:
             filled, names = fill(text, self.environ)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from gateway.config import clients
+from gateway.config import clients, overlay
 from gateway.config.abilities import ability_of
 from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
@@ -95,17 +95,37 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     work = {one.name: _guessed(_asked_for(one)) for one in local} | {
         one.name: DEFAULT_MODELS[one.kind] for one in rented
     }
+    roles = {name: _role(job, local, rented, work) for name, job in JOBS.items()}
+    default = _default(local, rented)
+    if overlay.existing(environ) is not None:
+        config = _with_overlay(environ, (*local, *rented), roles, default)
+        return replace(config, warnings=(*config.warnings, *_passed_over(environ)))
     providers = {one.name: one for one in (*local, *rented, DEMO)}
     directory, _ = make_directory(
-        Declared(
-            providers=providers,
-            roles={name: _role(job, local, rented, work) for name, job in JOBS.items()},
-            default_provider=_default(local, rented),
-            curated=ability_of,
-        )
+        Declared(providers=providers, roles=roles, default_provider=default, curated=ability_of)
     )
     said = [*warnings(server, providers), *_passed_over(environ)]
     return Config(SOURCE, server, directory, warnings=tuple(said))
+
+
+def _with_overlay(
+    environ: Mapping[str, str], providers: Iterable[Provider], roles: Mapping[str, Role], default: str | None
+) -> Config:
+    """Write what was found as a file would, so that the overlay can be merged over it like over any other."""
+    from gateway.config.loading import resolved
+    from gateway.config.source import Source
+
+    found: dict[str, Any] = {
+        "providers": {
+            one.name: {"kind": one.kind, "models": list(one.models)}
+            | ({"base_url": one.base_url, "local": True} if one.local else {})
+            for one in providers
+        },
+        "roles": {name: {"models": list(role.targets)} for name, role in roles.items() if role.targets},
+        "defaults": {"provider": default},
+    }
+    vacant = {name: role.vacancy for name, role in roles.items() if not role.targets}
+    return resolved(Source(found, marks={(): (0, 0)}), SOURCE, environ, vacant=vacant)
 
 
 def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -> list[Provider]:

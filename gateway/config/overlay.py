@@ -1,0 +1,229 @@
+"""Keep what is changed at run time: a file beside the configuration, in its shape, merged over it.
+
+Rule: only this file writes it, and whoever edits `gateway.yaml` never finds a change of ours in it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.names import ROLE, quoted
+from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yaml.nodes import MappingNode, Node
+
+    from gateway.config.source import Path as Within
+    from gateway.config.source import Source
+
+FILE = "overlay.yaml"
+_HEADER = (
+    "# Changes made at run time, merged over gateway.yaml. The gateway rewrites this file; its comments are lost.\n"
+)
+
+
+def state_dir(environ: Mapping[str, str]) -> Path | None:
+    """Return where the gateway keeps what it learns and is told, or None if there is no place for it."""
+    if said := environ.get("GATEWAY_STATE_DIR", "").strip():
+        return Path(said)
+    if sys.platform == "win32":
+        roots = [("LOCALAPPDATA", "gateway"), ("USERPROFILE", "AppData/Local/gateway")]
+    elif sys.platform == "darwin":
+        roots = [("HOME", "Library/Application Support/gateway")]
+    else:
+        roots = [("XDG_STATE_HOME", "gateway"), ("HOME", ".local/state/gateway")]
+    for variable, below in roots:
+        # The XDG specification has relative paths ignored.
+        if (root := environ.get(variable, "")) and os.path.isabs(root):  # noqa: PTH117  # a Path of "" would be "."
+            return Path(root) / below
+    return None
+
+
+def location(environ: Mapping[str, str]) -> Path | None:
+    """Return where the overlay is, or will be once something is changed; None if there is no place for it."""
+    folder = state_dir(environ)
+    return folder / FILE if folder is not None else None
+
+
+def existing(environ: Mapping[str, str]) -> Path | None:
+    """Return where the overlay is, or None if nothing has been changed."""
+    path = location(environ)
+    try:
+        return path if path is not None and path.is_file() else None
+    except PermissionError:  # somebody else's home: nothing of ours is there
+        return None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what the overlay says, its `${VAR}` left as they are; nothing if there is none.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    from gateway.config import source
+
+    if not path.is_file():
+        return {}
+    found = source.read(_text(path), None)
+    if found.problems:
+        raise ConfigError([f"{path}:{line}:{column}: {message}" for (line, column), message in found.problems])
+    if not isinstance(found.value, (dict, type(None))):
+        raise ConfigError([f"{path}:1:1: must be a mapping, with keys like providers and models"])
+    return found.value or {}
+
+
+def promote(path: Path, model: str, alias: str) -> None:
+    """Write an alias for a model into the overlay and keep all else that it says.
+
+    The file is replaced as a whole, so that nobody ever reads half of it, and only its owner may read it. Whether
+    `model` means something is for the next load to say.
+
+    Raises:
+        ConfigError: the name cannot be an alias, or the overlay cannot be read or written.
+    """
+    if not alias.strip() or alias.startswith(ROLE) or not model.strip():
+        raise ConfigError([f"{quoted(alias)} cannot name an alias for {quoted(model)}"])
+    read(path)  # what is broken is not to be written again
+    root = _tree(path)
+    aliases = _member(root, "models")
+    if not _is_mapping(aliases):
+        aliases = _set(root, "models", _mapping())
+    _set(aliases, alias, _scalar(model))
+    _write(path, root)
+
+
+def merged(base: Source, over: Source, file: str) -> Source:
+    """Return what two files say together: mappings are merged, all else replaces, and null takes an entry away.
+
+    `file` is the name of the second one, for complaints about what it says.
+    """
+    from gateway.config.source import Source
+
+    result = Source(
+        marks=dict(base.marks),
+        key_marks=dict(base.key_marks),
+        variables=dict(base.variables),
+        broken=set(base.broken),
+    )
+    if not isinstance(over.value, dict):
+        if over.value is not None:
+            over.problems.append(((1, 1), "must be a mapping, with keys like providers and models"))
+        result.value = base.value
+        return result
+    result.value = _merged(base.value, over.value, (), over, result, file)
+    return result
+
+
+def _merged(base: Any, over: dict[str, Any], path: Within, source: Source, result: Source, file: str) -> Any:
+    found = dict(base) if isinstance(base, dict) else {}
+    if not isinstance(base, dict):
+        _take_over(path, source, result, file, deep=False)
+    for key, value in over.items():
+        inner = (*path, key)
+        if isinstance(value, dict) and isinstance(found.get(key), dict):
+            found[key] = _merged(found[key], value, inner, source, result, file)
+        elif value is None and not source.variables.get(inner) and inner not in source.broken:
+            if path:  # `models:` with nothing below it says nothing
+                found.pop(key, None)
+        else:
+            found[key] = value
+            _take_over(inner, source, result, file)
+    return found
+
+
+def _take_over(path: Within, source: Source, result: Source, file: str, *, deep: bool = True) -> None:
+    """Make the second file the one that says what is at a path, and all below it."""
+    depth = len(path)
+    for ours, theirs in ((result.marks, source.marks), (result.key_marks, source.key_marks)):
+        for one in [one for one in ours if one[:depth] == path]:
+            del ours[one]
+        ours.update({one: mark for one, mark in theirs.items() if one[:depth] == path and (deep or one == path)})
+    for one in [one for one in result.variables if one[:depth] == path]:
+        del result.variables[one]
+    result.broken = {one for one in result.broken if one[:depth] != path}
+    result.variables.update({one: names for one, names in source.variables.items() if one[:depth] == path})
+    result.broken |= {one for one in source.broken if one[:depth] == path}
+    result.files[path] = file
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 (byte {error.start + 1})"]) from error
+
+
+# The file is edited as a tree of nodes: values would lose how they are written, and `${VAR}` with it.
+
+
+def _tree(path: Path) -> MappingNode:
+    import yaml
+
+    root = yaml.compose(_text(path), Loader=yaml.SafeLoader) if path.is_file() else None
+    return root if isinstance(root, yaml.MappingNode) else _mapping()
+
+
+def _mapping() -> MappingNode:
+    import yaml
+
+    return yaml.MappingNode("tag:yaml.org,2002:map", [], flow_style=False)
+
+
+def _scalar(text: str) -> Node:
+    import yaml
+
+    # In quotes, so that it is text whatever it looks like; a dollar sign would begin a reference.
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text.replace("$", "$$"), style='"')
+
+
+def _key(text: str) -> Node:
+    import yaml
+
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style='"')
+
+
+def _is_mapping(node: Node | None) -> bool:
+    import yaml
+
+    return isinstance(node, yaml.MappingNode)
+
+
+def _member(mapping: Node | None, name: str) -> Node | None:
+    pairs = mapping.value if mapping is not None else []
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _set(mapping: Node | None, name: str, value: Any) -> Any:
+    assert mapping is not None  # noqa: S101  # the caller has just looked
+    for i, (key, _) in enumerate(mapping.value):
+        if key.value == name:
+            mapping.value[i] = (key, value)
+            return value
+    mapping.value.append((_key(name), value))
+    return value
+
+
+def _write(path: Path, root: Node) -> None:
+    import yaml
+
+    text = _HEADER + yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True, width=120)
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise ConfigError([f"{path}: cannot be written: {error.strerror or error}"]) from error
