@@ -174,7 +174,7 @@ def _cut_short(rest: bytes) -> bool:
     """Whether the last event of a stream, which lacks its empty line, lacks some of its data too."""
     for event in sse.events(rest):
         if event.data is None:
-            if not event.raw.startswith((b":", b"\r", b"\n")):
+            if (line := event.raw.strip(b"\r\n")) and not line.startswith(b":"):
                 return True
         elif event.data != b"[DONE]":
             try:

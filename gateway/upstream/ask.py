@@ -188,7 +188,7 @@ class Asker:
         body = await _read(await self._send(request, provider, "the list of models"))
         try:
             return msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise _Failed(o.WRONG_CONTENT, provider, "", read_error(body[:300]), 200) from None
 
     # -- an answer

@@ -167,6 +167,11 @@ def test_random_streams(size: int) -> None:
         (b"data: hello\n\n", CHAT, Came(True, False, False, False, None, None)),
         (b"data: [1]\n\n", CHAT, Came(True, False, False, False, None, None)),
         (b"data: " + b"[" * 5000 + b"\n\n", CHAT, Came(True, False, False, False, None, None)),
+        (b'data: {"choices":[{"delta":{"content":"\xff\xfe"}}]}\n\n' + DONE, CHAT,
+         Came(True, False, True, True, None, None)),
+        (b'event: error\ndata: {"message":"\xff"}\n\n', CHAT,
+         Came(False, False, False, False, '{"message":"\ufffd"}', None)),
+        (CONTENT + FINISH + b'data: {"usage":"\xff"}', CHAT, Came(True, True, False, False, None, None)),
         # wrong types are no content and no crash
         (b'data: {"choices":{"delta":1}}\n\ndata: {"choices":[1,null,{"delta":[]},{"delta":{"content":0}}]}\n\n', CHAT,
          Came(False, False, False, False, None, None)),
@@ -302,7 +307,8 @@ def test_answers(body: bytes, said: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b" ", b"<html>", b"{", b'{"a":1', b"\xff", b"data: {}", b"[" * 5000, b'{"a":' * 5000]
+    "body",
+    [b"", b" ", b"<html>", b"{", b'{"a":1', b"\xff", b'{"error":"\xff"}', b"data: {}", b"[" * 5000, b'{"a":' * 5000],
 )
 def test_not_json(body: bytes) -> None:
     """A `ValueError`, at any depth."""
@@ -324,7 +330,8 @@ def test_any_stream(parts: list[bytes], size: int, strip: bool) -> None:
     for endpoint in (CHAT, RESPONSES, EMBEDDINGS):
         at_once, passed_at_once = read(stream, endpoint, strip=strip)
         in_pieces, passed = read(stream, endpoint, size, strip=strip)
-        assert passed == passed_at_once
+        # Before an event that is cut short there may be an empty line, which goes its way.
+        assert passed.rstrip(b"\r\n") == passed_at_once.rstrip(b"\r\n")
         assert (at_once.committed, at_once.complete) == (in_pieces.committed, in_pieces.complete)
 
 

@@ -120,6 +120,7 @@ def test_shapes(name: str) -> None:
         (b'{"error":""}', '{"error":""}'),
         (b'{"choices":[],"message":"m"}', '{"choices":[],"message":"m"}'),
         (b"\xff\xfe", "\ufffd\ufffd"),
+        (b'{"error":{"message":"t\xf2e"}}', '{"error":{"message":"t\ufffde"}}'),
         ("\u200b\u202eab\x1b[31m".encode(), "ab [31m"),
     ],
 )
