@@ -156,7 +156,8 @@ class StreamReader:
                 self.committed = True
 
     def _note_response(self, value: dict[str, Any]) -> None:
-        kind = value.get("type")
+        said = value.get("type")
+        kind = said if isinstance(said, str) else None
         if kind == "error" and self.error is None:
             self.error = error_in({"error": value})
         if kind in _RESPONSE_ENDS:

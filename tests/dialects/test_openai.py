@@ -193,6 +193,8 @@ def test_random_streams(size: int) -> None:
          Came(False, True, True, True, "boom", None)),
         (b'data: {"type":"response.failed","response":{"error":null}}\n\n', RESPONSES,
          Came(False, True, True, True, "the response failed", None)),
+        (b'data: {"type":{},"response":[]}\n\n', RESPONSES, Came(True, False, False, False, None, None)),
+        (b'data: {"type":"response.completed","response":[]}\n\n', RESPONSES, whole()),
         (b'event: error\ndata: {"type":"error","code":"x","message":"boom"}\n\n', RESPONSES,
          Came(False, False, False, False, "boom", None)),
         (b'data: {"type":"error","message":"boom"}\n\n', RESPONSES, Came(False, False, False, False, "boom", None)),
