@@ -13,22 +13,81 @@ from gateway.cli.terminal import Mistake
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.config import Config, ServerSettings
     from gateway.core.names import Directory
     from gateway.types import Candidate, Params, Route
 
 
+# Where a gateway that listens everywhere is asked.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
 @click.command()
 @click.argument("name")
+@click.option("--needs", default="", help="What the call needs: tools,vision,audio,json_schema,reasoning,embeddings.")
+@click.option("--tokens", type=click.IntRange(0), default=0, help="How long its prompt is, in tokens.")
+@click.option("--max-tokens", type=click.IntRange(0), default=0, help="How long its answer may be.")
+@click.option("--order", default="", help="Policies in place of the configured ones: free,cheapest.")
 @configuration.config_option
 @terminal.json_option
-def explain(name: str, path: Path | None, *, as_json: bool) -> None:
-    """Show what NAME stands for: a role, an alias or a model."""
+def explain(
+    name: str, needs: str, tokens: int, max_tokens: int, order: str, path: Path | None, *, as_json: bool
+) -> None:
+    """Show what a call for NAME (a role, an alias or a model) would do, and why.
+
+    A gateway that runs on this machine is asked for what it knows of its upstreams by now.
+    """
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
+    asked = {"model": name, "needs": needs, "tokens": str(tokens), "max_tokens": str(max_tokens), "order": order}
+    account = live(config.server, asked) or offline(config, route, asked)
     if as_json:
-        terminal.print_json({"name": name, "max_attempts": config.max_attempts, **described(route)})
+        described_ = {one["upstream"]: one for one in described(route)["candidates"]}
+        account["candidates"] = [{**described_.get(one["upstream"], {}), **one} for one in account["candidates"]]
+        terminal.print_json(account)
     else:
-        _show(route, config.max_attempts)
+        _show(route, account)
+
+
+def live(server: ServerSettings, asked: dict[str, str]) -> dict[str, Any] | None:
+    """Return the account of a running gateway, or None if none answers (or not to us)."""
+    import os
+    from http.client import HTTPConnection, HTTPException
+    from urllib.parse import urlencode
+
+    headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get("GATEWAY_API_KEY")) else {}
+    connection = HTTPConnection(_EVERYWHERE.get(server.host, server.host), server.port, timeout=2.0)
+    try:
+        connection.request("GET", f"/v1/explain?{urlencode(asked)}", headers=headers)
+        answer = connection.getresponse()
+        text = answer.read(1 << 20)
+        said = json.loads(text)
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    if answer.status == 400:
+        raise Mistake(said["error"]["message"])
+    return said if answer.status == 200 and isinstance(said, dict) and "candidates" in said else None
+
+
+def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, Any]:
+    """Return the account of a gateway that has just started: nothing is known of any upstream."""
+    from random import Random
+
+    from gateway.core.account import account_of
+    from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
+    from gateway.errors import BadRequest
+    from gateway.web.explain import needs_of
+    from gateway.web.steering import order_of
+
+    try:
+        needs, order = needs_of(asked), order_of(asked["order"])
+    except BadRequest as error:
+        raise Mistake(error.message) from None
+    terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)
+    plan = make_plan(route, terms, KNOWING_NOTHING, 0.0, 0.0, Random(0))  # noqa: S311  # nothing secret comes of it
+    return {"live": False, **account_of(route, plan, needs, KNOWING_NOTHING, 0.0)}
 
 
 def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route:
@@ -99,22 +158,37 @@ def host(base_url: str) -> str:
     return urlsplit(base_url).netloc or "built in"
 
 
-def _show(route: Route, max_attempts: int) -> None:
+def _show(route: Route, account: dict[str, Any]) -> None:
     what = {"role": "a role", "alias": "an alias", "model": "a model"}.get(route.kind.value, "built in")
-    click.echo(f"{terminal.bold(route.name)} is {what}")
-    if route.candidates:
-        click.echo(f"\nasked in this order{_at_most(len(route.candidates), max_attempts)}:")
-        rows = [
-            [f"  {number}.", one.upstream.id, host(one.upstream.provider.base_url), written(one.params)]
-            for number, one in enumerate(route.candidates, 1)
-        ]
+    order = "" if account["order"] == ["listed"] else f", ordered by {', '.join(account['order'])}"
+    click.echo(f"{terminal.bold(route.name)} is {what}{order}")
+    known = {one.upstream.id: one for one in route.candidates}
+    if account["candidates"]:
+        click.echo(f"\nasked in this order{_at_most(len(account['candidates']), account['max_attempts'])}:")
+        rows = []
+        for number, one in enumerate(account["candidates"], 1):
+            candidate = known.get(one["upstream"])
+            place = host(candidate.upstream.provider.base_url) if candidate else ""
+            params = written(candidate.params) if candidate else ""
+            rows.append([f"  {number}.", one["upstream"], place, _costs(one), one["why"], params])
         click.echo("\n".join(terminal.columns(rows)))
     else:
         click.echo(terminal.bad("\nnobody can answer it now"))
-    if route.rejected:
+    if account["rejected"]:
         click.echo("\nnot used:")
-        rows = [["    ", one.upstream_id, one.reason] for one in route.rejected]
+        rows = [["    ", one["upstream"], one["reason"]] for one in account["rejected"]]
         click.echo("\n".join(terminal.columns(rows)))
+    if account["live"]:
+        click.echo("\nby what the running gateway knows now")
+
+
+def _costs(one: dict[str, Any]) -> str:
+    if one["free"]:
+        return "free"
+    if one["estimate_usd"]:
+        return f"${one['estimate_usd']:.6f}"
+    price = one["price_usd_per_mtok"]
+    return f"${price['input']:g}/${price['output']:g} per Mtok" if price else "price unknown"
 
 
 def _at_most(candidates: int, max_attempts: int) -> str:

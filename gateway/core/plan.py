@@ -84,7 +84,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
             waiting.append(standing)
     order = terms.order or route.order
     reasons: list[str] = []
-    if len(ready) > 1 and order != ("listed",):
+    if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, route, order, terms, known, wall, rng)
     waiting.sort(key=lambda standing: standing.ready_at)
     # While others are ready, who is not is passed over; it is named, so that everyone can see why.

@@ -62,6 +62,8 @@ class ClientProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._deaf = False
+        self._unparsed = 0
+        """How much of a body is still to come past the parser."""
         self._announced: int | None = None
         self._expects_continue = False
 
@@ -87,15 +89,15 @@ class ClientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        if self._unparsed:
+            self._take_unparsed(data)
+            return
         if self._in_head:
             self._head_bytes += len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request is served as what it is; what follows it is another protocol, that nobody speaks here.
-            self._deaf = True
-            if self.cycle is not None:
-                self.cycle.keep_alive = False
+        except httptools.HttpParserUpgrade as offer:
+            self._decline(data[offer.args[0] :])
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, Refusal):
@@ -105,6 +107,32 @@ class ClientProtocol(HttpToolsProtocol):
         else:
             if self._in_head and self._head_bytes > LARGEST_HEAD:
                 self._refuse(HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes"))
+
+    def _decline(self, rest: bytes) -> None:
+        """Serve a request that offered another protocol as what it is (RFC 9110 section 7.8).
+
+        The parser takes everything behind such a head for the other protocol; a body that was announced still is one.
+        Java's HttpClient offers h2c with every request over plain http.
+        """
+        cycle = self._queue[-1] if self._queue else self.cycle
+        if cycle is None:
+            self._deaf = True
+            return
+        cycle.keep_alive = False
+        self._unparsed = self._announced or 0
+        if self._unparsed:
+            self._take_unparsed(rest)
+        else:
+            self._deaf = True
+
+    def _take_unparsed(self, data: bytes) -> None:
+        body = data[: self._unparsed]
+        self._unparsed -= len(body)
+        if body:
+            self.on_body(body)
+        if not self._unparsed:
+            self._deaf = True
+            self._end_of_body()
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -224,8 +252,13 @@ class ClientProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._announced:
+            return  # only the head is complete: see `_decline`
         self._in_head = True
         self._head_bytes = 0
+        self._end_of_body()
+
+    def _end_of_body(self) -> None:
         if not self.write_paused:
             self.deadline = _NEVER
         cycle = self._queue[-1] if self._queue else self.cycle

@@ -13,6 +13,7 @@ from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
 from gateway.web.answers import refusal_answer
 from gateway.web.door import Door
+from gateway.web.explain import Explain
 from gateway.web.health import Health
 from gateway.web.models import Models
 from gateway.web.openai import Operation
@@ -37,7 +38,7 @@ class Web:
 
     def __init__(self, gateway: Gateway) -> None:
         door = Door(gateway.config.server.api_keys)
-        models, health = Models(gateway, door), Health(gateway)
+        models, health, explain = Models(gateway, door), Health(gateway), Explain(gateway, door)
         operations = {endpoint.path: Operation(gateway, endpoint, door) for endpoint in ENDPOINTS}
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
         routes = [
@@ -47,6 +48,7 @@ class Web:
             Route("/metrics", health.metrics),
         ]
         for prefix in PREFIXES:
+            routes.append(Route(f"{prefix}/explain", explain.__call__))
             routes += [Route(f"{prefix}/models", models.every), Route(f"{prefix}/models/{{model:path}}", models.one)]
         self._paths = [*self._operations, *(route.path for route in routes if "{" not in route.path)]
         router = Router(routes, redirect_slashes=False, default=self._missing)

@@ -61,7 +61,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
         config.max_wait_s,
         replayable=not call.rest_bytes,
         needs=needs,
-        order=_order(headers[ORDER]) if ORDER in headers else (),
+        order=order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else (),
         caller=_caller(call, headers) if "sticky" in route.order or ORDER in headers else "",
         explain=headers.get(EXPLAIN, b"").lower() not in _FALSE,
     )
@@ -76,14 +76,17 @@ def _fallbacks(call: Call, headers: Mapping[bytes, bytes]) -> list[str]:
     return [*(listed or ()), *(one.strip() for one in said.split(",") if one.strip())]
 
 
-def _order(value: bytes) -> tuple[str, ...]:
-    order = tuple(one.strip().lower() for one in value.decode("latin-1").split(",") if one.strip())
+def order_of(value: str) -> tuple[str, ...]:
+    """Read a comma-separated list of policies.
+
+    Raises:
+        BadRequest: there is no such policy; the message names those that there are.
+    """
+    order = tuple(one.strip().lower() for one in value.split(",") if one.strip())
     for one in order:
         if one not in STRATEGIES:
             known = ", ".join(STRATEGIES)
-            raise BadRequest(
-                f"x-gateway-order: unknown policy {names.quoted(one)}; there are {known}", code="unknown_policy"
-            )
+            raise BadRequest(f"unknown policy {names.quoted(one)}; there are {known}", code="unknown_policy")
     return order
 
 

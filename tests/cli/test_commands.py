@@ -169,7 +169,7 @@ def test_explain(file: Path) -> None:
         "role:main is a role\n"
         "\n"
         "asked in this order:\n"
-        "  1.  local/tiny  127.0.0.1:9  temperature=0.1\n"
+        "  1.  local/tiny  127.0.0.1:9  free  listed=0  temperature=0.1\n"
         "\n"
         "not used:\n"
         "      openai/gpt-5  no key; set OPENAI_API_KEY\n"
@@ -185,24 +185,30 @@ def test_explain_what_nobody_answers(file: Path) -> None:
 
 
 def test_explain_as_json(file: Path) -> None:
-    done = run("explain", "--json", "role:main")
-    assert json.loads(done.output) == {
-        "name": "role:main",
-        "max_attempts": 4,
-        "kind": "role",
-        "candidates": [
-            {
-                "upstream": "local/tiny",
-                "provider": "local",
-                "kind": "llamacpp",
-                "model": "tiny",
-                "host": "127.0.0.1:9",
-                "local": True,
-                "params": {"defaults": {"temperature": 0.1}, "forced": {}},
-            }
-        ],
-        "rejected": [{"upstream": "openai/gpt-5", "reason": "no key; set OPENAI_API_KEY"}],
+    """What is configured of a candidate, and what is known of it."""
+    said = json.loads(run("explain", "--json", "role:main", "--tokens", "1000").output)
+    assert (said["name"], said["kind"], said["live"], said["order"]) == ("role:main", "role", False, ["listed"])
+    assert said["rejected"] == [{"upstream": "openai/gpt-5", "reason": "no key; set OPENAI_API_KEY"}]
+    (one,) = said["candidates"]
+    configured = {
+        "upstream": "local/tiny",
+        "provider": "local",
+        "kind": "llamacpp",
+        "model": "tiny",
+        "host": "127.0.0.1:9",
+        "local": True,
+        "params": {"defaults": {"temperature": 0.1}, "forced": {}},
     }
+    known = {"free": True, "estimate_usd": 0.0, "success": 1.0, "breaker": "closed", "in_flight": 0}
+    assert one.items() >= (configured | known).items()
+
+
+@pytest.mark.parametrize(("args", "names"), [(["--needs", "telepathy"], "vision"), (["--order", "fancy"], "cheapest")])
+def test_explain_what_there_is_not(file: Path, args: list[str], names: str) -> None:
+    """An unknown ability or policy is answered with those that there are."""
+    done = run("explain", "role:main", *args)
+    assert done.exit_code == 1
+    assert names in done.stderr
 
 
 def test_forced_parameters_and_the_limit_of_attempts_are_shown(here: Path) -> None:

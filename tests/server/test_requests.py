@@ -388,6 +388,18 @@ async def test_an_upgrade_to_http_2_is_ignored() -> None:
         assert response.status == 200
 
 
+@pytest.mark.parametrize("cut", [0, 1, 20, 10_000])
+async def test_an_offer_of_http_2_does_not_cost_the_body(cut: int) -> None:
+    """Java's HttpClient makes it with every request over plain http, and its body may come in any pieces."""
+    headers = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAMAAABkAAQAAP__"}
+    whole = request("POST", "/v1/chat/completions", {"model": ROLE_NAME, "messages": [], "pad": "x" * 20_000}, headers)
+    body_at = whole.index(b"\r\n\r\n") + 4
+    async with proxied(chat_json()) as (running, (upstream,)), Client(running.port) as client:
+        await client.send(whole[: body_at + cut], whole[body_at + cut :], every_s=0.05)
+        assert (await client.response()).status == 200
+        assert upstream.requests[0].json["pad"] == "x" * 20_000
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/v2/chat/completions", "/v1/chat/completion", "/v1", "/v1/threads", "/../etc/passwd"]
 )

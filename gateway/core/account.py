@@ -1,0 +1,68 @@
+"""Give account of a plan: for every candidate where it stands, what is known of it, and why. Values only, for JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.facts import UNKNOWN
+from gateway.core.quota import NOTHING_KNOWN
+
+if TYPE_CHECKING:
+    from gateway.core.plan import Knowledge
+    from gateway.types import Candidate, Needs, Plan, Route
+
+NANO = 1_000_000_000
+# Prices are in nano-USD per million tokens.
+_PER_TOKEN_USD = NANO * 1_000_000
+
+
+def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
+    """Return what a plan would do and why. `now` is wall-clock seconds, as in `known`."""
+    reasons = plan.reasons or ("",) * len(plan.order)
+    return {
+        "name": route.name,
+        "kind": route.kind.value,
+        "order": list(route.order),
+        "needs": sorted(route.needs | needs.capabilities),
+        "max_attempts": plan.max_attempts,
+        "candidates": [
+            {"upstream": candidate.upstream.id, "why": why, **_known_of(candidate, needs, known, now)}
+            for candidate, why in zip(plan.order, reasons, strict=False)
+        ],
+        "rejected": [{"upstream": one.upstream_id, "reason": one.reason} for one in plan.rejected],
+        "retry_after_s": plan.retry_after_s,
+    }
+
+
+def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
+    upstream = candidate.upstream
+    ability = upstream.ability
+    facts = known.facts.get(upstream.id, UNKNOWN)
+    price = ability.price
+    return {
+        "free": ability.free,
+        "price_usd_per_mtok": None if price is None else {"input": price.input / NANO, "output": price.output / NANO},
+        "estimate_usd": _estimate(candidate, needs),
+        "context_tokens": ability.context_tokens,
+        "success": round(facts.success(now), 3),
+        "first_token_s": round(facts.first_token_s, 3) or None,
+        "tokens_per_s": round(facts.tokens_per_s, 1) or None,
+        "in_flight": known.in_flight.get(upstream.id, 0),
+        "breaker": facts.breaker.state.value,
+        "quota": [
+            {"unit": limit.unit, "left": limit.left(now), "limit": limit.limit, "resets_in_s": limit.reset_at - now}
+            for limit in known.quotas.get(upstream.domain, NOTHING_KNOWN).limits
+            if limit.reset_at > now
+        ],
+        "last_error": facts.last_error or None,
+    }
+
+
+def _estimate(candidate: Candidate, needs: Needs) -> float | None:
+    """What a call of this size would cost at most, in USD; None if the price is not known."""
+    ability = candidate.upstream.ability
+    if ability.free:
+        return 0.0
+    if ability.price is None:
+        return None
+    return (needs.input_tokens * ability.price.input + needs.output_tokens * ability.price.output) / _PER_TOKEN_USD

@@ -1,0 +1,70 @@
+"""`GET /v1/explain?model=NAME`: what a call would do now, by what is known now. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from gateway.core.account import account_of
+from gateway.core.plan import Terms, make_plan
+from gateway.errors import BadRequest
+from gateway.types import Capability, Needs
+from gateway.web.answers import json_answer
+from gateway.web.steering import order_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from gateway.proxy.gateway import Gateway
+    from gateway.web.door import Door
+
+_MOST_TOKENS = 10**9
+
+
+class Explain:
+    """Answers with the plan that `make_plan` makes for a real call, and what it was made from."""
+
+    def __init__(self, gateway: Gateway, door: Door) -> None:
+        self._gateway = gateway
+        self._door = door
+
+    async def __call__(self, request: Request) -> Response:
+        """Parameters: `model`; `needs` and `order`, comma-separated; `tokens` of the prompt; `max_tokens`."""
+        self._door.admit(request.scope, dict(request.scope["headers"]))
+        asked = request.query_params
+        if not (name := asked.get("model", "")):
+            raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
+        gateway = self._gateway
+        config = gateway.config
+        route = gateway.resolve(name)
+        needs = needs_of(asked)
+        terms = Terms(
+            config.max_attempts, config.retries, config.max_wait_s,
+            needs=needs, order=order_of(asked.get("order", "")), explain=True,
+        )  # fmt: skip
+        known = gateway.memory.known
+        wall = time()
+        plan = make_plan(route, terms, known, monotonic(), wall, gateway.rng)
+        return json_answer({"live": True, **account_of(route, plan, needs, known, wall)})
+
+
+def needs_of(asked: Mapping[str, str]) -> Needs:
+    """Read what a call is imagined to need.
+
+    Raises:
+        BadRequest: an unknown capability, or a number that is none.
+    """
+    wanted = {one.strip().lower() for one in asked.get("needs", "").split(",") if one.strip()}
+    if unknown := wanted - set(Capability):
+        known = ", ".join(Capability)
+        raise BadRequest(f'"needs": there is no {", ".join(sorted(unknown))}; there are {known}', param="needs")
+    numbers = {}
+    for name in ("tokens", "max_tokens"):
+        text = asked.get(name, "0")
+        if not text.isdecimal() or len(text) > 10:
+            raise BadRequest(f'"{name}" must be a whole number', param=name)
+        numbers[name] = min(int(text), _MOST_TOKENS)
+    return Needs(frozenset(Capability(one) for one in wanted), numbers["tokens"], numbers["max_tokens"])
