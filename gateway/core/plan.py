@@ -72,7 +72,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     """Return the plan of a call to `route` that starts at `now` (monotonic) or `wall` (wall-clock seconds)."""
     ready: list[Candidate] = []
     waiting: list[_Standing] = []
-    rejected: list[Rejected] = list(route.rejected)
+    rejected: list[Rejected] = [*route.rejected]
     for candidate in route.candidates:
         if (objection := _objection(candidate, route, terms.needs)) is not None:
             rejected.append(Rejected(candidate.upstream.id, objection))
@@ -86,16 +86,19 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     reasons: list[str] = []
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, route, order, terms, known, wall, rng)
-    waiting.sort(key=lambda standing: standing.ready_at)
-    # While others are ready, who is not is passed over; it is named, so that everyone can see why.
-    if ready:
+    retry_after_s = None
+    if waiting and ready:
+        # While others are ready, who is not is passed over; it is named, so that everyone can see why.
         rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
         waiting = []
-    retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
+    elif waiting:
+        retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     chosen = (*ready, *(standing.candidate for standing in waiting))
     if not terms.replayable:
         chosen = chosen[:1]
-    total_s = max((candidate.upstream.provider.timeouts.total_s for candidate in chosen), default=0.0)
+    total_s = 0.0
+    for candidate in chosen:
+        total_s = max(total_s, candidate.upstream.provider.timeouts.total_s)
     return Plan(
         order=chosen,
         max_attempts=terms.max_attempts,
@@ -107,7 +110,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         fails_over_on_policy=route.fails_over_on_policy,
         rejected=tuple(rejected),
         reasons=(*reasons, *(standing.why for standing in waiting)) if terms.explain else (),
-        seed=rng.getrandbits(32),
+        seed=int(now * 1e6) & 0xFFFFFFFF,
     )
 
 

@@ -183,7 +183,9 @@ class Exchange:
         first_byte_s = timeouts.first_byte_s
         if self._call.endpoint.generates and not self._call.stream:
             # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
-            tried = 1 + sum(attempt.outcome.then is not Then.AGAIN for attempt in self._attempts)
+            tried = 1
+            for attempt in self._attempts:
+                tried += attempt.outcome.then is not Then.AGAIN
             is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
             first_byte_s = max(first_byte_s, left_s if is_last else left_s / 2)
         return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)

@@ -51,7 +51,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
         said, turns = last_words(call)
         hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
         name = auto_route(name, hard)
-    fallbacks = _fallbacks(call, headers)
+    fallbacks = _fallbacks(call, headers) if FALLBACK in headers or "models" in call.fields else ()
     if "models" in call.fields:  # OpenRouter's way to say it; no other provider knows the field
         call = without(call, "models")
     route = names.resolve_many([name, *fallbacks], gateway.directory) if fallbacks else gateway.resolve(name)
@@ -63,7 +63,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
         needs=needs,
         order=order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else (),
         caller=_caller(call, headers) if "sticky" in route.order or ORDER in headers else "",
-        explain=headers.get(EXPLAIN, b"").lower() not in _FALSE,
+        explain=EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE,
     )
     return Direction(call, route, terms)
 
