@@ -12,7 +12,7 @@ from gateway.errors import BadRequest
 
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?=;|$)', re.IGNORECASE)
 _DISPOSITION = re.compile(
-    rb'content-disposition:[ \t]*form-data((?:[ \t]*;[ \t]*[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*;?[ \t]*',
+    rb'content-disposition:[ \t]*form-data((?:[ \t]*;[ \t]*[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*(?:;[ \t]*)?',
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(rb';[ \t]*([\w*-]+)=("(?:[^"\\]|\\.)*"|[^\s;"]+)')
@@ -20,6 +20,7 @@ _PLAIN_NAME = re.compile(rb'"[^"\\%\x00-\x1f]*"|[^"\\%\'\x00-\x1f]+')
 _SUSPICIOUS = re.compile(rb'\bname\s*(?:\*|=[\s"\']*m\\?o\\?d\\?e\\?l(?![\w-]))', re.IGNORECASE)
 # No model has a longer name, and a file that calls itself `model` is not a name.
 _LONGEST_VALUE = 1024
+_LONGEST_HEAD = 8192
 
 
 def boundary_of(content_type: bytes) -> bytes:
@@ -72,8 +73,8 @@ class ModelField:
                 self._searched = len(body) - len(delimiter)
                 return
             head_end = body.find(b"\r\n\r\n", inner, end)
-            if head_end < 0 or body[end - 2 : end] != b"\r\n" or end - 2 < head_end + 4:
-                raise BadRequest("a part of the multipart body has no header, or holds the boundary")
+            if not 0 <= head_end - inner <= _LONGEST_HEAD or body[end - 2 : end] != b"\r\n" or end - 2 < head_end + 4:
+                raise BadRequest("a part of the multipart body has no header or a long one, or holds the boundary")
             if _is_model(bytes(body[inner + 2 : head_end])):
                 self._found(body, head_end + 4, end - 2)
             self._at = self._searched = end

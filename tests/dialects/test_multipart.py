@@ -212,6 +212,26 @@ def test_a_large_form_in_small_pieces() -> None:
 
 
 @pytest.mark.parametrize(
+    "head",
+    [
+        b" " * 9000,
+        b"; " * 4000,
+        b'; a="' + b"\\" * 8000,
+        b"; a=b" * 1600,
+        b'"' * 8000,
+        b"; name=" + b"m" * 8000,
+        b"\t;" * 4000,
+    ],
+)
+def test_hostile_headers(head: bytes) -> None:
+    """They are refused, and quickly."""
+    started = time.process_time()
+    with pytest.raises(BadRequest):
+        found(part(b"Content-Disposition: form-data" + head + b"\0", b"a") + END)
+    assert time.process_time() - started < 0.2
+
+
+@pytest.mark.parametrize(
     ("piece", "named"),
     [
         (b'\r\n--b0\r\nContent-Disposition: form-data; name="model"\r\n\r\ndear', True),
