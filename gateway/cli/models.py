@@ -1,35 +1,81 @@
-"""`gateway models`: every name that a client may ask for, and where it leads."""
+"""`gateway models`: every name that a client may ask for, where it leads, and what else there is to be had."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import configuration, terminal
 from gateway.cli.explain import described
+from gateway.cli.terminal import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from gateway.catalog import Refresh, Row
+    from gateway.config import Config
     from gateway.core.names import Directory
-    from gateway.types import Route
+    from gateway.types import Ability, Capability, Provider, Route
+
+# The gateway on this machine answers at once or not at all.
+WITHIN_S = 3.0
+# An aggregator lists hundreds, and nobody asked for them.
+MOST_SHOWN = 20
+LARGEST_ANSWER = 16 * 1024 * 1024
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_KEY = "GATEWAY_API_KEY"
+
+_online_option = click.option("--online", is_flag=True, help="Ask the providers themselves what they list.")
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.option("--search", "query", metavar="WORDS", help="Only models that hold all the words somewhere.")
+@click.option("--free", is_flag=True, help="Only models that cost nothing.")
+@click.option("--provider", metavar="NAME", help="Only models of this provider.")
+@click.option("--needs", metavar="LIST", help="Only models known to have these: tools,vision,audio,json_schema,….")
+@click.option("--curated", "pool", flag_value="curated", help="Only models that the configuration names.")
+@click.option("--discovered", "pool", flag_value="discovered", help="Only models found in providers' lists.")
+@_online_option
 @configuration.config_option
 @terminal.json_option
-def models(path: Path | None, *, as_json: bool) -> None:
-    """List roles, aliases and models, and where each leads."""
+@click.pass_context
+def models(ctx: click.Context, /, path: Path | None, *, as_json: bool, **wanted: Any) -> None:
+    """List roles, aliases and models, and where each leads.
+
+    With any of the options it lists the catalog: the models that the configuration names, and, apart from them, those
+    found in providers' lists. These are asked of the gateway that runs here, or with --online of the providers.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     config = configuration.read(path)
-    routes = list(by_kind(config.directory))
-    if as_json:
-        terminal.print_json([{"name": route.name, **described(route)} for route in routes])
+    if any(wanted.values()):
+        _show_catalog(config, as_json=as_json, **wanted)
     else:
-        terminal.print_table(
-            ("NAME", "KIND", "LEADS TO"), [(one.name, one.kind.value, leads_to(one)) for one in routes]
-        )
+        _show_names(config, as_json=as_json)
+
+
+@models.command()
+@click.argument("model", metavar="ID")
+@click.option("--as", "alias", metavar="ALIAS", help="The name it gets. Else the model's own, without its publisher.")
+@_online_option
+@configuration.config_option
+@terminal.json_option
+def promote(model: str, alias: str | None, path: Path | None, *, online: bool, as_json: bool) -> None:
+    """Make ID a name of the configuration: an alias in the overlay, which is merged over gateway.yaml.
+
+    ID is PROVIDER/MODEL, or the id of a model that a single provider lists.
+    """
+    config = configuration.read(path)
+    target = _target(model, config, online=online)
+    alias = alias or _usual_alias(target)
+    _object_to_alias(alias, config.directory)
+    file = _promote(alias, target)
+    if as_json:
+        terminal.print_json({"alias": alias, "target": target, "overlay": str(file)})
+    else:
+        click.echo(f"{alias} leads to {target}, says {file}; restart the gateway if it runs")
 
 
 def by_kind(directory: Directory) -> Iterator[Route]:
@@ -51,3 +97,292 @@ def leads_to(route: Route) -> str:
     if first == route.name:  # a model leads to itself
         first = terminal.place(route.candidates[0].upstream.provider.base_url)
     return first + (f", then {', '.join(others)}" if others else "")
+
+
+# -- what is shown
+
+
+def _show_names(config: Config, *, as_json: bool) -> None:
+    routes = list(by_kind(config.directory))
+    if as_json:
+        terminal.print_json([{"name": route.name, **described(route)} for route in routes])
+        return
+    terminal.print_table(("NAME", "KIND", "LEADS TO"), [(one.name, one.kind.value, leads_to(one)) for one in routes])
+    listed, _ = _ask_gateway(config)
+    if listed:
+        _show_discovered(config.directory.with_discovered(listed))
+
+
+def _show_discovered(directory: Directory) -> None:
+    """Show the beginning of what a gateway that runs has found beyond its configuration."""
+    from gateway.catalog import records
+
+    rows = [row for row in records(directory) if not row.curated]
+    click.echo("\n" + terminal.bold(_TITLES["discovered"]))
+    _print_rows(rows[:MOST_SHOWN], nothing="none that the configuration does not name")
+    if len(rows) > MOST_SHOWN:
+        click.echo(f"and {len(rows) - MOST_SHOWN} more: gateway models --discovered")
+
+
+def _show_catalog(
+    config: Config,
+    *,
+    query: str | None,
+    free: bool,
+    provider: str | None,
+    needs: str | None,
+    pool: str | None,
+    online: bool,
+    as_json: bool,
+) -> None:
+    from gateway.catalog import only, records, search
+
+    capabilities = _capabilities(needs)
+    if provider is not None and provider not in config.directory.providers:
+        raise Mistake(f'no provider "{provider}" is configured{_near(provider, config.directory.providers)}')
+    found, remark = _discovered(config, online=online) if pool != "curated" else (Found(config.directory), "")
+    rows = only(records(found.directory, found.state), free=free, provider=provider or "", needs=capabilities)
+    rows = search(rows, query or "")
+    pools = {name: [row for row in rows if row.curated is (name == "curated")] for name in ("curated", "discovered")}
+    shown = {name: rows for name, rows in pools.items() if pool in (None, name)}
+    if as_json:
+        terminal.print_json({name: [_as_json(row) for row in rows] for name, rows in shown.items()})
+        return
+    for number, (name, rows_) in enumerate(shown.items()):
+        click.echo(("\n" if number else "") + terminal.bold(_TITLES[name]))
+        _print_rows(rows_, nothing="none" if name == "curated" or not remark else remark)
+    for name, refresh in found.state.items():
+        if refresh.error:
+            click.echo(f"{name}: {refresh.error}", err=True)
+
+
+_TITLES = {"curated": "In the configuration", "discovered": "In providers' lists"}
+_HEAD = ("MODEL", "CAN", "CONTEXT", "USD PER MILLION", "SERVED BY", "USED BY")
+
+
+def _print_rows(rows: Sequence[Row], *, nothing: str) -> None:
+    if not rows:
+        click.echo(nothing)
+        return
+    cells = [
+        (
+            row.model,
+            ",".join(one.value for one in row.capabilities if one.value != "streaming") or "?",
+            _tokens(row.context_tokens),
+            _price(row),
+            _served_by(row),
+            ", ".join(row.used_by),
+        )
+        for row in rows
+    ]
+    used = any(row.used_by for row in rows)
+    terminal.print_table(_HEAD if used else _HEAD[:-1], cells if used else [one[:-1] for one in cells])
+
+
+def _served_by(row: Row) -> str:
+    served = ", ".join(row.upstreams)
+    return f"{served} ({row.error})" if row.error else served
+
+
+def _tokens(count: int | None) -> str:
+    if count is None:
+        return "?"
+    if count < 10_000:
+        return str(count)
+    return f"{count / 1_000_000:g}M" if count % 100_000 == 0 and count >= 1_000_000 else f"{round(count / 1000)}k"
+
+
+def _price(row: Row) -> str:
+    if row.free:
+        return "free"
+    return "?" if row.price is None else f"{_usd(row.price.input)} in, {_usd(row.price.output)} out"
+
+
+def _usd(nano: int) -> str:
+    whole, rest = divmod(nano, 1_000_000_000)
+    return f"{whole}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    return {
+        "model": row.model,
+        "display_name": row.display_name,
+        "family": row.family or None,
+        "capabilities": [one.value for one in row.capabilities],
+        "context_tokens": row.context_tokens,
+        "max_output_tokens": row.max_output_tokens,
+        "price": None
+        if row.price is None
+        else {
+            "input_nanousd_per_mtok": row.price.input,
+            "output_nanousd_per_mtok": row.price.output,
+            "cached_input_nanousd_per_mtok": row.price.cached_input,
+        },
+        "free": row.free,
+        "upstreams": row.upstreams,
+        "used_by": row.used_by,
+        "source": row.source or None,
+        "refreshed_at": row.refreshed_at,
+        "error": row.error,
+    }
+
+
+def _capabilities(needs: str | None) -> frozenset[Capability]:
+    from gateway.types import Capability
+
+    words = [word.strip() for word in (needs or "").split(",") if word.strip()]
+    for word in words:
+        if word not in set(Capability):
+            near = _near(word, Capability) or f"; there are {', '.join(Capability)}"
+            raise Mistake(f'unknown capability "{word}"{near}')
+    return frozenset(map(Capability, words))
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    from gateway.core.names import nearest
+
+    return nearest(name, known)
+
+
+# -- what is found
+
+
+class Found:
+    """A directory with what was discovered, and how the providers were asked."""
+
+    def __init__(self, directory: Directory, state: Mapping[str, Refresh] | None = None) -> None:
+        self.directory = directory
+        self.state = state or {}
+
+
+def _discovered(config: Config, *, online: bool) -> tuple[Found, str]:
+    """Return the directory with the models that were discovered, and what to say if there are none."""
+    import asyncio
+
+    if online:
+        return asyncio.run(_ask_providers(config)), "none"
+    listed, remark = _ask_gateway(config)
+    return Found(config.directory.with_discovered(listed)), remark
+
+
+async def _ask_providers(config: Config) -> Found:
+    import asyncio
+    import time
+
+    from gateway.background.discovery import AT_ONCE, is_asked
+    from gateway.catalog import Refresh, read_listing
+    from gateway.upstream.ask import Asker
+
+    places = asyncio.Semaphore(AT_ONCE)
+    found: dict[str, Mapping[str, Ability]] = {}
+    state: dict[str, Refresh] = {}
+
+    async def ask(asker: Asker, provider: Provider) -> None:
+        async with places:
+            listing = await asker.models(provider)
+        found[provider.name] = read_listing(provider.kind, listing.entries)
+        error = None if listing.problem is None else str(listing.problem)
+        state[provider.name] = Refresh(time.time(), error, len(found[provider.name]))
+
+    async with Asker() as asker, asyncio.TaskGroup() as group:
+        for provider in config.directory.providers.values():
+            if is_asked(provider):
+                group.create_task(ask(asker, provider))
+    return Found(config.directory.with_discovered({name: one for name, one in found.items() if one}), state)
+
+
+def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], str]:
+    """Return what the gateway on this machine knows of providers' lists, and what to say if that is nothing."""
+    from gateway.catalog import read_listing
+
+    status, entries = _get_models(config)
+    if status in (401, 403):
+        return {}, f"the gateway that runs here wants a key; set {_KEY}"
+    if status != 200:
+        return {}, "no gateway runs here that could be asked; --online asks the providers"
+    found: dict[str, dict[str, Ability]] = {}
+    for entry in entries:
+        name, slash, model = str(entry.get("id", "")).partition("/")
+        if slash and name in config.directory.providers and f"{name}/{model}" not in config.directory.routes:
+            found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
+    return found, "none"
+
+
+def _get_models(config: Config) -> tuple[int, list[dict[str, Any]]]:
+    """Return the status and the entries of the gateway's own list; status 0 if nobody answers."""
+    import json
+    import os
+    from http.client import HTTPConnection, HTTPException
+
+    host = _EVERYWHERE.get(config.server.host, config.server.host)
+    connection = HTTPConnection(host, config.server.port, timeout=WITHIN_S)
+    key = os.environ.get(_KEY, "").strip()
+    try:
+        connection.request("GET", "/v1/models", headers={"authorization": f"Bearer {key}"} if key else {})
+        response = connection.getresponse()
+        value = json.loads(response.read(LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError):
+        return 0, []
+    finally:
+        connection.close()
+    listed = value.get("data") if isinstance(value, dict) else None
+    return response.status, [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+
+
+# -- promotion
+
+
+def _target(model: str, config: Config, *, online: bool) -> str:
+    """Return the upstream that an id means.
+
+    Raises:
+        Mistake: it means none, or several.
+    """
+    from gateway.catalog import records
+    from gateway.core.names import split
+
+    if (pair := split(model, config.directory.providers)) is not None:
+        return f"{pair[0].name}/{pair[1]}"
+    found, remark = _discovered(config, online=online)
+    serving = [one.id for one in found.directory.bare.get(model, ())]
+    if not serving:
+        serving = [one for row in records(found.directory) if row.model == model.lower() for one in row.upstreams]
+    if len(serving) == 1:
+        return serving[0]
+    if serving:
+        raise Mistake(f'"{model}" is served by several; name one of them', *(f"  {one}" for one in serving))
+    near = _near(model, (*found.directory.bare, *(row.model for row in records(found.directory))))
+    raise Mistake(f'nobody is known to serve "{model}"{near}', *([remark] if remark not in ("", "none") else []))
+
+
+def _usual_alias(target: str) -> str:
+    """Return the name without publisher and tag: `gemma-3-27b-it` of `openrouter/google/gemma-3-27b-it:free`."""
+    return target.rpartition("/")[2].partition(":")[0]
+
+
+def _object_to_alias(alias: str, directory: Directory) -> None:
+    if not alias or alias == "auto" or alias.startswith(("role:", "auto:")):
+        raise Mistake(f'"{alias}" cannot name an alias: "role:" and "auto" are reserved; choose another with --as')
+    if (route := directory.routes.get(alias)) is not None:
+        raise Mistake(f'"{alias}" is a name already: it leads to {leads_to(route)}; choose another with --as')
+
+
+def _promote(alias: str, target: str) -> Path:
+    """Write the alias into the overlay, and return its file.
+
+    Raises:
+        Mistake: there is no place for it, or it cannot be written.
+    """
+    import os
+
+    from gateway.config import overlay
+    from gateway.errors import ConfigError
+
+    file = overlay.location(os.environ)
+    if file is None:
+        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
+    try:
+        overlay.promote(file, target, alias)
+    except ConfigError as error:
+        raise Mistake(*error.problems) from None
+    return file

@@ -1,0 +1,218 @@
+"""`gateway models`: the catalog for people and for programs, and the promotion of what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from gateway.catalog import Row
+from gateway.cli import main
+from gateway.cli.models import _price, _tokens, _usual_alias
+from gateway.types import Capability, Price
+from tests.cli.command import gateway_async
+from tests.faults import FaultyUpstream, error_json, json_answer
+from tests.serving import serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from tests.faults.script import Script
+
+YAML = """
+providers:
+  local: {{kind: llamacpp, base_url: "{0}"}}
+  cloud: {{kind: openrouter, base_url: "{0}", api_key: k}}
+  openai: {{api_key: "${{OPENAI_API_KEY:-}}"}}
+models:
+  main: local/qwen3-vl-8b-instruct
+  big: openai/gpt-5
+roles:
+  sight: {{models: [main], needs: [vision]}}
+"""
+NOWHERE = "http://127.0.0.1:9/v1"
+NOBODY = "no gateway runs here that could be asked; --online asks the providers"
+
+
+def models_listed() -> Script:
+    """Return what a provider lists."""
+    entries = [
+        {"id": "acme/eagle-7b", "context_length": 32_768, "supported_parameters": ["tools"]},
+        {"id": "acme/owl-7b:free", "pricing": {"prompt": "0", "completion": "0"}},
+        {"id": "qwen3-vl-8b-instruct"},
+    ]
+    return json_answer({"object": "list", "data": entries})
+
+
+def write(file: Path, base_url: str) -> str:
+    """Write a configuration whose providers are at a URL, and return it."""
+    text = YAML.format(base_url)
+    file.write_text(text)
+    return text
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, ["models", *args], catch_exceptions=False)
+
+
+@pytest.fixture
+def file(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GATEWAY_PORT", "9")
+    monkeypatch.setenv("GATEWAY_STATE_DIR", str(here / "state"))
+    path = here / "gateway.yaml"
+    write(path, NOWHERE)
+    return path
+
+
+def test_the_models_of_the_configuration(file: Path) -> None:
+    """With what can be known of them, who serves them, and why one cannot be used."""
+    done = run("--curated", "--json")
+    rows = {row["model"]: row for row in json.loads(done.output)["curated"]}
+    assert set(rows) == {"qwen3-vl-8b-instruct", "gpt-5"}
+    assert rows["qwen3-vl-8b-instruct"]["used_by"] == ["main", "role:sight"]
+    assert rows["qwen3-vl-8b-instruct"]["free"] is True
+    assert rows["gpt-5"]["error"] == "no key; set OPENAI_API_KEY"
+    assert rows["gpt-5"]["display_name"] == "GPT-5"
+
+
+def test_for_people(file: Path) -> None:
+    lines = run("--curated").output.splitlines()
+    assert lines[0] == "In the configuration"
+    assert lines[1].split("  ")[0] == "MODEL"
+    assert any(line.startswith("qwen3-vl-8b-instruct") and "free" in line for line in lines)
+
+
+def test_without_anybody_to_ask(file: Path) -> None:
+    """What to do about it is said, and it is no failure."""
+    done = run("--free")
+    assert done.exit_code == 0
+    assert f"In providers' lists\n{NOBODY}\n" in done.output
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--needs", "tols"), 'unknown capability "tols"; did you mean "tools"?\n'),
+        (("--needs", "zzz"), f'unknown capability "zzz"; there are {", ".join(Capability)}\n'),
+        (("--provider", "opnai"), 'no provider "opnai" is configured; did you mean "openai"?\n'),
+        (("promote", "openai/gpt-4o", "--as", "main"),
+         '"main" is a name already: it leads to local/qwen3-vl-8b-instruct; choose another with --as\n'),
+        (("promote", "openai/gpt-4o", "--as", "role:x"),
+         '"role:x" cannot name an alias: "role:" and "auto" are reserved; choose another with --as\n'),
+        (("promote", "nobody-has-this"), f'nobody is known to serve "nobody-has-this"\n{NOBODY}\n'),
+    ],
+)  # fmt: skip
+def test_mistakes(file: Path, args: tuple[str, ...], said: str) -> None:
+    """Each is answered with a remedy, on standard error, and status 1."""
+    done = run(*args)
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_search_and_filters(file: Path) -> None:
+    def found(*args: str) -> list[str]:
+        return [row["model"] for row in json.loads(run("--curated", "--json", *args).output)["curated"]]
+
+    assert found("--search", "GPT") == ["gpt-5"]
+    assert found("--free") == ["qwen3-vl-8b-instruct"]
+    assert found("--provider", "openai") == ["gpt-5"]
+    assert found("--search", "nothing like it") == []
+
+
+async def test_online(file: Path) -> None:
+    """The providers are asked; what they say of their models is shown, and who could not be asked."""
+    async with FaultyUpstream(lambda _: models_listed()) as upstream:
+        write(file, upstream.base_url)
+        env = {"GATEWAY_PORT": "9"}
+        done = await gateway_async("models", "--online", "--discovered", "--json", cwd=file.parent, env=env)
+        rows = {row["model"]: row for row in done.json["discovered"]}
+        assert set(rows) == {"eagle-7b", "owl-7b:free"}
+        assert rows["eagle-7b"]["context_tokens"] == 32_768
+        assert rows["eagle-7b"]["upstreams"] == ["local/acme/eagle-7b", "cloud/acme/eagle-7b"]
+        assert rows["owl-7b:free"]["free"] is True
+        assert rows["owl-7b:free"]["refreshed_at"] > 0
+        done = await gateway_async("models", "--online", "--needs", "tools", cwd=file.parent, env=env)
+        assert "eagle-7b" in done.out
+        assert "owl" not in done.out
+    done = await gateway_async("models", "--online", cwd=file.parent, env=env)
+    assert done.status == 0
+    assert done.err.startswith("local: ")
+
+
+async def test_a_gateway_that_runs_is_asked(file: Path) -> None:
+    """It knows what its providers list; nobody else is asked."""
+    async with FaultyUpstream(lambda _: models_listed()) as upstream:
+        yaml = write(file, upstream.base_url)
+        async with serving(yaml, discover=True) as running:
+            async with asyncio.timeout(10):
+                while "acme/eagle-7b" not in running.gateway.directory.bare:  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.01)
+            env = {"GATEWAY_PORT": str(running.port)}
+            done = await gateway_async("models", "--discovered", "--json", cwd=file.parent, env=env)
+            plain = (await gateway_async("models", cwd=file.parent, env=env)).out
+    names, _, found = plain.partition("In providers' lists")
+    assert names.startswith("NAME")
+    assert "eagle-7b" not in names
+    assert "eagle-7b" in found
+    assert {row["model"] for row in done.json["discovered"]} == {"eagle-7b", "owl-7b:free"}
+
+
+async def test_a_gateway_that_wants_a_key(file: Path) -> None:
+    async with FaultyUpstream(error_json(401)) as upstream:
+        env = {"GATEWAY_PORT": upstream.base_url.removesuffix("/v1").rpartition(":")[2]}
+        done = await gateway_async("models", "--discovered", cwd=file.parent, env=env)
+        assert "the gateway that runs here wants a key; set GATEWAY_API_KEY" in done.out
+
+
+def test_promote(file: Path, here: Path) -> None:
+    """The alias is there at once, named after the model or as one likes."""
+    done = run("promote", "cloud/acme/eagle-7b:free")
+    assert done.exit_code == 0
+    assert done.output.startswith(
+        f"eagle-7b leads to cloud/acme/eagle-7b:free, says {here / 'state' / 'overlay.yaml'};"
+    )
+    said = json.loads(run("promote", "openai/gpt-4o", "--as", "quick", "--json").output)
+    assert (said["alias"], said["target"]) == ("quick", "openai/gpt-4o")
+    assert "quick" in (here / "state" / "overlay.yaml").read_text()
+
+
+async def test_promote_what_somebody_lists(file: Path) -> None:
+    """A bare id is enough where one provider has it; where several do they are named."""
+    async with FaultyUpstream(lambda _: models_listed()) as upstream:
+        env = {"GATEWAY_PORT": "9", "GATEWAY_STATE_DIR": str(file.parent / "state")}
+        write(file, upstream.base_url)
+        done = await gateway_async("models", "promote", "acme/eagle-7b", "--online", cwd=file.parent, env=env)
+        assert done.status == 1
+        assert done.err.splitlines()[1:] == ["  local/acme/eagle-7b", "  cloud/acme/eagle-7b"]
+        done = await gateway_async("models", "promote", "gpt-5", "--as", "five", "--online", cwd=file.parent, env=env)
+        assert done.out.startswith("five leads to openai/gpt-5, ")
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [(None, "?"), (4096, "4096"), (131_072, "131k"), (1_000_000, "1M"), (1_048_576, "1049k"), (2_000_000, "2M")],
+)
+def test_tokens(count: int | None, shown: str) -> None:
+    assert _tokens(count) == shown
+
+
+def test_prices() -> None:
+    def row(price: Price | None, *, free: bool = False) -> Row:
+        return Row("m", "m", "", (), None, None, price, free, True, (), ())
+
+    assert _price(row(Price(150_000_000, 37_500_000))) == "0.15 in, 0.0375 out"
+    assert _price(row(Price(75_000_000_000, 0))) == "75.00 in, 0.00 out"
+    assert _price(row(None)) == "?"
+    assert _price(row(None, free=True)) == "free"
+
+
+@pytest.mark.parametrize(
+    ("target", "alias"),
+    [("openrouter/google/gemma-3-27b-it:free", "gemma-3-27b-it"), ("ollama/qwen3:8b", "qwen3"), ("openai/o3", "o3")],
+)
+def test_usual_alias(target: str, alias: str) -> None:
+    assert _usual_alias(target) == alias
