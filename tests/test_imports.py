@@ -19,8 +19,8 @@ STOREYS = """
     errors
     core
     dialects
-    config
     catalog
+    config
     upstream stores metrics tracing
     proxy
     background

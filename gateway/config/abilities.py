@@ -1,4 +1,4 @@
-"""Say what is known of models before any provider has been asked, and read what the configuration says of them."""
+"""Read what the configuration says that models can do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ from gateway.types import Ability, Capability, Price
 
 if TYPE_CHECKING:
     from gateway.config import shape
-    from gateway.types import Provider
-
-
-def ability_of(provider: Provider, model: str) -> Ability:
-    """Return what is known of a model by its name alone."""
-    # Ollama passes its cloud models on to ollama.com: a local server that computes elsewhere.
-    return Ability(free=provider.local and not model.endswith(("-cloud", ":cloud")))
 
 
 def said_of_all(written: shape.Provider) -> Said:

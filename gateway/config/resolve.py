@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.catalog import ability_of
 from gateway.config import clients, scalars
-from gateway.config.abilities import ability_of, said_of_all, said_of_one
+from gateway.config.abilities import said_of_all, said_of_one
 from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts

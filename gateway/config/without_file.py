@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gateway.catalog import ability_of
 from gateway.config import clients, overlay
-from gateway.config.abilities import ability_of
 from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
