@@ -43,7 +43,8 @@ def outcome(file: Path, text: str) -> None:
 def test_an_odd_value_anywhere(tmp_path: Path, odd: Any) -> None:
     """Whatever stands in the place of any one value, the file loads or says what is wrong."""
     value = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
-    for path in paths(value):
+    every = paths(value)
+    for path in every[ODD.index(odd) % 3 :: 3]:  # one in three: all of them take half a minute
         outcome(tmp_path / "gateway.yaml", yaml.safe_dump(disturbed(value, path, odd)))
 
 

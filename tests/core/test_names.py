@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.core.abilities import Said
 from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
-from gateway.core.names import Directory, nearest, quoted, resolve
-from gateway.errors import ModelNotFound
-from gateway.types import Params, Provider, Rejected, RouteKind, Upstream
+from gateway.core.names import Directory, nearest, quoted, resolve, resolve_many
+from gateway.errors import BadRequest, ModelNotFound, Refusal
+from gateway.types import Ability, Capability, LimitScope, Params, Provider, Rejected, RouteKind, Upstream
 
 NO_KEY = "no key; set OPENAI_API_KEY"
 
@@ -206,6 +209,7 @@ def test_discovered_models_come_after_configured_ones() -> None:
     assert (ids("new", found), resolve("new", found).label) == (["vllm/new"], "other")
     assert not {"x", "y"} & set(found.bare)
     assert found.routes is KNOWN.routes
+    assert found.abilities.discovered["vllm"] == {"gemma3:4b": Ability(), "new": Ability()}
     assert "new" not in KNOWN.bare
 
 
@@ -217,6 +221,159 @@ def test_a_later_discovery_replaces_the_earlier_one() -> None:
     assert "old" not in second.bare
     assert ids("theirs", second) == ["ollama/theirs"]
     assert ids("shared", second) == ["ollama/shared", "vllm/shared"]
+
+
+SEES = Ability(has=frozenset({Capability.VISION}), context_tokens=8192)
+
+
+def test_discovered_abilities_are_known_under_every_name() -> None:
+    """What a list says of a model is in every route to it, and forgotten with the list."""
+    found = KNOWN.with_discovered({"ollama": {"gemma3:4b": SEES, "new": SEES}, "nobody": {"x": SEES}})
+    for name in ("gemma3:4b", "small", "ollama/gemma3:4b", "new", "ollama/new"):
+        assert resolve(name, found).candidates[0].upstream.ability == SEES
+    assert [one.upstream.ability for one in resolve("role:rlm", found).candidates] == [Ability(), SEES]
+    assert resolve("small", KNOWN).candidates[0].upstream.ability == Ability()
+    later = found.with_discovered({"ollama": {"gemma3:4b": Ability()}})
+    assert resolve("role:rlm", later) == resolve("role:rlm", KNOWN)
+    assert resolve("small", later).candidates[0].upstream.ability == Ability()
+
+
+def test_the_configuration_is_believed_above_a_list() -> None:
+    """What an alias says of its model counts under every name of it; what a provider says, for all its models."""
+    declared = Declared(
+        providers=PROVIDERS,
+        aliases={
+            "ours": Alias("ollama/gemma3:4b", said=Said(Ability(context_tokens=4096), free=False)),
+            "again": Alias("ours", said=Said(Ability(strength=7))),
+        },
+        roles={"rlm": Role(("gemma3:4b", "ollama/else"))},
+        of_providers={"ollama": Said(Ability(context_tokens=1024), free=True)},
+        curated=lambda _provider, _model: Ability(max_output_tokens=1, context_tokens=1),
+    )
+    directory, objections = make_directory(declared)
+    assert objections == ()
+    found = directory.with_discovered({"ollama": {"gemma3:4b": SEES, "else": SEES}})
+    ours, other = (one.upstream.ability for one in resolve("role:rlm", found).candidates)
+    assert ours == Ability(SEES.has, context_tokens=4096, max_output_tokens=1, strength=7)
+    assert other == Ability(SEES.has, context_tokens=1024, max_output_tokens=1, free=True)
+    assert [resolve(name, found).candidates[0].upstream.ability for name in ("ours", "again", "gemma3:4b")] == [
+        ours
+    ] * 3
+
+
+def test_free_models_of_one_account_share_a_limit() -> None:
+    """Which limit an upstream is counted by follows from whether it is free, also when that is discovered."""
+    provider = replace(OPENROUTER, limit_scope=LimitScope.FREE_ACCOUNT, models=("a", "b"))
+    directory, _ = make_directory(Declared(providers={"openrouter": provider}))
+    assert resolve("a", directory).candidates[0].upstream.domain == "openrouter/a"
+    found = directory.with_discovered({"openrouter": {"a": Ability(free=True), "b": Ability(free=True)}})
+    assert [resolve(name, found).candidates[0].upstream.domain for name in "ab"] == ["openrouter:free"] * 2
+
+
+@pytest.mark.parametrize(
+    "names, expected, rejected",
+    [
+        (("main",), ["openrouter/big", "ollama/gemma3:4b"], ["openai/gpt-5"]),
+        (("shared", "openrouter/big"), ["ollama/shared", "vllm/shared", "openrouter/big"], []),
+        (("vllm:shared", "shared", "shared"), ["vllm/shared", "ollama/shared"], []),
+        (("paid", "small"), ["ollama/gemma3:4b"], ["openai/gpt-5"]),
+        (("role:rlm", "role:paid"), ["openrouter/big", "ollama/gemma3:4b"], ["openai/gpt-5"]),
+    ],
+)
+def test_fallbacks_of_a_request(names: tuple[str, ...], expected: list[str], rejected: list[str]) -> None:
+    """The candidates of the first name, then those of the others, each upstream once."""
+    route = resolve_many(names, KNOWN)
+    assert [one.upstream.id for one in route.candidates] == expected
+    assert [one.upstream_id for one in route.rejected] == rejected
+    assert (route.name, route.kind) == (resolve(names[0], KNOWN).name, resolve(names[0], KNOWN).kind)
+
+
+def test_fallbacks_stay_fallbacks() -> None:
+    """Whatever the order, a fallback ranks below what was asked for."""
+    route = resolve_many(("main", "everyone", "demo/echo"), KNOWN)
+    assert [(one.upstream.id, one.rank) for one in route.candidates] == [
+        ("openrouter/big", 0),
+        ("ollama/gemma3:4b", 1),  # the fallback of the alias itself
+        ("ollama/shared", 2),
+        ("vllm/shared", 2),
+        ("demo/echo", 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    "names, refused, message",
+    [
+        (("mian", "small"), ModelNotFound, 'unknown model "mian"; did you mean "main"?'),
+        (("main", "smal", "shared", "zzzzzz"), ModelNotFound,
+         'among the fallbacks: unknown model "smal"; did you mean "small"?; unknown model "zzzzzz"'),
+        (("main", "openai/gpt-6"), ModelNotFound, f'among the fallbacks: provider "openai" has {NO_KEY}'),
+        ((), BadRequest, "name at least one model"),
+        (("main",) * 18, BadRequest, "17 fallbacks; at most 16 are tried"),
+    ],
+)  # fmt: skip
+def test_unknown_fallbacks(names: tuple[str, ...], refused: type[Refusal], message: str) -> None:
+    """A name that means nothing is refused, all of them at once."""
+    with pytest.raises(refused) as refusal:
+        resolve_many(names, KNOWN)
+    assert refusal.value.message == message
+
+
+CHOOSY = Role(
+    ("shared", "openrouter/big"), order=("free", "cheapest"), needs=frozenset({Capability.TOOLS}), max_price=5
+)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("role:choosy", (("free", "cheapest"), {"tools"}, 5, False)),
+        ("role:synonym", (("free", "cheapest"), {"tools"}, 5, True)),  # a role that only renames another
+        ("nickname", (("free", "cheapest"), {"tools"}, 5, False)),
+        ("role:narrower", (("fastest",), {"tools", "vision"}, 2, False)),
+        ("role:wider", (("healthiest",), set(), None, False)),  # with a second target it is a role of its own
+        ("everyone", (("healthiest",), set(), None, False)),
+        ("shared", (("healthiest",), set(), None, False)),
+        ("vllm/other", (("healthiest",), set(), None, False)),
+    ],
+)
+def test_how_a_route_is_chosen_from(name: str, expected: tuple[object, ...]) -> None:
+    """A role says its order, needs and ceiling; what only renames it has them too; the others have the defaults."""
+    declared = Declared(
+        providers=PROVIDERS,
+        aliases={"nickname": Alias("role:choosy"), "everyone": Alias("shared")},
+        roles={
+            "choosy": CHOOSY,
+            "synonym": Role(("nickname",), fails_over_on_policy=True),
+            "narrower": Role(
+                ("role:synonym",),
+                order=("fastest",),
+                needs=frozenset({Capability.VISION}),
+                max_price=2,
+                fails_over_on_policy=False,
+            ),
+            "wider": Role(("role:choosy", "demo/echo")),
+        },
+        order=("healthiest",),
+    )
+    directory, objections = make_directory(declared)
+    route = resolve(name, directory)
+    assert objections == ()
+    assert (route.order, set(route.needs), route.max_price, route.fails_over_on_policy) == expected
+
+
+def test_shares() -> None:
+    """The share of a target is divided among those it stands for."""
+    declared = Declared(
+        providers=PROVIDERS,
+        roles={
+            "plain": Role(("shared", "openrouter/big")),
+            "inner": Role(("shared", "openrouter/big"), weights=(3.0, 1.0)),
+            "outer": Role(("role:inner", "demo/echo"), weights=(8.0, 0.0)),
+        },
+    )
+    directory, _ = make_directory(declared)
+    weights = {name: [one.weight for one in resolve(f"role:{name}", directory).candidates] for name in declared.roles}
+    assert weights == {"plain": [0.5, 0.5, 1.0], "inner": [1.5, 1.5, 1.0], "outer": [3.0, 3.0, 2.0, 0.0]}
 
 
 def aliases(**targets: str) -> Declared:
@@ -270,6 +427,24 @@ def roles(**targets: tuple[str, ...]) -> Declared:
         (
             Declared(providers=PROVIDERS, fallback={"main": ("shared",)}),
             [(("fallback", "main"), 'fallback is for an alias, and "main" is none')],
+        ),
+        (aliases(x="auto"), [(("models", "x"), '"auto" is for requests and rules; name models here')]),
+        (Declared(providers=PROVIDERS, uses=("auto:free", "shared", "role:x")),
+         [(("rules", 2, "use"), 'unknown role "x"; none is configured')]),
+        (
+            Declared(
+                providers=PROVIDERS,
+                aliases={
+                    "a": Alias("shared", said=Said(free=True)),
+                    "b": Alias("vllm/shared", said=Said(free=False)),
+                    "c": Alias("role:r", said=Said(free=True)),
+                },
+                roles={"r": Role(("shared",))},
+            ),
+            [
+                (("models", "b"), 'says of vllm/shared another thing than "a" does: whether it is free'),
+                (("models", "c"), '"c" stands for a role; say this of a model'),
+            ],
         ),
         (
             Declared(providers=PROVIDERS, default_provider="openruter"),
