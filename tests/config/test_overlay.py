@@ -1,0 +1,256 @@
+"""Changes made at run time: where they are kept, how they are merged, and who is blamed for a mistake."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config import Config, Detected, load, overlay, zero
+from gateway.config.without_file import SOURCE
+from gateway.core.names import resolve
+from gateway.errors import ConfigError
+
+FILE = """\
+providers:
+  a: {kind: vllm, base_url: "http://a.test/v1", timeouts: {idle: 5s, total: 1h}}
+models:
+  main: {model: a/x, params: {temperature: 1}}
+  other: a/y
+roles:
+  rlm: {models: [main, other], needs: [tools]}
+rules: [{when: {images: true}, use: main}]
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"GATEWAY_STATE_DIR": str(tmp_path / "state")}
+
+
+def put(tmp_path: Path, text: str) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir(exist_ok=True)
+    file = folder / "overlay.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def loaded(tmp_path: Path, environ: dict[str, str], text: str = FILE) -> Config:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environ)
+
+
+def ids(config: Config, name: str) -> list[str]:
+    return [one.upstream.id for one in resolve(name, config.directory).candidates]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the places of Linux")
+@pytest.mark.parametrize(
+    "variables, place",
+    [
+        ({"GATEWAY_STATE_DIR": "/data", "HOME": "/home/me"}, "/data/overlay.yaml"),
+        ({"GATEWAY_STATE_DIR": "", "HOME": "/home/me"}, "/home/me/.local/state/gateway/overlay.yaml"),
+        ({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}, "/state/gateway/overlay.yaml"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/me"}, "/home/me/.local/state/gateway/overlay.yaml"),
+        ({}, None),
+    ],
+)
+def test_where_it_is(variables: dict[str, str], place: str | None) -> None:
+    """GATEWAY_STATE_DIR, else where the platform keeps such things, else nowhere."""
+    assert overlay.location(variables) == (Path(place) if place else None)
+
+
+def test_without_one(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Nothing has been changed, and nothing is created by asking."""
+    path = overlay.location(environ)
+    assert path is not None
+    assert (overlay.existing(environ), overlay.read(path), path.parent.exists()) == (None, {}, False)
+    assert loaded(tmp_path, environ).overlay is None
+    assert zero(environ).overlay is None
+
+
+@pytest.mark.parametrize(
+    "text, name, expected",
+    [
+        ("models: {new: a/z}", "new", ["a/z"]),
+        ("models: {new: a/z}", "role:rlm", ["a/x", "a/y"]),
+        ("models: {main: a/z}", "role:rlm", ["a/z", "a/y"]),  # a scalar replaces the mapping
+        ("models: {main: {model: a/z}}", "main", ["a/z"]),
+        ("roles: {rlm: {models: [other]}}", "role:rlm", ["a/y"]),  # a list replaces the list
+        ("roles: {rlm: null, new: other}", "role:new", ["a/y"]),
+        ("providers: {b: {kind: ollama, models: [m]}}", "m", ["b/m"]),
+        ("providers: {a: {models: [only]}}", "only", ["a/only"]),
+        ("models:\n", "main", ["a/x"]),
+        ("", "main", ["a/x"]),
+        ("# nothing yet\n", "main", ["a/x"]),
+        ("models: {new: 'a/${Z:-z}'}", "new", ["a/z"]),
+    ],
+)
+def test_merging(tmp_path: Path, environ: dict[str, str], text: str, name: str, expected: list[str]) -> None:
+    """Mappings are merged key by key, everything else replaces what was there."""
+    file = put(tmp_path, text)
+    config = loaded(tmp_path, environ)
+    assert (ids(config, name), config.overlay) == (expected, file)
+
+
+def test_what_is_not_changed_stays(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A change deep inside leaves its neighbours alone."""
+    put(tmp_path, "providers: {a: {timeouts: {idle: 9s}}}\nmodels: {main: {params: {seed: 1}}}\nrules: []")
+    config = loaded(tmp_path, environ)
+    timeouts = config.directory.providers["a"].timeouts
+    assert (timeouts.idle_s, timeouts.total_s) == (9, 3600)
+    assert resolve("main", config.directory).candidates[0].params.defaults == {"temperature": b"1", "seed": b"1"}
+    assert config.rules == ()
+
+
+def test_null_takes_away(tmp_path: Path, environ: dict[str, str]) -> None:
+    """What a file says can be taken back, and what refers to it is then a mistake of that file."""
+    file = put(tmp_path, "roles: {rlm: null}")
+    assert "role:rlm" not in loaded(tmp_path, environ).directory.routes
+    file.write_text("models: {other: null}")
+    with pytest.raises(ConfigError) as error:
+        loaded(tmp_path, environ)
+    assert error.value.problems == (f'{tmp_path}/gateway.yaml:7:24: unknown model or alias "other"',)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("models: {new: gone}", ['overlay.yaml:1:15: unknown model or alias "gone"']),
+        ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}"]),
+        ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?']),
+        ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
+        ("roles: {rlm: {order: []}}", ["overlay.yaml:1:22: must not be empty"]),
+        ("providers: {a: {limits: mode}}", ['overlay.yaml:1:25: unknown scope "mode"; did you mean "model"?']),
+        ("providers: {b: {}}", [
+            'overlay.yaml:1:16: "b" is no kind that is known; say its kind, or the base_url of its API']),
+        ("rules: [{when: {images: 1}, use: main}]", ["overlay.yaml:1:25: must be true or false"]),
+        ("[]", ["overlay.yaml:1:1: must be a mapping, with keys like providers and models"]),
+        ("models: {x: '${GONE}'}", ["overlay.yaml:1:13: GONE is not set; set it, or write ${GONE:-default}"]),
+        ("a: [", ["overlay.yaml:2:1: not YAML: did not find expected node content"]),
+        ("models: {new: gone}\nserver: {hots: 1}", [
+            'overlay.yaml:1:15: unknown model or alias "gone"',
+            'overlay.yaml:2:10: unknown key "hots"; did you mean "host"?']),
+    ],
+)  # fmt: skip
+def test_whose_mistake_it_is(tmp_path: Path, environ: dict[str, str], text: str, expected: list[str]) -> None:
+    """A mistake is reported under the name and at the place of the file that makes it."""
+    put(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        loaded(tmp_path, environ)
+    assert [one.removeprefix(f"{tmp_path}/state/") for one in error.value.problems] == expected
+
+
+def test_mistakes_of_both_files(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Both files are checked in one run, and a wrong value that is replaced is no mistake any more."""
+    put(tmp_path, "models: {new: gone}\nserver: {port: 1}")
+    with pytest.raises(ConfigError) as error:
+        loaded(tmp_path, environ, FILE + "server: {port: x, host: ''}\n")
+    assert error.value.problems == (
+        f"{tmp_path}/gateway.yaml:9:25: must not be empty",
+        f'{tmp_path}/state/overlay.yaml:1:15: unknown model or alias "gone"',
+    )
+
+
+OLLAMA = Detected("ollama", "http://127.0.0.1:11434/v1", ("gemma3:4b",))
+SERVERS = (OLLAMA, Detected("llamacpp", "http://127.0.0.1:8080/v1"))
+
+
+@pytest.mark.parametrize("variables", [{}, {"OPENROUTER_API_KEY": "k"}, {"OPENAI_API_KEY": "k", "GROQ_API_KEY": "l"}])
+@pytest.mark.parametrize("servers", [(), (OLLAMA,), SERVERS])
+def test_without_a_file(
+    tmp_path: Path, environ: dict[str, str], variables: dict[str, str], servers: tuple[Detected, ...]
+) -> None:
+    """Zero configuration is the same with an overlay, but for what the overlay changes."""
+    plain = zero(variables, servers)
+    put(tmp_path, "models: {mine: demo/echo}")
+    changed = zero({**environ, **variables}, servers)
+    assert (changed.source, changed.warnings, changed.server) == (SOURCE, plain.warnings, plain.server)
+    assert changed.directory.providers == plain.directory.providers
+    assert changed.directory.default_provider == plain.directory.default_provider
+    assert ids(changed, "mine") == ["demo/echo"]
+    routes = {name: route for name, route in changed.directory.routes.items() if name != "mine"}
+    assert routes == dict(plain.directory.routes)
+
+
+def test_mistakes_without_a_file(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The overlay is to blame: there is nothing else."""
+    put(tmp_path, "models: {mine: gone}\nroles: {embedding: demo/echo}")
+    with pytest.raises(ConfigError) as error:
+        zero(environ)
+    assert error.value.problems == (f'{tmp_path}/state/overlay.yaml:1:16: unknown model or alias "gone"',)
+
+
+def test_promoting(tmp_path: Path, environ: dict[str, str]) -> None:
+    """An alias is written for its owner's eyes only, and is there at the next load."""
+    path = overlay.location(environ)
+    assert path is not None
+    overlay.promote(path, "a/google/gemma:free", "free one")
+    overlay.promote(path, "a/z", "main")
+    overlay.promote(path, "a/zz", "main")
+    assert overlay.read(path) == {"models": {"free one": "a/google/gemma:free", "main": "a/zz"}}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["overlay.yaml"]
+    config = loaded(tmp_path, environ)
+    assert (ids(config, "free one"), ids(config, "role:rlm")) == (["a/google/gemma:free"], ["a/zz", "a/y"])
+
+
+def test_promoting_keeps_the_rest(tmp_path: Path, environ: dict[str, str]) -> None:
+    """All else that the overlay says stays as it was written: references, quotes, and words that look like others."""
+    path = put(
+        tmp_path,
+        "server: {host: 0.0.0.0, api_keys: ['${KEY:-}']}\nproviders: {b: {api_key: \"${B}\", base_url: 'https://b/v1'}}\n"
+        "models: {x: {model: b/y, params: {a: on, b: 12:30, c: 2024-10-21, d: '1', e: 1, f: ~}}}\npresets:\n",
+    )
+    before = overlay.read(path)
+    overlay.promote(path, "b/$z", "new")
+    assert overlay.read(path) == {**before, "models": {**before["models"], "new": "b/$$z"}}
+    variables = {**environ, "B": "k", "KEY": "a-key-of-good-length"}
+    assert ids(loaded(tmp_path, variables), "new") == ["b/$z"]
+
+
+@pytest.mark.parametrize("text", ["", "models:\n", "models: nonsense\n", "# only a comment\n"])
+def test_promoting_into_little(tmp_path: Path, environ: dict[str, str], text: str) -> None:
+    """A file that says nothing of models gets its section."""
+    path = put(tmp_path, text)
+    overlay.promote(path, "a/z", "new")
+    assert overlay.read(path) == {"models": {"new": "a/z"}}
+
+
+@pytest.mark.parametrize(
+    "text, model, alias, message",
+    [
+        ("", "a/z", "", '"" cannot name an alias for "a/z"'),
+        ("", "a/z", "role:x", '"role:x" cannot name an alias for "a/z"'),
+        ("", "", "x", '"x" cannot name an alias for ""'),
+        ("a: [", "a/z", "x", "not YAML"),
+        ("[]", "a/z", "x", "must be a mapping"),
+        ("a: 1\na: 2", "a/z", "x", 'the key "a" stands here and in line 1'),
+    ],
+)
+def test_what_cannot_be_promoted(
+    tmp_path: Path, environ: dict[str, str], text: str, model: str, alias: str, message: str
+) -> None:
+    """What is broken is left as it is."""
+    path = put(tmp_path, text)
+    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
+        overlay.promote(path, model, alias)
+    assert path.read_text() == text
+
+
+def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """It is named, and nothing is left behind."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/state/overlay\.yaml: cannot be written: Not a directory"):
+        overlay.promote(tmp_path / "file" / "state" / "overlay.yaml", "a/z", "x")
+
+
+def test_pydantic_is_not_needed_without_one(environ: dict[str, str]) -> None:
+    """Only an overlay that is there costs its checks at the start."""
+    script = f"import sys; from gateway.config import zero; zero({environ!r}); sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
