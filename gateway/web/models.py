@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.errors import BadRequest, ModelNotFound
-from gateway.types import RouteKind
+from gateway.types import Capability, RouteKind
 from gateway.web.answers import json_answer
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
+    from gateway.types import Ability
     from gateway.web.door import Door
 
 _MOST_LISTED = 10_000
@@ -37,7 +39,7 @@ class Models:
         limit = request.query_params.get("limit", str(_MOST_LISTED))
         if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
-        listed = [self._entry(name, owner) for name, owner in names(self._gateway.directory)]
+        listed = [self._entry(*one) for one in names(self._gateway.directory)]
         after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
         if after is not None:
             listed = listed[_place(listed, after) + 1 :]
@@ -56,12 +58,12 @@ class Models:
         """Return one of them; its id may hold slashes, plain or as %2F."""
         self._door.admit(request.scope, dict(request.scope["headers"]))
         name = request.path_params["model"]
-        for known, owner in names(self._gateway.directory):
-            if name == known or (known.partition("/")[2] == name and name in self._gateway.directory.bare):
-                return json_answer(self._entry(name, owner))
+        for one in names(self._gateway.directory):
+            if name == one.name or (one.name.partition("/")[2] == name and name in self._gateway.directory.bare):
+                return json_answer(self._entry(*one))
         raise ModelNotFound(f'unknown model "{name}"; GET /v1/models lists what there is', param="model")
 
-    def _entry(self, name: str, owner: str) -> dict[str, Any]:
+    def _entry(self, name: str, owner: str, ability: Ability) -> dict[str, Any]:
         return {
             "id": name,
             "object": "model",
@@ -70,6 +72,7 @@ class Models:
             "type": "model",
             "display_name": name,
             "created_at": self._since.isoformat().replace("+00:00", "Z"),
+            **_known(ability),
         }
 
 
@@ -78,8 +81,47 @@ def _place(listed: list[dict[str, Any]], name: str) -> int:
     return next((place for place, entry in enumerate(listed) if entry["id"] == name), len(listed))
 
 
-def names(directory: Directory) -> Iterator[tuple[str, str]]:
-    """Yield each name that has a usable upstream, and who owns it: roles, aliases, models, discovered models.
+def _known(ability: Ability) -> dict[str, Any]:
+    """What clients ask of a model before they call it, in OpenRouter's and LiteLLM's words; only what is known."""
+    known: dict[str, Any] = {}
+    if ability.context_tokens is not None:
+        known["context_length"] = known["max_input_tokens"] = ability.context_tokens
+    if ability.max_output_tokens is not None:
+        known["max_output_tokens"] = ability.max_output_tokens
+    if ability.has:
+        inputs = {Capability.VISION: "image", Capability.AUDIO: "audio"}
+        known["architecture"] = {
+            "input_modalities": ["text", *(word for one, word in inputs.items() if one in ability.has)]
+        }
+        supported = {
+            Capability.TOOLS: "tools",
+            Capability.JSON_SCHEMA: "structured_outputs",
+            Capability.REASONING: "reasoning",
+        }
+        known["supported_parameters"] = [word for one, word in supported.items() if one in ability.has]
+        known["mode"] = "embedding" if Capability.EMBEDDINGS in ability.has else "chat"
+    if ability.free:
+        known["pricing"] = {"prompt": "0", "completion": "0"}
+    elif ability.price is not None:
+        known["pricing"] = {"prompt": _per_token(ability.price.input), "completion": _per_token(ability.price.output)}
+    return known
+
+
+def _per_token(nanousd_per_mtok: int) -> str:
+    """A price in USD per token, without what floats would add to it."""
+    return f"{Decimal(nanousd_per_mtok) / 10**15:f}"
+
+
+class Named(NamedTuple):
+    """A name that clients may ask for, who owns it, and what its first upstream can do."""
+
+    name: str
+    owner: str
+    ability: Ability
+
+
+def names(directory: Directory) -> Iterator[Named]:
+    """Yield each name that has a usable upstream: roles, aliases, models, discovered models.
 
     The built-in demo is for whoever has nothing else; in a model picker beside real models it would only be chosen
     by mistake.
@@ -91,9 +133,9 @@ def names(directory: Directory) -> Iterator[tuple[str, str]]:
             if has_real and kind is RouteKind.MODEL and name.startswith(f"{DEMO}/"):
                 continue
             if route.kind is kind and route.candidates:
-                owner = route.candidates[0].upstream.provider.name if kind is RouteKind.MODEL else "gateway"
-                yield name, owner
+                first = route.candidates[0].upstream
+                yield Named(name, first.provider.name if kind is RouteKind.MODEL else "gateway", first.ability)
     for upstreams in directory.bare.values():
         for upstream in upstreams:
             if upstream.id not in directory.routes and upstream.provider.unusable is None:
-                yield upstream.id, upstream.provider.name
+                yield Named(upstream.id, upstream.provider.name, upstream.ability)

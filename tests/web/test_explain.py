@@ -51,3 +51,20 @@ async def test_bad_questions(query: str, status: int) -> None:
             assert response.status == status
             assert response.json["error"]["message"]
         assert one.requests == []
+
+
+async def test_the_model_list_says_what_is_known() -> None:
+    """In the words that OpenRouter's and LiteLLM's clients read; what is not known is left out."""
+    yaml = """
+providers: {{cloud: {{kind: openai-compatible, base_url: "{0}", local: false, models: [plain]}}}}
+models: {{rich: {{model: cloud/x, context: 128k, capabilities: [vision, tools], price: {{input: 0.25, output: 1}}}}}}
+"""
+    async with FaultyUpstream(chat_json()) as one, serving(yaml.format(one.base_url)) as running:
+        async with Client(running.port) as client:
+            await client.send(request("GET", "/v1/models"))
+            entries = {entry["id"]: entry for entry in (await client.response()).json["data"]}
+    assert entries["rich"]["context_length"] == 128_000
+    assert entries["rich"]["architecture"] == {"input_modalities": ["text", "image"]}
+    assert entries["rich"]["pricing"] == {"prompt": "0.00000025", "completion": "0.000001"}
+    assert "pricing" not in entries["cloud/plain"]
+    assert "context_length" not in entries["cloud/plain"]
