@@ -276,3 +276,22 @@ def test_size_costs_no_more_than_its_share(inner: bytes) -> None:
     started = time.process_time()
     render(read(body), NEW, Params({}, {"z": b"1"}), ask_for_usage=True)
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("key", ["Temperature", "TEMPERATURE", "temperatuRe"])
+def test_a_forced_parameter_has_one_spelling(key: str) -> None:
+    """Some servers match keys without regard to case; another spelling would undo what is forced."""
+    call = read_call(CHAT, b'{"model":"x","%b":2}' % key.encode())
+    with pytest.raises(BadRequest, match='must be written "temperature"'):
+        render(call, b'"y"', Params(forced={"temperature": b"0"}), ask_for_usage=False)
+
+
+def test_a_large_body_that_says_model_twice_is_read_quickly() -> None:
+    """Values are stepped over; what would have to be walked without end is refused."""
+    many = b'"",' * 300_000 + b'""'
+    started = time.monotonic()
+    assert read_call(CHAT, b'{"model":"x","a":{"model":[%b]},"user":"model"}' % many).model == "x"
+    with pytest.raises(BadRequest, match="repeats its fields"):
+        read_call(CHAT, b'{"a":[%b],"a":[1,%b],"model":"x","t":"model"}' % (many, many))
+    # Walking all of it would take more than a second; this is no measure of speed.
+    assert time.monotonic() - started < 1.0
