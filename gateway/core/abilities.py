@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.types import Ability, Candidate, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from gateway.types import Price, Provider
 
@@ -52,6 +52,8 @@ class Said:
         """Return what is known of a model of which something weaker is known."""
         result = combined(self.ability, weaker)
         price = self.ability.price
+        if self.free is False and price is None and result.price is not None and is_nothing(result.price):
+            return replace(result, free=False, price=None)  # what it does cost, nobody has said
         if self.free is not None:
             return replace(result, free=self.free)
         return result if price is None else replace(result, free=is_nothing(price))
@@ -123,10 +125,15 @@ class Abilities:
         ability = self.of(upstream.provider, upstream.model)
         return upstream if ability == upstream.ability else Upstream(upstream.provider, upstream.model, ability)
 
-    def all_renewed(self, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-        """Return the candidates with what is known of their upstreams now."""
+    def all_renewed(
+        self, candidates: Iterable[Candidate], providers: Container[str] | None = None
+    ) -> tuple[Candidate, ...]:
+        """Return the candidates with what is known of their upstreams now, those of all or of some providers."""
         return tuple(
-            one if (fresh := self.renewed(one.upstream)) is one.upstream else replace(one, upstream=fresh)
+            one
+            if (providers is not None and one.upstream.provider.name not in providers)
+            or (fresh := self.renewed(one.upstream)) is one.upstream
+            else replace(one, upstream=fresh)
             for one in candidates
         )
 

@@ -16,7 +16,7 @@ from gateway.errors import BadRequest, ModelNotFound
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from gateway.types import Provider
 
@@ -96,29 +96,37 @@ class Directory:
             for model in models:
                 listed = bare.get(model, ())
                 if not any(one.provider is provider for one in listed):
-                    bare[model] = (*listed, abilities.upstream(provider, model))
-        return replace(self, bare=bare, abilities=abilities).renewed()
+                    bare[model] = (*listed, Upstream(provider, model))
+        return replace(self, bare=bare, abilities=abilities).renewed(said)
 
-    def renewed(self) -> Directory:
-        """Return the directory with what `abilities` says now in every upstream, and `auto` chosen accordingly."""
+    def renewed(self, providers: Container[str] | None = None) -> Directory:
+        """Return the directory with what `abilities` says now in every upstream, and `auto` chosen accordingly.
+
+        `providers`: only of these has something new been learnt.
+        """
         abilities = self.abilities
         routes: dict[str, Route] = {}
         changed = False
         for name, route in self.routes.items():
-            fresh = route if route.kind is RouteKind.AUTO else _renewed(route, abilities)
+            fresh = route if route.kind is RouteKind.AUTO else _renewed(route, abilities, providers)
             changed = changed or fresh is not route
             routes[name] = fresh
-        pool = abilities.all_renewed(self.pool)
+        pool = abilities.all_renewed(self.pool, providers)
         for one in auto_routes(pool):
             if one.name not in routes or routes[one.name].kind is RouteKind.AUTO:  # an alias of this name wins
                 changed = changed or routes.get(one.name) != one
                 routes[one.name] = one
-        bare = {model: tuple(abilities.renewed(one) for one in listed) for model, listed in self.bare.items()}
+        bare = {
+            model: tuple(
+                abilities.renewed(one) if providers is None or one.provider.name in providers else one for one in listed
+            )
+            for model, listed in self.bare.items()
+        }
         return replace(self, routes=routes if changed else self.routes, bare=bare, pool=pool)
 
 
-def _renewed(route: Route, abilities: Abilities) -> Route:
-    candidates = abilities.all_renewed(route.candidates)
+def _renewed(route: Route, abilities: Abilities, providers: Container[str] | None) -> Route:
+    candidates = abilities.all_renewed(route.candidates, providers)
     unchanged = all(one is other for one, other in zip(candidates, route.candidates, strict=True))
     return route if unchanged else replace(route, candidates=candidates)
 

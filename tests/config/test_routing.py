@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.config import Config, load
-from gateway.core.names import resolve
-from gateway.core.rules import Features, choose
+from gateway.core.names import AUTO_ORDERS, MOST_FALLBACKS, resolve
+from gateway.core.rules import HARD, LANGUAGES, Features, choose
 from gateway.core.strategies import STRATEGIES
 from gateway.errors import ConfigError
 from gateway.types import Ability, Capability, LimitScope, Price
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gateway.types import Route
 
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
@@ -288,3 +287,12 @@ def test_a_role_that_nobody_can_fill(tmp_path: Path) -> None:
         "nobody can serve role:r: it needs what its models are known to lack (vision)",
     )
     assert loaded(tmp_path, text.replace("[x]", "[x, b/y]")).warnings == ()
+
+
+def test_the_documentation_knows_every_choice() -> None:
+    """docs/routing.md names every policy, built-in route, need and language, and from when a request is hard."""
+    document = (Path(__file__).parents[2] / "docs" / "routing.md").read_text(encoding="utf-8")
+    words = (*STRATEGIES, *AUTO_ORDERS, *Capability, *LANGUAGES, f"**{HARD}**", f"at most {MOST_FALLBACKS}")
+    assert [word for word in words if word not in document] == []
+    for name, order in AUTO_ORDERS.items():
+        assert f"| `{name}` | `{', '.join(order)}`" in document

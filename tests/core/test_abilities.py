@@ -58,6 +58,12 @@ def test_what_is_free(said: Said, weaker: Ability, free: bool) -> None:
     assert said.over(weaker).free is free
 
 
+def test_what_is_not_free_has_no_price_of_nothing() -> None:
+    """A free model's price of nothing goes when the configuration says that it is not free."""
+    assert Said(free=False).over(Ability(price=NOTHING, free=True)) == Ability()
+    assert Said(free=False).over(Ability(price=DEAR, free=True)) == Ability(price=DEAR)
+
+
 @pytest.mark.parametrize(
     "one, other, difference",
     [
