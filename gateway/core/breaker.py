@@ -23,6 +23,7 @@ LONGEST_EJECT_S = 30.0
 FORGIVE_S = 60.0
 # A probe that has not reported by then is lost, and another may be sent.
 PROBE_S = 60.0
+_MOST_EJECTIONS = int(LONGEST_EJECT_S / EJECT_S)
 
 
 class State(StrEnum):
@@ -60,7 +61,8 @@ class Breaker(msgspec.Struct, frozen=True, gc=False):
 
     def admits(self, now: float) -> bool:
         """Whether an attempt may begin now, be it as a probe."""
-        return self.state is State.CLOSED or now >= self.retry_at
+        # Nothing is put off for longer than PROBE_S: if it seems to be, the clock has been set back.
+        return self.state is State.CLOSED or not 0.0 < self.retry_at - now <= PROBE_S
 
 
 CLOSED = Breaker()
@@ -73,7 +75,14 @@ def after(breaker: Breaker, event: Event, now: float) -> Breaker:
 
 def later(one: Breaker, other: Breaker) -> Breaker:
     """Return what two replicas know together. Commutes: the later change wins, then the more cautious state."""
-    return max(one, other, key=lambda breaker: (breaker.changed_at, breaker.ejections, breaker.retry_at, breaker.state))
+    return max(one, other, key=_lateness)
+
+
+def _lateness(breaker: Breaker) -> tuple[float, int, float, str, int, int]:
+    return (
+        breaker.changed_at, breaker.ejections, breaker.retry_at, breaker.state,
+        breaker.failures, breaker.local_failures,
+    )  # fmt: skip
 
 
 def _stay(breaker: Breaker, _: Event, __: float) -> Breaker:
@@ -84,16 +93,20 @@ def _count(breaker: Breaker, event: Event, now: float) -> Breaker:
     failures = breaker.failures + (event is Event.FAILURE)
     local_failures = breaker.local_failures + (event is Event.LOCAL_FAILURE)
     if failures >= TRIP_FAILURES or local_failures >= TRIP_LOCAL_FAILURES:
-        return _eject(breaker, event, now)
+        return _open(breaker.ejections - _forgiven(breaker, now), now)
     return Breaker(State.CLOSED, failures, local_failures, breaker.ejections, breaker.changed_at)
 
 
 def _recover(breaker: Breaker, _: Event, now: float) -> Breaker:
-    forgiven = int((now - breaker.changed_at) / FORGIVE_S) if breaker.ejections else 0
-    if not (breaker.failures or breaker.local_failures or forgiven > 0):
+    forgiven = _forgiven(breaker, now)
+    if not (breaker.failures or breaker.local_failures or forgiven):
         return breaker
-    changed_at = now if forgiven else breaker.changed_at
-    return Breaker(ejections=max(0, breaker.ejections - max(0, forgiven)), changed_at=changed_at)
+    return Breaker(ejections=breaker.ejections - forgiven, changed_at=now if forgiven else breaker.changed_at)
+
+
+def _forgiven(breaker: Breaker, now: float) -> int:
+    """How many ejections a closed one has made good for by now."""
+    return min(breaker.ejections, max(0, int((now - breaker.changed_at) / FORGIVE_S)))
 
 
 def _close(breaker: Breaker, _: Event, now: float) -> Breaker:
@@ -101,12 +114,19 @@ def _close(breaker: Breaker, _: Event, now: float) -> Breaker:
 
 
 def _eject(breaker: Breaker, _: Event, now: float) -> Breaker:
-    ejections = breaker.ejections + 1
-    length_s = min(EJECT_S * ejections, LONGEST_EJECT_S)
-    return Breaker(State.OPEN, ejections=ejections, changed_at=now, retry_at=now + length_s)
+    return _open(breaker.ejections, now)
+
+
+def _open(before: int, now: float) -> Breaker:
+    # Beyond the longest ejection they are not counted, or an hour's outage would take days to be forgiven.
+    ejections = min(before + 1, _MOST_EJECTIONS)
+    return Breaker(State.OPEN, ejections=ejections, changed_at=now, retry_at=now + EJECT_S * ejections)
 
 
 def _probe(breaker: Breaker, _: Event, now: float) -> Breaker:
+    if breaker.state is State.HALF_OPEN and not breaker.admits(now):
+        # One more try because nobody else was left. The probe under way is still the one that is waited for.
+        return breaker
     return Breaker(State.HALF_OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now + PROBE_S)
 
 
@@ -120,7 +140,7 @@ _TABLE = {
     (State.CLOSED, Event.LOCAL_FAILURE): _count,
     (State.CLOSED, Event.PROBE): _stay,
     (State.CLOSED, Event.RELEASE): _stay,
-    # An answer to an attempt from before, or to one made because nobody else was left, is as good as a probe's.
+    # An answer to an attempt that was made because nobody else was left is as good as a probe's.
     (State.OPEN, Event.SUCCESS): _close,
     (State.OPEN, Event.FAILURE): _stay,
     (State.OPEN, Event.LOCAL_FAILURE): _stay,

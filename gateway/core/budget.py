@@ -1,7 +1,8 @@
 """Decide whether a retry may be paid for. The numbers are Finagle's: 20 % of requests and 10 per second, over 10 s.
 
 A count of retries per call multiplies a dying upstream's load just when it can bear it least; a budget cannot. It
-pays for retries and fallbacks alike.
+pays for retries, and for fallbacks to an upstream that fails itself. A call that comes from elsewhere to one that is
+sound is to it like any other: if a thousand callers lose theirs at once, a hundred served would be no protection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class RetryBudget(msgspec.Struct, frozen=True, gc=False):
     """The balance of one provider, in retries. Credits expire by decay over the window."""
 
     earned: float = 0.0
-    """By first attempts, less what was spent of it; decays."""
+    """By attempts that need not be paid for, less what was spent of it; decays."""
     reserve: float = RESERVE_PER_S * WINDOW_S
     """What everyone may spend however little was earned; refills."""
     at: float = 0.0
@@ -25,7 +26,7 @@ class RetryBudget(msgspec.Struct, frozen=True, gc=False):
 
 
 def earn(budget: RetryBudget, now: float) -> RetryBudget:
-    """Return the budget after a first attempt."""
+    """Return the budget after a call's first attempt, or one that is as good."""
     current = settle(budget, now)
     return RetryBudget(current.earned + SHARE, current.reserve, now)
 

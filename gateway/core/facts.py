@@ -32,6 +32,10 @@ LIMITED_S = 5.0
 QUOTA_S = 15 * 60.0
 # A key or an account that needs a person. Whoever mends it should not have to wait long for us to notice.
 ACCOUNT_S = 30.0
+# "Come back in 0 s", or at a date that has passed, cannot be meant.
+SHORTEST_S = 1.0
+# Durations are measured on another clock than facts are dated by, and the two may drift apart by so much.
+CLOCKS_DIFFER_S = 0.1
 
 # What a provider says of its limits, and what shares them.
 SAID = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
@@ -66,11 +70,10 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
         return (good + 1.0) / (good + bad + 1.0)
 
     def expected_first_token_s(self, now: float) -> float:
-        """The time to the first token to expect; an old measurement fades towards the unknown."""
+        """The time to the first token to expect; an old measurement fades, so that whoever was slow is tried again."""
         if not self.first_token_s:
             return UNKNOWN_FIRST_TOKEN_S
-        kept = _kept(now - self.timed_at, 10 * LATENCY_DECAY_S)
-        return self.first_token_s * kept + min(self.first_token_s, UNKNOWN_FIRST_TOKEN_S) * (1.0 - kept)
+        return self.first_token_s * _kept(now - self.timed_at, 10 * LATENCY_DECAY_S)
 
 
 UNKNOWN = Facts()
@@ -82,10 +85,12 @@ ACCOUNT_WIDE = frozenset({o.NO_CREDIT, o.BAD_CREDENTIAL})
 def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> Facts:
     """Return the facts after an attempt that ended `now`."""
     outcome = attempt.outcome
-    if outcome is o.OK and facts.breaker is b.CLOSED:
-        breaker = facts.breaker
-    else:
-        breaker = b.after(facts.breaker, _event(attempt), now)
+    breaker = facts.breaker
+    began_at = now - attempt.duration_s + CLOCKS_DIFFER_S
+    if breaker.state is not b.State.CLOSED and began_at < breaker.changed_at:
+        pass  # It is from before the trouble, and says nothing of how it is now; a probe that is under way will.
+    elif outcome is not o.OK or breaker is not b.CLOSED:
+        breaker = b.after(breaker, _event(attempt), now)
     good, bad, counted_at = facts.good, facts.bad, facts.counted_at
     counts_against = outcome.blame is Blame.UPSTREAM
     if outcome is o.OK or counts_against:
@@ -106,7 +111,8 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
     away_s = _away_s(attempt)
     usable_at, limited = facts.usable_at, facts.limited
     if outcome is o.OK:
-        usable_at, limited = 0.0, False
+        if usable_at and began_at >= facts.last_error_at:
+            usable_at, limited = 0.0, False
     elif now + away_s > max(usable_at, now):
         usable_at, limited = now + away_s, outcome in SAID
     failed = outcome is not o.OK and outcome.blame is not Blame.CLIENT
@@ -123,6 +129,12 @@ def begin(facts: Facts, now: float) -> Facts:
     if facts.breaker.state is b.State.CLOSED:
         return facts
     return msgspec.structs.replace(facts, breaker=b.after(facts.breaker, b.Event.PROBE, now))
+
+
+def is_sound(facts: Facts) -> bool:
+    """Tell whether nothing is known against it, so that a call which failed elsewhere is to it like any other."""
+    breaker = facts.breaker
+    return breaker.state is b.State.CLOSED and not (breaker.failures or breaker.local_failures)
 
 
 def merge(one: Facts, other: Facts) -> Facts:
@@ -161,9 +173,9 @@ def _event(attempt: Attempt) -> b.Event:
 def _away_s(attempt: Attempt) -> float:
     """For how long the upstream asked to be left alone."""
     if attempt.outcome is o.RATE_LIMITED:
-        return LIMITED_S if attempt.retry_after_s is None else attempt.retry_after_s
+        return LIMITED_S if attempt.retry_after_s is None else max(attempt.retry_after_s, SHORTEST_S)
     if attempt.outcome is o.QUOTA_EXHAUSTED:
-        return QUOTA_S if attempt.retry_after_s is None else attempt.retry_after_s
+        return QUOTA_S if attempt.retry_after_s is None else max(attempt.retry_after_s, SHORTEST_S)
     if attempt.outcome in ACCOUNT_WIDE:
         return ACCOUNT_S
     if attempt.outcome is o.OVERLOADED and attempt.retry_after_s is not None:

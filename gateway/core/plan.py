@@ -16,7 +16,7 @@ from gateway.core.strategies import STRATEGIES, View, listed
 from gateway.types import Needs, Plan, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from random import Random
 
     from gateway.core.facts import Facts
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.types import Candidate, Route
 
 NO_NEEDS = Needs()
+NOTHING_BEGUN: Mapping[str, Sequence[float]] = {}
 # What an answer is assumed to cost of a token quota if the client sets no limit.
 USUAL_OUTPUT_TOKENS = 256
 
@@ -36,7 +37,9 @@ class Knowledge(NamedTuple):
     quotas: Mapping[str, Quota]
     """By limit domain."""
     in_flight: Mapping[str, int]
-    """Attempts under way, by upstream id and by limit domain."""
+    """Attempts under way, by upstream id."""
+    begun: Mapping[str, Sequence[float]] = NOTHING_BEGUN
+    """When the latest attempts began (wall clock, ascending), by limit domain."""
 
 
 KNOWING_NOTHING = Knowledge({}, {}, {})
@@ -66,6 +69,8 @@ class _Standing(NamedTuple):
     firm: bool = False
     """The provider itself said so: asking sooner would be refused, and may be punished."""
     ejected: bool = False
+    desperate: bool = False
+    """It is only tried because nothing better is left."""
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
@@ -127,14 +132,14 @@ def _worth_waiting_for(
     for standing in waiting:
         wait_s = standing.ready_at - wall
         if standing.ejected or (wait_s > max_wait_s and not standing.firm):
-            kept.append(standing._replace(ready_at=wall))
+            kept.append(standing._replace(ready_at=wall, desperate=True))
         elif wait_s <= max_wait_s:
             kept.append(standing)
         else:
             rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
-    # A short wait for a healthy one beats a try at a dead one.
-    kept.sort(key=lambda standing: (standing.ejected, standing.ready_at))
+    # A short wait for a healthy one beats a try at one that is dead or spent.
+    kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))
     return (None if kept else soonest), kept
 
 
@@ -175,9 +180,9 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
         return _Standing(candidate, away.usable_at, why, firm=away.limited)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
-        waiting = known.in_flight.get(upstream.domain, 0)
+        begun = known.begun.get(upstream.domain, ())
         output_tokens = needs.output_tokens or USUAL_OUTPUT_TOKENS
-        ready_at, why = quota.shortage(1 + waiting, needs.input_tokens, output_tokens, wall)
+        ready_at, why = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
         if why:
             return _Standing(candidate, ready_at, why)
     return None

@@ -9,6 +9,7 @@ Source: recorded answers in tests/fixtures; docs/providers.md lists the dialects
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import msgspec
 from gateway.core.waits import parse_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gateway.types import Header
 
@@ -30,7 +31,6 @@ USUAL_WINDOW_S = 60.0
 _WINDOWS = (("10-second", 10.0), ("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0), ("month", 30 * 86_400.0))
 _KINDS = frozenset({"limit", "remaining", "reset", "renewalperiod"})
 _AMOUNT = re.compile(r"\d{1,18}(?:\.\d{1,9})?")
-_POLICY = re.compile(r'"?([^";,]*)"?((?:\s*;\s*\w+=[^;,]*)*)')
 # Header names come from upstreams, so what is remembered of them is bounded.
 _MOST_NAMES = 512
 _meanings: dict[bytes, tuple[str, str] | None] = {}
@@ -48,6 +48,15 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
     limit: float | None = None
     refills: bool = False
     """It fills up continuously until `reset_at` (a token bucket), rather than all at once then."""
+    asked_at: float = 0.0
+    """When the attempt began that was told so; what began later is not counted in `remaining`. 0: `observed_at`."""
+    window_s: float = USUAL_WINDOW_S
+    """How long it counts for, as far as that is known."""
+
+    @property
+    def counted_to(self) -> float:
+        """Attempts that began later are not counted in `remaining`."""
+        return self.asked_at or self.observed_at
 
     def left(self, now: float) -> float:
         """How much is left `now`: all of it after the reset, in proportion before it if it refills."""
@@ -73,14 +82,27 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 
     limits: tuple[Limit, ...] = ()
 
-    def shortage(self, requests: float, input_tokens: float, output_tokens: float, now: float) -> tuple[float, str]:
-        """Return when a call that needs this much is covered, and what is short until then ("" if nothing is)."""
+    def shortage(
+        self, begun: Sequence[float], input_tokens: float, output_tokens: float, now: float
+    ) -> tuple[float, str]:
+        """Return when a call that needs this much is covered, and what is short until then ("" if nothing is).
+
+        `begun`: when the latest attempts began, ascending. Those that the provider has not counted yet, or had not
+        when it last said something, are taken to need as much as this one.
+        """
         ready_at, why = now, ""
         for limit in self.limits:
-            need = _need(limit.unit, requests, input_tokens, output_tokens)
+            each = _need(limit.unit, input_tokens, output_tokens)
             left = limit.left(now)
-            if left < need:
-                at = limit.ready_at(need, now)
+            if left >= each * (1 + len(begun)):
+                continue
+            fresh = now >= limit.reset_at
+            since = max(limit.reset_at, now - limit.window_s) if fresh else limit.counted_to
+            need = each * (1 + len(begun) - bisect_right(begun, since))
+            # A call that is larger than the whole limit may as well be tried once nothing of it is used.
+            if left < need and not (fresh and need == each):
+                # After the reset we count ourselves, and those that began a window ago count no more.
+                at = begun[-max(1, int(left // each))] + limit.window_s if fresh else limit.ready_at(need, now)
                 if at > ready_at:
                     ready_at, why = at, f"{limit.unit}: {left:.0f} left, {need:.0f} needed, {at - now:.1f} s to go"
         return ready_at, why
@@ -89,12 +111,23 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 NOTHING_KNOWN = Quota()
 
 
-def after(quota: Quota, limits: Iterable[Limit]) -> Quota:
-    """Return the quota after an answer: what it says replaces what was known, unit by unit."""
+def after(quota: Quota, limits: Iterable[Limit], now: float) -> Quota:
+    """Return the quota after an answer: what it says replaces what was known, unit by unit.
+
+    Answers come out of order, and those of long streams late: of two the one that was asked for last is right.
+    """
     known = {limit.unit: limit for limit in quota.limits}
     for limit in limits:
-        known[limit.unit] = limit
+        ours = known.get(limit.unit)
+        # What is known from the future was learnt before the clock was set back.
+        if ours is None or limit.counted_to >= ours.counted_to or ours.observed_at > now + 1.0:
+            known[limit.unit] = limit
     return Quota(tuple(known.values()))
+
+
+def without_past(quota: Quota, now: float) -> Quota:
+    """Return the quota after an answer that says nothing of limits: what was to be reset by now is no more known."""
+    return Quota(tuple(limit for limit in quota.limits if now < limit.reset_at))
 
 
 def merge(one: Quota, other: Quota) -> Quota:
@@ -102,15 +135,24 @@ def merge(one: Quota, other: Quota) -> Quota:
     known = {limit.unit: limit for limit in one.limits}
     for limit in other.limits:
         ours = known.get(limit.unit)
-        if ours is None or (limit.observed_at, -limit.remaining) > (ours.observed_at, -ours.remaining):
+        if ours is None or _lateness(limit) > _lateness(ours):
             known[limit.unit] = limit
     return Quota(tuple(sorted(known.values(), key=lambda limit: limit.unit)))
 
 
-def read_limits(headers: Iterable[Header], now: float) -> tuple[tuple[Limit, ...], int]:
+def _lateness(limit: Limit) -> tuple[float, ...]:
+    # All fields, so that there are no ties between what differs.
+    return (
+        limit.counted_to, limit.observed_at, -limit.remaining, limit.reset_at, limit.limit or 0.0,
+        limit.limit is None, limit.refills, limit.window_s, limit.asked_at,
+    )  # fmt: skip
+
+
+def read_limits(headers: Iterable[Header], now: float, asked_at: float = 0.0) -> tuple[tuple[Limit, ...], int]:
     """Return the limits that an answer states, and how many of its words about them made no sense.
 
     A limit counts if it says what remains. Absurd words (negative, not a number, 1e18) are passed over.
+    `now`: when the head of the answer came; `asked_at`: when the attempt began.
     """
     found: dict[str, dict[str, str]] | None = None
     for name, value in headers:
@@ -127,15 +169,19 @@ def read_limits(headers: Iterable[Header], now: float) -> tuple[tuple[Limit, ...
     ignored = 0
     for unit, said in found.items():
         if unit == "structured":
-            limits += _structured(said, now)
+            limits += _structured(said, now, asked_at)
+            ignored += len(_items(said.get("state", ""))) - len(limits)
             continue
         remaining = _amount(said.get("remaining"))
         ignored += "remaining" in said and remaining is None
         if remaining is None:
             continue
-        reset_s, refills, understood = _reset(unit, said, now)
+        window_s = _window_s(unit, said)
+        reset_s, refills, understood = _reset(said, window_s, now)
         ignored += not understood
-        limits.append(Limit(unit, remaining, now, now + reset_s, _amount(said.get("limit")), refills))
+        limits.append(
+            Limit(unit, remaining, now, now + reset_s, _amount(said.get("limit")), refills, asked_at, window_s)
+        )
     return tuple(limits), ignored
 
 
@@ -163,10 +209,10 @@ def _meaning(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _need(unit: str, requests: float, input_tokens: float, output_tokens: float) -> float:
+def _need(unit: str, input_tokens: float, output_tokens: float) -> float:
     if "token" not in unit:
         # Images, pages and the like are not what a call is counted in here.
-        return requests if "request" in unit else 0.0
+        return 1.0 if "request" in unit else 0.0
     if "input" in unit or "prompt" in unit:
         return input_tokens
     if "output" in unit or "generated" in unit:
@@ -174,18 +220,22 @@ def _need(unit: str, requests: float, input_tokens: float, output_tokens: float)
     return input_tokens + output_tokens
 
 
-def _reset(unit: str, said: dict[str, str], now: float) -> tuple[float, bool, bool]:
+def _window_s(unit: str, said: dict[str, str]) -> float:
+    for word, seconds in _WINDOWS:
+        if word in unit:
+            return seconds
+    # Fireworks states tokens per second, and no reset.
+    return 1.0 if "tokens-" in unit and "reset" not in said else USUAL_WINDOW_S
+
+
+def _reset(said: dict[str, str], window_s: float, now: float) -> tuple[float, bool, bool]:
     """Seconds to the reset, whether the limit refills until then, and whether its word was understood."""
-    window_s = next((seconds for word, seconds in _WINDOWS if word in unit), None)
-    if window_s is None:
-        # Fireworks states tokens per second, and no reset.
-        window_s = 1.0 if "tokens-" in unit and "reset" not in said else USUAL_WINDOW_S
     value = said.get("reset")
     if value is None:
         return min(window_s, LONGEST_RESET_S), False, True
     number = _amount(value)
     if number is None:
-        wait_s = _duration(value, now)
+        wait_s = None if value.isdecimal() else _duration(value, now)
         if wait_s is None:
             return min(window_s, LONGEST_RESET_S), False, False
         return wait_s, value[-1:] == "s", True
@@ -217,7 +267,7 @@ def _amount(value: str | None) -> float | None:
     return number if number <= 2e12 else None
 
 
-def _structured(said: dict[str, str], now: float) -> list[Limit]:
+def _structured(said: dict[str, str], now: float, asked_at: float) -> list[Limit]:
     """The fields of draft-ietf-httpapi-ratelimit-headers: `RateLimit: "burst";r=50;t=30`."""
     policies = dict(_items(said.get("policy", "")))
     limits: list[Limit] = []
@@ -227,17 +277,20 @@ def _structured(said: dict[str, str], now: float) -> list[Limit]:
             continue
         policy = policies.get(name, {})
         unit = policy.get("qu", "requests").strip('"')
+        window_s = _amount(policy.get("w")) or USUAL_WINDOW_S
         reset_s = _amount(keys.get("t"))
-        if reset_s is None:
-            reset_s = _amount(policy.get("w")) or USUAL_WINDOW_S
-        limits.append(
-            Limit(f"{unit} ({name})", remaining, now, now + min(reset_s, LONGEST_RESET_S), _amount(policy.get("q")))
-        )
+        reset_at = now + min(window_s if reset_s is None else reset_s, LONGEST_RESET_S)
+        limit = _amount(policy.get("q"))
+        limits.append(Limit(f"{unit} ({name})", remaining, now, reset_at, limit, asked_at=asked_at, window_s=window_s))
     return limits
 
 
-def _items(value: str) -> Iterable[tuple[str, dict[str, str]]]:
-    for item in value.split(",")[:16]:
-        if found := _POLICY.fullmatch(item.strip()):
-            pairs = (pair.partition("=") for pair in found[2].split(";") if "=" in pair)
-            yield found[1], {key.strip(): text.strip() for key, _, text in pairs}
+def _items(value: str) -> list[tuple[str, dict[str, str]]]:
+    # No regular expression: one that allows space everywhere takes minutes for a hostile value of 60 KB.
+    items = []
+    for item in value.split(",", 16)[:16]:
+        name, *pairs = item.split(";")
+        if name.strip():
+            keys = (pair.partition("=") for pair in pairs)
+            items.append((name.strip().strip('"'), {key.strip(): text.strip() for key, _, text in keys}))
+    return items

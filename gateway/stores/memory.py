@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core import budget, facts, quota
+from gateway.core.outcome import OK
 from gateway.core.plan import Knowledge
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ MOST_KEPT = 8192
 # then will do.
 LOOK_EVERY_S = 0.1
 PLENTY = 0.2
+# How many attempts are remembered to have begun, by limit domain: more than matter of any limit that is near its end.
+MOST_BEGUN = 512
+# An attempt's own clock starts a moment after it was noted to begin, and counts by itself.
+CLOCKS_DIFFER_S = 0.00001
 
 Value = TypeVar("Value")
 
@@ -34,7 +39,9 @@ class Memory:
         self.quotas: dict[str, Quota] = {}
         self.in_flight: dict[str, int] = {}
         self.budgets: dict[str, RetryBudget] = {}
-        self.known = Knowledge(self.facts, self.quotas, self.in_flight)
+        self.begun: dict[str, list[float]] = {}
+        """When the latest attempts began, by limit domain: what an answer says of a limit is older than some."""
+        self.known = Knowledge(self.facts, self.quotas, self.in_flight, self.begun)
         self.ignored = 0
         """Words about limits that made no sense."""
         self._looked_at: dict[str, float] = {}
@@ -43,19 +50,31 @@ class Memory:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
 
     def begin(self, upstream: Upstream, wall: float, now: float, *, is_retry: bool) -> bool:
-        """An attempt is about to begin. False: it is a retry, and its provider's budget cannot pay for it."""
+        """An attempt is about to begin. False: its upstream is failing, and the budget of retries is used up.
+
+        `is_retry`: it is not the first of its call, here or elsewhere.
+        """
         name = upstream.provider.name
         account = self.budgets.get(name) or budget.RetryBudget(at=now)
-        paid = budget.spend(account, now) if is_retry else budget.earn(account, now)
-        if paid is None:
-            return False
+        known = self.facts.get(upstream.id)
+        if is_retry and not facts.is_sound(known or facts.UNKNOWN):
+            paid = budget.spend(account, now)
+            if paid is None:
+                return False
+        else:
+            paid = budget.earn(account, now)
         self.budgets[name] = paid
-        if known := self.facts.get(upstream.id):
+        if known is not None:
             self.facts[upstream.id] = facts.begin(known, wall)
         flying = self.in_flight
         flying[upstream.id] = flying.get(upstream.id, 0) + 1
-        if upstream.domain != upstream.id:
-            flying[upstream.domain] = flying.get(upstream.domain, 0) + 1
+        begun = self.begun.get(upstream.domain)
+        if begun is None:
+            self._keep(self.begun, upstream.domain, [wall])
+        else:
+            begun.append(wall)
+            if len(begun) > 2 * MOST_BEGUN:
+                del begun[:MOST_BEGUN]
         return True
 
     def end(
@@ -63,8 +82,6 @@ class Memory:
     ) -> None:
         """An attempt that began is over."""
         self._land(upstream.id)
-        if upstream.domain != upstream.id:
-            self._land(upstream.domain)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         self._keep(self.facts, upstream.id, facts.observe(known, attempt, usage, wall))
         if attempt.outcome in facts.ACCOUNT_WIDE:
@@ -72,23 +89,31 @@ class Memory:
         elif attempt.outcome in facts.SAID and upstream.domain != upstream.id:
             self._observe(upstream.domain, attempt, wall)
         if headers:
-            self._look(upstream.domain, headers, wall, attempt.status)
+            self._look(upstream.domain, headers, attempt, wall)
 
     def told(self, domain: str, limits: tuple[quota.Limit, ...]) -> None:
         """A provider said elsewhere than in an answer what is left (OpenRouter's key endpoint)."""
-        self._keep(self.quotas, domain, quota.after(self.quotas.get(domain, quota.NOTHING_KNOWN), limits))
+        known = self.quotas.get(domain, quota.NOTHING_KNOWN)
+        now = max((limit.observed_at for limit in limits), default=0.0)
+        self._keep(self.quotas, domain, quota.after(known, limits, now))
 
     def _observe(self, shared: str, attempt: Attempt, wall: float) -> None:
         """What one upstream was told concerns all that share its account or its limits."""
         self._keep(self.facts, shared, facts.observe(self.facts.get(shared, facts.UNKNOWN), attempt, None, wall))
 
-    def _look(self, domain: str, headers: list[Header], wall: float, status: int | None) -> None:
-        if wall < self._looked_at.get(domain, 0.0) and status == 200:
+    def _look(self, domain: str, headers: list[Header], attempt: Attempt, wall: float) -> None:
+        if 0.0 < self._looked_at.get(domain, 0.0) - wall <= LOOK_EVERY_S and attempt.status == 200:
             return
-        limits, ignored = quota.read_limits(headers, wall)
+        # The headers are as old as the head they came in: a stream may have gone on for minutes since.
+        began_at = wall - attempt.duration_s
+        heard_at = began_at + (attempt.duration_s if attempt.first_byte_s is None else attempt.first_byte_s)
+        limits, ignored = quota.read_limits(headers, heard_at, began_at + CLOCKS_DIFFER_S)
         self.ignored += ignored
+        known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         if limits:
-            self._keep(self.quotas, domain, quota.after(self.quotas.get(domain, quota.NOTHING_KNOWN), limits))
+            self._keep(self.quotas, domain, quota.after(known, limits, wall))
+        elif known.limits and attempt.outcome is OK:
+            self.quotas[domain] = quota.without_past(known, heard_at)
         scarce = any(limit.limit and limit.remaining < PLENTY * limit.limit for limit in limits)
         self._keep(self._looked_at, domain, wall if scarce else wall + LOOK_EVERY_S)
 
