@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 _FREE = Price(0, 0, 0)
 _UNKNOWN = Ability()
 _UNKNOWN_FREE = Ability(price=_FREE, free=True)
+# It says the same whatever it is asked, tools and pictures included: the last resort must not be refused the call.
 _ECHO = Ability(
-    frozenset({Capability.STREAMING}),
-    frozenset(Capability) - {Capability.STREAMING},
-    price=_FREE,
+    has=frozenset({Capability.STREAMING}),
+    lacks=frozenset({Capability.EMBEDDINGS}),
+    price=Price(0, 0, 0),
     free=True,
     strength=0,
 )

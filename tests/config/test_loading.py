@@ -182,7 +182,8 @@ def test_the_shipped_file_with_keys() -> None:
     """A key in the environment brings its provider in."""
     config = load(SHIPPED, {"ANTHROPIC_API_KEY": "k1", "OPENROUTER_API_KEY": "k2"})
     ids = [one.upstream.id for one in resolve("role:rlm", config.directory).candidates]
-    assert ids == ["anthropic/claude-haiku", "openrouter/google/gemma-3-27b-it:free", "local/nanbeige4.1-3b"]
+    known = ["anthropic/claude-haiku", "openrouter/google/gemma-3-27b-it:free", "local/nanbeige4.1-3b"]
+    assert ids == [*known, "demo/echo"]
     assert resolve("whatever/model", config.directory).candidates[0].upstream.id == "openrouter/whatever/model"
 
 
