@@ -6,10 +6,12 @@ its own counters cost a lock each and its histograms a walk over their buckets.
 
 from __future__ import annotations
 
+import re
+import time
 from bisect import bisect_left
 from collections import Counter
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,13 +19,18 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway import __version__
+from gateway.core.breaker import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
-    from gateway.types import Endpoint, Settlement
+    from gateway.core.facts import Facts
+    from gateway.core.health import Trend
+    from gateway.core.names import Directory
+    from gateway.core.quota import Quota
+    from gateway.types import Endpoint, Settlement, Upstream
 
 # Reasoning models answer after minutes; the gateway itself in microseconds.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
@@ -33,6 +40,35 @@ OTHER = "other"
 """The model label of whatever only a request names."""
 
 Labels = tuple[str, ...]
+
+_BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
+# Providers name their limits themselves, so only names that are known to be used become labels.
+_UNIT = re.compile(
+    r"((?:(?:input|output|project)-)?(?:requests|tokens)(?:-(?:prompt|generated|10-second|minute|hour|day|month))?)"
+    r"(?: \(.*\))?",
+    re.DOTALL,
+)
+
+
+class Known(Protocol):
+    """What is known of upstreams, as far as metrics ask."""
+
+    facts: dict[str, Facts]
+    quotas: dict[str, Quota]
+    trends: dict[str, Trend]
+    ignored: int
+
+
+class Watched(Protocol):
+    """A gateway, as far as metrics ask."""
+
+    @property
+    def directory(self) -> Directory:
+        """Names what may become a label."""
+
+    @property
+    def memory(self) -> Known:
+        """What is known of it."""
 
 
 class Histogram:
@@ -96,7 +132,11 @@ class Metrics(Collector):
     Calls are counted by how they ended; the families that Prometheus knows are sums over these cells.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._watched: Watched | None = None
+        self._degradations: Counter[Labels] = Counter()
+        self._probes: Counter[Labels] = Counter()
         self._cells: dict[tuple[str, str, int, str, str, str], _Cell] = {}
         self._passed_over: Counter[Labels] = Counter()
         """Attempts before the last one: provider, model, outcome."""
@@ -106,6 +146,10 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+
+    def watch(self, watched: Watched) -> None:
+        """At every scrape, also tell what is known of the upstreams of `watched`."""
+        self._watched = watched
 
     def enter(self, endpoint: Endpoint) -> None:
         """A call has begun."""
@@ -145,6 +189,14 @@ class Metrics(Collector):
     def refuse(self, endpoint: Endpoint, status: int) -> None:
         """A call was refused before it had a route."""
         self._cell((endpoint.name, "none", status, "", "", "")).calls += 1
+
+    def degraded(self, upstream: Upstream) -> None:
+        """A configured upstream has become much worse than usual."""
+        self._degradations[upstream.provider.name, upstream.id] += 1
+
+    def probed(self, provider: str, outcome: str) -> None:
+        """A configured provider was asked in the background if it can be reached."""
+        self._probes[provider, outcome] += 1
 
     def expose(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -194,11 +246,81 @@ class Metrics(Collector):
             (((end.endpoint,), cell.overhead) for end, cell in tried),
         )  # fmt: skip
 
+        yield from self._standing()
+
+    def _standing(self) -> Iterator[Metric]:
+        """Yield what is known of upstreams: gauges, read when somebody asks."""
+        watched, now = self._watched, self._now()
+        upstreams: list[Upstream] = []
+        facts: Mapping[str, Facts] = {}
+        quotas: Mapping[str, Quota] = {}
+        trends: Mapping[str, Trend] = {}
+        ignored = 0
+        if watched is not None:
+            # In zero configuration a provider may be there without its key; nothing can be known of it.
+            pool = watched.directory.pool
+            upstreams = [one.upstream for one in pool if one.upstream.provider.unusable is None]
+            memory = watched.memory
+            facts, quotas, trends, ignored = memory.facts, memory.quotas, memory.trends, memory.ignored
+        tried = [(one, facts[one.id]) for one in upstreams if one.id in facts]
+        broken = {one.id: _BREAKER[known.breaker.state] for one, known in tried}
+        yield _gauge(
+            "gateway_breaker_open", "0 gets traffic, 1 is ejected, 0.5 a probe is under way.", ("provider", "model"),
+            ((_labels(one), broken.get(one.id, 0.0)) for one in upstreams),
+        )  # fmt: skip
+        yield _gauge(
+            "gateway_upstream_success_ratio", "The share of recent attempts that ended well.", ("provider", "model"),
+            ((_labels(one), known.success(now)) for one, known in tried),
+        )  # fmt: skip
+        yield _gauge(
+            "gateway_upstream_degraded", "1 is much worse than it usually is.", ("provider", "model"),
+            ((_labels(one), float(one.id in trends and trends[one.id].is_degraded)) for one in upstreams),
+        )  # fmt: skip
+        yield _gauge(
+            "gateway_quota_remaining", "What is left of a limit that a provider announces.", ("domain", "unit"),
+            _left(dict.fromkeys(one.domain for one in upstreams), quotas, now),
+        )  # fmt: skip
+        yield _counter(
+            "gateway_degradations", "How often an upstream became much worse than usual.", ("provider", "model"),
+            self._degradations.items(),
+        )  # fmt: skip
+        yield _counter(
+            "gateway_probes", "Questions in the background whether a provider can be reached.",
+            ("provider", "outcome"), self._probes.items(),
+        )  # fmt: skip
+        yield CounterMetricFamily(
+            "gateway_quota_words_ignored", "Words of providers about limits that made no sense.", value=ignored
+        )
+
     def _cell(self, key: tuple[str, str, int, str, str, str]) -> _Cell:
         cell = self._cells.get(key)
         if cell is None:
             cell = self._cells[key] = _Cell()
         return cell
+
+
+def _labels(upstream: Upstream) -> Labels:
+    return upstream.provider.name, upstream.id
+
+
+def _left(domains: Iterable[str], quotas: Mapping[str, Quota], now: float) -> Iterator[tuple[Labels, float]]:
+    """Yield what is left of each limit; of several with one name (RFC draft policies) the scarcest."""
+    for domain in domains:
+        least: dict[str, float] = {}
+        for limit in quotas[domain].limits if domain in quotas else ():
+            named = _UNIT.fullmatch(limit.unit)
+            # After its reset all is left, however much that is.
+            if named is not None and (limit.limit is not None or now < limit.reset_at):
+                left = limit.left(now)
+                least[named[1]] = min(left, least.get(named[1], left))
+        yield from (((domain, unit), left) for unit, left in least.items())
+
+
+def _gauge(name: str, text: str, names: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=names)
+    for labels, value in values:
+        family.add_metric(labels, value)
+    return family
 
 
 def _counter(name: str, text: str, names: Labels, counts: Iterable[tuple[Labels, int]]) -> Metric:

@@ -10,8 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core import outcome as o
+from gateway.core.breaker import Breaker, State
+from gateway.core.facts import Facts
+from gateway.core.health import Trend
+from gateway.core.quota import Limit, Quota
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS
 from gateway.metrics import Histogram, Metrics
+from gateway.stores.memory import Memory
 from gateway.types import (
     Attempt,
     Call,
@@ -25,6 +30,7 @@ from gateway.types import (
     Upstream,
     Usage,
 )
+from tests.serving import config_of
 
 A = Candidate(Upstream(Provider("first", "openai", "http://a/v1"), "org/a:free"))
 B = Candidate(Upstream(Provider("second", "openai", "http://b/v1"), 'quote" back\\slash\nline'))
@@ -89,7 +95,9 @@ def test_nothing_has_happened_yet() -> None:
     assert families >= {
         "gateway_build_info", "gateway_in_flight_requests", "gateway_requests", "gateway_attempts",
         "gateway_client_hang_ups", "gateway_tokens", "gateway_request_duration_seconds",
-        "gateway_time_to_first_token_seconds", "gateway_overhead_seconds",
+        "gateway_time_to_first_token_seconds", "gateway_overhead_seconds", "gateway_breaker_open",
+        "gateway_upstream_success_ratio", "gateway_upstream_degraded", "gateway_quota_remaining",
+        "gateway_degradations", "gateway_probes", "gateway_quota_words_ignored",
     }  # fmt: skip
 
 
@@ -237,11 +245,112 @@ def test_series_of_one_family_differ() -> None:
     assert len(names) == len(set(names))
 
 
+NOW = 1000.0
+OFF = '{model="off/x",provider="off"}'
+ON = '{model="on/x",provider="on"}'
+FREE = '{model="on/x:free",provider="on"}'
+
+
+class Standing:
+    """As much of a gateway as metrics know."""
+
+    def __init__(self) -> None:
+        self.memory = Memory()
+        self.directory = config_of("""
+            providers:
+              on: {kind: openrouter, api_key: k}
+              off: {kind: openai, api_key: k, enabled: false}
+              near: {kind: ollama}
+            models: {main: on/x, free: "on/x:free", gone: off/x, local: near/x}
+        """).directory
+
+
+def watching(standing: Standing, now: float = NOW) -> Metrics:
+    metrics = Metrics(now=lambda: now)
+    metrics.watch(standing)
+    return metrics
+
+
+@pytest.mark.parametrize(("state", "value"), [(State.CLOSED, 0.0), (State.HALF_OPEN, 0.5), (State.OPEN, 1.0)])
+def test_breakers(state: State, value: float) -> None:
+    """Of every upstream that is configured and can be used, tried or not; never of what only a request names."""
+    standing = Standing()
+    standing.memory.facts["on/x"] = standing.memory.facts["on/made-up"] = Facts(breaker=Breaker(state))
+    found = of(watching(standing), "gateway_breaker_open")
+    assert found[ON] == value
+    assert found[FREE] == found['{model="near/x",provider="near"}'] == 0.0
+    assert OFF not in found
+    assert "made-up" not in str(found)
+
+
+def test_success() -> None:
+    """Of those that have been tried; it fades towards 1."""
+    standing = Standing()
+    standing.memory.facts["on/x"] = Facts(good=2.0, bad=1.0, counted_at=NOW)
+    assert of(watching(standing), "gateway_upstream_success_ratio") == {ON: 0.75}
+    assert of(watching(standing, NOW + 1e6), "gateway_upstream_success_ratio") == {ON: 1.0}
+
+
+def test_degradation() -> None:
+    """A gauge of who is marked, and a counter of how often."""
+    standing = Standing()
+    standing.memory.trends = {"on/x": Trend(degraded="slow"), "on/made-up": Trend(degraded="slow")}
+    metrics = watching(standing)
+    metrics.degraded(standing.directory.routes["main"].candidates[0].upstream)
+    found = of(metrics, "gateway_upstream_degraded")
+    assert {name for name, value in found.items() if value} == {ON}
+    assert FREE in found
+    assert of(metrics, "gateway_degradations_total") == {ON: 1.0}
+
+
+def test_quotas() -> None:
+    """What is left now, of limits with names that providers are known to use, in domains that are configured."""
+    standing = Standing()
+    limits = [
+        Limit("requests", 7.0, NOW, NOW + 60, 50.0),
+        Limit("tokens", 0.0, NOW - 30, NOW + 30, 100.0, refills=True),
+        Limit("input-tokens", 3.0, NOW - 60, NOW, 40.0),  # its reset has passed
+        Limit("output-tokens", 3.0, NOW - 60, NOW),  # and how much there is now, nobody said
+        Limit("requests-day (burst)", 5.0, NOW, NOW + 60),
+        Limit("requests-day (sustained)", 2.0, NOW, NOW + 60),
+        *(Limit(f"made-up-{number}", 1.0, NOW, NOW + 60) for number in range(100)),
+        *(Limit(f"requests (made-up-{number})", 9.0 + number, NOW, NOW + 60) for number in range(100)),
+    ]
+    standing.memory.quotas = {"on/x": Quota(tuple(limits)), "on/made-up": Quota(tuple(limits))}
+    standing.memory.told("on:free", (Limit("requests-day", 42.0, NOW, NOW + 60, 50.0),))
+    assert of(watching(standing), "gateway_quota_remaining") == {
+        '{domain="on/x",unit="requests"}': 7.0,
+        '{domain="on/x",unit="tokens"}': 50.0,
+        '{domain="on/x",unit="input-tokens"}': 40.0,
+        '{domain="on/x",unit="requests-day"}': 2.0,
+        '{domain="on:free",unit="requests-day"}': 42.0,
+    }
+
+
+def test_probes_and_senseless_words() -> None:
+    standing = Standing()
+    standing.memory.ignored = 3
+    metrics = watching(standing)
+    for outcome in ("ok", "ok", "no_connect"):
+        metrics.probed("on", outcome)
+    assert of(metrics, "gateway_probes_total") == {
+        '{outcome="ok",provider="on"}': 2.0,
+        '{outcome="no_connect",provider="on"}': 1.0,
+    }
+    assert series(metrics)["gateway_quota_words_ignored_total"] == 3.0
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_promtool_has_nothing_to_say() -> None:
     """Prometheus' own linter, on names, units and helps."""
     metrics = counted(
         settled((A, o.RATE_LIMITED), (B, o.OK), usage=Usage(10, 2, 1, 1)), settled((A, o.HUNG_UP), hung_up=True)
     )
+    standing = Standing()
+    standing.memory.facts["on/x"] = Facts(good=2.0, bad=1.0, counted_at=NOW)
+    standing.memory.told("on:free", (Limit("requests-day", 42.0, NOW, NOW + 60, 50.0),))
+    metrics.watch(standing)
+    metrics.probed("on", "ok")
+    metrics.degraded(A.upstream)
     checked = subprocess.run(["promtool", "check", "metrics"], input=metrics.expose(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr.decode()) == (0, "")

@@ -36,10 +36,17 @@ ACCOUNT_S = 30.0
 SHORTEST_S = 1.0
 # Durations are measured on another clock than facts are dated by, and the two may drift apart by so much.
 CLOCKS_DIFFER_S = 0.1
+# Nobody has used it for so long: whether it is still there may be asked.
+IDLE_S = 60.0
+# For so long after a failure an idle upstream that is not local is asked. For good would be a nuisance.
+UNEASY_S = 10 * 60.0
 
 # What a provider says of its limits, and what shares them.
 SAID = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
 _LOCAL = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
+# What a server says that is up and has no model yet.
+NOT_READY = "not_ready"
+_UNREACHED = (*(f"{one.name}:" for one in _LOCAL), f"{NOT_READY}:")
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -131,6 +138,43 @@ def begin(facts: Facts, now: float) -> Facts:
     return msgspec.structs.replace(facts, breaker=b.after(facts.breaker, b.Event.PROBE, now))
 
 
+def is_unreachable(facts: Facts) -> bool:
+    """Tell whether it is out of action because nobody took a connection, or it was not ready, when last tried."""
+    return facts.breaker.state is not b.State.CLOSED and facts.last_error.startswith(_UNREACHED)
+
+
+def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_s: float = IDLE_S) -> bool:
+    """Tell whether to ask in the background if it can be reached. `quiet_s`: for how long nobody has used or asked it.
+
+    An upstream that is out for another reason than that is left to a real call: it may refuse every chat and still
+    list its models.
+    """
+    breaker = facts.breaker
+    if breaker.state is not b.State.CLOSED:
+        return is_unreachable(facts) and (breaker.state is b.State.OPEN or now >= breaker.retry_at)
+    doubtful = breaker.local_failures > 0 and not breaker.failures
+    uneasy = facts.last_error_at > 0.0 and now - facts.last_error_at < UNEASY_S
+    return (doubtful or quiet_s >= idle_s) and (local or uneasy)
+
+
+def probed(facts: Facts, event: b.Event, said: str, now: float) -> Facts:
+    """Return the facts after a probe from the background, which only tells whether the upstream can be reached.
+
+    `event`: SUCCESS if it can, LOCAL_FAILURE if not, RELEASE if that is not clear. `said`: what went wrong, led by
+    the name of an outcome.
+    """
+    breaker = facts.breaker
+    if event is b.Event.SUCCESS and not (is_unreachable(facts) or _is_fine_but_for_connections(breaker)):
+        event = b.Event.RELEASE
+    failed = event is b.Event.LOCAL_FAILURE
+    return msgspec.structs.replace(
+        facts,
+        breaker=b.after(breaker, event, now),
+        last_error=said if failed else facts.last_error,
+        last_error_at=now if failed else facts.last_error_at,
+    )
+
+
 def is_sound(facts: Facts) -> bool:
     """Tell whether nothing is known against it, so that a call which failed elsewhere is to it like any other."""
     breaker = facts.breaker
@@ -158,6 +202,10 @@ def peak(average: float, at: float, sample: float, now: float) -> float:
         return sample
     kept = _kept(now - at, LATENCY_DECAY_S)
     return average * kept + sample * (1.0 - kept)
+
+
+def _is_fine_but_for_connections(breaker: b.Breaker) -> bool:
+    return breaker.state is b.State.CLOSED and not breaker.failures
 
 
 def _event(attempt: Attempt) -> b.Event:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from gateway.core import budget, facts, quota
+from gateway.core import budget, facts, health, quota
+from gateway.core.breaker import State
 from gateway.core.outcome import OK
 from gateway.core.plan import Knowledge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.core.breaker import Event
     from gateway.core.budget import RetryBudget
     from gateway.core.facts import Facts
+    from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
     from gateway.types import Attempt, Header, Upstream, Usage
 
@@ -44,6 +49,9 @@ class Memory:
         self.known = Knowledge(self.facts, self.quotas, self.in_flight, self.begun)
         self.ignored = 0
         """Words about limits that made no sense."""
+        self.trends: dict[str, Trend] = {}
+        """Of configured upstreams, as of the last `review`."""
+        self._tallies: dict[str, Tally] = {}
         self._looked_at: dict[str, float] = {}
 
     def __repr__(self) -> str:
@@ -84,6 +92,7 @@ class Memory:
         self._land(upstream.id)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         self._keep(self.facts, upstream.id, facts.observe(known, attempt, usage, wall))
+        self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
         if attempt.outcome in facts.ACCOUNT_WIDE:
             self._observe(upstream.provider.name, attempt, wall)
         elif attempt.outcome in facts.SAID and upstream.domain != upstream.id:
@@ -96,6 +105,37 @@ class Memory:
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         now = max((limit.observed_at for limit in limits), default=0.0)
         self._keep(self.quotas, domain, quota.after(known, limits, now))
+
+    def probe_begin(self, upstream_id: str, wall: float) -> bool:
+        """A probe from the background is about to begin. False: an attempt that serves as one is under way already."""
+        known = self.facts.get(upstream_id, facts.UNKNOWN)
+        if known.breaker.state is State.HALF_OPEN and not known.breaker.admits(wall):
+            return False
+        if known.breaker.state is not State.CLOSED:
+            self.facts[upstream_id] = facts.begin(known, wall)
+        return True
+
+    def probed(self, upstream_id: str, event: Event, said: str, wall: float) -> None:
+        """A probe that began is over. It says what `facts.probed` makes of it."""
+        known = self.facts.get(upstream_id, facts.UNKNOWN)
+        after = facts.probed(known, event, said, wall)
+        if after != known:
+            self._keep(self.facts, upstream_id, after)
+
+    def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
+        """Compare what these did since the last review with what they usually do; return who is marked or unmarked."""
+        tallies, self._tallies = self._tallies, {}
+        before, self.trends = self.trends, {}
+        changed: list[tuple[str, Trend]] = []
+        for upstream_id in upstream_ids:
+            tally, trend = tallies.get(upstream_id), before.get(upstream_id)
+            if tally is None and trend is None:
+                continue
+            known = trend or health.Trend()
+            after = self.trends[upstream_id] = health.follow(known, tally or health.NONE, wall)
+            if after.is_degraded is not known.is_degraded:
+                changed.append((upstream_id, after))
+        return tuple(changed)
 
     def _observe(self, shared: str, attempt: Attempt, wall: float) -> None:
         """What one upstream was told concerns all that share its account or its limits."""
