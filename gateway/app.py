@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router
 
+from gateway.background.balances import Balances
 from gateway.background.discovery import Discovery
+from gateway.background.probes import Probes
 from gateway.metrics import Metrics
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
@@ -27,8 +29,9 @@ class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
     def __init__(self, config: Config, *, discover: bool = True) -> None:
-        """`discover`: ask providers in the background which models they serve."""
+        """`discover`: ask providers in the background for their models, their health and what is left."""
         self.gateway = Gateway(config, Client(), Metrics(), Memory())
+        self.gateway.metrics.watch(self.gateway)
         self._discover = discover
         self._web = Web(self.gateway)
         self._lifespan = Router(lifespan=self._life)
@@ -46,15 +49,18 @@ class App:
 
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
-        discovery = None
+        loop = asyncio.get_running_loop()
+        background: list[asyncio.Task[None]] = []
         if self._discover:
-            discovery = asyncio.get_running_loop().create_task(Discovery(self.gateway).run())
+            owned = (Discovery(self.gateway), Probes(self.gateway), Balances(self.gateway))
+            background = [loop.create_task(one.run()) for one in owned]
         try:
             yield
         finally:
-            if discovery is not None:
-                discovery.cancel()
-                await asyncio.wait([discovery])
+            for task in background:
+                task.cancel()
+            if background:
+                await asyncio.wait(background)
             self.gateway.client.close()
 
 

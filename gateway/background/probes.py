@@ -1,0 +1,254 @@
+"""Look after upstreams that nobody uses: ask if those out of reach are back, and notice who is worse than usual.
+
+Rule: a probe costs nothing, at any provider, and tells nothing but whether the provider can be reached. What a model
+answers is learned from real calls only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from gateway.core import outcome as o
+from gateway.core.breaker import Event
+from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
+from gateway.upstream.client import USER_AGENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import httpx
+
+    from gateway.proxy.gateway import Gateway
+    from gateway.types import Provider, Upstream
+    from gateway.upstream.client import Client
+
+_log = logging.getLogger("gateway.health")
+
+EVERY_S = 10.0
+# By how much a round comes early or late, so that a thousand gateways do not ask in the same second.
+JITTER = 0.2
+WITHIN_S = 2.0
+AT_ONCE = 8
+
+_MOST_WORDS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask of a kind of provider."""
+
+    path: str
+    below: str | None = None
+    """What the base URL ends with and the path does not have before it; None: the path stands below the base URL."""
+    tells_readiness: bool = False
+    """A 503 is meant: it is there and cannot serve yet. Elsewhere it may just be a page that is broken."""
+    only_there: bool = False
+    """With another base URL there is no telling what it would cost."""
+
+
+# Providers without a line here are asked for their list of models, which none of them charges for.
+# LiteLLM's plain /health calls every model behind it, and pays. At RunPod everything below /openai is a job, which
+# wakes a worker that is paid by the second; its health is asked of the queue.
+QUESTIONS: Mapping[str, Question] = {
+    "llamacpp": Question("/health", below="/v1", tells_readiness=True),
+    "vllm": Question("/health", below="/v1", tells_readiness=True),
+    "ollama": Question("/api/version", below="/v1"),
+    "litellm": Question("/health/liveliness", below="/v1"),
+    "runpod": Question("/health", below="/openai/v1", only_there=True),
+}
+_USUAL = Question("/models")
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """How the last probe of a provider went."""
+
+    at: float
+    """Wall-clock seconds."""
+    outcome: str
+    """`ok`, or what went wrong, as a metric label."""
+    latency_s: float
+    message: str = ""
+
+
+class Probes:
+    """Keeps what is known of idle and of ejected upstreams up to date."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        every_s: float = EVERY_S,
+        idle_s: float = IDLE_S,
+        within_s: float = WITHIN_S,
+        now: Callable[[], float] = time.time,
+        rng: Random | None = None,
+    ) -> None:
+        """`idle_s`: ask after an upstream that has had no traffic for so long. `within_s`: the longest wait."""
+        self._gateway = gateway
+        self._every_s = every_s
+        self._idle_s = idle_s
+        self._within_s = within_s
+        self._now = now
+        self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
+        # Idle is who has had no traffic since we began to watch.
+        self._began_at = now()
+        self._state: dict[str, Probed] = {}
+
+    @property
+    def state(self) -> Mapping[str, Probed]:
+        """How the last probe of each provider went."""
+        return self._state
+
+    async def run(self) -> None:
+        """Look after them, again and again, until cancelled."""
+        async with await connected(self._gateway.client, self._within_s) as http:
+            while True:
+                await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+                self.review()
+                await self.ask(http)
+
+    def review(self) -> None:
+        """Mark who has become much worse than usual, and unmark who has not."""
+        pool = self._gateway.directory.pool
+        upstreams = {one.upstream.id: one.upstream for one in pool if one.upstream.provider.unusable is None}
+        for upstream_id, trend in self._gateway.memory.review(upstreams, self._now()):
+            if trend.is_degraded:
+                _log.warning("%s is degraded: %s", upstream_id, trend.degraded)
+                self._gateway.metrics.degraded(upstreams[upstream_id])
+            else:
+                _log.info("%s is as usual again", upstream_id)
+
+    async def ask(self, http: httpx.AsyncClient) -> None:
+        """Probe the providers that have an upstream for which it is time, once each."""
+        directory = self._gateway.directory
+        for name in self._state.keys() - directory.providers.keys():
+            del self._state[name]
+        due = self._due()
+        places = asyncio.Semaphore(AT_ONCE)  # bounds how many probes are under way
+
+        async def ask(provider: Provider, url: str, upstream_ids: list[str]) -> None:
+            async with places:
+                await self._probe(http, provider, url, upstream_ids)
+
+        async with asyncio.TaskGroup() as group:
+            for name, upstream_ids in due.items():
+                provider = directory.providers[name]
+                if (url := question(provider)) is not None:
+                    group.create_task(ask(provider, url, upstream_ids))
+
+    async def _probe(self, http: httpx.AsyncClient, provider: Provider, url: str, upstream_ids: list[str]) -> None:
+        memory, now = self._gateway.memory, self._now
+        begun = [one for one in upstream_ids if memory.probe_begin(one, now())]
+        if not begun:
+            return
+        started = time.monotonic()
+        event, found, said = Event.RELEASE, "cancelled", ""
+        was_out = any(is_unreachable(memory.facts.get(one, UNKNOWN)) for one in begun)
+        try:
+            event, found, said = await _answer(http, provider, url, self._within_s)
+        finally:
+            # Also when cancelled: a breaker that waits for this probe must not wait in vain.
+            wall = now()
+            for one in begun:
+                memory.probed(one, event, f"{found}: {said}", wall)
+        if was_out and event is Event.SUCCESS:
+            _log.info("%s can be reached again", provider.name)
+        self._state[provider.name] = Probed(wall, found, time.monotonic() - started, said)
+        self._gateway.metrics.probed(provider.name, found)
+
+    def _due(self) -> dict[str, list[str]]:
+        """Return the upstreams to ask about, by their provider."""
+        directory, memory, now = self._gateway.directory, self._gateway.memory, self._now()
+        due: dict[str, list[str]] = {}
+        configured: set[str] = set()
+        for upstream in self._upstreams():
+            configured.add(upstream.id)
+            name = upstream.provider.name
+            known = memory.facts.get(upstream.id, UNKNOWN)
+            asked_at = self._state[name].at if name in self._state else self._began_at
+            quiet_s = 0.0 if upstream.id in memory.in_flight else now - max(known.counted_at, asked_at)
+            if is_probe_due(known, quiet_s, now, local=upstream.provider.local, idle_s=self._idle_s):
+                due.setdefault(name, []).append(upstream.id)
+        # Models that only requests name are not kept an eye on; but whoever is out of reach wants to be let in again.
+        for upstream_id, known in memory.facts.items():
+            if is_unreachable(known) and upstream_id not in configured:
+                provider = directory.providers.get(upstream_id.partition("/")[0])
+                if provider is not None and is_asked(provider) and is_probe_due(known, 0.0, now, local=False):
+                    due.setdefault(provider.name, []).append(upstream_id)
+        return due
+
+    def _upstreams(self) -> Iterator[Upstream]:
+        """Yield what is configured and may be asked after."""
+        for candidate in self._gateway.directory.pool:
+            if is_asked(candidate.upstream.provider):
+                yield candidate.upstream
+
+
+def is_asked(provider: Provider) -> bool:
+    """Tell whether a provider may be asked after its health."""
+    return provider.probe and provider.unusable is None and provider.base_url.startswith("http")
+
+
+def question(provider: Provider) -> str | None:
+    """Return the URL to ask; None if there is none that is known to be free."""
+    asked = _question(provider)
+    base = provider.base_url
+    if asked.below is None:
+        return f"{base}{asked.path}?{provider.query}" if provider.query else base + asked.path
+    if asked.only_there and not base.endswith(asked.below):
+        return None
+    return base.removesuffix(asked.below) + asked.path
+
+
+async def connected(client: Client, within_s: float) -> httpx.AsyncClient:
+    """Return httpx over the gateway's own connections; the caller closes it, and the connections stay open."""
+    # httpx and what it brings takes a tenth of a second to import, which no request need wait for.
+    return await asyncio.to_thread(_connected, client, within_s)
+
+
+def _connected(client: Client, within_s: float) -> httpx.AsyncClient:
+    import httpx
+
+    from gateway.upstream.transport import Transport
+
+    return httpx.AsyncClient(
+        transport=Transport(client),
+        headers={"user-agent": USER_AGENT},
+        timeout=httpx.Timeout(within_s),
+        trust_env=False,
+    )
+
+
+async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_s: float) -> tuple[Event, str, str]:
+    """Ask, and return what it means for the breaker, its name and its words."""
+    import httpx
+
+    try:
+        # The connection may take so long, and the answer again.
+        async with asyncio.timeout(2 * within_s), http.stream("GET", url, headers=list(provider.headers)) as response:
+            status = response.status_code
+    except httpx.ConnectError as error:
+        return Event.LOCAL_FAILURE, o.NO_CONNECT.name, str(error)[:_MOST_WORDS]
+    except httpx.ConnectTimeout as error:
+        return Event.LOCAL_FAILURE, o.CONNECT_TIMEOUT.name, str(error)[:_MOST_WORDS]
+    except (httpx.TimeoutException, TimeoutError):
+        # From here on somebody has taken the connection. Whether a model would answer, only a call can tell.
+        return Event.RELEASE, o.FIRST_BYTE_TIMEOUT.name, f"no answer within {within_s:g} s"
+    except httpx.RequestError as error:
+        return Event.RELEASE, o.BROKEN.name, str(error)[:_MOST_WORDS]
+    if status < 500:
+        # Even a 401 or a 404 comes from somebody who is there.
+        return Event.SUCCESS, o.OK.name, ""
+    if status == 503 and _question(provider).tells_readiness:
+        return Event.LOCAL_FAILURE, NOT_READY, f"{url} answers 503"
+    return Event.RELEASE, o.SERVER_ERROR.name, f"{url} answers {status}"
+
+
+def _question(provider: Provider) -> Question:
+    return QUESTIONS.get(provider.kind, _USUAL)
