@@ -40,7 +40,7 @@ LOOK_EVERY_S = 2.0
 SOONEST_S = 10.0
 WITHIN_S = 10.0
 
-_DAY_S = 86_400
+_DAY_S = 86_400.0
 _NANO = 1_000_000_000
 # The answer has a dozen fields.
 _LARGEST_ANSWER = 64 * 1024
@@ -134,6 +134,7 @@ class Balances:
     async def _ask(self, http: httpx.AsyncClient, provider: Provider) -> None:
         name = provider.name
         before = self._state.get(name)
+        asked_at = self._now()
         found = await _balance(http, provider, self._now)
         self._due_at[name] = found.at + self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
         if found.error is not None:
@@ -143,7 +144,9 @@ class Balances:
             return
         self._state[name] = found
         if (free := found.free_requests) is not None:
-            limit = Limit(UNIT, free.remaining, found.at, next_midnight(found.at), free.limit)
+            limit = Limit(
+                UNIT, free.remaining, found.at, next_midnight(found.at), free.limit, asked_at=asked_at, window_s=_DAY_S
+            )
             self._gateway.memory.told(f"{name}:free", (limit,))
 
 
@@ -161,7 +164,7 @@ def has_balance(provider: Provider) -> bool:
 
 def next_midnight(now: float) -> float:
     """Return when the next day begins in UTC, where the free requests are counted."""
-    return float((int(now) // _DAY_S + 1) * _DAY_S)
+    return (now // _DAY_S + 1.0) * _DAY_S
 
 
 class _Daily(msgspec.Struct):

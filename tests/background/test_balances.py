@@ -150,7 +150,7 @@ async def test_the_free_allowance_becomes_a_quota() -> None:
         assert asked.headers["authorization"] == f"Bearer {KEY}"
         free = running.gateway.directory.routes["free"].candidates[0].upstream
         assert running.gateway.memory.quotas == {
-            "router:free": Quota((Limit("requests-day", 42, NOW, MIDNIGHT, 1000),))
+            "router:free": Quota((Limit("requests-day", 42, NOW, MIDNIGHT, 1000, asked_at=NOW, window_s=86_400.0),))
         }
         assert free.domain == "router:free"
 
