@@ -6,9 +6,9 @@ rounded, or the first of them would always decide and the others never.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from math import log2
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import msgspec
 
@@ -78,7 +78,9 @@ def weighted(candidate: Candidate, view: View) -> float:
 
 def sticky(candidate: Candidate, view: View) -> float:
     """The same caller to the same upstream (rendezvous hashing), so that prompt caches stay warm."""
-    return crc32(f"{view.caller}\0{candidate.upstream.id}".encode())
+    # Not a CRC: it is linear, and four accounts with similar names get 50, 25, 12 and 13 % of the callers.
+    said = f"{view.caller}\0{candidate.upstream.id}".encode()
+    return int.from_bytes(blake2b(said, digest_size=6).digest(), "big")
 
 
 def strongest(candidate: Candidate, _: View) -> float:
