@@ -6,7 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.core.abilities import Abilities, Said, unknown
-from gateway.core.names import AUTO_ORDERS, BUILT_IN, ROLE, Directory, nearest, quoted, route_of, split, unknown_role
+from gateway.core.names import (
+    AUTO_ORDERS,
+    BUILT_IN,
+    LAST,
+    ROLE,
+    Directory,
+    nearest,
+    quoted,
+    route_of,
+    split,
+    unknown_role,
+)
 from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -87,7 +98,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         for i, target in enumerate(targets):
             # Only for the alias used by its own name: what other names expand to is settled by now.
             found = expansion.of(target, ("fallback", name, i))
-            aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=i + 1) for one in found)
+            aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=max(one.rank, i + 1)) for one in found)
     used = [
         one
         for i, name in enumerate(declared.uses)
@@ -157,7 +168,8 @@ class _Expansion:
     def candidate(self, provider: Provider, model: str) -> Candidate:
         # What is known of it is filled in when all that the configuration says is known.
         params = self.declared.provider_params.get(provider.name, Params())
-        return Candidate(Upstream(provider, provider.model_override or model), params)
+        rank = LAST if provider.kind == BUILT_IN else 0
+        return Candidate(Upstream(provider, provider.model_override or model), params, rank=rank)
 
     def models_of(self, provider: Provider) -> Iterable[Candidate]:
         return (self.candidate(provider, model) for model in provider.models)

@@ -37,6 +37,8 @@ _ONLY_FREE = "auto:free"
 
 # The kind of provider that only answers how to add a real one. It must never be met by accident: no bare names.
 BUILT_IN = "demo"
+LAST = 1_000_000
+"""The rank of the demo: it is free and always healthy, so every order but this would prefer it to the real thing."""
 
 # What an id gives away where the catalog does not know the model.
 _NOT_FOR_CHAT = re.compile(
@@ -194,16 +196,21 @@ def with_fallbacks(first: Route, others: Iterable[Route]) -> Route:
     candidates = {one.upstream.id: one for one in first.candidates}
     rejected = {one.upstream_id: one for one in first.rejected}
     for route in others:
-        above = 1 + max((one.rank for one in candidates.values()), default=-1)
+        above = 1 + max((one.rank for one in candidates.values() if one.rank < LAST), default=-1)
         for one in route.candidates:
-            candidates.setdefault(one.upstream.id, replace(one, rank=above + one.rank))
+            rank = one.rank if one.rank >= LAST else above + one.rank
+            candidates.setdefault(one.upstream.id, replace(one, rank=rank))
         for out in route.rejected:
             rejected.setdefault(out.upstream_id, out)
     return replace(
         first,
-        candidates=tuple(candidates.values()),
+        candidates=_by_rank(candidates.values()),
         rejected=tuple(one for one in rejected.values() if one.upstream_id not in candidates),
     )
+
+
+def _by_rank(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    return tuple(sorted(candidates, key=lambda one: one.rank))
 
 
 def auto_routes(pool: Iterable[Candidate]) -> Iterator[Route]:
@@ -307,4 +314,4 @@ def route_of(
             rejected.setdefault(upstream_id, Rejected(upstream_id, reason))
         else:
             usable.setdefault(upstream_id, one)
-    return Route(name, kind, tuple(usable.values()), tuple(rejected.values()), order=order, configured=configured)
+    return Route(name, kind, _by_rank(usable.values()), tuple(rejected.values()), order=order, configured=configured)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.abilities import Said
 from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
-from gateway.core.names import Directory, nearest, quoted, resolve, resolve_many
+from gateway.core.names import LAST, Directory, nearest, quoted, resolve, resolve_many
 from gateway.errors import BadRequest, ModelNotFound, Refusal
 from gateway.types import Ability, Capability, LimitScope, Params, Provider, Rejected, RouteKind, Upstream
 
@@ -296,8 +296,23 @@ def test_fallbacks_stay_fallbacks() -> None:
         ("ollama/gemma3:4b", 1),  # the fallback of the alias itself
         ("ollama/shared", 2),
         ("vllm/shared", 2),
-        ("demo/echo", 3),
+        ("demo/echo", LAST),
     ]
+
+
+def test_the_demo_comes_last() -> None:
+    """The demo is free and never fails, so that an order would prefer it; it ranks below all, wherever it is listed."""
+    declared = Declared(
+        providers=PROVIDERS,
+        aliases={"a": Alias("ollama/x")},
+        roles={"r": Role(("demo/echo", "a", "vllm/y"), order=("free", "cheapest"))},
+        fallback={"a": ("demo/echo", "vllm/z")},
+    )
+    directory, _ = make_directory(declared)
+    assert ids("role:r", directory) == ["ollama/x", "vllm/y", "demo/echo"]
+    assert ids("a", directory) == ["ollama/x", "vllm/z", "demo/echo"]
+    many = resolve_many(("role:r", "openrouter/big"), directory)
+    assert [(one.upstream.id, one.rank) for one in many.candidates][2:] == [("openrouter/big", 1), ("demo/echo", LAST)]
 
 
 @pytest.mark.parametrize(
