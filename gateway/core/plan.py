@@ -129,7 +129,7 @@ def _worth_waiting_for(
     """
     kept: list[_Standing] = []
     soonest: float | None = None
-    for standing in waiting:
+    for standing in sorted(waiting, key=lambda standing: standing.ready_at):
         wait_s = standing.ready_at - wall
         if standing.ejected or (wait_s > max_wait_s and not standing.firm):
             kept.append(standing._replace(ready_at=wall, desperate=True))
