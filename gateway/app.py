@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from socket import socket
 
     from gateway.config import Config
+
+
+_log = logging.getLogger("gateway")
 
 
 class App:
@@ -54,6 +58,8 @@ class App:
         if self._discover:
             owned = (Discovery(self.gateway), Probes(self.gateway), Balances(self.gateway))
             background = [loop.create_task(one.run()) for one in owned]
+            for task in background:
+                task.add_done_callback(_report)
         try:
             yield
         finally:
@@ -62,6 +68,12 @@ class App:
             if background:
                 await asyncio.wait(background)
             self.gateway.client.close()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Say so when background work dies: nobody awaits it before the end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background work has ended: %s", task.get_coro(), exc_info=error)
 
 
 def serve(config: Config, listener: socket) -> int:

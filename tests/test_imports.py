@@ -32,10 +32,6 @@ STOREYS = """
 """
 HEIGHT = {"": -1} | {part: height for height, line in enumerate(STOREYS.split("\n")) for part in line.split()}
 
-# Beyond the order of the storeys.
-MAY_NOT_USE = {
-}
-
 # The library, and the modules that may name it.
 OWNERS = {
     "pydantic": ("gateway.config", "gateway.web.admin"),
@@ -97,7 +93,7 @@ def test_imports_point_down_only(module: str) -> None:
         there = part_of(name)
         if name.split(".")[0] != "gateway" or there == here:
             continue
-        assert HEIGHT.get(there, 99) < HEIGHT[here] and there not in MAY_NOT_USE.get(here, ()), (
+        assert HEIGHT.get(there, 99) < HEIGHT[here], (
             f"{where(module, line)}: gateway.{here} may not import {name}; imports point down only:{STOREYS}"
         )
 

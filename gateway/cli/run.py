@@ -96,10 +96,23 @@ def serve(config: Config, listener: socket.socket) -> int:
     """Serve on a socket in this process until a signal ends it. Returns the exit status."""
     from gateway.app import serve as serve_until_signalled
 
+    _log_to_stderr()
     # The server lets calls under way finish and then raises the signal again, which would look like a crash.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     return serve_until_signalled(config, listener)
+
+
+def _log_to_stderr() -> None:
+    """One line each, for whoever collects them. GATEWAY_LOG sets how much: DEBUG, INFO (by default), WARNING, ERROR."""
+    import logging
+    import os
+
+    level = logging.getLevelNamesMapping().get(os.environ.get("GATEWAY_LOG", "").upper(), logging.INFO)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    # They would write a line for every probe, and for every start and stop.
+    for talkative in ("httpx", "uvicorn.error", "asyncio"):
+        logging.getLogger(talkative).setLevel(max(level, logging.WARNING))
 
 
 def _end(_: int, __: FrameType | None) -> NoReturn:

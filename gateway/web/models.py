@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.core.names import AUTO_HARD
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.types import Capability, RouteKind
 from gateway.web.answers import json_answer
@@ -130,7 +131,7 @@ def names(directory: Directory) -> Iterator[Named]:
     has_real = any(provider.unusable is None and provider.kind != DEMO for provider in providers)
     for kind in RouteKind:
         for name, route in directory.routes.items():
-            if has_real and kind is RouteKind.MODEL and name.startswith(f"{DEMO}/"):
+            if (has_real and kind is RouteKind.MODEL and name.startswith(f"{DEMO}/")) or name == AUTO_HARD:
                 continue
             if route.kind is kind and route.candidates:
                 first = route.candidates[0].upstream

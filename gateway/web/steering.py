@@ -16,6 +16,7 @@ from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
 from gateway.dialects.prompt import last_words, names_in, text_field
 from gateway.errors import BadRequest
+from gateway.types import RouteKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name
-    if name == AUTO:
+    if name == AUTO and gateway.resolve(name).kind is RouteKind.AUTO:  # an alias of that name is no choice
         said, turns = last_words(call)
         hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
         name = auto_route(name, hard)

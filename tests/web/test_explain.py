@@ -44,12 +44,15 @@ async def test_it_knows_what_has_happened() -> None:
 )
 async def test_bad_questions(query: str, status: int) -> None:
     """They are refused like a bad call, and nothing is sent anywhere."""
-    async with FaultyUpstream(chat_json()) as one, serving(YAML.format(one.base_url, one.base_url)) as running:
-        async with Client(running.port) as client:
-            await client.send(request("GET", f"/v1/explain?{query}"))
-            response = await client.response()
-            assert response.status == status
-            assert response.json["error"]["message"]
+    async with (
+        FaultyUpstream(chat_json()) as one,
+        serving(YAML.format(one.base_url, one.base_url)) as running,
+        Client(running.port) as client,
+    ):
+        await client.send(request("GET", f"/v1/explain?{query}"))
+        response = await client.response()
+        assert response.status == status
+        assert response.json["error"]["message"]
         assert one.requests == []
 
 
@@ -59,10 +62,13 @@ async def test_the_model_list_says_what_is_known() -> None:
 providers: {{cloud: {{kind: openai-compatible, base_url: "{0}", local: false, models: [plain]}}}}
 models: {{rich: {{model: cloud/x, context: 128k, capabilities: [vision, tools], price: {{input: 0.25, output: 1}}}}}}
 """
-    async with FaultyUpstream(chat_json()) as one, serving(yaml.format(one.base_url)) as running:
-        async with Client(running.port) as client:
-            await client.send(request("GET", "/v1/models"))
-            entries = {entry["id"]: entry for entry in (await client.response()).json["data"]}
+    async with (
+        FaultyUpstream(chat_json()) as one,
+        serving(yaml.format(one.base_url)) as running,
+        Client(running.port) as client,
+    ):
+        await client.send(request("GET", "/v1/models"))
+        entries = {entry["id"]: entry for entry in (await client.response()).json["data"]}
     assert entries["rich"]["context_length"] == 128_000
     assert entries["rich"]["architecture"] == {"input_modalities": ["text", "image"]}
     assert entries["rich"]["pricing"] == {"prompt": "0.00000025", "completion": "0.000001"}
