@@ -268,9 +268,11 @@ class Exchange:
     def _report(self) -> None:
         """Tell the memory what came of the last attempt."""
         candidate, self._under_way = self._under_way, None
-        answer = self._answer
+        answer, attempts = self._answer, self._attempts
         if candidate is not None and answer is not None:
-            self._gateway.memory.end(candidate.upstream, answer.attempt(), answer.headers, self._usage, time())
+            told = bool(attempts) and attempts[-1].candidate is candidate
+            attempt = attempts[-1] if told else answer.attempt()  # a form that was refused half-way has none yet
+            self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
 
     def _settle(self) -> None:
         client = self._client
