@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SCOPE_KEY = "gateway.downstream"
 """Where the server puts it in `scope["extensions"]`."""
@@ -14,6 +14,8 @@ SCOPE_KEY = "gateway.downstream"
 class Downstream(Protocol):
     """The client of one exchange. All calls return at once; `lines` are header lines, each with its CRLF."""
 
+    headers: Mapping[bytes, bytes]
+    """Of the request, by lower-case name; of a repeated one the last."""
     received_at: float
     """When the request head was complete, on `time.monotonic`."""
     gone: bool

@@ -53,18 +53,21 @@ class Cycle:
 
     __slots__ = (
         "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "content_length",
-        "expects_continue", "gone", "keep_alive", "more_body", "on_hang_up", "on_writable", "received_at",
+        "expects_continue", "gone", "headers", "keep_alive", "more_body", "on_hang_up", "on_writable", "received_at",
         "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
     scope: dict[str, Any]
     task: asyncio.Task[None]
 
-    def __init__(self, protocol: Connection, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
+        """`headers`: by lower-case name, of a repeated one the last."""
         self._protocol = protocol
+        self.headers = headers
         self.keep_alive = keep_alive
-        self.content_length: int | None = None
-        self.expects_continue = False
+        length = headers.get(b"content-length")
+        self.content_length = None if length is None else int(length)
+        self.expects_continue = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         self.received_at = monotonic()
         self.gone = False
         self.on_hang_up: Callable[[], None] | None = None

@@ -65,7 +65,6 @@ class ClientProtocol(HttpToolsProtocol):
         self._unparsed = 0
         """How much of a body is still to come past the parser."""
         self._announced: int | None = None
-        self._expects_continue = False
 
     # -- the socket
 
@@ -178,18 +177,11 @@ class ClientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self._announced = None
-        self._expects_continue = False
         if not self.write_paused:
             self.deadline = monotonic() + self.settings.header_timeout_s
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self.headers.append((name, value))
-        if name == b"content-length":
-            self._announced = int(value)
-        elif name == b"expect":
-            self._expects_continue = value.lower() == b"100-continue"
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -202,9 +194,8 @@ class ClientProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not spoken here; send HTTP/1.1")
-        cycle = Cycle(self, keep_alive=version == "1.1" and parser.should_keep_alive())
-        cycle.content_length = self._announced
-        cycle.expects_continue = self._expects_continue
+        cycle = Cycle(self, dict(headers), keep_alive=version == "1.1" and parser.should_keep_alive())
+        self._announced = cycle.content_length
         cycle.scope = {
             "type": "http",
             "asgi": _ASGI,

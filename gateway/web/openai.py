@@ -61,7 +61,7 @@ class Operation:
     ) -> None:
         """Serve one call."""
         client: Downstream = scope["extensions"][SCOPE_KEY]
-        headers = dict(scope["headers"])
+        headers = client.headers
         identity = request_id(headers)
         exchange = None
         try:

@@ -56,16 +56,11 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
     if "models" in call.fields:  # OpenRouter's way to say it; no other provider knows the field
         call = without(call, "models")
     route = names.resolve_many([name, *fallbacks], gateway.directory) if fallbacks else gateway.resolve(name)
-    terms = Terms(
-        config.max_attempts,
-        config.retries,
-        config.max_wait_s,
-        replayable=not call.rest_bytes,
-        needs=needs,
-        order=order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else (),
-        caller=_caller(call, headers) if "sticky" in route.order or ORDER in headers else "",
-        explain=EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE,
-    )
+    order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
+    caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
+    explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
+    replayable = not call.rest_bytes
+    terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
     return Direction(call, route, terms)
 
 
