@@ -197,25 +197,20 @@ def _sorted(
     wall: float,
     rng: Random,
 ) -> tuple[list[Candidate], list[str]]:
-    keys = [(name, STRATEGIES[name]) for name in order]
-    if keys[-1][0] != "listed":
-        keys.append(("listed", listed))
-    position = {id(candidate): place for place, candidate in enumerate(route.candidates)}
-    scored: list[tuple[tuple[float, ...], int, Candidate]] = []
+    names = order if order[-1] == "listed" else (*order, "listed")
+    # The list decides where nothing else does, which is what `place` is for; its name is for the explanation.
+    keys = [STRATEGIES[name] for name in names]
+    places = {id(candidate): place for place, candidate in enumerate(route.candidates)}
+    facts, in_flight, caller = known.facts, known.in_flight, terms.caller
+    scored: list[tuple[list[float], int, Candidate]] = []
     for candidate in ready:
-        upstream = candidate.upstream.id
-        view = View(
-            known.facts.get(upstream, UNKNOWN), known.in_flight.get(upstream, 0), wall, position[id(candidate)], rng,
-            terms.caller,
-        )  # fmt: skip
-        scores = (candidate.rank, *(key(candidate, view) for _, key in keys))
-        scored.append((scores, view.position, candidate))
-    scored.sort(key=lambda entry: entry[:2])
+        name = candidate.upstream.id
+        place = places[id(candidate)]
+        view = View(facts.get(name, UNKNOWN), in_flight.get(name, 0), wall, place, rng, caller)
+        scored.append(([candidate.rank, *[key(candidate, view) for key in keys]], place, candidate))
+    scored.sort(key=_SCORE)
     reasons = (
-        [
-            " ".join(f"{name}={score:g}" for (name, _), score in zip(keys, scores[1:], strict=True))
-            for scores, _, _ in scored
-        ]
+        [" ".join(f"{name}={score:g}" for name, score in zip(names, scores[1:], strict=True)) for scores, _, _ in scored]
         if terms.explain
         else []
     )

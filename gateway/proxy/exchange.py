@@ -39,8 +39,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_loop", "_overhead_s", "_plan",
-        "_request_id", "_route", "_status", "_task", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_overhead_s", "_plan",
+        "_request_id", "_route", "_status", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -66,8 +66,6 @@ class Exchange:
         self._usage: Usage | None = None
         self._status = 0
         self._overhead_s = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[None] | None = None
         self._terms = terms
         self._under_way: Candidate | None = None
         """Whom the memory believes to be busy with this call."""
@@ -79,7 +77,6 @@ class Exchange:
         Raises:
             Refusal: no upstream could answer; nothing has been sent to the client.
         """
-        self._task = asyncio.current_task()
         self._client.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._call.endpoint)
         try:
@@ -113,7 +110,7 @@ class Exchange:
         target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
         ask_for_usage = self._asks_for_usage(candidate)
         answer = self._answer = Answer(
-            self._call, candidate, self._limits(candidate), self._loop, strip_usage=ask_for_usage
+            self._call, candidate, self._limits(candidate), self._client.loop, strip_usage=ask_for_usage
         )
         request = self._render(candidate, target, ask_for_usage=ask_for_usage)
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
@@ -244,8 +241,7 @@ class Exchange:
         """The client has left: end the upstream now, the task with the next turn of the loop."""
         if self._answer is not None:
             self._answer.close()
-        if self._task is not None:
-            self._task.cancel()
+        self._client.task.cancel()
 
     def _interrupted(self) -> None:
         """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""

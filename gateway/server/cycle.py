@@ -53,8 +53,8 @@ class Cycle:
 
     __slots__ = (
         "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "content_length",
-        "expects_continue", "gone", "headers", "keep_alive", "more_body", "on_hang_up", "on_writable", "received_at",
-        "response_complete", "response_started", "scope", "task",
+        "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
+        "received_at", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
     scope: dict[str, Any]
@@ -63,6 +63,7 @@ class Cycle:
     def __init__(self, protocol: Connection, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
         """`headers`: by lower-case name, of a repeated one the last."""
         self._protocol = protocol
+        self.loop = protocol.loop
         self.headers = headers
         self.keep_alive = keep_alive
         length = headers.get(b"content-length")
