@@ -7,12 +7,13 @@ anyway, because asking it costs less than refusing everybody.
 
 from __future__ import annotations
 
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import NOTHING_KNOWN
-from gateway.core.strategies import STRATEGIES, View, listed
+from gateway.core.strategies import STRATEGIES, View
 from gateway.types import Needs, Plan, Rejected
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.types import Candidate, Route
 
 NO_NEEDS = Needs()
+_USABLE_AT = attrgetter("usable_at")
 NOTHING_BEGUN: Mapping[str, Sequence[float]] = {}
 # What an answer is assumed to cost of a token quota if the client sets no limit.
 USUAL_OUTPUT_TOKENS = 256
@@ -165,17 +167,17 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> str | None:
 def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float) -> _Standing | None:
     """Why and until when a candidate is passed over, or None if it is ready."""
     upstream = candidate.upstream
-    facts = known.facts.get(upstream.id, UNKNOWN)
-    shared = known.facts.get(upstream.domain, UNKNOWN)
-    account = known.facts.get(upstream.provider.name, UNKNOWN)
+    get = known.facts.get
+    facts = get(upstream.id, UNKNOWN)
+    shared = facts if upstream.domain == upstream.id else get(upstream.domain, UNKNOWN)
+    account = get(upstream.provider.name, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not State.CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
         return _Standing(candidate, breaker.retry_at, why, ejected=True)
-    usable_at = max(facts.usable_at, shared.usable_at, account.usable_at)
-    if usable_at > wall:
-        away = next(one for one in (facts, shared, account) if one.usable_at == usable_at)
+    if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
+        away = max(facts, shared, account, key=_USABLE_AT)
         why = f"left alone for {away.usable_at - wall:.1f} s: {away.last_error}"
         return _Standing(candidate, away.usable_at, why, firm=away.limited)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
@@ -198,20 +200,24 @@ def _sorted(
     rng: Random,
 ) -> tuple[list[Candidate], list[str]]:
     names = order if order[-1] == "listed" else (*order, "listed")
-    # The list decides where nothing else does, which is what `place` is for; its name is for the explanation.
-    keys = [STRATEGIES[name] for name in names]
+    # The list decides where nothing else does; to do that it need not be asked, only to be shown.
+    keys = [STRATEGIES[name] for name in (names if terms.explain else order)]
     places = {id(candidate): place for place, candidate in enumerate(route.candidates)}
     facts, in_flight, caller = known.facts, known.in_flight, terms.caller
-    scored: list[tuple[list[float], int, Candidate]] = []
+    scored: list[tuple[list[float], Candidate]] = []
     for candidate in ready:
         name = candidate.upstream.id
         place = places[id(candidate)]
         view = View(facts.get(name, UNKNOWN), in_flight.get(name, 0), wall, place, rng, caller)
-        scored.append(([candidate.rank, *[key(candidate, view) for key in keys]], place, candidate))
-    scored.sort(key=_SCORE)
+        scores: list[float] = [candidate.rank]
+        for key in keys:
+            scores.append(key(candidate, view))  # noqa: PERF401  # in 3.11 a comprehension costs a call
+        scores.append(place)
+        scored.append((scores, candidate))
+    scored.sort(key=itemgetter(0))
     reasons = (
-        [" ".join(f"{name}={score:g}" for name, score in zip(names, scores[1:], strict=True)) for scores, _, _ in scored]
+        [" ".join(f"{name}={score:g}" for name, score in zip(names, scores[1:-1], strict=True)) for scores, _ in scored]
         if terms.explain
         else []
     )
-    return [candidate for _, _, candidate in scored], reasons
+    return [candidate for _, candidate in scored], reasons

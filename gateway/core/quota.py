@@ -93,9 +93,9 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
         ready_at, why = now, ""
         for limit in self.limits:
             each = _need(limit.unit, input_tokens, output_tokens)
+            if limit.remaining >= each * (1 + len(begun)):
+                continue  # nearly always
             left = limit.left(now)
-            if left >= each * (1 + len(begun)):
-                continue
             fresh = now >= limit.reset_at
             since = max(limit.reset_at, now - limit.window_s) if fresh else limit.counted_to
             need = each * (1 + len(begun) - bisect_right(begun, since))

@@ -1,0 +1,77 @@
+"""What retries cost: a share of what comes in, and a little more for those who see little come in."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.budget import RESERVE_PER_S, SHARE, WINDOW_S, RetryBudget, earn, settle, spend
+
+FULL = RESERVE_PER_S * WINDOW_S
+
+
+def spent(budget: RetryBudget, now: float) -> tuple[int, RetryBudget]:
+    """How many retries can be paid for at once."""
+    paid = 0
+    while (left := spend(budget, now)) is not None:
+        budget, paid = left, paid + 1
+    return paid, budget
+
+
+def earned(requests: int, now: float = 0.0, budget: RetryBudget | None = None) -> RetryBudget:
+    budget = budget or RetryBudget(at=now)
+    for _ in range(requests):
+        budget = earn(budget, now)
+    return budget
+
+
+def test_the_reserve() -> None:
+    """A hundred at once, then ten a second, whoever comes or not."""
+    paid, empty = spent(RetryBudget(), 0.0)
+    assert (paid, spend(empty, 0.0)) == (100, None)
+    assert spent(empty, 0.09)[0] == 0
+    assert spent(empty, 1.0)[0] == 10
+    assert spent(empty, 3600.0)[0] == 100
+
+
+def test_the_share() -> None:
+    """A fifth of the requests, beyond the reserve."""
+    _, empty = spent(RetryBudget(), 0.0)
+    assert spent(earned(1001, budget=empty), 0.0)[0] == 1000 * SHARE
+    assert spent(earned(4, budget=empty), 0.0)[0] == 0
+    assert spent(earned(6, budget=empty), 0.0)[0] == 1
+
+
+def test_what_was_earned_is_spent_first() -> None:
+    """It expires; the reserve does not."""
+    after = spend(earned(10), 0.0)
+    assert after is not None
+    assert (round(after.earned, 9), after.reserve) == (1.0, FULL)
+
+
+def test_what_was_earned_expires() -> None:
+    """After the window nothing is left of it."""
+    busy = earned(1000)
+    assert round(settle(busy, WINDOW_S / 2).earned, 6) == 100
+    assert settle(busy, WINDOW_S).earned == settle(busy, 10 * WINDOW_S).earned == 0.0
+
+
+def test_a_clock_that_stands_still() -> None:
+    """Time that goes backwards neither pays nor costs."""
+    busy = earned(10, now=5.0)
+    assert settle(busy, 4.0) == busy
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 2)), max_size=300))
+def test_retries_are_bounded(steps: list[tuple[bool, float]]) -> None:
+    """Over any stretch of time: a fifth of the requests, ten a second, and the reserve of the beginning."""
+    now, requests, retries = 0.0, 0, 0
+    budget = RetryBudget()
+    for is_retry, passed_s in steps:
+        now += passed_s
+        if not is_retry:
+            budget, requests = earn(budget, now), requests + 1
+        elif (paid := spend(budget, now)) is not None:
+            budget, retries = paid, retries + 1
+        assert budget.earned >= 0 <= budget.reserve <= FULL
+    assert retries <= SHARE * requests + RESERVE_PER_S * now + FULL + 1e-6
