@@ -30,6 +30,12 @@ DECIDED = frozenset({
 
 _QUOTED = {key: b'"%b"' % key.encode() for key in DECIDED}
 
+# The commonest of the others, which need no second look.
+_PLAIN = frozenset({
+    "messages", "temperature", "top_p", "tools", "tool_choice", "input", "prompt", "stop", "seed", "response_format",
+    "presence_penalty", "frequency_penalty", "parallel_tool_calls", "reasoning_effort", "metadata", "store",
+})  # fmt: skip
+
 # A key of letters can be spelled with escapes only by \u0041 to \u007a.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -179,7 +185,7 @@ def _check_spelling(fields: Mapping[str, msgspec.Raw], body: bytes) -> dict[str,
     for key in fields:
         if quoted := _QUOTED.get(key):
             closely = closely or body.count(quoted) != 1
-        elif (meant := key.casefold()) in DECIDED:  # Go's decoder takes even a long s for an s
+        elif key not in _PLAIN and (meant := key.casefold()) in DECIDED:  # Go's decoder takes even a long s for an s
             raise BadRequest(f'the field "{key}" must be written "{meant}"', param=meant)
     if not closely:
         return None

@@ -36,12 +36,14 @@ def read_needs(call: Call) -> Needs:
     if call.endpoint.body is not BodyKind.JSON:
         return Needs()
     fields = call.fields
-    vision = b'"image_url"' in body or b'"input_image"' in body
+    # Content in parts says the type of each; plain text, which is most of what is sent, is looked through once.
+    parts = b'"type"' in body
+    vision = parts and (b'"image_url"' in body or b'"input_image"' in body)
     asked = (
-        b'"function"' in body and ("tools" in fields or "functions" in fields),
+        ("tools" in fields or "functions" in fields) and b'"name"' in body,
         vision,
-        b'"input_audio"' in body,
-        b'"json_schema"' in body and ("response_format" in fields or "text" in fields),
+        parts and b'"input_audio"' in body,
+        parts and ("response_format" in fields or "text" in fields) and b'"json_schema"' in body,
         call.stream,
         call.endpoint is EMBEDDINGS,
     )

@@ -28,6 +28,8 @@ class Door:
     def __init__(self, api_keys: frozenset[bytes]) -> None:
         """`api_keys`: SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
         self._api_keys = api_keys
+        self._admitted: set[bytes] = set()
+        """Keys that were found good, at most as many as there are; a digest costs more than all other checks."""
 
     def __repr__(self) -> str:
         return f"<Door {len(self._api_keys)} keys>" if self._api_keys else "<Door loopback only>"
@@ -46,8 +48,10 @@ class Door:
             credential = credential_of(headers)
             if credential is None:
                 raise Unauthorized(_NO_KEY, headers=_CHALLENGE)
-            if sha256(credential).digest() not in self._api_keys:
-                raise Unauthorized("unknown API key; check server.api_keys", headers=_CHALLENGE)
+            if credential not in self._admitted:
+                if sha256(credential).digest() not in self._api_keys:
+                    raise Unauthorized("unknown API key; check server.api_keys", headers=_CHALLENGE)
+                self._admitted.add(credential)
             return
         client = scope.get("client")
         if client is None or not is_loopback(client[0]):
