@@ -12,6 +12,8 @@ import msgspec
 SHARE = 0.2
 RESERVE_PER_S = 10.0
 WINDOW_S = 10.0
+# Calls that come closer together than this need not each be reckoned with the time between them.
+SOON_S = 0.01
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
@@ -27,6 +29,8 @@ class RetryBudget(msgspec.Struct, frozen=True, gc=False):
 
 def earn(budget: RetryBudget, now: float) -> RetryBudget:
     """Return the budget after a call's first attempt, or one that is as good."""
+    if now - budget.at < SOON_S:
+        return RetryBudget(budget.earned + SHARE, budget.reserve, budget.at)
     current = settle(budget, now)
     return RetryBudget(current.earned + SHARE, current.reserve, now)
 
