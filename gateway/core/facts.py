@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MEMORY_S = 120.0
 # Latency is a peak EWMA (Finagle): it jumps to a slow answer at once and comes down over this time.
 LATENCY_DECAY_S = 30.0
+# A measurement this young has not faded by more than a hundredth.
+FRESH_S = 3.0
 # What is assumed of an upstream that nobody has tried: fast enough to be tried, not so fast that it wins every time.
 UNKNOWN_FIRST_TOKEN_S = 1.0
 # A rate limit that does not say when it ends.
@@ -72,6 +74,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
     def success(self, now: float) -> float:
         """The share of attempts that ended well, as a guess that starts from 1 and needs evidence to leave it."""
+        if not self.bad:
+            return 1.0
         kept = _kept(now - self.counted_at, MEMORY_S)
         good, bad = self.good * kept, self.bad * kept
         return (good + 1.0) / (good + bad + 1.0)
@@ -80,6 +84,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
         """The time to the first token to expect; an old measurement fades, so that whoever was slow is tried again."""
         if not self.first_token_s:
             return UNKNOWN_FIRST_TOKEN_S
+        if now - self.timed_at < FRESH_S:
+            return self.first_token_s
         return self.first_token_s * _kept(now - self.timed_at, 10 * LATENCY_DECAY_S)
 
 

@@ -81,7 +81,10 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     waiting: list[_Standing] = []
     rejected: list[Rejected] = [*route.rejected]
     for candidate in route.candidates:
-        if (objection := _objection(candidate, route, terms.needs)) is not None:
+        ability = candidate.upstream.ability
+        # Of most models little is known that could stand against them; then there is nothing to ask.
+        may_object = ability.lacks or ability.context_tokens or ability.max_output_tokens or route.max_price is not None
+        if may_object and (objection := _objection(candidate, route, terms.needs)) is not None:
             rejected.append(Rejected(candidate.upstream.id, objection))
             continue
         standing = _standing(candidate, terms.needs, known, wall)
@@ -92,7 +95,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     order = terms.order or route.order
     reasons: list[str] = []
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
-        ready, reasons = _sorted(ready, route, order, terms, known, wall, rng)
+        ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
@@ -192,7 +195,6 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
 
 def _sorted(
     ready: list[Candidate],
-    route: Route,
     order: tuple[str, ...],
     terms: Terms,
     known: Knowledge,
@@ -202,13 +204,13 @@ def _sorted(
     names = order if order[-1] == "listed" else (*order, "listed")
     # The list decides where nothing else does; to do that it need not be asked, only to be shown.
     keys = [STRATEGIES[name] for name in (names if terms.explain else order)]
-    places = {id(candidate): place for place, candidate in enumerate(route.candidates)}
-    facts, in_flight, caller = known.facts, known.in_flight, terms.caller
+    facts, in_flight = known.facts, known.in_flight
     scored: list[tuple[list[float], Candidate]] = []
-    for candidate in ready:
+    view = View(UNKNOWN, 0, wall, 0, rng, terms.caller)  # one for all: making eight costs as much as asking them
+    # `ready` keeps the order of the list, so its own places sort like the list's.
+    for place, candidate in enumerate(ready):
         name = candidate.upstream.id
-        place = places[id(candidate)]
-        view = View(facts.get(name, UNKNOWN), in_flight.get(name, 0), wall, place, rng, caller)
+        view.facts, view.in_flight, view.position = facts.get(name, UNKNOWN), in_flight.get(name, 0), place
         scores: list[float] = [candidate.rank]
         for key in keys:
             scores.append(key(candidate, view))  # noqa: PERF401  # in 3.11 a comprehension costs a call

@@ -53,7 +53,7 @@ def cheapest(candidate: Candidate, _: View) -> float:
 
 def fastest(_: Candidate, view: View) -> float:
     """By the expected time to the first token, times the calls already waiting for it (Peak-EWMA), in halvings."""
-    return round(2 * log2(max(view.facts.expected_first_token_s(view.now) * (view.in_flight + 1), 0.001)))
+    return round(2 * log2(view.facts.expected_first_token_s(view.now) * (view.in_flight + 1) + 0.001))
 
 
 def healthiest(_: Candidate, view: View) -> float:
