@@ -52,6 +52,9 @@ class Forgetful(Memory):
     def end(self, *_: object) -> None:
         """Forget it."""
 
+    def heard(self, *_: object) -> None:
+        """Forget it."""
+
 
 def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
     """Return the configuration that a gateway.yaml with this text gives."""

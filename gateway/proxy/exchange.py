@@ -200,6 +200,8 @@ class Exchange:
             client.respond(answer.status, lines, answer.body)
             self._usage = answer.usage
             return
+        started = self._attempts[-1]
+        self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
         client.start(answer.status, lines, _length_of(answer))
         self._overhead_s += monotonic() - answer.committed_at
         answer.relay_to(client)

@@ -100,6 +100,10 @@ class Memory:
         if headers:
             self._look(upstream.domain, headers, attempt, wall)
 
+    def heard(self, upstream: Upstream, attempt: Attempt, headers: list[Header], wall: float) -> None:
+        """A stream has begun. What its head says of limits need not wait for its end."""
+        self._look(upstream.domain, headers, attempt, wall)
+
     def told(self, domain: str, limits: tuple[quota.Limit, ...]) -> None:
         """A provider said elsewhere than in an answer what is left (OpenRouter's key endpoint)."""
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
@@ -166,6 +170,7 @@ class Memory:
 
     @staticmethod
     def _keep(kept: dict[str, Value], key: str, value: Value) -> None:
-        if key not in kept and len(kept) >= MOST_KEPT:
+        # What is written goes to the end, so that names which clients make up push out each other, not what is in use.
+        if kept.pop(key, None) is None and len(kept) >= MOST_KEPT:
             del kept[next(iter(kept))]
         kept[key] = value
