@@ -31,7 +31,7 @@ def _memory_mb() -> int:
 
 
 def _loop_ms() -> float:
-    """How long this Python takes for a fixed loop. Builds without PGO and LTO take a fifth longer, and do not say so."""
+    """How long this Python takes for a fixed loop: builds without PGO and LTO take longer, and do not say so."""
     return round(min(repeat("for i in range(200_000): total = i * i", number=1, repeat=5)) * 1000, 2)
 
 
