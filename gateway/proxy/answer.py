@@ -8,9 +8,8 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.core import outcome as o
+from gateway.core.deadlines import next_due
 from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from gateway.core.deadlines import Limits
     from gateway.proxy.downstream import Downstream
     from gateway.types import Call, Candidate, Header, UpstreamError
     from gateway.upstream.h1 import Channel
@@ -44,15 +44,6 @@ _BY_FAILURE = {
     FailureKind.BROKEN: o.BROKEN,
     FailureKind.MALFORMED: o.MALFORMED,
 }
-
-
-class Limits(msgspec.Struct, frozen=True, gc=False):
-    """How long an answer may take, in seconds from the start of the attempt; `idle_s` between two pieces."""
-
-    first_byte_s: float
-    first_token_s: float
-    idle_s: float
-    total_s: float
 
 
 class Answer:
@@ -107,9 +98,7 @@ class Answer:
     def send(self, channel: Channel, request: bytes) -> None:
         """Send the request and start the clock."""
         self._channel = channel
-        limits = self._limits
-        shortest = min(limits.first_byte_s, limits.first_token_s, limits.idle_s, limits.total_s)
-        self._timer = self._loop.call_later(shortest, self._look_at_clock)
+        self._timer = self._loop.call_later(self._limits.shortest_s, self._look_at_clock)
         channel.send(request, self)
 
     def attempt(self) -> Attempt:
@@ -444,40 +433,24 @@ class Answer:
 
     def _look_at_clock(self) -> None:
         """One timer for all deadlines: it looks whether the current one has passed, and comes back if not."""
-        now = monotonic()
-        limits = self._limits
-        timer, outcome, limit_s, since = self._deadline()
-        if limits.total_s - (now - self.started_at) < since + limit_s - now:
-            timer, outcome, limit_s, since = "total", o.TOTAL_TIMEOUT, limits.total_s, self.started_at
-        left_s = since + limit_s - now
-        if left_s > 0.001:
-            shortest = min(limits.first_byte_s, limits.first_token_s, limits.idle_s)
-            self._timer = self._loop.call_later(min(left_s, shortest), self._look_at_clock)
+        due = next_due(
+            self._limits,
+            monotonic(),
+            started_at=self.started_at,
+            touched_at=self._touched,
+            answered=bool(self.first_byte_at),
+            awaits_content=not self.committed_at and self._take in (Answer._hold_events, Answer._hold_coded_events),
+        )
+        if due.left_s > 0.001:
+            self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s), self._look_at_clock)
             return
         self._timer = None
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
-        waited = f"{_WAITED_FOR[timer]} {round(limit_s, 2):g} s"
-        self._break(outcome, f"{self._candidate.upstream.id} sent {waited} (timer: {timer})")
-
-    def _deadline(self) -> tuple[str, Outcome, float, float]:
-        limits = self._limits
-        if not self.first_byte_at:
-            return "first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, self._touched
-        if not self.committed_at and (self._take is Answer._hold_events or self._take is Answer._hold_coded_events):
-            return "first_token", o.FIRST_TOKEN_TIMEOUT, limits.first_token_s, self.started_at
-        return "idle", o.IDLE_TIMEOUT, limits.idle_s, self._touched
+        self._break(due.outcome, f"{self._candidate.upstream.id} sent {due}")
 
     def _stop_clock(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_WAITED_FOR = {
-    "first_byte": "no response within",
-    "first_token": "no content within",
-    "idle": "nothing for",
-    "total": "no end of its answer within",
-}

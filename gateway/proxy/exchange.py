@@ -11,12 +11,13 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest
-from gateway.proxy.answer import Answer, Limits
+from gateway.proxy.answer import Answer
 from gateway.proxy.headers import relayed, value_of
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import Attempt, BodyKind, Settlement, Then

@@ -1,0 +1,68 @@
+"""Decide which timer of an attempt runs out next. One is due at a time; `total` stands over all of them.
+
+All times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.core import outcome as o
+
+if TYPE_CHECKING:
+    from gateway.types import Outcome
+
+
+class Limits(msgspec.Struct, frozen=True, gc=False):
+    """How long an answer may take, in seconds from the start of the attempt; `idle_s` between two pieces."""
+
+    first_byte_s: float
+    first_token_s: float
+    idle_s: float
+    total_s: float
+
+    @property
+    def shortest_s(self) -> float:
+        """When to look at the clock again at the latest: no timer can have run out sooner."""
+        return min(self.first_byte_s, self.first_token_s, self.idle_s, self.total_s)
+
+
+class Due(msgspec.Struct, frozen=True, gc=False):
+    """The timer that runs out next."""
+
+    timer: str
+    outcome: Outcome
+    limit_s: float
+    left_s: float
+    """Until it has; it has at zero and below."""
+
+    def __str__(self) -> str:
+        return f"{_WAITED_FOR[self.timer]} {round(self.limit_s, 2):g} s (timer: {self.timer})"
+
+
+def next_due(
+    limits: Limits, now: float, *, started_at: float, touched_at: float, answered: bool, awaits_content: bool
+) -> Due:
+    """Return the timer that runs out next.
+
+    `touched_at` is when something last came, or the request last went on; `answered`: its head is here;
+    `awaits_content`: it is a stream, and only preamble so far.
+    """
+    if not answered:
+        due = Due("first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, touched_at + limits.first_byte_s - now)
+    elif awaits_content:
+        due = Due("first_token", o.FIRST_TOKEN_TIMEOUT, limits.first_token_s, started_at + limits.first_token_s - now)
+    else:
+        due = Due("idle", o.IDLE_TIMEOUT, limits.idle_s, touched_at + limits.idle_s - now)
+    left_s = started_at + limits.total_s - now
+    return due if due.left_s <= left_s else Due("total", o.TOTAL_TIMEOUT, limits.total_s, left_s)
+
+
+_WAITED_FOR = {
+    "first_byte": "no response within",
+    "first_token": "no content within",
+    "idle": "nothing for",
+    "total": "no end of its answer within",
+}

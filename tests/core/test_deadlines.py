@@ -1,0 +1,37 @@
+"""Which timer runs out next."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.deadlines import Limits, next_due
+
+LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0)
+
+
+@pytest.mark.parametrize(
+    ("touched_at", "answered", "awaits_content", "now", "timer", "left_s"),
+    [
+        (0.0, False, False, 10.0, "first_byte", 20.0),
+        (5.0, False, False, 10.0, "first_byte", 25.0),  # the request was still being sent
+        (10.0, True, True, 10.0, "first_token", 50.0),
+        (50.0, True, True, 59.0, "first_token", 1.0),  # comments do not move it
+        (10.0, True, False, 15.0, "idle", 15.0),
+        (90.0, True, False, 95.0, "total", 5.0),
+        (95.0, False, False, 99.0, "total", 1.0),
+        (0.0, False, False, 31.0, "first_byte", -1.0),
+        (float("inf"), True, False, 50.0, "total", 50.0),  # while nobody reads, nothing is idle
+    ],
+)
+def test_one_timer_is_due(
+    touched_at: float, answered: bool, awaits_content: bool, now: float, timer: str, left_s: float
+) -> None:
+    """By what has come so far, and never later than the whole call may take."""
+    due = next_due(LIMITS, now, started_at=0.0, touched_at=touched_at, answered=answered, awaits_content=awaits_content)
+    assert (due.timer, due.left_s) == (timer, left_s)
+    assert f"(timer: {timer})" in str(due)
+
+
+def test_no_timer_can_have_run_out_before_the_shortest() -> None:
+    """So that is how long nobody need look."""
+    assert LIMITS.shortest_s == 20.0
