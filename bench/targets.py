@@ -221,5 +221,5 @@ GATEWAY = Target(
     model="role:rlm",
     headers=(bearer(CLIENT_KEY),),
     exact=True,
-    note="key check, role resolution, quota headers, usage, cost, journal, metrics",
+    note="key check, role, plan, quotas, health, usage, metrics",
 )
