@@ -40,6 +40,7 @@ format: $(DEV_READY)  ## rewrite the code in the project's style
 
 bench: $(DEV_READY)  ## measure against nginx and the peers that are installed (ARGS go to the benchmark)
 	$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tests.sim.cost
 
 # Dev first, so that the smaller files hold the same versions. No index or path is written into them.
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from gateway.config.source import Path, Source
     from gateway.core.names import Directory
 
-DEMO = Provider("demo", "demo", "demo:", local=True, model_override="echo", models=("echo",))
+DEMO = Provider(
+    "demo",
+    "demo",
+    "demo:",
+    local=True,
+    stream_usage=True,
+    model_override="echo",
+    models=("echo",),
+    probe=False,
+    discover=False,
+)
 
 
 class Resolution:
