@@ -18,4 +18,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in list(os.environ):
         if name.startswith("GATEWAY_") or name.endswith(("_API_KEY", "_BASE_URL", "_API_TOKEN")):
             monkeypatch.delenv(name)
+    # Commands ask a gateway that runs where they would listen. Nobody serves there, whatever else this machine runs.
+    monkeypatch.setenv("GATEWAY_PORT", "9")
     return tmp_path
