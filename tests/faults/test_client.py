@@ -109,7 +109,8 @@ async def test_slow_requests() -> None:
         started = time.monotonic()
         await client.send(raw[:10], raw[10:-2], raw[-2:], every_s=0.02)
         assert (await client.response()).complete
-        assert upstream.requests[0].received_at - started >= 0.04
+        # Twice 20 ms; the loop counts in whole milliseconds, and may call each time up to one too early.
+        assert upstream.requests[0].received_at - started >= 0.038
 
 
 async def test_source_addresses() -> None:
