@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from gateway.types import Candidate, Params, Route
 
 
-# Where a gateway that listens everywhere is asked.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
 @click.command()
 @click.argument("name")
 @click.option("--needs", default="", help="What the call needs: tools,vision,audio,json_schema,reasoning,embeddings.")
@@ -56,7 +52,7 @@ def live(server: ServerSettings, asked: dict[str, str]) -> dict[str, Any] | None
     from urllib.parse import urlencode
 
     headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get("GATEWAY_API_KEY")) else {}
-    connection = HTTPConnection(_EVERYWHERE.get(server.host, server.host), server.port, timeout=2.0)
+    connection = HTTPConnection(terminal.reachable(server.host), server.port, timeout=2.0)
     try:
         connection.request("GET", f"/v1/explain?{urlencode(asked)}", headers=headers)
         answer = connection.getresponse()

@@ -24,7 +24,6 @@ WITHIN_S = 3.0
 # An aggregator lists hundreds, and nobody asked for them.
 MOST_SHOWN = 20
 LARGEST_ANSWER = 16 * 1024 * 1024
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _KEY = "GATEWAY_API_KEY"
 
 _online_option = click.option("--online", is_flag=True, help="Ask the providers themselves what they list.")
@@ -314,7 +313,7 @@ def _get_models(config: Config) -> tuple[int, list[dict[str, Any]]]:
     import os
     from http.client import HTTPConnection, HTTPException
 
-    host = _EVERYWHERE.get(config.server.host, config.server.host)
+    host = terminal.reachable(config.server.host)
     connection = HTTPConnection(host, config.server.port, timeout=WITHIN_S)
     key = os.environ.get(_KEY, "").strip()
     try:

@@ -16,6 +16,15 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 GAP = "  "
 
 
+# Where a gateway that listens everywhere is asked.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+def reachable(host: str) -> str:
+    """Return the address at which this machine reaches a gateway that listens on `host`."""
+    return _EVERYWHERE.get(host, host)
+
+
 class Mistake(click.ClickException):
     """Something the user can mend. Shown as it stands, one line for each thing that is wrong."""
 

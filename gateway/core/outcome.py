@@ -134,7 +134,7 @@ _BY_TEXT = (
 
 _SUCCESS = range(200, 300)
 _STATUS = re.compile(r"[45][0-9]{2}")
-# Where the code may change what a status means. A 404 stays a 404 whatever its body says of rate limits.
+# Where the code may change what a status means; of the others the status says it all.
 _CODE_COUNTS = frozenset({200, 400, 402, 403, 404, 413, 422, 429, 500, 502, 503})
 
 
