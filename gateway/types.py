@@ -65,6 +65,8 @@ class Provider:
     """Its list of models may be asked for in the background."""
     models: tuple[str, ...] = ()
     """Models it is known to serve: configured, or found when it was detected."""
+    admin_key: str = field(default="", repr=False)
+    """May read what the provider bills; never sent with a call. Secret."""
     unusable: str | None = None
     """Why it is not a candidate (no key, disabled), or None."""
 
@@ -82,12 +84,46 @@ class Capability(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Tier:
+    """Prices that hold for the whole call once its prompt is longer than `above` tokens. None: as below it."""
+
+    above: int
+    input: int | None = None
+    output: int | None = None
+    cached_input: int | None = None
+    cache_write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in nano-USD per million tokens (50_000_000 is 5 cents)."""
+    """What a model costs, in nano-USD per million tokens (50_000_000 is 5 cents). None: not known.
+
+    What is not known of a part (cache, reasoning, sound, pictures) is charged like the whole it belongs to, and the
+    cost is then an estimate.
+    """
 
     input: int
     output: int
     cached_input: int | None = None
+    cache_write: int | None = None
+    """Into a cache that keeps five minutes, or as long as there is no choice about."""
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    cached_audio_input: int | None = None
+    audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    request: int = 0
+    """In nano-USD for each call."""
+    image: int = 0
+    """In nano-USD for each picture made."""
+    web_search: int = 0
+    """In nano-USD for each search the provider made."""
+    tiers: tuple[Tier, ...] = ()
+    """The shortest first."""
+    source: str = field(default="", compare=False)
+    """Who says so: `config`, `list` (the provider's own), `genai-prices 0.2.3`, `curated`."""
 
     @property
     def blended(self) -> int:
@@ -251,13 +287,143 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         return f"<Call {self.endpoint.name} {self.model!r} {len(self.body)} bytes{', stream' if self.stream else ''}>"
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one answer, as the provider counted them."""
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What one answer took, as the provider counted it. Parts are contained in their whole.
+
+    The same meaning for every provider, however it counts: providers.md part C says how each does.
+    """
 
     input_tokens: int = 0
+    """All that was read: from the cache, into the cache, and neither."""
     output_tokens: int = 0
+    """All that was written, thinking included."""
     cached_tokens: int = 0
+    """Of the input, read from the provider's cache."""
     reasoning_tokens: int = 0
+    """Of the output."""
+    cache_write_tokens: int = 0
+    """Of the input, written to the cache; those for an hour not included."""
+    cache_write_1h_tokens: int = 0
+    audio_input_tokens: int = 0
+    cached_audio_tokens: int = 0
+    audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    """Pictures made."""
+    web_searches: int = 0
+    cost_nanousd: int | None = None
+    """What the provider says that it charges."""
+    service_tier: str = ""
+    """As the provider says that it served it: `flex`, `priority`, `batch`; empty for the usual."""
+    is_suspect: bool = False
+    """Something in it was absurd and has been clamped."""
+
+
+class CostSource(StrEnum):
+    """Where a cost comes from, the most trusted first."""
+
+    PROVIDER = "provider_reported"
+    COMPUTED = "computed"
+    """From the provider's usage and a price."""
+    ESTIMATED = "estimated"
+    """The answer broke off, or parts of the price are not known."""
+    FREE = "free"
+    UNKNOWN = "unknown"
+    """There is no price; the cost is null."""
+
+
+class Window(StrEnum):
+    """How long a budget lasts. Windows begin at midnight UTC, weeks on Monday."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    LIFETIME = "lifetime"
+
+
+class Scope(StrEnum):
+    """What a budget is for."""
+
+    TOTAL = "total"
+    KEY = "key"
+    ROLE = "role"
+    PROVIDER = "provider"
+    MODEL = "model"
+    LABEL = "label"
+
+
+class OnUnknown(StrEnum):
+    """What a budget does while nobody can tell what has been spent, and with calls whose price is not known."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be spent on what, and what follows."""
+
+    scope: Scope
+    limit_nanousd: int
+    window: Window
+    name: str = ""
+    """The key, role, provider, upstream or label (`team=search`) it is for; empty: each of them has it."""
+    alert_at: tuple[float, ...] = ()
+    """Shares of the limit, ascending, at which somebody is told."""
+    downgrade: bool = False
+    """When it is spent only free upstreams are used, instead of none."""
+    to: str = ""
+    """With `downgrade`: the route that takes the call instead, whatever it costs."""
+    on_unknown: OnUnknown = OnUnknown.ALLOW
+    webhook: str = ""
+    """Where alerts are posted."""
+
+
+class Charge(msgspec.Struct, frozen=True, gc=False):
+    """What one call would take of one limited amount: of a budget, or of a key's requests, tokens or streams."""
+
+    account: str
+    """What is counted, with its window's kind: `budget total day`, `key k_7f requests`."""
+    window_start: int
+    """Wall-clock seconds. With the account it names the counter."""
+    resets_at: float
+    """Wall-clock seconds; infinite for what lasts for ever."""
+    limit: int
+    amount: int
+    """The most it may come to, held until it is known: nano-USD, or a count."""
+    what: str
+    """For people: `the budget of $20 a day`, `60 requests a minute of key "ci"`."""
+    is_concurrency: bool = False
+    """It only counts while it is held: streams at once."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A virtual key, without the secret: that is shown once and kept by nobody."""
+
+    id: str
+    """`key_` and twelve hexadecimal digits. Empty for the keys of the configuration and for callers without one."""
+    name: str = ""
+    digest: bytes = b""
+    """SHA-256 of the secret. It is no credential."""
+    hint: str = ""
+    """The last four characters of the secret, to tell keys apart by."""
+    routes: tuple[str, ...] = ()
+    """Patterns (`role:*`, `openai/gpt-*`) of what it may ask for, as written in `model`. Empty: anything."""
+    budget_nanousd: int | None = None
+    budget_window: Window = Window.MONTH
+    requests_per_min: int | None = None
+    tokens_per_min: int | None = None
+    max_streams: int | None = None
+    """Calls under way at once."""
+    expires_at: float | None = None
+    """Wall-clock seconds."""
+    revoked_at: float | None = None
+    created_at: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+    may_admin: bool = False
+    """It may see and change what concerns everybody, and makes no calls."""
 
 
 class Blame(StrEnum):

@@ -40,7 +40,8 @@ OWNERS = {
     "opentelemetry": ("gateway.tracing",),
     "sqlite3": ("gateway.stores",),
     "redis": ("gateway.stores",),
-    "asyncpg": ("gateway.stores",),
+    "psycopg": ("gateway.stores",),
+    "genai_prices": ("gateway.catalog.prices",),
     "click": ("gateway.cli", "gateway.__main__"),
     "rich": ("gateway.cli", "gateway.__main__"),
 }

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.config.settings import Config, Detected, ServerSettings
+from gateway.config.settings import Config, Detected, LedgerSettings, ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Config", "Detected", "ServerSettings", "load", "schema", "zero"]
+__all__ = ["Config", "Detected", "LedgerSettings", "ServerSettings", "load", "schema", "zero"]
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:

@@ -30,4 +30,17 @@ def said_of_one(written: shape.Alias) -> Said:
 
 
 def _price(written: shape.Price | None) -> Price | None:
-    return Price(written.input, written.output, written.cached_input) if written else None
+    if written is None:
+        return None
+    return Price(
+        input=written.input,
+        output=written.output,
+        cached_input=written.cached_input,
+        cache_write=written.cache_write,
+        reasoning=written.reasoning,
+        audio_input=written.audio_input,
+        audio_output=written.audio_output,
+        request=written.request,
+        image=written.image,
+        source="config",
+    )

@@ -12,7 +12,9 @@ from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
-from gateway.types import Capability, LimitScope
+from gateway.types import Capability, LimitScope, Window
+from gateway.types import OnUnknown as WhenUnknown
+from gateway.types import Scope as BudgetFor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -22,6 +24,11 @@ POLICIES = tuple(STRATEGIES)
 ENDPOINT_NAMES = tuple(one.name for one in ENDPOINTS)
 SCOPES = tuple(one.value for one in LimitScope)
 ON_POLICY = ("stay", "failover")
+DURABILITIES = ("process", "strict")
+BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
+WINDOWS = tuple(one.value for one in Window)
+ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
+THEN = ("refuse", "downgrade")
 
 
 def _whole(value: object) -> object:
@@ -121,6 +128,19 @@ CapabilityName = Annotated[
 PolicyName = Annotated[str, BeforeValidator(_one_of("policy", POLICIES)), WithJsonSchema(_names(POLICIES))]
 EndpointName = Annotated[str, BeforeValidator(_one_of("endpoint", ENDPOINT_NAMES))]
 LanguageName = Annotated[str, BeforeValidator(_one_of("language", LANGUAGES))]
+
+Durability = Annotated[str, BeforeValidator(_one_of("durability", DURABILITIES)), WithJsonSchema(_names(DURABILITIES))]
+BudgetScope = Annotated[str, BeforeValidator(_one_of("scope", BUDGET_SCOPES)), WithJsonSchema(_names(BUDGET_SCOPES))]
+BudgetWindow = Annotated[str, BeforeValidator(_one_of("window", WINDOWS)), WithJsonSchema(_names(WINDOWS))]
+OnUnknown = Annotated[str, BeforeValidator(_one_of("choice", ON_UNKNOWN)), WithJsonSchema(_names(ON_UNKNOWN))]
+Then = Annotated[str, BeforeValidator(_one_of("choice", THEN)), WithJsonSchema(_names(THEN))]
+Location = Annotated[str, BeforeValidator(scalars.location)]
+Fraction = Annotated[
+    float, BeforeValidator(scalars.fraction), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+]
+Days = Annotated[
+    int, BeforeValidator(scalars.days), WithJsonSchema({"type": ["string", "integer"], "examples": ["90d", 400]})
+]
 
 Capabilities = Annotated[list[CapabilityName], AfterValidator(_each_once)]
 Order = Annotated[list[PolicyName], Field(min_length=1), AfterValidator(_each_once)]

@@ -40,6 +40,7 @@ class Entry:
     probe: bool | None = None
     discover: bool | None = None
     enabled: bool = True
+    admin_key: str = field(default="", repr=False)
 
 
 def make_provider(
@@ -90,6 +91,7 @@ def make_provider(
         probe=kind.probe if entry.probe is None else entry.probe,
         discover=kind.discover if entry.discover is None else entry.discover,
         models=(entry.model_override,) if entry.model_override else entry.models,
+        admin_key=entry.admin_key,
         unusable=_why_not(entry, variables, lacks_key=needs_key and not has_key),
     )
 

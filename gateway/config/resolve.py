@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.catalog import ability_of
-from gateway.config import clients, scalars
+from gateway.config import clients, money, scalars
 from gateway.config.abilities import said_of_all, said_of_one
 from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
@@ -65,7 +65,10 @@ class Resolution:
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
                 default_provider=defaults.provider,
                 order=tuple(defaults.order),
-                uses=tuple(rule.use for rule in self.file.rules),
+                uses=(
+                    *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
+                    *((("budgets", i, "to"), one.to) for i, one in enumerate(self.file.budgets) if one.to),
+                ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
             )
@@ -83,8 +86,13 @@ class Resolution:
             max_wait_s=defaults.max_wait,
             inject_stream_usage=defaults.stream_usage,
             rules=rules,
+            ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
+            budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
             warnings=(*warnings(server, providers), *unable(directory)),
         )
+
+    def _complain(self, path: Path, message: str) -> None:
+        self.problems.append((path, False, message))
 
     def _at(self, *prefix: str | int) -> Callable[[tuple[str, ...], str], None]:
         return lambda path, message: self.problems.append(((*prefix, *path), False, message))
@@ -133,6 +141,7 @@ class Resolution:
             probe=written.probe,
             discover=written.discover,
             enabled=written.enabled,
+            admin_key=(written.admin_key or "").strip(),
         )
         return make_provider(name, entry, self.environ, self.timeouts, self._at(*path))
 

@@ -83,6 +83,32 @@ def tokens(value: object) -> int:
     return total
 
 
+def days(value: object) -> int:
+    """Read a number of days: 90, or "90d"."""
+    if isinstance(value, str) and value.strip().removesuffix("d").isdecimal():
+        value = int(value.strip().removesuffix("d"))
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 36_500:
+        raise ValueError("not a number of days; write 90d, at least 1d and at most 36500d")
+    return value
+
+
+def fraction(value: object) -> float:
+    """Read a share: more than 0 and at most 1."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
+        raise ValueError("a share is more than 0 and at most 1; write 0.8 for 80 %")
+    return float(value)
+
+
+def location(value: object) -> object:
+    """Read the URL of a database or of Redis. It may hold a password, so no message repeats it."""
+    if not isinstance(value, str):
+        return value
+    scheme, found, rest = value.strip().partition("://")
+    if value.strip() and not (found and rest and scheme in ("postgresql", "postgres", "redis", "rediss", "unix")):
+        raise ValueError("must be a URL: postgresql://user:password@host/name, redis://host:6379/0")
+    return value.strip()
+
+
 def nano_usd(value: object) -> int:
     """Read an amount of money: a number of USD, or "$2", "$0.50"."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):

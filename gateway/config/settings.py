@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from gateway.core.names import Directory
     from gateway.core.rules import Rule
+    from gateway.types import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,22 @@ class ServerSettings:
     body_timeout_s: float = 60.0
     write_timeout_s: float = 60.0
     drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """What is written down of every call, and where. A change needs a restart."""
+
+    enabled: bool = True
+    strict: bool = False
+    """A client sees the end of its answer only when the charge is on disk."""
+    content: bool = False
+    retention_days: int = 400
+    state_dir: Path | None = None
+    """Where the journal and SQLite are; None: there is no place for them."""
+    database_url: str = field(default="", repr=False)
+    """PostgreSQL in the place of SQLite."""
+    redis_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,8 @@ class Config:
     inject_stream_usage: bool = True
     rules: tuple[Rule, ...] = ()
     """What sends a call elsewhere than it asked for, the first one first."""
+    ledger: LedgerSettings = LedgerSettings()
+    budgets: tuple[Budget, ...] = ()
     overlay: Path | None = None
     """The file of changes made at run time that is merged in; None if there is none."""
     warnings: tuple[str, ...] = ()

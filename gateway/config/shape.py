@@ -105,6 +105,12 @@ class Price(Strict):
     input: n.Usd = Field(description="Per million tokens read.")
     output: n.Usd = Field(description="Per million tokens written. 0 for embeddings.")
     cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
+    cache_write: n.Usd | None = Field(default=None, description="Per million tokens written to the provider's cache.")
+    reasoning: n.Usd | None = Field(default=None, description="Per million tokens of thinking.")
+    audio_input: n.Usd | None = Field(default=None, description="Per million tokens of sound read.")
+    audio_output: n.Usd | None = Field(default=None, description="Per million tokens of sound made.")
+    request: n.Usd = Field(default=0, description="For each call.")
+    image: n.Usd = Field(default=0, description="For each picture made.")
 
 
 class Provider(Strict):
@@ -153,6 +159,12 @@ class Provider(Strict):
     )
     discover: n.Flag | None = Field(
         default=None, description="Ask for its list of models now and then. By default yes, unless that costs money."
+    )
+    admin_key: str | None = Field(
+        default=None,
+        description="A key that may read what the provider bills (kinds openai, anthropic), for `gateway usage "
+        "--reconcile`. It is never sent with a call.",
+        examples=["${OPENAI_ADMIN_KEY:-}"],
     )
     enabled: n.Flag = Field(default=True, description="false: it is never a candidate.")
 
@@ -279,6 +291,75 @@ class Rule(Strict):
     use: n.Name = Field(description="Where it goes: role:NAME, an alias, provider/model, or auto.")
 
 
+class Ledger(Strict):
+    """What is written down of every call. A change needs a restart."""
+
+    enabled: n.Flag = Field(default=True, description="false: nothing is, and money budgets cannot be used.")
+    durability: n.Durability = Field(
+        default="process",
+        description="process: a record survives the end of the process at any moment. strict: also a power cut; a "
+        "client sees the end of its answer only when the charge is on disk.",
+    )
+    content: n.Flag = Field(default=False, description="Keep prompts and answers too.")
+    retention: n.Days = Field(default=400, description="After so many days a call is deleted; its sums stay.")
+
+
+class Stores(Strict):
+    """Where state is kept that outlives a request. A change needs a restart."""
+
+    database: n.Location | None = Field(
+        default=None,
+        description="PostgreSQL, for several machines: postgresql://user:password@host/name. By default SQLite in the "
+        "state directory. GATEWAY_DATABASE_URL wins.",
+        examples=["${GATEWAY_DATABASE_URL:-}"],
+    )
+    redis: n.Location | None = Field(
+        default=None,
+        description="Redis, so that several machines share limits, budgets and what they know of upstreams. "
+        "GATEWAY_REDIS_URL wins.",
+        examples=["${GATEWAY_REDIS_URL:-}"],
+    )
+
+
+class Budget(Strict):
+    """How much may be spent on what."""
+
+    scope: n.BudgetScope = Field(description="What it is for: total, key, role, provider, model or label.")
+    name: n.Name | None = Field(
+        default=None,
+        description="Which one: a key's name, a role, a provider, provider/model, or label=value. Left out, each of "
+        "them has this budget.",
+        examples=["rlm"],
+    )
+    limit_usd: n.Usd = Field(description="How much.")
+    window: n.BudgetWindow = Field(default="month", description="For how long: hour, day, week, month or lifetime.")
+    alert_at: list[n.Fraction] = Field(
+        default=[], description="Shares of the limit at which somebody is told.", examples=[[0.5, 0.8]]
+    )
+    then: n.Then = Field(
+        default="refuse",
+        description="What follows when it is spent: refuse (429), or downgrade to what costs nothing.",
+    )
+    to: n.Name | None = Field(
+        default=None, description="With downgrade: who takes the calls instead.", examples=["role:memory"]
+    )
+    on_unknown: n.OnUnknown = Field(
+        default="allow",
+        description="What it does with calls while nobody can tell what was spent, or whose price nobody knows.",
+    )
+    webhook: n.BaseUrl | None = Field(default=None, description="Where alerts are posted, as JSON.")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Budget:
+        if self.to is not None and self.then != "downgrade":
+            raise ValueError('"to" says where calls are downgraded to; add then: downgrade')
+        if self.name is not None and self.scope == "total":
+            raise ValueError("the total has no name; leave it out, or choose another scope")
+        if self.name is not None and self.scope == "label" and "=" not in self.name:
+            raise ValueError("a label is written name=value")
+        return self
+
+
 class File(Strict):
     """The configuration of the gateway."""
 
@@ -294,6 +375,9 @@ class File(Strict):
     rules: list[Rule] = Field(
         default=[], description="What sends requests elsewhere than they ask for. The first that holds decides."
     )
+    ledger: Ledger = Field(default=Ledger(), description="What is written down of every call.")
+    budgets: list[Budget] = Field(default=[], description="How much may be spent on what. All that apply count.")
+    stores: Stores = Field(default=Stores(), description="Where state is kept that outlives a request.")
 
 
 def schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import ability_of
-from gateway.config import clients, overlay
+from gateway.config import clients, money, overlay
 from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
@@ -105,7 +105,10 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         Declared(providers=providers, roles=roles, default_provider=default, curated=ability_of)
     )
     said = [*warnings(server, providers), *_passed_over(environ)]
-    return Config(SOURCE, server, directory, warnings=tuple(said))
+    ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))
+    if problems:
+        raise ConfigError(problems)
+    return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said))
 
 
 def _with_overlay(

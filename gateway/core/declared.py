@@ -67,8 +67,8 @@ class Declared:
     default_provider: str | None = None
     order: tuple[str, ...] = ("listed",)
     """For whatever does not say its own."""
-    uses: tuple[str, ...] = ()
-    """The names that rules send calls to."""
+    uses: tuple[tuple[tuple[str | int, ...], str], ...] = ()
+    """The names that rules and budgets send calls to, and where each of them stands."""
     curated: Callable[[Provider, str], Ability] = unknown
     of_providers: Mapping[str, Said] = field(default_factory=dict)
     """Provider name -> what holds for all its models."""
@@ -99,12 +99,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
             # Only for the alias used by its own name: what other names expand to is settled by now.
             found = expansion.of(target, ("fallback", name, i))
             aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=max(one.rank, i + 1)) for one in found)
-    used = [
-        one
-        for i, name in enumerate(declared.uses)
-        if name not in AUTO_ORDERS
-        for one in expansion.of(name, ("rules", i, "use"))
-    ]
+    used = [one for where, name in declared.uses if name not in AUTO_ORDERS for one in expansion.of(name, where)]
 
     named = [one for expanded in (*roles.values(), *aliases.values(), used) for one in expanded]
     listed = {one.upstream.id: one for provider in declared.providers.values() for one in expansion.models_of(provider)}
