@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -158,10 +159,13 @@ class Upstream:
     """`provider/model`, the name in configuration, logs, metrics and headers."""
     domain: str = field(init=False, compare=False)
     """What its rate limits are counted by: the account, the account's free allowance, or the model in it."""
+    seed: int = field(init=False, compare=False, repr=False)
+    """A hash of `id`, the same in every process: what spreads callers over upstreams."""
 
     def __post_init__(self) -> None:
         name = f"{self.provider.name}/{self.model}"
         object.__setattr__(self, "id", name)
+        object.__setattr__(self, "seed", int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big"))
         scope = self.provider.limit_scope
         shared = scope is LimitScope.ACCOUNT or (scope is LimitScope.FREE_ACCOUNT and self.ability.free)
         domain = name if not shared else self.provider.name

@@ -81,6 +81,20 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     """All limits of one limit domain."""
 
     limits: tuple[Limit, ...] = ()
+    least_requests: float = LARGEST
+    """What is left of the scarcest limit of each kind, by the providers' last words: a plan asks for every candidate,
+    and nearly always that is answer enough."""
+    least_tokens: float = LARGEST
+
+    def __post_init__(self) -> None:
+        requests = tokens = float(LARGEST)
+        for limit in self.limits:
+            if "token" in limit.unit:
+                tokens = min(tokens, limit.remaining)
+            elif "request" in limit.unit:
+                requests = min(requests, limit.remaining)
+        msgspec.structs.force_setattr(self, "least_requests", requests)
+        msgspec.structs.force_setattr(self, "least_tokens", tokens)
 
     def shortage(
         self, begun: Sequence[float], input_tokens: float, output_tokens: float, now: float
