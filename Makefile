@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench lock clean
+.PHONY: help run test lint format bench soak lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,9 @@ format: $(DEV_READY)  ## rewrite the code in the project's style
 bench: $(DEV_READY)  ## measure against nginx and the peers that are installed (ARGS go to the benchmark)
 	$(BIN)/python -m bench $(ARGS)
 	@$(BIN)/python -m tests.sim.cost
+
+soak: $(DEV_READY)  ## kill the gateway a thousand times under load and count what its ledger lost (CYCLES=1000)
+	GATEWAY_SOAK_CYCLES=$(or $(CYCLES),1000) $(BIN)/python -m pytest tests/soak $(ARGS)
 
 # Dev first, so that the smaller files hold the same versions. No index or path is written into them.
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \

@@ -10,17 +10,24 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Router
 
 from gateway.background.balances import Balances
+from gateway.background.bookkeeping import Bookkeeping
 from gateway.background.discovery import Discovery
+from gateway.background.keyring import Keyring
 from gateway.background.probes import Probes
+from gateway.background.sharing import Sharing
 from gateway.metrics import Metrics
+from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
+from gateway.stores.cache import open_cache
+from gateway.stores.keys import open_keys
 from gateway.stores.memory import Memory
+from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.routes import Web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
     from socket import socket
 
     from gateway.config import Config
@@ -32,12 +39,21 @@ _log = logging.getLogger("gateway")
 class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
-    def __init__(self, config: Config, *, discover: bool = True) -> None:
-        """`discover`: ask providers in the background for their models, their health and what is left."""
-        self.gateway = Gateway(config, Client(), Metrics(), Memory())
-        self.gateway.metrics.watch(self.gateway)
+    def __init__(self, config: Config, *, discover: bool = True, place: str = "") -> None:
+        """`discover`: ask providers in the background for their models, their health and what is left.
+
+        `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
+        """
+        self._config = config
+        self._place = place
         self._discover = discover
-        self._web = Web(self.gateway)
+        client, metrics, memory = Client(), Metrics(), Memory()
+        self._keyring = Keyring(open_keys(config.ledger))
+        self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring)
+        caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
+        self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)
+        self.gateway.metrics.watch(self.gateway)
+        self._web = Web(self.gateway, self._keyring)
         self._lifespan = Router(lifespan=self._life)
 
     def __call__(
@@ -54,20 +70,46 @@ class App:
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        background: list[asyncio.Task[None]] = []
-        if self._discover:
-            owned = (Discovery(self.gateway), Probes(self.gateway), Balances(self.gateway))
-            background = [loop.create_task(one.run()) for one in owned]
-            for task in background:
-                task.add_done_callback(_report)
+        sharing = self._sharing()
+        if sharing is not None:
+            sharing.start()
+        await self.bookkeeping.open()
+        background = [loop.create_task(one) for one in self._work()]
+        if sharing is not None:
+            background.append(loop.create_task(sharing.run()))
+        for task in background:
+            task.add_done_callback(_report)
         try:
             yield
         finally:
+            self.bookkeeping.let_go()
             for task in background:
                 task.cancel()
-            if background:
-                await asyncio.wait(background)
+            await asyncio.wait(background)
+            await self.bookkeeping.close()
+            await self.gateway.caching.close()
+            self._keyring.close()
             self.gateway.client.close()
+
+    def _work(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what goes on beside the calls."""
+        work = [self._keyring.run(), *self.bookkeeping.tasks()]
+        if self._discover:
+            gateway = self.gateway
+            work += [Discovery(gateway).run(), Probes(gateway).run(), Balances(gateway).run()]
+            if gateway.books.journal is not None:
+                work.append(self.bookkeeping.reconcile(gateway))
+        return work
+
+    def _sharing(self) -> Sharing | None:
+        """Return what shares knowledge with other processes, if there are any."""
+        ledger, gateway = self._config.ledger, self.gateway
+        run, _, worker = self._place.partition(".")
+        files = Files(ledger.state_dir / "workers", run, worker) if worker and ledger.state_dir is not None else None
+        board = Board(ledger.redis_url, f"{gateway.books.writer}.{worker}") if ledger.redis_url else None
+        if files is None and board is None:
+            return None
+        return Sharing(gateway.memory, gateway.metrics, files=files, board=board)
 
 
 def _report(task: asyncio.Task[None]) -> None:
@@ -76,8 +118,8 @@ def _report(task: asyncio.Task[None]) -> None:
         _log.error("background work has ended: %s", task.get_coro(), exc_info=error)
 
 
-def serve(config: Config, listener: socket) -> int:
+def serve(config: Config, listener: socket, place: str = "") -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    server = make_server(App(config), config.server)
+    server = make_server(App(config, place=place), config.server)
     server.run(sockets=[listener])
     return 0 if server.started else 1

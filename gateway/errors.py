@@ -119,6 +119,14 @@ class UpstreamsFailed(Refusal):
     code = "upstreams_failed"
 
 
+class BudgetExhausted(Refusal):
+    """A budget has no room for the call: it is spent, or what is left of it is held by other calls."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+
 class ConfigError(Exception):
     """The configuration cannot be used. `problems` holds every mistake that was found, one line each."""
 

@@ -99,8 +99,8 @@ class Tier:
 class Price:
     """What a model costs, in nano-USD per million tokens (50_000_000 is 5 cents). None: not known.
 
-    What is not known of a part (cache, reasoning, sound, pictures) is charged like the whole it belongs to, and the
-    cost is then an estimate.
+    What is not known of a part (cache, sound, pictures) is charged like the whole it belongs to, and the cost is then
+    an estimate. Thinking without a price of its own is output like any other.
     """
 
     input: int
@@ -219,6 +219,20 @@ class RouteKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Which answers of a route are kept, for how long and for whom."""
+
+    ttl_s: float
+    """How long an answer is served again."""
+    shared: bool = False
+    """Every key is served what was answered to any of them."""
+    nondeterministic: bool = False
+    """Also answers that would be different each time."""
+    max_entry_bytes: int = 1024 * 1024
+    """A longer answer is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A role, alias or model name after resolution."""
 
@@ -235,6 +249,8 @@ class Route:
     """The dearest upstream it may use, as a blended price in nano-USD per million tokens."""
     fails_over_on_policy: bool = False
     """A refusal for the content's sake may be asked of another model."""
+    cache: CachePolicy | None = None
+    """None: no answer is kept."""
     configured: bool = True
     """False for a name that is only in the request, which therefore never becomes a metric label."""
 
@@ -389,7 +405,7 @@ class Charge(msgspec.Struct, frozen=True, gc=False):
     """What one call would take of one limited amount: of a budget, or of a key's requests, tokens or streams."""
 
     account: str
-    """What is counted, with its window's kind: `budget total day`, `key k_7f requests`."""
+    """What is counted, with its window's kind: `budget:total:day`, `budget:role:rlm:month`."""
     window_start: int
     """Wall-clock seconds. With the account it names the counter."""
     resets_at: float
@@ -427,7 +443,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: float = 0.0
     labels: tuple[tuple[str, str], ...] = ()
     may_admin: bool = False
-    """It may see and change what concerns everybody, and makes no calls."""
+    """It may see and change what concerns everybody, and makes no calls; the configuration's own keys do both."""
 
 
 class Blame(StrEnum):

@@ -15,12 +15,14 @@ from gateway.core.facts import Facts
 from gateway.core.health import Trend
 from gateway.core.quota import Limit, Quota
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS
-from gateway.metrics import Histogram, Metrics
+from gateway.metrics import BudgetShare, Histogram, LedgerState, Metrics, Other
+from gateway.metrics.counts import MOST_BUDGETS
 from gateway.stores.memory import Memory
 from gateway.types import (
     Attempt,
     Call,
     Candidate,
+    CostSource,
     Endpoint,
     Outcome,
     Provider,
@@ -97,7 +99,11 @@ def test_nothing_has_happened_yet() -> None:
         "gateway_client_hang_ups", "gateway_tokens", "gateway_request_duration_seconds",
         "gateway_time_to_first_token_seconds", "gateway_overhead_seconds", "gateway_breaker_open",
         "gateway_upstream_success_ratio", "gateway_upstream_degraded", "gateway_quota_remaining",
-        "gateway_degradations", "gateway_probes", "gateway_quota_words_ignored",
+        "gateway_degradations", "gateway_probes", "gateway_quota_words_ignored", "gateway_cost_usd",
+        "gateway_saved_usd", "gateway_unpriced_calls", "gateway_budget_spent_ratio", "gateway_budget_refusals",
+        "gateway_budget_alerts", "gateway_journal_backlog_bytes", "gateway_ledger_import_errors",
+        "gateway_journal_quarantined", "gateway_in_doubt_attempts", "gateway_cache_hits", "gateway_cache_misses",
+        "gateway_keys_refused",
     }  # fmt: skip
 
 
@@ -340,6 +346,140 @@ def test_probes_and_senseless_words() -> None:
     assert series(metrics)["gateway_quota_words_ignored_total"] == 3.0
 
 
+def test_money() -> None:
+    """Dollars, by where the price comes from; what has none is counted apart, and nothing is saved by a loss."""
+    metrics = Metrics()
+    for cost, saved in ((1_500_000_000, 0), (2, 250_000_000), (1, -5)):
+        metrics.charged(A.upstream, True, cost, CostSource.COMPUTED, saved)
+    metrics.charged(A.upstream, False, 500_000_000, CostSource.PROVIDER, 0)
+    metrics.charged(A.upstream, True, None, CostSource.UNKNOWN, 0)
+    assert of(metrics, "gateway_cost_usd_total") == {
+        '{model="first/org/a:free",provider="first",source="computed"}': 1.500000003,
+        '{model="other",provider="first",source="provider_reported"}': 0.5,
+    }
+    assert of(metrics, "gateway_saved_usd_total") == {'{model="first/org/a:free",provider="first"}': 0.25}
+    assert of(metrics, "gateway_unpriced_calls_total") == {'{model="first/org/a:free",provider="first"}': 1}
+
+
+def test_refusals_and_the_cache() -> None:
+    """By the words of the configuration, or ours."""
+    metrics = Metrics()
+    metrics.budget_refused("key")
+    metrics.budget_alerted("total", 0.5)
+    metrics.budget_alerted("total", 1.0)
+    metrics.key_refused("expired")
+    for route, hit in ((ROLE, True), (ROLE, False), (ROLE, True), (STRANGER, False)):
+        metrics.cache(route, hit=hit)
+    assert of(metrics, "gateway_budget_refusals_total") == {'{scope="key"}': 1}
+    assert of(metrics, "gateway_budget_alerts_total") == {
+        '{scope="total",share="0.5"}': 1,
+        '{scope="total",share="1"}': 1,
+    }
+    assert of(metrics, "gateway_keys_refused_total") == {'{reason="expired"}': 1}
+    assert of(metrics, "gateway_cache_hits_total") == {'{route="role:rlm"}': 2}
+    assert of(metrics, "gateway_cache_misses_total") == {'{route="role:rlm"}': 1, '{route="other"}': 1}
+
+
+def test_the_ledger() -> None:
+    """As it is when somebody asks; of very many budgets the ones nearest to their end."""
+    metrics = Metrics()
+    states = iter([
+        LedgerState(10, 1, 2, 3, (BudgetShare("total", "", "day", 0.25),)),
+        LedgerState(budgets=tuple(BudgetShare("key", f"k{number}", "day", number) for number in range(1000))),
+    ])  # fmt: skip
+    metrics.ledger_watch(lambda: next(states))
+    found = series(metrics)
+    assert found['gateway_budget_spent_ratio{name="",scope="total",window="day"}'] == 0.25
+    assert found["gateway_journal_backlog_bytes"] == 10
+    assert found["gateway_ledger_import_errors_total"] == 1
+    assert found["gateway_journal_quarantined_total"] == 2
+    assert found["gateway_in_doubt_attempts_total"] == 3
+    assert sorted(of(metrics, "gateway_budget_spent_ratio").values()) == list(range(1000 - MOST_BUDGETS, 1000))
+
+
+def busy(ledger: LedgerState) -> Metrics:
+    """A process that has counted something of everything."""
+    metrics = counted(
+        settled((A, o.RATE_LIMITED), (B, o.OK), usage=Usage(10, 2, 1, 1)), settled((A, o.HUNG_UP), hung_up=True)
+    )
+    metrics.enter(CHAT)
+    metrics.refuse(CHAT, 401)
+    metrics.probed("on", "ok")
+    metrics.degraded(A.upstream)
+    metrics.charged(A.upstream, True, 7, CostSource.COMPUTED, 3)
+    metrics.key_refused("expired")
+    standing = Standing()
+    standing.memory.ignored = 2
+    metrics.watch(standing)
+    metrics.ledger_watch(lambda: ledger)
+    return metrics
+
+
+LEDGER = LedgerState(10, 1, 2, 3, (BudgetShare("total", "", "day", 0.25),))
+# What is of a process or of an upstream, and not the sum of anything.
+STANDING = ("gateway_breaker", "gateway_upstream", "gateway_quota_remaining", "gateway_budget_spent_ratio")
+
+
+def test_processes_add_up() -> None:
+    """A scrape of one shows what all have counted: three that counted the same show three times as much."""
+    one = series(busy(LEDGER))
+    asked = busy(LEDGER)
+    asked.others = lambda: [Other(busy(LEDGER).snapshot(), lives=True)] * 2
+    for _ in range(2):
+        together = series(asked)
+        assert together.keys() == one.keys()
+        for name, value in together.items():
+            times = 1 if name.startswith(STANDING) else 3
+            assert value == pytest.approx(times * one[name]), name
+
+
+def test_the_dead_have_counted_too() -> None:
+    """But nothing of theirs is under way, waits to be imported, or is the share of a budget that is spent now."""
+    asked = Metrics()
+    asked.others = lambda: [Other(busy(LEDGER).snapshot(), lives=False)]
+    together, alone = series(asked), series(busy(LEDGER))
+    gone = {name for name in alone if not together.get(name)} - {name for name in alone if not alone[name]}
+    assert gone == {
+        "gateway_journal_backlog_bytes",
+        'gateway_in_flight_requests{endpoint="chat"}',
+        'gateway_budget_spent_ratio{name="",scope="total",window="day"}',
+    }
+
+
+def test_of_a_budget_whoever_knows_more_is_right() -> None:
+    """They count the same money, each as far as it has heard."""
+    asked = busy(LEDGER)
+    more = LEDGER._replace(budgets=(BudgetShare("total", "", "day", 0.5), BudgetShare("key", "k", "day", 0.1)))
+    asked.others = lambda: [Other(busy(more).snapshot(), lives=True)]
+    assert of(asked, "gateway_budget_spent_ratio") == {
+        '{name="",scope="total",window="day"}': 0.5,
+        '{name="k",scope="key",window="day"}': 0.1,
+    }
+
+
+def test_a_successor_goes_on_counting() -> None:
+    """No counter falls because a process was replaced, also if that happens again."""
+    before = busy(LEDGER)
+    for times in (2, 3):
+        successor = busy(LEDGER)
+        successor.resume(before.snapshot())
+        found, one = series(successor), series(busy(LEDGER))
+        for name in ("gateway_quota_words_ignored_total", "gateway_ledger_import_errors_total",
+                     'gateway_keys_refused_total{reason="expired"}',
+                     'gateway_requests_total{code="401",endpoint="chat",route="none"}'):  # fmt: skip
+            assert found[name] == times * one[name], name
+        assert found['gateway_in_flight_requests{endpoint="chat"}'] == 1
+        assert found["gateway_journal_backlog_bytes"] == 10
+        before = successor
+
+
+def test_what_cannot_be_read_is_left_out() -> None:
+    """A scrape tells the rest all the same."""
+    asked = busy(LEDGER)
+    asked.others = lambda: [Other(b"not a snapshot", lives=True)]
+    assert series(asked) == series(busy(LEDGER))
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_promtool_has_nothing_to_say() -> None:
     """Prometheus' own linter, on names, units and helps."""
@@ -352,5 +492,13 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics.watch(standing)
     metrics.probed("on", "ok")
     metrics.degraded(A.upstream)
+    metrics.charged(A.upstream, True, 7, CostSource.COMPUTED, 3)
+    metrics.charged(A.upstream, True, None, CostSource.UNKNOWN, 0)
+    metrics.budget_refused("key")
+    metrics.budget_alerted("total", 0.5)
+    metrics.cache(ROLE, hit=True)
+    metrics.cache(ROLE, hit=False)
+    metrics.key_refused("expired")
+    metrics.ledger_watch(lambda: LEDGER)
     checked = subprocess.run(["promtool", "check", "metrics"], input=metrics.expose(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr.decode()) == (0, "")

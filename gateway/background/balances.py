@@ -1,8 +1,9 @@
-"""Ask OpenRouter what is left of the account, because its answers do not say so until they say 429.
+"""Ask OpenRouter and DeepSeek what is left of the account, because their answers do not say so until they refuse.
 
-Rule: of the key endpoint's answer only numbers are kept. Its label holds a part of the key.
+Rule: of the answers only numbers and currencies are kept. The label of OpenRouter's key holds a part of it.
 
-Source: docs/health.md says which fields are read; `free_model_daily_requests` is newer than the rest.
+Source: docs/health.md says which fields are read; `free_model_daily_requests` is newer than the rest. OpenRouter's
+credits want a management key, which is the provider's `admin_key`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
+from decimal import Decimal  # noqa: TC003  # msgspec reads the annotations
 from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, fetch, read
 from gateway.background.probes import connected
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import LARGEST, Limit
+from gateway.core.reconcile import DAY_S, nano
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.balances")
 
-KIND = "openrouter"
+OPENROUTER, DEEPSEEK = "openrouter", "deepseek"
 EVERY_S = 60.0
 # By how much a question comes early or late, so that a thousand gateways do not ask in the same second.
 JITTER = 0.1
@@ -38,10 +42,7 @@ JITTER = 0.1
 LOOK_EVERY_S = 2.0
 # An account that refuses everything is no reason to ask more often than this.
 SOONEST_S = 10.0
-WITHIN_S = 10.0
 
-_DAY_S = 86_400.0
-_NANO = 1_000_000_000
 # The answer has a dozen fields.
 _LARGEST_ANSWER = 64 * 1024
 UNIT = "requests-day"
@@ -54,6 +55,16 @@ class FreeRequests:
     used: int
     limit: int
     remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """Money that is left in an account."""
+
+    currency: str
+    """`USD`, `CNY`."""
+    nano: int
+    """In billionths of the currency; negative if it is overdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +82,11 @@ class Balance:
     used_today_nanousd: int | None = None
     is_free_tier: bool | None = None
     """Nobody has ever paid for this account."""
+    funds: tuple[Funds, ...] = ()
 
 
 class Balances:
-    """Keeps what is left of each OpenRouter account up to date."""
+    """Keeps what is left of each account up to date, where the provider can be asked."""
 
     def __init__(
         self,
@@ -135,7 +147,7 @@ class Balances:
         name = provider.name
         before = self._state.get(name)
         asked_at = self._now()
-        found = await _balance(http, provider, self._now)
+        found = await ask_balance(http, provider, self._now)
         self._due_at[name] = found.at + self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
         if found.error is not None:
             if before is None or before.error != found.error:
@@ -145,7 +157,7 @@ class Balances:
         self._state[name] = found
         if (free := found.free_requests) is not None:
             limit = Limit(
-                UNIT, free.remaining, found.at, next_midnight(found.at), free.limit, asked_at=asked_at, window_s=_DAY_S
+                UNIT, free.remaining, found.at, next_midnight(found.at), free.limit, asked_at=asked_at, window_s=DAY_S
             )
             self._gateway.memory.told(f"{name}:free", (limit,))
 
@@ -154,7 +166,7 @@ def has_balance(provider: Provider) -> bool:
     """Tell whether a provider has an account that can be asked after."""
     # Without a key there is no account; with `probe: false` nothing is asked in the background.
     return (
-        provider.kind == KIND
+        provider.kind in (OPENROUTER, DEEPSEEK)
         and provider.unusable is None
         and provider.probe
         and bool(provider.headers)
@@ -164,7 +176,7 @@ def has_balance(provider: Provider) -> bool:
 
 def next_midnight(now: float) -> float:
     """Return when the next day begins in UTC, where the free requests are counted."""
-    return (now // _DAY_S + 1.0) * _DAY_S
+    return (now // DAY_S + 1.0) * DAY_S
 
 
 class _Daily(msgspec.Struct):
@@ -174,10 +186,10 @@ class _Daily(msgspec.Struct):
 
 
 class _Key(msgspec.Struct):
-    limit: float | None = None
-    limit_remaining: float | None = None
-    usage: float | None = None
-    usage_daily: float | None = None
+    limit: Decimal | None = None
+    limit_remaining: Decimal | None = None
+    usage: Decimal | None = None
+    usage_daily: Decimal | None = None
     is_free_tier: bool | None = None
     free_model_daily_requests: _Daily | None = None
 
@@ -186,36 +198,62 @@ class _Answer(msgspec.Struct):
     data: _Key
 
 
-async def _balance(http: httpx.AsyncClient, provider: Provider, now: Callable[[], float]) -> Balance:
-    import httpx
+class _Credits(msgspec.Struct):
+    total_credits: Decimal
+    total_usage: Decimal
 
-    query = f"?{provider.query}" if provider.query else ""
-    body = bytearray()
+
+class _CreditsAnswer(msgspec.Struct):
+    data: _Credits
+
+
+class _Fund(msgspec.Struct):
+    currency: str
+    total_balance: Decimal
+
+
+class _Funds(msgspec.Struct):
+    balance_infos: list[_Fund]
+
+
+async def ask_balance(http: httpx.AsyncClient, provider: Provider, now: Callable[[], float]) -> Balance:
+    """Return what is left of an account that `has_balance`; a balance with an error if that cannot be had."""
     try:
-        async with (
-            asyncio.timeout(WITHIN_S),
-            http.stream("GET", f"{provider.base_url}/key{query}", headers=list(provider.headers)) as response,
-        ):
-            if response.status_code != 200:
-                return Balance(now(), f"HTTP {response.status_code}")
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > _LARGEST_ANSWER:
-                    return Balance(now(), "an answer that is too long")
-        return read_balance(bytes(body), now())
-    except TimeoutError:
-        return Balance(now(), f"no answer within {WITHIN_S:g} s")
-    except httpx.RequestError as error:
-        return Balance(now(), str(error) or type(error).__name__)
+        if provider.kind == DEEPSEEK:
+            # Beside the versions of its API, not below one.
+            base = provider.base_url.removesuffix("/v1").removesuffix("/beta")
+            return read_funds(await _get(http, f"{base}/user/balance", provider), now())
+        query = f"?{provider.query}" if provider.query else ""
+        found = read_balance(await _get(http, f"{provider.base_url}/key{query}", provider), now())
+        if provider.admin_key and found.error is None:
+            return replace(found, at=now(), funds=await _credits(http, provider))
+    except NotTold as error:
+        return Balance(now(), str(error))
+    return found
+
+
+async def _get(http: httpx.AsyncClient, url: str, provider: Provider) -> bytes:
+    return await fetch(http, url, provider.headers, largest=_LARGEST_ANSWER)
+
+
+async def _credits(http: httpx.AsyncClient, provider: Provider) -> tuple[Funds, ...]:
+    try:
+        header = admin_header(provider.base_url, "authorization", f"Bearer {provider.admin_key}")
+        body = await fetch(http, f"{provider.base_url}/credits", [header], largest=_LARGEST_ANSWER)
+        said = read(body, _CreditsAnswer).data
+    except NotTold as error:
+        _log.debug("%s does not tell its credits: %s", provider.name, error)
+        return ()
+    bought, used = nano(said.total_credits), nano(said.total_usage)
+    return () if bought is None or used is None else (Funds("USD", bought - used),)
 
 
 def read_balance(body: bytes, now: float) -> Balance:
-    """Return what an answer of the key endpoint says; a balance with an error if it makes no sense."""
+    """Return what an answer of OpenRouter's key endpoint says; a balance with an error if it makes no sense."""
     try:
-        key = msgspec.json.decode(body, type=_Answer).data
-    except (ValueError, RecursionError):
-        # Not the words of the decoder: they may quote the answer.
-        return Balance(now, "not the answer that is documented")
+        key = read(body, _Answer).data
+    except NotTold as error:
+        return Balance(now, str(error))
     return Balance(
         now,
         None,
@@ -228,6 +266,19 @@ def read_balance(body: bytes, now: float) -> Balance:
     )
 
 
+def read_funds(body: bytes, now: float) -> Balance:
+    """Return what an answer of DeepSeek's balance endpoint says; a balance with an error if it makes no sense."""
+    try:
+        said = read(body, _Funds).balance_infos
+    except NotTold as error:
+        return Balance(now, str(error))
+    # Shown as they are: nothing but three letters may get through, whoever answered.
+    found = [(one.currency, nano(one.total_balance)) for one in said]
+    if not all(currency.isascii() and currency.isalpha() and len(currency) == 3 for currency, _ in found):
+        return Balance(now, NO_SENSE)
+    return Balance(now, funds=tuple(Funds(currency.upper(), left) for currency, left in found if left is not None))
+
+
 def _free(said: _Daily | None) -> FreeRequests | None:
     if said is None or not (
         0 <= said.limit <= LARGEST and abs(said.remaining) <= LARGEST and 0 <= said.used <= LARGEST
@@ -237,6 +288,6 @@ def _free(said: _Daily | None) -> FreeRequests | None:
     return FreeRequests(int(said.used), int(said.limit), int(min(max(0.0, said.remaining), said.limit)))
 
 
-def _nanousd(credits_usd: float | None) -> int | None:
+def _nanousd(credits_usd: Decimal | None) -> int | None:
     # One credit is one dollar.
-    return None if credits_usd is None or abs(credits_usd) > LARGEST else round(credits_usd * _NANO)
+    return None if credits_usd is None else nano(credits_usd)

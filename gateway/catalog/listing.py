@@ -7,12 +7,13 @@ has a table.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.ids import LONGEST
 from gateway.catalog.shape import NANO, same
-from gateway.types import Ability, Capability, Price
+from gateway.types import Ability, Capability, Price, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,15 @@ _DEAREST = Decimal(10_000)
 _MILLION = Decimal(1_000_000)
 
 _UNKNOWN = Ability()
+_FREE = Price(0, 0, 0, source="list")
+
+# What OpenRouter calls what may change with the length of a prompt.
+_TIERED = {
+    "input": "prompt",
+    "output": "completion",
+    "cached_input": "input_cache_read",
+    "cache_write": "input_cache_write",
+}
 
 _CONTEXT = (
     "loaded_context_length",  # LM Studio: what it is loaded with, as opposed to the most it could be
@@ -208,22 +218,62 @@ def _costs(kind: str, model: str, entry: Mapping[str, Any]) -> tuple[Price | Non
             reads = _together
     price, free = reads(model, place) if reads is not None else (None, False)
     if kind == "openrouter" and (model.endswith(":free") or model == "openrouter/free"):
-        return Price(0, 0, 0), True
+        return _FREE, True
     return price, free
 
 
 def _per_token(_: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
-    """Read OpenRouter's prices: strings, in USD per token, and -1 where it depends on whom a router chooses."""
+    """Read OpenRouter's prices: strings, in USD per token, and -1 where it depends on whom a router chooses.
+
+    What it takes for each picture that it is shown has no place in a price, and `image_output` is said to be for each
+    picture and written like one for tokens. Prices by the hour of the day are left out: it reports what it charges.
+    """
     share = _amount(pricing.get("discount", 0))
     factor = _MILLION * (1 - share) if share is not None and 0 <= share < 1 else _MILLION
-    amounts = [_money(pricing.get(key), factor) for key in ("prompt", "completion", "input_cache_read")]
-    if amounts[0] is None or amounts[1] is None:
+    taken, given, cached = (_money(pricing.get(key), factor) for key in ("prompt", "completion", "input_cache_read"))
+    if taken is None or given is None:
         return None, False
     others = [_amount(pricing.get(key, 0)) for key in ("request", "image")]
-    free = not amounts[0] and not amounts[1] and not any(others)
-    if not amounts[0] and not amounts[1] and not free:
-        return None, False  # it charges by the request or the image, which is no price per token
-    return Price(amounts[0], amounts[1], 0 if free else amounts[2]), free
+    if not taken and not given:
+        # What charges by the request or the image has no price per token, and still is not free.
+        return (_FREE, True) if not any(others) else (None, False)
+
+    def part(key: str, unit: Decimal = factor) -> int | None:
+        # Of the rest a zero says that nobody asks for it, not that it is a gift.
+        return _money(pricing.get(key), unit) or None
+
+    price = Price(
+        input=taken,
+        output=given,
+        cached_input=cached,
+        cache_write=part("input_cache_write"),
+        cache_write_1h=part("input_cache_write_1h"),
+        reasoning=part("internal_reasoning"),
+        audio_input=part("audio"),
+        cached_audio_input=part("input_audio_cache"),
+        audio_output=part("audio_output"),
+        image_input=part("image_token"),
+        request=part("request", factor / _MILLION) or 0,
+        web_search=part("web_search", factor / _MILLION) or 0,
+        tiers=_overrides(pricing, factor),
+        source="list",
+    )
+    return price, False
+
+
+def _overrides(pricing: Mapping[str, Any], factor: Decimal) -> tuple[Tier, ...]:
+    """Read the prices of longer prompts, of which a later one counts more."""
+    overrides = pricing.get("overrides")
+    tiers: dict[int, Tier] = {}
+    for one in overrides if isinstance(overrides, list) else ():
+        if not isinstance(one, dict) or "utc_start" in one or "utc_end" in one:
+            continue
+        if (above := _tokens(one.get("min_prompt_tokens"))) is None:
+            continue
+        said = {name: _money(one.get(key), factor) for name, key in _TIERED.items()}
+        known = tiers.get(above, Tier(above))
+        tiers[above] = replace(known, **{name: price for name, price in said.items() if price is not None})
+    return tuple(tiers[above] for above in sorted(tiers))
 
 
 def _together(model: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
@@ -232,15 +282,26 @@ def _together(model: str, pricing: Mapping[str, Any]) -> tuple[Price | None, boo
     if taken is None or given is None:
         return None, False
     if not taken and not given:
-        return (Price(0, 0, 0), True) if model.lower().endswith("-free") else (None, False)
-    return Price(taken, given), False
+        return (_FREE, True) if model.lower().endswith("-free") else (None, False)
+    return Price(taken, given, source="list"), False
 
 
 def _xai(_: str, entry: Mapping[str, Any]) -> tuple[Price | None, bool]:
     """Read xAI's prices: USD cents per hundred million tokens, so that 20000 are 2 USD per million."""
-    names = ("prompt_text_token_price", "completion_text_token_price", "cached_prompt_text_token_price")
-    taken, given, cached = (_money(entry.get(name), Decimal("0.0001")) for name in names)
-    return (Price(taken, given, cached or None), False) if taken and given else (None, False)
+    taken, given, cached, seen = _xai_prices(entry, "")
+    if not taken or not given:
+        return None, False
+    tiers: tuple[Tier, ...] = ()
+    if (longer := _tokens(entry.get("long_context_threshold"))) is not None:
+        read, written, again, _pictures = (one or None for one in _xai_prices(entry, "_long_context"))
+        # From this length on, not only above it: docs.x.ai, 2026, as genai-prices has it.
+        tiers = (Tier(longer - 1, read, written, again),) if read or written or again else ()
+    return Price(taken, given, cached or None, image_input=seen or None, tiers=tiers, source="list"), False
+
+
+def _xai_prices(entry: Mapping[str, Any], suffix: str) -> list[int | None]:
+    names = ("prompt_text_token", "completion_text_token", "cached_prompt_text_token", "prompt_image_token")
+    return [_money(entry.get(f"{name}_price{suffix}"), Decimal("0.0001")) for name in names]
 
 
 def _money(value: object, factor: Decimal) -> int | None:

@@ -78,7 +78,7 @@ def usd(prices: str) -> Price | None:
     if not prices:
         return None
     amounts = [nano(one) for one in prices.split()]
-    return Price(amounts[0], amounts[1], amounts[2] if len(amounts) > 2 else None)
+    return Price(amounts[0], amounts[1], amounts[2] if len(amounts) > 2 else None, source="curated")
 
 
 def nano(amount: str) -> int:

@@ -14,10 +14,12 @@ from gateway import __version__
 from gateway.cli.check import check
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
+from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.run import run
 from gateway.cli.schema import schema
 from gateway.cli.test import test
+from gateway.cli.usage import usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +61,7 @@ def version() -> None:
 
 
 def _commands() -> Sequence[click.Command]:
-    return (run, check, models, explain, test, schema, healthcheck, version)
+    return (run, check, models, explain, keys, usage, test, schema, healthcheck, version)
 
 
 for _command in _commands():

@@ -1,4 +1,4 @@
-"""`gateway explain NAME`: who would be asked, in which order, and why not the others."""
+"""`gateway explain NAME`: who would be asked, in which order, why not the others, and what it would cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config, ServerSettings
     from gateway.core.names import Directory
-    from gateway.types import Candidate, Params, Route
+    from gateway.types import Candidate, Needs, Params, Price, Route
 
 
 @click.command()
@@ -31,18 +31,23 @@ def explain(
 ) -> None:
     """Show what a call for NAME (a role, an alias or a model) would do, and why.
 
-    A gateway that runs on this machine is asked for what it knows of its upstreams by now.
+    With --tokens or --max-tokens, also what it would cost. A gateway that runs on this machine is asked for what it
+    knows of its upstreams by now.
     """
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
     asked = {"model": name, "needs": needs, "tokens": str(tokens), "max_tokens": str(max_tokens), "order": order}
     account = live(config.server, asked) or offline(config, route, asked)
+    if tokens or max_tokens:
+        _add_costs(account, route, needs_of(asked))
     if as_json:
         described_ = {one["upstream"]: one for one in described(route)["candidates"]}
         account["candidates"] = [{**described_.get(one["upstream"], {}), **one} for one in account["candidates"]]
         terminal.print_json(account)
     else:
         _show(route, account)
+        if tokens or max_tokens:
+            _show_costs(account, tokens, max_tokens)
 
 
 def live(server: ServerSettings, asked: dict[str, str]) -> dict[str, Any] | None:
@@ -74,16 +79,31 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
     from gateway.core.account import account_of
     from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
     from gateway.errors import BadRequest
-    from gateway.web.explain import needs_of
     from gateway.web.steering import order_of
 
+    needs = needs_of(asked)
     try:
-        needs, order = needs_of(asked), order_of(asked["order"])
+        order = order_of(asked["order"])
     except BadRequest as error:
         raise Mistake(error.message) from None
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)
     plan = make_plan(route, terms, KNOWING_NOTHING, 0.0, 0.0, Random(0))  # noqa: S311  # nothing secret comes of it
     return {"live": False, **account_of(route, plan, needs, KNOWING_NOTHING, 0.0)}
+
+
+def needs_of(asked: dict[str, str]) -> Needs:
+    """Return what the call is imagined to need.
+
+    Raises:
+        Mistake: an unknown capability.
+    """
+    from gateway.errors import BadRequest
+    from gateway.web import explain as web
+
+    try:
+        return web.needs_of(asked)
+    except BadRequest as error:
+        raise Mistake(error.message) from None
 
 
 def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route:
@@ -181,10 +201,124 @@ def _show(route: Route, account: dict[str, Any]) -> None:
 def _costs(one: dict[str, Any]) -> str:
     if one["free"]:
         return "free"
-    if one["estimate_usd"]:
-        return f"${one['estimate_usd']:.6f}"
     price = one["price_usd_per_mtok"]
     return f"${price['input']:g}/${price['output']:g} per Mtok" if price else "price unknown"
+
+
+# -- what it would cost
+
+
+def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
+    """Add to each candidate what the call would cost there, and to the whole what it may come to."""
+    from gateway.core.report import exact_usd
+
+    known = {one.upstream.id: one for one in route.candidates}
+    worst: list[int | None] = []
+    for one in account["candidates"]:
+        one["cost"] = _cost(one, known.get(one["upstream"]), needs)
+        worst.append(one["cost"]["worst_nanousd"])
+    asked = [nanousd for nanousd in worst[: account["max_attempts"]] if nanousd is not None]
+    account["worst_nanousd"] = sum(asked)
+    account["worst_usd"] = exact_usd(sum(asked))
+    account["worst_is_known"] = None not in worst[: account["max_attempts"]]
+
+
+def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dict[str, Any]:
+    """Return the estimated cost of a call, and the most it may come to; null where there is no price."""
+    from gateway.core.pricing import cost_of, worst_case
+    from gateway.core.report import exact_usd
+    from gateway.types import Usage
+
+    longest = candidate.upstream.ability.max_output_tokens if candidate is not None else None
+    price = _price(one, candidate)
+    usual: int | None = None
+    worst: int | None = None
+    if one["free"]:
+        usual = worst = 0
+    elif price is not None:
+        written = min(needs.output_tokens, longest or needs.output_tokens)
+        usual, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
+        worst = worst_case(needs, price, longest)
+    return {
+        "estimate_nanousd": usual,
+        "estimate_usd": None if usual is None else exact_usd(usual),
+        "worst_nanousd": worst,
+        "worst_usd": None if worst is None else exact_usd(worst),
+        "price_nanousd_per_mtok": {} if price is None else _per_mtok(price),
+        "price_nanousd_each": {} if price is None else _each(price),
+        "price_source": None if price is None else price.source or None,
+    }
+
+
+def _price(one: dict[str, Any], candidate: Candidate | None) -> Price | None:
+    """Return the configured price, else what the running gateway found in the provider's list."""
+    from gateway.core.account import NANO
+    from gateway.types import Price
+
+    if candidate is not None and candidate.upstream.ability.price is not None:
+        return candidate.upstream.ability.price
+    said = one["price_usd_per_mtok"]
+    # Back from the JSON of whole nano-USD, which is exact below four million dollars per million tokens.
+    return Price(round(said["input"] * NANO), round(said["output"] * NANO), source="the gateway") if said else None
+
+
+def _per_mtok(price: Price) -> dict[str, int]:
+    parts = {
+        "input": price.input,
+        "cached_input": price.cached_input,
+        "cache_write": price.cache_write,
+        "cache_write_1h": price.cache_write_1h,
+        "output": price.output,
+        "reasoning": price.reasoning,
+    }
+    return {name: nanousd for name, nanousd in parts.items() if nanousd is not None}
+
+
+def _each(price: Price) -> dict[str, int]:
+    parts = {"request": price.request, "image": price.image, "web_search": price.web_search}
+    return {name: nanousd for name, nanousd in parts.items() if nanousd}
+
+
+def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
+    from gateway.core.report import usd
+
+    answer = f"an answer of {max_tokens:,}" if max_tokens else "no answer"
+    click.echo(f"\nwhat a prompt of {tokens:,} tokens with {answer} would cost:")
+    rows = []
+    for one in account["candidates"]:
+        cost = one["cost"]
+        if one["free"]:
+            rows.append(["    ", one["upstream"], "free", "", ""])
+        elif cost["estimate_nanousd"] is None:
+            rows.append(["    ", one["upstream"], "unknown", "", "give the model a price, or see `gateway models`"])
+        else:
+            rows.append(
+                [
+                    "    ",
+                    one["upstream"],
+                    usd(cost["estimate_nanousd"]),
+                    f"at most {usd(cost['worst_nanousd'])}",
+                    _parts(cost),
+                ]
+            )
+    click.echo("\n".join(terminal.columns(rows)) if rows else "    nobody would be asked")
+    if len(rows) > 1:
+        more = "" if account["worst_is_known"] else ", and what is unknown"
+        attempts = terminal.count(min(len(rows), account["max_attempts"]), "attempt")
+        click.echo(f"    if all fail late and all bill ({attempts}): at most {usd(account['worst_nanousd'])}{more}")
+
+
+def _parts(cost: dict[str, Any]) -> str:
+    from gateway.core.report import usd
+
+    per_mtok = ", ".join(
+        f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()
+    )
+    each = "".join(
+        f", {usd(nanousd)} a {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_each"].items()
+    )
+    source = f"; by {cost['price_source']}" if cost["price_source"] else ""
+    return f"{per_mtok} per million{each}{source}"
 
 
 def _at_most(candidates: int, max_attempts: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from gateway.config import Config, ServerSettings
+    from gateway.config import Config
 
 
 @click.command()
@@ -37,7 +38,7 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
         sys.exit(work(fd))
     config, silent = _read(path)
     config = _with_options(config, host=host, port=port, workers=workers)
-    _refuse_strangers(config.server)
+    config = _closed_to_strangers(config)
     sys.exit(_serve(config, silent))
 
 
@@ -64,35 +65,58 @@ def _with_options(config: Config, *, host: str | None, port: int | None, workers
     return replace(config, server=server, warnings=tuple(one for one in config.warnings if one not in stale))
 
 
-def _refuse_strangers(server: ServerSettings) -> None:
+def _closed_to_strangers(config: Config) -> Config:
+    """Return the configuration, if nobody else can reach the gateway without a key."""
     from gateway.config.clients import is_open_to_others
+    from gateway.config.resolve import warnings
+    from gateway.core.keys import ring_of
+    from gateway.stores.keys import open_keys
+    from gateway.stores.store import StoreError
 
-    if is_open_to_others(server):
-        raise Unusable(
-            f"refusing to listen on {server.host} without a key: anyone who reaches it could spend your money.",
-            "Set GATEWAY_API_KEY (or server.api_keys) to the key that clients must send, such as",
-            '  GATEWAY_API_KEY="$(openssl rand -hex 24)" gateway',
-            "or listen for this machine only: --host 127.0.0.1",
-        )
+    if not is_open_to_others(config.server):
+        return config
+    try:
+        if (store := open_keys(config.ledger)) is not None:
+            with closing(store):
+                if ring_of(store.all()).wants_key:
+                    open_said = set(warnings(config.server, {}))
+                    return replace(config, warnings=tuple(one for one in config.warnings if one not in open_said))
+    except StoreError as error:
+        raise Unusable(f"whether there are keys cannot be told: {error}") from None
+    raise Unusable(
+        f"refusing to listen on {config.server.host} without a key: anyone who reaches it could spend your money.",
+        "Set GATEWAY_API_KEY (or server.api_keys) to the key that clients must send, such as",
+        '  GATEWAY_API_KEY="$(openssl rand -hex 24)" gateway',
+        "or create one for each of them: gateway keys create NAME",
+        "or listen for this machine only: --host 127.0.0.1",
+    )
 
 
 def _serve(config: Config, silent: frozenset[str]) -> int:
     from gateway.cli.banner import banner
     from gateway.cli.listening import listen
+    from gateway.cli.state import claimed, recover
 
     workers = config.server.workers
+    config, claim = claimed(config)
     listeners = listen(config.server, workers)
     # Port 0 is the kernel's choice; from here on it has a number.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
+    recover(config)
     click.echo(banner(config, workers=workers, silent=silent))
-    if workers > 1:
-        from gateway.cli.workers import supervise
+    try:
+        if workers > 1:
+            from gateway.cli.workers import supervise
 
-        return supervise(config, listeners)
-    return serve(config, listeners[0])
+            status = supervise(config, listeners)
+            recover(config)  # the worker that imported may have ended before another had written its last word
+            return status
+        return serve(config, listeners[0])
+    finally:
+        claim.release()
 
 
-def serve(config: Config, listener: socket.socket) -> int:
+def serve(config: Config, listener: socket.socket, place: str = "") -> int:
     """Serve on a socket in this process until a signal ends it. Returns the exit status."""
     from gateway.app import serve as serve_until_signalled
 
@@ -100,7 +124,7 @@ def serve(config: Config, listener: socket.socket) -> int:
     # The server lets calls under way finish and then raises the signal again, which would look like a crash.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    return serve_until_signalled(config, listener)
+    return serve_until_signalled(config, listener, place)
 
 
 def _log_to_stderr() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import secrets
 import signal
 import subprocess
 import sys
@@ -51,10 +52,11 @@ class _Supervisor:
     """The workers and the sockets they serve."""
 
     def __init__(self, config: Config, listeners: Sequence[socket.socket]) -> None:
-        self._config = pickle.dumps(config)
+        self._run = secrets.token_hex(6)
+        self._config = config
         self._listeners = listeners
         self._short_lives = 0
-        self._workers = [_Worker(self._config, listener) for listener in listeners]
+        self._workers = [self._started(number) for number in range(len(listeners))]
 
     def replace_dead(self) -> bool:
         """Start a worker for each that has ended. False: they do not live long enough for that."""
@@ -69,8 +71,12 @@ class _Supervisor:
             click.echo(f"worker {worker.process.pid} {_how(worker.process.returncode)}; starting another", err=True)
             if self._short_lives:
                 sleep(REST_S)
-            self._workers[index] = _Worker(self._config, self._listeners[index])
+            self._workers[index] = self._started(index)
         return True
+
+    def _started(self, number: int) -> _Worker:
+        # Whoever takes the place of a dead worker goes on from what that had counted.
+        return _Worker(pickle.dumps((self._config, f"{self._run}.{number}")), self._listeners[number])
 
     def end(self, status: int) -> int:
         """Let the workers finish what they are doing; a second signal cuts that short."""
@@ -90,9 +96,9 @@ class _Supervisor:
 
 
 class _Worker:
-    """One process, started with its socket and its configuration."""
+    """One process, started with its socket, its configuration and its place."""
 
-    def __init__(self, config: bytes, listener: socket.socket) -> None:
+    def __init__(self, given: bytes, listener: socket.socket) -> None:
         self.started_at = monotonic()
         fd = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603  # ourselves
@@ -102,7 +108,7 @@ class _Worker:
         pipe = self.process.stdin
         with suppress(BrokenPipeError):  # it has ended already, which `replace_dead` will see
             if pipe is not None:
-                pipe.write(config)
+                pipe.write(given)
                 pipe.flush()
 
     def let_go(self) -> None:
@@ -124,10 +130,11 @@ def work(fd: int) -> int:
 
     # Over a pipe from the process that started this one, and from nobody else.
     with open(0, "rb", closefd=False) as pipe:
-        config: Config = pickle.load(pipe)  # noqa: S301  # see above
+        config: Config
+        config, place = pickle.load(pipe)  # noqa: S301  # see above
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-    return serve(config, socket.socket(fileno=fd))
+    return serve(config, socket.socket(fileno=fd), place)
 
 
 def _end_with_supervisor() -> None:

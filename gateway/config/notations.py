@@ -134,6 +134,7 @@ BudgetScope = Annotated[str, BeforeValidator(_one_of("scope", BUDGET_SCOPES)), W
 BudgetWindow = Annotated[str, BeforeValidator(_one_of("window", WINDOWS)), WithJsonSchema(_names(WINDOWS))]
 OnUnknown = Annotated[str, BeforeValidator(_one_of("choice", ON_UNKNOWN)), WithJsonSchema(_names(ON_UNKNOWN))]
 Then = Annotated[str, BeforeValidator(_one_of("choice", THEN)), WithJsonSchema(_names(THEN))]
+Webhook = Annotated[str, BeforeValidator(scalars.webhook)]
 Location = Annotated[str, BeforeValidator(scalars.location)]
 Fraction = Annotated[
     float, BeforeValidator(scalars.fraction), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})

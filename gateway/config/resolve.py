@@ -11,10 +11,10 @@ from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
-from gateway.config.settings import Config, ServerSettings
+from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
-from gateway.types import Capability, LimitScope, Params, Provider, Timeouts
+from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +88,7 @@ class Resolution:
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory)),
         )
 
@@ -147,7 +148,7 @@ class Resolution:
 
     def _alias(self, name: str, written: shape.Alias) -> Alias:
         params = encoded(written.params, self.presets, self._at("models", name, "params"))
-        return Alias(written.model, params, said_of_one(written))
+        return Alias(written.model, params, said_of_one(written), self._cache(written.cache, "models", name))
 
     def _role(self, name: str, written: shape.Role) -> Role:
         return Role(
@@ -158,6 +159,21 @@ class Resolution:
             needs=frozenset(map(Capability, written.needs)),
             max_price=written.max_price,
             fails_over_on_policy=written.on_policy == "failover" if written.on_policy else None,
+            cache=self._cache(written.cache, "roles", name),
+        )
+
+    def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:
+        if written is None:
+            return None
+        common = self.file.cache
+        if "max_entry" in written.model_fields_set and written.max_entry > common.max_memory:
+            message = "one answer could not be kept in cache.max_memory; make that larger, or this smaller"
+            self.problems.append(((*where, "cache", "max_entry"), False, message))
+        return CachePolicy(
+            ttl_s=(common.ttl if written.ttl is None else written.ttl) if written.enabled else 0.0,
+            shared=written.shared,
+            nondeterministic=written.nondeterministic,
+            max_entry_bytes=min(written.max_entry, common.max_memory),
         )
 
     def _provider_params(self) -> dict[str, Params]:

@@ -83,6 +83,16 @@ def tokens(value: object) -> int:
     return total
 
 
+def webhook(value: object) -> object:
+    """Read the address of a webhook. It may hold a secret, so no message repeats it."""
+    if isinstance(value, str):
+        url = urlsplit(value.strip())
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("must be a URL: https://hooks.example.com/…")
+        return value.strip()
+    return value
+
+
 def days(value: object) -> int:
     """Read a number of days: 90, or "90d"."""
     if isinstance(value, str) and value.strip().removesuffix("d").isdecimal():

@@ -48,6 +48,14 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What holds for the kept answers of all routes. A change needs a restart."""
+
+    max_memory_bytes: int = 64 * 1024 * 1024
+    """In each process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One version of the configuration. A reload builds another; calls in flight keep theirs."""
 
@@ -67,6 +75,7 @@ class Config:
     """What sends a call elsewhere than it asked for, the first one first."""
     ledger: LedgerSettings = LedgerSettings()
     budgets: tuple[Budget, ...] = ()
+    cache: CacheSettings = CacheSettings()
     overlay: Path | None = None
     """The file of changes made at run time that is merged in; None if there is none."""
     warnings: tuple[str, ...] = ()

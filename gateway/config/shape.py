@@ -169,6 +169,33 @@ class Provider(Strict):
     enabled: n.Flag = Field(default=True, description="false: it is never a candidate.")
 
 
+class RouteCache(Strict):
+    """Whether answers are kept and served again: true, how long, or a mapping."""
+
+    enabled: n.Flag = Field(default=True, description="false: they are not.")
+    ttl: n.Duration | None = Field(default=None, description="How long one is served again. By default cache.ttl.")
+    shared: n.Flag = Field(
+        default=False, description="Serve every key what was answered to any of them. By default, each its own."
+    )
+    nondeterministic: n.Flag = Field(
+        default=False, description="Keep also answers that would be different each time (no seed, temperature not 0)."
+    )
+    max_entry: n.Size = Field(default=1024 * 1024, description="A longer answer is not kept.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flag_or_ttl(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
+            return {"enabled": value}
+        return {"ttl": value} if isinstance(value, (str, int, float)) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        long = super().__get_pydantic_json_schema__(core, handler)
+        short = {"type": ["boolean", "string", "number"], "examples": [True, "10m"]}
+        return {"anyOf": [short, long], "description": long.pop("description", "")}
+
+
 class Alias(Strict):
     """A second name for a model: `main: openai/gpt-5`, or a mapping with parameters."""
 
@@ -186,6 +213,7 @@ class Alias(Strict):
     strength: n.Whole | None = Field(
         default=None, ge=0, le=100, description="How hard a task it is good for, 0 to 100. `auto` and `strongest` ask."
     )
+    cache: RouteCache | None = Field(default=None, description="Whether answers under this name are kept.")
 
     @model_validator(mode="after")
     def _not_both(self) -> Alias:
@@ -228,6 +256,7 @@ class Role(Strict):
     on_policy: n.OnPolicy | None = Field(
         default=None, description="What follows a refusal for the content's sake: stay (the default), or failover."
     )
+    cache: RouteCache | None = Field(default=None, description="Whether its answers are kept.")
 
 
 class _Span(Strict):
@@ -347,7 +376,7 @@ class Budget(Strict):
         default="allow",
         description="What it does with calls while nobody can tell what was spent, or whose price nobody knows.",
     )
-    webhook: n.BaseUrl | None = Field(default=None, description="Where alerts are posted, as JSON.")
+    webhook: n.Webhook | None = Field(default=None, description="Where alerts are posted, as JSON.")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Budget:
@@ -358,6 +387,15 @@ class Budget(Strict):
         if self.name is not None and self.scope == "label" and "=" not in self.name:
             raise ValueError("a label is written name=value")
         return self
+
+
+class Cache(Strict):
+    """What holds for all answers that are kept. Which are is said by roles and aliases."""
+
+    max_memory: n.Size = Field(
+        default=64 * 1024 * 1024, description="How much memory they take in each process. A change needs a restart."
+    )
+    ttl: n.Duration = Field(default=3600.0, description="How long one is served again, where nothing else is said.")
 
 
 class File(Strict):
@@ -378,6 +416,7 @@ class File(Strict):
     ledger: Ledger = Field(default=Ledger(), description="What is written down of every call.")
     budgets: list[Budget] = Field(default=[], description="How much may be spent on what. All that apply count.")
     stores: Stores = Field(default=Stores(), description="Where state is kept that outlives a request.")
+    cache: Cache = Field(default=Cache(), description="What holds for all answers that are kept.")
 
 
 def schema() -> dict[str, Any]:

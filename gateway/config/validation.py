@@ -27,6 +27,12 @@ _LEVELS: Mapping[Path, type[shape.Strict]] = {
     ("providers", "*"): shape.Provider,
     ("providers", "*", "timeouts"): shape.Timeouts,
     ("providers", "*", "price"): shape.Price,
+    ("ledger",): shape.Ledger,
+    ("stores",): shape.Stores,
+    ("budgets", "*"): shape.Budget,
+    ("cache",): shape.Cache,
+    ("models", "*", "cache"): shape.RouteCache,
+    ("roles", "*", "cache"): shape.RouteCache,
     ("models", "*"): shape.Alias,
     ("models", "*", "price"): shape.Price,
     ("roles", "*"): shape.Role,
@@ -94,6 +100,9 @@ _SHORT: Mapping[type[shape.Strict] | None, str] = {
     shape.Role: "must be a name or a mapping: {models: […]}",
     shape.Target: "must be a name (in quotes, if it looks like a number) or a mapping: {model: …, weight: …}",
     shape.Rule: "must be a mapping: {when: {…}, use: …}",
+    shape.Budget: "must be a mapping: {scope: total, limit_usd: 20, window: day}",
+    shape.Cache: "must be a mapping: {max_memory: …, ttl: …}; roles and aliases say whether answers are kept",
+    shape.RouteCache: "must be true, a duration (10m) or a mapping: {ttl: …}",
 }
 _PLAIN: Mapping[str, str] = {
     "string_type": "must be text; if it looks like a number, put it in quotes",
@@ -107,12 +116,21 @@ _PLAIN: Mapping[str, str] = {
 
 _STAND_IN = "demo/echo"
 _RULE: Mapping[str, Any] = {"when": {"model": _STAND_IN}, "use": _STAND_IN}
+_BUDGET: Mapping[str, Any] = {"scope": "total", "limit_usd": 0}
+_ITEMS: Mapping[str | int, Any] = {"rules": _RULE, "budgets": _BUDGET}
 # What takes the place of something wrong that other places may refer to, by its section.
 _NAMED: Mapping[str | int, Any] = {"providers": {"kind": "demo"}, "models": _STAND_IN, "roles": _STAND_IN}
 # What takes the place of something that must be there.
-_NEEDED: Mapping[str | int, Any] = {"models": [_STAND_IN], "when": _RULE["when"], "input": 0, "output": 0}
+_NEEDED: Mapping[str | int, Any] = {
+    "models": [_STAND_IN],
+    "when": _RULE["when"],
+    "input": 0,
+    "output": 0,
+    "scope": "total",
+    "limit_usd": 0,
+}
 # Lists whose members nothing refers to by their place.
-_PLAIN_LISTS = frozenset({"needs", "order", "capabilities", "lacks", "endpoint", "task", "language"})
+_PLAIN_LISTS = frozenset({"needs", "order", "capabilities", "lacks", "endpoint", "task", "language", "alert_at"})
 
 
 def _repair(tree: dict[str, Any], path: Path) -> None:
@@ -130,7 +148,7 @@ def _repair(tree: dict[str, Any], path: Path) -> None:
     elif isinstance(holder, list) and path[-2] in _PLAIN_LISTS:
         del holder[int(last)]
     elif isinstance(holder, list):
-        holder[int(last)] = deepcopy(_RULE) if path[0] == "rules" else _STAND_IN
+        holder[int(last)] = deepcopy(_ITEMS.get(path[0], _STAND_IN))
     elif last not in holder:
         holder[last] = deepcopy(_NEEDED.get(last, _STAND_IN))
     else:

@@ -23,7 +23,7 @@ from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstrea
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from gateway.types import Ability, Capability, Provider
+    from gateway.types import Ability, CachePolicy, Capability, Provider
 
 # Nobody writes this by hand, and the recursion must end before Python's does.
 LONGEST_CHAIN = 50
@@ -37,6 +37,8 @@ class Alias:
     params: Params = field(default_factory=Params)
     said: Said = field(default_factory=Said)
     """What is known of the model it stands for; it counts under every name of that model."""
+    cache: CachePolicy | None = None
+    """None: as what it stands for, if that is a name of its own. A policy of 0 seconds keeps nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Role:
     needs: frozenset[Capability] = frozenset()
     max_price: int | None = None
     fails_over_on_policy: bool | None = None
+    cache: CachePolicy | None = None
+    """As of an alias."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +211,21 @@ class _Expansion:
             needs |= role.needs
             max_price = role.max_price if max_price is None else max_price
             on_policy = role.fails_over_on_policy if on_policy is None else on_policy
-        route = route_of(name, kind, found, order=order or self.declared.order)
-        return replace(route, needs=needs, max_price=max_price, fails_over_on_policy=bool(on_policy))
+        cache = next((one.cache for one in self._behind(name) if one.cache is not None), None)
+        return replace(
+            route_of(name, kind, found, order=order or self.declared.order),
+            needs=needs,
+            max_price=max_price,
+            fails_over_on_policy=bool(on_policy),
+            cache=cache if cache is not None and cache.ttl_s else None,
+        )
 
     def _renamed(self, name: str) -> Iterable[Role]:
         """Yield the role of this name and, while there is a single target, the roles behind it."""
+        return (one for one in self._behind(name) if isinstance(one, Role))
+
+    def _behind(self, name: str) -> Iterable[Role | Alias]:
+        """Yield the role or alias of this name and, while there is a single target, those that it renames."""
         for _ in range(LONGEST_CHAIN):  # names in a circle are objected to elsewhere
             if (role := self._role(name)) is not None:
                 yield role
@@ -219,6 +233,7 @@ class _Expansion:
                     return
                 name = role.targets[0]
             elif (alias := self.declared.aliases.get(name)) is not None:
+                yield alias
                 name = alias.target
             else:
                 return

@@ -1,7 +1,4 @@
-"""What is known of an upstream from the attempts made at it, and how two replicas' knowledge becomes one.
-
-Rule: facts are values. `observe` returns the next ones; `merge` commutes and has `UNKNOWN` as its neutral element, so
-replicas may tell each other in any order. A replica merges the *latest* word of each other one; nobody counts twice.
+"""What is known of an upstream from the attempts made at it. Rule: facts are values; `observe` returns the next ones.
 
 All times are wall-clock seconds.
 """
@@ -185,21 +182,6 @@ def is_sound(facts: Facts) -> bool:
     """Tell whether nothing is known against it, so that a call which failed elsewhere is to it like any other."""
     breaker = facts.breaker
     return breaker.state is b.State.CLOSED and not (breaker.failures or breaker.local_failures)
-
-
-def merge(one: Facts, other: Facts) -> Facts:
-    """Return what two replicas know together."""
-    now = max(one.counted_at, other.counted_at)
-    ours, theirs = _kept(now - one.counted_at, MEMORY_S), _kept(now - other.counted_at, MEMORY_S)
-    timed = max((one.timed_at, one.first_token_s), (other.timed_at, other.first_token_s))
-    rated = max((one.rated_at, one.tokens_per_s), (other.rated_at, other.tokens_per_s))
-    error = max((one.last_error_at, one.last_error), (other.last_error_at, other.last_error))
-    away = max((one.usable_at, one.limited), (other.usable_at, other.limited))
-    return Facts(
-        one.good * ours + other.good * theirs, one.bad * ours + other.bad * theirs, now,
-        timed[1], timed[0], rated[1], rated[0], b.later(one.breaker, other.breaker),
-        away[0], away[1], error[1], error[0],
-    )  # fmt: skip
 
 
 def peak(average: float, at: float, sample: float, now: float) -> float:

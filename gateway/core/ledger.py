@@ -184,7 +184,8 @@ def fold(row: Row | None, record: Intent | Progress | Settle | Ended) -> Row:
             if known.version >= _SETTLED:
                 return known
             return _with(
-                known, version=_SETTLED, state=State.SETTLED, outcome=record.outcome, status=record.status,
+                known, version=_SETTLED, state=State.SETTLED, at=known.at or record.at, outcome=record.outcome,
+                status=record.status,
                 usage=record.usage or Usage(), usage_is_estimate=record.usage_is_estimate,
                 cost_nanousd=record.cost_nanousd, cost_source=record.cost_source,
                 estimate_nanousd=record.estimate_nanousd, saved_nanousd=record.saved_nanousd,

@@ -49,6 +49,8 @@ STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY)
 
 # It was never asked: the retries of its provider are used up for the moment.
 NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE)
+# It was never asked: a budget of money has no room for it.
+OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE)
 
 # Nobody was there to receive it.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY)

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.core import sse
+from gateway.dialects.counted import Counted, usage_of
 from gateway.dialects.upstream_error import error_in, read_error
-from gateway.types import Usage
+from gateway.dialects.usage import (
+    Item,
+    Picture,
+    merged,
+    pictures_among,
+    read_usage,
+    searches_among,
+    with_made,
+)
 
 if TYPE_CHECKING:
     from gateway.core.sse import Event
     from gateway.errors import Refusal
-    from gateway.types import Endpoint, UpstreamError
+    from gateway.types import Endpoint, UpstreamError, Usage
 
 # An event larger than this passes in pieces: nobody's memory is for rent.
 LARGEST_HELD_EVENT = 1 << 20
@@ -42,7 +51,9 @@ class StreamReader:
     It returns whole events, so that a stream which breaks can end in an event of its own.
     """
 
-    __slots__ = ("_marks", "_open", "_terminal", "committed", "ended", "error", "finished", "strips_usage", "usage")
+    __slots__ = (
+        "_marks", "_open", "_terminal", "answer_id", "committed", "ended", "error", "finished", "strips_usage", "usage",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False) -> None:
         """`strip_usage`: take out the usage event again, because only the gateway asked for it."""
@@ -58,6 +69,8 @@ class StreamReader:
         """A finish reason has been seen: the model was done, even if the terminal event is missing."""
         self.error: UpstreamError | None = None
         self.usage: Usage | None = None
+        self.answer_id = ""
+        """What the provider calls the answer."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the bytes that may pass: all events that are complete by now."""
@@ -65,8 +78,9 @@ class StreamReader:
             chunk = self._align(chunk)
         if not self.committed:
             return self._read(chunk)
+        find = chunk.find  # `in` asks the mark first if it is a number, and its "no" is an exception: 0.04 us each
         for mark in self._marks:
-            if mark in chunk:
+            if find(mark) >= 0:
                 return self._read(chunk)
         return chunk
 
@@ -136,7 +150,9 @@ class StreamReader:
             self._note_response(value)
             return False
         usage = read_usage(value)
-        self.usage = usage or self.usage
+        self.usage = merged(self.usage, usage)
+        if not self.answer_id and isinstance(identity := value.get("id"), str):
+            self.answer_id = identity[:200]
         choices = value.get("choices")
         if choices:
             self._note_choices(choices)
@@ -164,7 +180,7 @@ class StreamReader:
             self.ended = self.finished = True
             response = value.get("response")
             if isinstance(response, dict):
-                self.usage = read_usage(response) or self.usage
+                self.usage = merged(self.usage, read_usage(response))
                 if kind == "response.failed":
                     self.error = error_in(response) or error_in({"error": {"message": "the response failed"}})
         if kind not in _RESPONSE_PREAMBLE and self.error is None:
@@ -185,31 +201,13 @@ def _cut_short(rest: bytes) -> bool:
     return False
 
 
-class _Parts(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-_NO_PARTS = _Parts()
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    input_tokens: int | None = None
-    completion_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _Parts | None = None
-    input_tokens_details: _Parts | None = None
-    completion_tokens_details: _Parts | None = None
-    output_tokens_details: _Parts | None = None
-    prompt_cache_hit_tokens: int | None = None
-
-
 class _Answer(msgspec.Struct, gc=False):
-    usage: _Usage | None = None
+    usage: Counted | None = None
     error: Any = None
     base_resp: Any = None
+    service_tier: Any = None
+    data: list[Picture] | None = None
+    output: list[Item] | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -231,44 +229,10 @@ def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
         raise ValueError(str(error)) from None
     failed = answer.error or answer.base_resp
     said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None
-    return (_usage_of(answer.usage) if answer.usage is not None else None), said
-
-
-def read_usage(value: dict[str, Any]) -> Usage | None:
-    """Return the usage of a decoded answer or stream event, or None if it has none.
-
-    It stands in `usage`, or in `x_groq.usage`. What xAI and Gemini leave out of `completion_tokens` (reasoning) is
-    the difference to the total.
-    """
-    usage = value.get("usage")
-    if not isinstance(usage, dict):
-        groq = value.get("x_groq")
-        usage = groq.get("usage") if isinstance(groq, dict) else None
-        if not isinstance(usage, dict):
-            return None
-    try:
-        return _usage_of(msgspec.convert(usage, _Usage))
-    except msgspec.ValidationError:  # an absurd value somewhere: take what can be taken
-        known = {key: value for key, value in usage.items() if isinstance(value, int) and not isinstance(value, bool)}
-        return _usage_of(msgspec.convert(known, _Usage))
-
-
-def _usage_of(usage: _Usage) -> Usage:
-    given = _count(usage.prompt_tokens or usage.input_tokens)
-    made = _count(usage.completion_tokens or usage.output_tokens)
-    read = usage.prompt_tokens_details or usage.input_tokens_details or _NO_PARTS
-    written = usage.completion_tokens_details or usage.output_tokens_details or _NO_PARTS
-    return Usage(
-        input_tokens=given,
-        output_tokens=max(made, _count(usage.total_tokens) - given),
-        cached_tokens=_count(read.cached_tokens) or _count(usage.prompt_cache_hit_tokens),
-        reasoning_tokens=_count(written.reasoning_tokens),
-    )
-
-
-def _count(value: int | None) -> int:
-    """A token count that may be absent or absurd. No call has more than a billion."""
-    return value if value and 0 < value <= 1_000_000_000 else 0
+    usage = usage_of(answer.usage, answer.service_tier) if answer.usage is not None else None
+    if answer.data or answer.output:
+        usage = with_made(usage, pictures_among(answer.data or ()), searches_among(answer.output or ()))
+    return usage, said
 
 
 def error_body(refusal: Refusal) -> bytes:

@@ -1,10 +1,12 @@
 """What one upstream answers to one attempt: held back until it may be relayed, then let through untouched.
 
-The phase is the function that takes the next piece of the body: it holds it, or passes it on.
+The phase is the function that takes the next piece of the body: it holds it, or passes it on. With `holds_end` the end
+is held back once more, until `release`: then what it cost is on disk.
 """
 
 from __future__ import annotations
 
+from hashlib import sha256
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,10 @@ from gateway.core.deadlines import next_due
 from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
+from gateway.dialects.usage import cost_of_headers
 from gateway.proxy.decode import decoder_for
 from gateway.proxy.headers import value_of
+from gateway.proxy.tap import Tap
 from gateway.types import Attempt, Outcome, Usage
 from gateway.upstream.h1 import Failure, FailureKind
 
@@ -53,9 +57,10 @@ class Answer:
     """
 
     __slots__ = (
-        "_call", "_candidate", "_channel", "_client", "_coded", "_held", "_held_bytes", "_limits", "_loop",
-        "_message", "_over", "_retry_after_s", "_take", "_timer", "_touched", "_writable", "committed_at", "decided",
-        "ended", "first_byte_at", "headers", "outcome", "reader", "started_at", "status", "usage",
+        "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_held", "_held_bytes", "_holds_end", "_limits",
+        "_loop", "_message", "_over", "_retry_after_s", "_take", "_tap", "_timer", "_touched", "_writable",
+        "committed_at", "decided", "ended", "first_byte_at", "headers", "outcome", "reader", "sent", "started_at",
+        "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +71,7 @@ class Answer:
         loop: asyncio.AbstractEventLoop,
         *,
         strip_usage: bool,
+        holds_end: bool = False,
     ) -> None:
         self._call = call
         self._candidate = candidate
@@ -75,6 +81,9 @@ class Answer:
         self._client: Downstream | None = None
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._holds_end = holds_end
+        self._end: list[bytes] = []
+        self._tap: Tap | None = None
         self._over = False
         self._message = ""
         self._retry_after_s: float | None = None
@@ -85,6 +94,8 @@ class Answer:
         self.first_byte_at = 0.0
         self.committed_at = 0.0
         self.status = 0
+        self.sent = False
+        """The request has gone upstream, and may cost something."""
         self.headers: list[Header] = []
         self.usage: Usage | None = None
         self.outcome: Outcome | None = None
@@ -98,6 +109,7 @@ class Answer:
     def send(self, channel: Channel, request: bytes) -> None:
         """Send the request and start the clock."""
         self._channel = channel
+        self.sent = True
         self._timer = self._loop.call_later(self._limits.shortest_s, self._look_at_clock)
         channel.send(request, self)
 
@@ -126,19 +138,58 @@ class Answer:
         """What is held of the body."""
         return self._held[0] if len(self._held) == 1 else b"".join(self._held)
 
-    def relay_to(self, client: Downstream) -> None:
-        """Let what is held, and then what comes, through to `client`, whose answer has been started."""
+    @property
+    def sha256(self) -> bytes:
+        """The digest of what went to the client."""
+        return self._tap.sha256 if self._tap is not None else sha256(self.body).digest()
+
+    @property
+    def passed_bytes(self) -> int:
+        """How much of a stream has gone to the client."""
+        return self._tap.passed_bytes if self._tap is not None else 0
+
+    @property
+    def answer_id(self) -> str:
+        """What the provider calls the answer; empty if it has not said."""
+        said = value_of(self.headers, b"x-generation-id")  # OpenRouter: what its bill can be asked for by
+        return said.decode("latin-1") if said else self.reader.answer_id
+
+    def cost_in_headers(self) -> int | None:
+        """Return what the provider says in its headers that it charges, in nano-USD."""
+        return cost_of_headers(self.headers)
+
+    def output_tokens_so_far(self) -> int:
+        """Return a guess at the tokens that went to the client."""
+        return self._tap.output_tokens() if self._tap is not None else 0
+
+    def what_passed(self) -> bytes:
+        """Return what went to the client, as far as it was kept."""
+        return self.body if self._tap is None else b"".join(self._tap.kept or ())
+
+    def relay_to(self, client: Downstream, *, keeps: bool = False) -> None:
+        """Let what is held, and then what comes, through to `client`, whose answer has been started.
+
+        `keeps`: for `what_passed`.
+        """
         self._client = client
+        self._tap = Tap(keeps=keeps)
         self.ended = self._loop.create_future()
         client.on_writable = self._resume
         held, self._held = self.body, []
-        if held and not client.write(held) and self._channel is not None:
-            self._touched = _NEVER
-            self._channel.pause()
+        self._emit(held)
         if self._over:
             self._finish()
         elif self.reader.ended and self._take is Answer._pass_events:
             self._expect_end()
+
+    def release(self) -> None:
+        """Let the end through that was held back."""
+        client, end = self._client, self._end
+        if self._holds_end and client is not None and self.ended is not None and self.ended.done():
+            self._holds_end, self._end = False, []
+            for piece in end:
+                client.write(piece)
+            client.finish()
 
     async def writable(self) -> None:
         """Wait until more of the request body may be written, or need not be."""
@@ -164,7 +215,7 @@ class Answer:
 
     def abandon(self) -> None:
         """The client has left. With the last event it had all there is; it need not wait for the end of the body."""
-        if self.ended is not None and self.reader.ended:
+        if self.ended is not None and self.reader.ended and not self._holds_end:
             self._settle_stream()
         else:
             self.outcome = o.HUNG_UP
@@ -344,12 +395,26 @@ class Answer:
         self._emit(chunk)
 
     def _emit(self, ready: bytes) -> None:
-        client = self._client
-        if client is None:
+        client, tap = self._client, self._tap
+        if client is None or tap is None:
             self._held.append(ready)
-        elif ready and not client.write(ready) and self._channel is not None:
-            self._touched = _NEVER
-            self._channel.pause()
+        elif ready:
+            tap.note(ready)
+            if self._holds_end:
+                ready = self._but_the_end(ready)
+            if ready and not client.write(ready) and self._channel is not None:  # an empty chunk would be the end
+                self._touched = _NEVER
+                self._channel.pause()
+
+    def _but_the_end(self, ready: bytes) -> bytes:
+        """Keep back what a client may take for the end: the terminal event, or of another body its latest piece."""
+        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+            if self.reader.ended:
+                self._end.append(ready)
+                return b""
+            return ready
+        self._end.append(ready)
+        return self._end.pop(0) if len(self._end) > 1 else b""
 
     def _resume(self) -> None:
         if self._channel is not None:
@@ -368,7 +433,7 @@ class Answer:
             return
         if self._take is Answer._pass_events or self._take is Answer._hold_events:
             if self._over and (rest := self.reader.finish()) and self.reader.complete:
-                client.write(rest)
+                self._emit(rest)
             self._settle_stream()
         elif self._take is Answer._pass_coded_events:
             if self._over:
@@ -378,7 +443,7 @@ class Answer:
             self.outcome = o.OK
         if self.outcome is o.TRUNCATED:
             self.break_off(o.TRUNCATED, "the upstream ended the stream before its end")
-        else:
+        elif not self._holds_end:
             client.finish()
         self._drain()
         ended.set_result(None)
@@ -407,7 +472,7 @@ class Answer:
             self.break_off(o.TRUNCATED if outcome in (o.BROKEN, o.MALFORMED) else outcome, message)
         else:  # it has said itself why
             self._settle_stream()
-            if self._client is not None:
+            if self._client is not None and not self._holds_end:
                 self._client.finish()
         if self.ended is not None and not self.ended.done():
             self.ended.set_result(None)
@@ -420,6 +485,7 @@ class Answer:
         if client is None:
             return
         if self._take is Answer._pass_events or self._take is Answer._hold_events:
+            # The digest is of the upstream's answer, and this is none of it.
             client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
         client.abort()
 

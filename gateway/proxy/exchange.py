@@ -18,6 +18,7 @@ from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
+from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed, value_of
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import Attempt, BodyKind, Settlement, Then
@@ -26,6 +27,7 @@ from gateway.upstream.h1 import ConnectError
 if TYPE_CHECKING:
     from gateway.core.plan import Terms
     from gateway.errors import Refusal
+    from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
     from gateway.types import Call, Candidate, Plan, Route, Usage
@@ -40,8 +42,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_forwarded", "_gateway", "_overhead_s", "_plan",
-        "_request_id", "_route", "_status", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
+        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -51,18 +53,23 @@ class Exchange:
         route: Route,
         terms: Terms,
         client: Downstream,
+        tab: Tab,
         *,
         request_id: bytes,
         forwarded: bytes,
     ) -> None:
-        """`forwarded`: the header lines that go to every upstream as the client sent them."""
+        """`tab`: what the call runs up. `forwarded`: the lines that go to every upstream as the client sent them."""
         self._gateway = gateway
         self._call = call
         self._route = route
         self._client = client
         self._request_id = request_id
         self._forwarded = forwarded
+        self._tab = tab
         self._attempts: list[Attempt] = []
+        self._earlier: tuple[Attempt, ...] = ()
+        """Attempts of another plan, before a budget sent the call elsewhere."""
+        self._over_budget: Refusal | None = None
         self._answer: Answer | None = None
         self._usage: Usage | None = None
         self._status = 0
@@ -71,6 +78,11 @@ class Exchange:
         self._under_way: Candidate | None = None
         """Whom the memory believes to be busy with this call."""
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer says it took."""
+        return self._usage
 
     async def run(self) -> None:
         """Carry the call to its end. Returns when the client has its answer, or has left.
@@ -84,9 +96,13 @@ class Exchange:
             while True:
                 match next_step(self._plan, self._attempts, monotonic()):
                     case Try(candidate, fresh):
-                        self._attempts.append(await self._try(candidate, fresh=fresh))
-                        if self._attempts[-1].outcome.then is not Then.RELAY:
+                        attempt = await self._try(candidate, fresh=fresh)
+                        if attempt is None:  # there is another plan
+                            continue
+                        self._attempts.append(attempt)
+                        if attempt.outcome.then is not Then.RELAY:
                             self._report()
+                            self._tab.settle(attempt, None, 0)
                     case Wait(until):
                         await asyncio.sleep(until - monotonic())
                     case Relay():
@@ -102,17 +118,27 @@ class Exchange:
 
     # -- one attempt
 
-    async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt:
+    async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
+        """Make an attempt. None: none was made, and there is another plan."""
+        tab = self._tab
+        if charged := tab.charged(candidate):
+            try:
+                await tab.hold(charged)
+            except OverBudget as over:
+                return self._without_budget(candidate, over)
         now = monotonic()
         is_retry = bool(self._attempts) and not fresh
         if not self._gateway.memory.begin(candidate.upstream, time(), now, is_retry=is_retry):
+            tab.give_back()
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
         self._under_way = candidate
+        tab.begin(candidate)
         target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
         ask_for_usage = self._asks_for_usage(candidate)
-        answer = self._answer = Answer(
-            self._call, candidate, self._limits(candidate), self._client.loop, strip_usage=ask_for_usage
-        )
+        answer = self._answer = tab.answer = Answer(
+            self._call, candidate, self._limits(candidate), self._client.loop,
+            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
+        )  # fmt: skip
         request = self._render(candidate, target, ask_for_usage=ask_for_usage)
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
         channel = None if fresh or self._call.rest_bytes else target.origin.take()
@@ -125,11 +151,33 @@ class Exchange:
                 return answer.attempt()
         if not self._attempts:
             self._overhead_s = monotonic() - self._client.received_at
+        if self._gateway.books.is_strict:
+            await self._gateway.books.on_disk(tab.position)
         answer.send(channel, request)
         if self._call.rest_bytes:
             await self._upload(channel, answer)
         await answer.decided
         return answer.attempt()
+
+    def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
+        """A budget has no room for an attempt: ask others, change the plan, or refuse the call.
+
+        Raises:
+            Refusal: no other upstream would do.
+        """
+        budget = over.budget
+        if over.is_for_all:
+            raise self._refused(over.refusal)
+        self._over_budget = over.refusal
+        if not budget.to or self._tab.downgraded:
+            return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
+        self._tab.downgraded = True
+        self._earlier, self._attempts = tuple(self._attempts), []
+        self._route = self._gateway.resolve(budget.to)
+        self._plan = make_plan(
+            self._route, self._terms, self._gateway.memory.known, monotonic(), time(), self._gateway.rng
+        )
+        return None
 
     def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
         call = self._call
@@ -157,7 +205,7 @@ class Exchange:
             if not piece or left < 0 or names_model(seen + piece):
                 answer.close()
                 answer.outcome = o.BAD_REQUEST
-                raise BadRequest('the form is cut short, too long, or holds a second "model" field')
+                raise self._refused(BadRequest('the form is cut short, too long, or holds a second "model" field'))
             seen = piece[-128:]
             if answer.decided.done():
                 return
@@ -195,34 +243,48 @@ class Exchange:
         if answer is None:  # the first step is always an attempt
             raise AssertionError("relay without an attempt")
         self._status = answer.status
-        lines = self._lines_of(answer)
-        if answer.is_complete and not answer.reader.committed:
-            self._overhead_s += monotonic() - answer.committed_at
-            client.respond(answer.status, lines, answer.body)
-            self._usage = answer.usage
-            return
         started = self._attempts[-1]
+        if answer.is_complete and not answer.reader.committed:
+            self._usage = answer.usage
+            self._tab.settle(started, answer.usage, answer.status)
+            lines = self._lines_of(answer, self._tab.cost)
+            self._overhead_s += monotonic() - answer.committed_at
+            if self._gateway.books.is_strict:
+                await self._gateway.books.on_disk(self._tab.position)
+            client.respond(answer.status, lines, answer.body)
+            return
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
-        client.start(answer.status, lines, _length_of(answer))
+        client.start(answer.status, self._lines_of(answer), _length_of(answer))
         self._overhead_s += monotonic() - answer.committed_at
-        answer.relay_to(client)
+        answer.relay_to(client, keeps=self._gateway.books.keeps_content)
         if answer.ended is not None:
             await answer.ended
         self._usage = answer.usage
-        self._attempts[-1] = answer.attempt()
+        ended = self._attempts[-1] = answer.attempt()
+        self._tab.settle(ended, answer.usage, answer.status)
+        if self._gateway.books.is_strict:
+            try:
+                await self._gateway.books.on_disk(self._tab.position)
+            except NotOnDisk:  # what has begun cannot be refused any more
+                client.abort()
+            else:
+                answer.release()
 
-    def _lines_of(self, answer: Answer) -> bytes:
+    def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
         return b"".join((
             relayed(answer.headers),
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
+            b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
 
     def _give_up(self) -> None:
         attempts, answer = self._attempts, self._answer
+        if self._over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
+            raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
         alone = len(self._plan.order) == 1
@@ -274,14 +336,21 @@ class Exchange:
             self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
 
     def _settle(self) -> None:
-        client = self._client
+        client, attempts = self._client, self._attempts
         self._report()
+        if attempts:
+            self._tab.settle(attempts[-1], self._usage, self._status)
+        elif self._answer is not None:  # a form that was refused half-way
+            self._tab.settle(self._answer.attempt(), None, self._status)
+        if self._gateway.books.keeps_content and self._answer is not None and self._answer.sent:
+            self._tab.keep(self._call.body, self._answer.what_passed())
+        self._tab.end(self._status)
         client.on_hang_up = client.on_writable = None
         self._gateway.settle(
             Settlement(
                 call=self._call,
                 route=self._route,
-                attempts=tuple(self._attempts),
+                attempts=(*self._earlier, *attempts),
                 status=self._status,
                 usage=self._usage,
                 hung_up=client.gone and (self._answer is None or self._answer.outcome is o.HUNG_UP),
@@ -289,6 +358,12 @@ class Exchange:
                 overhead_s=self._overhead_s,
             )
         )
+
+
+def usd(nanousd: int) -> bytes:
+    """Return an amount in USD, exactly: 0.000123, 12."""
+    whole, rest = divmod(nanousd, 1_000_000_000)
+    return b"%d.%09d" % (whole, rest) if rest else b"%d" % whole
 
 
 def _length_of(answer: Answer) -> int | None:

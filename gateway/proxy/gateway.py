@@ -12,6 +12,8 @@ from gateway.proxy.headers import safe
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.metrics import Metrics
+    from gateway.proxy.books import Books
+    from gateway.proxy.caching import Caching
     from gateway.stores.memory import Memory
     from gateway.types import Route, Settlement, Upstream
     from gateway.upstream.client import Client
@@ -23,8 +25,12 @@ _MOST_REMEMBERED = 4096
 class Gateway:
     """Configuration, connections, counters, knowledge. A call in flight keeps the configuration it started with."""
 
-    def __init__(self, config: Config, client: Client, metrics: Metrics, memory: Memory) -> None:
+    def __init__(
+        self, config: Config, client: Client, metrics: Metrics, memory: Memory, books: Books, caching: Caching
+    ) -> None:
         self.config = config
+        self.books = books
+        self.caching = caching
         self.client = client
         self.metrics = metrics
         self.memory = memory

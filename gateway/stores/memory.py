@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core import budget, facts, health, quota
 from gateway.core.breaker import State
+from gateway.core.facts import UNKNOWN
+from gateway.core.merge import merge_facts, merge_quotas
 from gateway.core.outcome import OK
 from gateway.core.plan import Knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from gateway.core.breaker import Event
     from gateway.core.budget import RetryBudget
@@ -125,6 +127,19 @@ class Memory:
         after = facts.probed(known, event, said, wall)
         if after != known:
             self._keep(self.facts, upstream_id, after)
+
+    def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
+        """Another process told what it knows: take over what is news."""
+        for name, theirs in facts.items():
+            ours = self.facts.get(name, UNKNOWN)
+            both = merge_facts(ours, theirs, wall)
+            if both != ours:
+                self._keep(self.facts, name, both)
+        for domain, said in quotas.items():
+            known = self.quotas.get(domain, quota.NOTHING_KNOWN)
+            merged = merge_quotas(known, said, wall)
+            if merged != known:
+                self._keep(self.quotas, domain, merged)
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
         """Compare what these did since the last review with what they usually do; return who is marked or unmarked."""

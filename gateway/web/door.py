@@ -1,67 +1,150 @@
 """Decide who may call. Bound to the route object that matched, never to a path string (CVE-2026-49468 shows why).
 
-With keys configured, a key. Without, whoever is on this machine and is not a web page of somebody else: DNS
-rebinding and cross-site requests reach loopback too, and they would spend money.
+With keys, a key: one of server.api_keys, or a virtual one. Without any, whoever is on this machine and is not a web
+page of somebody else: DNS rebinding and cross-site requests reach loopback too, and they would spend money.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from hashlib import sha256
+from ipaddress import IPv6Address
+from math import ceil, inf
+from time import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gateway.errors import BadRequest, Forbidden, Unauthorized
+from cachetools import LRUCache
+
+from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
+from gateway.errors import BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from gateway.background.keyring import Keyring
+    from gateway.core.keys import Ring
+    from gateway.types import Key
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0:0:0:0:0:0:0:1"})
 # Who reads the first and who the last of them would see different requests.
 _DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api-key", b"content-type"})
-_NO_KEY = "no API key; send one of server.api_keys as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
-_CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
+_NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
+_UNKNOWN_KEY = "unknown API key; `gateway keys list` and server.api_keys say which there are"
+_OF_CONFIG = Holder(CONFIG, inf)
+
+# An address that has failed so often is answered by the cheapest refusal there is, until the window is over.
+MOST_FAILURES = 20
+FAILURES_WITHIN_S = 10.0
+MOST_ADDRESSES = 8192
+
+CALLER = "gateway.key"
+"""Where a route puts the `Key` of its caller in the scope."""
+
+
+class Access(StrEnum):
+    """Who may use a route."""
+
+    PUBLIC = "public"
+    """Everybody. It tells nothing and costs nothing."""
+    METRICS = "metrics"
+    """Whoever collects metrics: everybody who reaches the gateway."""
+    CALL = "call"
+    """Whoever may make calls."""
+    ADMIN = "admin"
+    """Whoever may see and change what concerns everybody."""
 
 
 class Door:
-    """Admits callers by the keys of one configuration."""
+    """Admits callers by the keys of one configuration and by those of the keyring."""
 
-    def __init__(self, api_keys: frozenset[bytes]) -> None:
+    def __init__(self, api_keys: frozenset[bytes], keyring: Keyring, now: Callable[[], float] = time) -> None:
         """`api_keys`: SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
         self._api_keys = api_keys
-        self._admitted: set[bytes] = set()
-        """Keys that were found good, at most as many as there are; a digest costs more than all other checks."""
+        self._keyring = keyring
+        self._now = now
+        self._ring: Ring | None = None
+        """The one that `_admitted` is by."""
+        self._admitted: dict[bytes, Holder] = {}
+        """Secrets that were found good, at most as many as there are; a digest costs more than all other checks."""
+        self._failures: LRUCache[str, tuple[float, int]] = LRUCache(MOST_ADDRESSES)
+        """Of an address: when its window is over, and how often it has failed in it."""
 
     def __repr__(self) -> str:
-        return f"<Door {len(self._api_keys)} keys>" if self._api_keys else "<Door loopback only>"
+        virtual = "unread" if (ring := self._keyring.ring) is None else f"{len(ring.holders)} virtual"
+        return f"<Door {len(self._api_keys)} configured, {virtual}>"
 
-    def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
-        """Return if the caller may go on.
+    def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], access: Access = Access.CALL) -> Key:
+        """Return who the caller is, if it may go on. There is nobody that a failure could be taken for.
 
         Raises:
-            Unauthorized: keys are configured and none, or an unknown one, was sent.
-            Forbidden: no keys are configured and the caller is not on this machine, or is a page of another site.
+            Unauthorized: a key is asked for and none was sent, or one that is unknown, expired or revoked.
+            Forbidden: the key is for something else; or no key is asked for, and the caller is not on this machine or
+                is a page of another site.
             BadRequest: two different credentials were sent, or a header that decides was sent twice.
+            Refusal: its address has failed too often (429), or nobody knows yet which keys there are (503).
         """
         if len(headers) != len(scope["headers"]):
             _refuse_repeated(scope["headers"])
-        if self._api_keys:
+        ring = self._keyring.ring
+        if ring is not self._ring:
+            self._ring, self._admitted = ring, {}
+        if self._api_keys or ring is None or ring.wants_key:
             credential = credential_of(headers)
-            if credential is None:
-                raise Unauthorized(_NO_KEY, headers=_CHALLENGE)
-            if credential not in self._admitted:
-                if sha256(credential).digest() not in self._api_keys:
-                    raise Unauthorized("unknown API key; check server.api_keys", headers=_CHALLENGE)
-                self._admitted.add(credential)
-            return
-        client = scope.get("client")
-        if client is None or not is_loopback(client[0]):
-            raise Forbidden("without server.api_keys the gateway answers only on this machine; set a key to open it")
-        host = headers.get(b"host", b"").decode("latin-1")
-        if not is_loopback(_hostname(f"//{host}")):
-            raise Forbidden(f'the Host "{host}" is not this machine; use http://127.0.0.1, or set server.api_keys')
-        origin = headers.get(b"origin")
-        if origin is not None and not is_loopback(_hostname(origin.decode("latin-1"))):
-            raise Forbidden("a page of another site may not call the gateway; set server.api_keys and send a key")
+            holder = None if credential is None else self._admitted.get(credential)
+            if holder is None or holder.until <= self._now():
+                holder = self._recognise(scope, credential, ring)
+            key = holder.key
+        else:
+            if ring.holders:
+                self._refuse_revoked(scope, headers, ring)
+            _refuse_others(scope, headers)
+            key = LOCAL
+        if access is Access.CALL:
+            # The operator's own key, which has no id, is for everything.
+            if key.may_admin and key.id:
+                raise Forbidden("this key is for administration and makes no calls; create one without --admin")
+        elif not key.may_admin:
+            raise Forbidden("this key may make calls only; administration needs one that was created with --admin")
+        return key
+
+    def _recognise(self, scope: Mapping[str, Any], credential: bytes | None, ring: Ring | None) -> Holder:
+        if credential is None:
+            raise self._failed(scope, Unauthorized(_NO_KEY, headers=CHALLENGE))
+        digest = sha256(credential).digest()
+        if digest in self._api_keys:
+            holder = _OF_CONFIG
+        elif ring is None:
+            message = "the keys cannot be read at the moment, says the gateway's log; try again in a moment"
+            raise NoCandidate(message, code="keys_unavailable", headers=[(b"retry-after", b"1")])
+        elif (found := ring.holders.get(digest)) is None:
+            raise self._failed(scope, Unauthorized(_UNKNOWN_KEY, headers=CHALLENGE))
+        elif found.until <= (now := self._now()):
+            raise self._failed(scope, no_longer_good(found, now))
+        else:
+            holder = found
+        self._admitted[credential] = holder
+        return holder
+
+    def _refuse_revoked(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], ring: Ring) -> None:
+        """Where no key is asked for, one that was revoked is refused all the same: somebody meant it."""
+        credential = credential_of(headers)
+        if credential is not None and (holder := ring.holders.get(sha256(credential).digest())) is not None:
+            raise self._failed(scope, no_longer_good(holder, self._now()))
+
+    def _failed(self, scope: Mapping[str, Any], refusal: Refusal) -> Refusal:
+        """Count a failure of the caller's address; return what it is told: another thing if there were too many."""
+        now = self._now()
+        address = _network(scope.get("client"))
+        ends, count = self._failures.get(address, (0.0, 0))
+        if not 0.0 < ends - now <= FAILURES_WITHIN_S:
+            ends, count = now + FAILURES_WITHIN_S, 0
+        if count >= MOST_FAILURES:
+            wait = b"%d" % ceil(ends - now)
+            message = f"too many requests without a good API key from your address; try again in {wait.decode()} s"
+            return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait)])
+        self._failures[address] = (ends, count + 1)
+        return refusal
 
 
 def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
@@ -91,11 +174,35 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
         seen.add(name)
 
 
+def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
+    """Refuse whoever is not on this machine, or is there only as a page of another site."""
+    client = scope.get("client")
+    if client is None or not is_loopback(client[0]):
+        raise Forbidden("without keys the gateway answers only on this machine; `gateway keys create` opens it")
+    host = headers.get(b"host", b"").decode("latin-1")
+    if not is_loopback(_hostname(f"//{host}")):
+        raise Forbidden(f'the Host "{host}" is not this machine; use http://127.0.0.1, or create a key and send it')
+    origin = headers.get(b"origin")
+    if origin is not None and not is_loopback(_hostname(origin.decode("latin-1"))):
+        raise Forbidden("a page of another site may not call the gateway; create a key and send it")
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
     return host in _LOOPBACK_NAMES or (
         host.startswith("127.") and host.count(".") == 3 and host.replace(".", "").isdigit()
     )
+
+
+def _network(client: tuple[str, int] | None) -> str:
+    """Return whom failures are counted for: an IPv4 address, or the /64 that one owner of IPv6 has to choose from."""
+    address = "" if client is None else client[0]
+    if ":" not in address:
+        return address
+    whole = IPv6Address(address)
+    if whole.ipv4_mapped is not None:
+        return str(whole.ipv4_mapped)
+    return f"{int(whole) >> 64:x}"
 
 
 def _hostname(url: str) -> str:

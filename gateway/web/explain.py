@@ -6,10 +6,12 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core.account import account_of
+from gateway.core.keys import may_ask, not_allowed
 from gateway.core.plan import Terms, make_plan
 from gateway.errors import BadRequest
 from gateway.types import Capability, Needs
 from gateway.web.answers import json_answer
+from gateway.web.door import CALLER
 from gateway.web.steering import order_of
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.proxy.gateway import Gateway
-    from gateway.web.door import Door
 
 _MOST_TOKENS = 10**9
 
@@ -27,16 +28,16 @@ _MOST_TOKENS = 10**9
 class Explain:
     """Answers with the plan that `make_plan` makes for a real call, and what it was made from."""
 
-    def __init__(self, gateway: Gateway, door: Door) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._door = door
 
     async def __call__(self, request: Request) -> Response:
         """Parameters: `model`; `needs` and `order`, comma-separated; `tokens` of the prompt; `max_tokens`."""
-        self._door.admit(request.scope, dict(request.scope["headers"]))
         asked = request.query_params
         if not (name := asked.get("model", "")):
             raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
+        if not may_ask(key := request.scope[CALLER], name):
+            raise not_allowed(key, name)
         gateway = self._gateway
         config = gateway.config
         route = gateway.resolve(name)

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO_HARD
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.types import Capability, RouteKind
 from gateway.web.answers import json_answer
+from gateway.web.door import CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
     from gateway.types import Ability
-    from gateway.web.door import Door
 
 _MOST_LISTED = 10_000
 DEMO = "demo"
@@ -29,18 +30,17 @@ DEMO = "demo"
 class Models:
     """The two model endpoints."""
 
-    def __init__(self, gateway: Gateway, door: Door) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._door = door
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def every(self, request: Request) -> Response:
-        """List what can be asked for: roles, aliases, models. Whoever gives a `limit` gets pages, as from Anthropic."""
-        self._door.admit(request.scope, dict(request.scope["headers"]))
+        """List every name that the caller may ask for. Whoever gives a `limit` gets pages, as from Anthropic."""
         limit = request.query_params.get("limit", str(_MOST_LISTED))
         if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
-        listed = [self._entry(*one) for one in names(self._gateway.directory)]
+        key = request.scope[CALLER]
+        listed = [self._entry(*one) for one in names(self._gateway.directory) if may_ask(key, one.name)]
         after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
         if after is not None:
             listed = listed[_place(listed, after) + 1 :]
@@ -57,8 +57,9 @@ class Models:
 
     async def one(self, request: Request) -> Response:
         """Return one of them; its id may hold slashes, plain or as %2F."""
-        self._door.admit(request.scope, dict(request.scope["headers"]))
         name = request.path_params["model"]
+        if not may_ask(key := request.scope[CALLER], name):
+            raise not_allowed(key, name)
         for one in names(self._gateway.directory):
             if name == one.name or (one.name.partition("/")[2] == name and name in self._gateway.directory.bare):
                 return json_answer(self._entry(*one))

@@ -5,24 +5,29 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from gateway.dialects.body import read_call
 from gateway.dialects.multipart import ModelField
 from gateway.dialects.openai import error_body
 from gateway.errors import BadRequest, BodyTooLarge, Refusal, UnsupportedMediaType
+from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
 from gateway.types import BodyKind, Call
-from gateway.web.steering import steer
+from gateway.web.door import Access, credential_of
+from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from gateway.core.plan import Terms
+    from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Endpoint
+    from gateway.types import Endpoint, Key, Route
     from gateway.web.door import Door
 
 # A form up to this size is kept, so that it can be sent to another upstream; a larger one flows through.
@@ -45,6 +50,8 @@ def request_id(headers: Mapping[bytes, bytes]) -> bytes:
 class Operation:
     """One endpoint of the data plane."""
 
+    access = Access.CALL
+
     def __init__(self, gateway: Gateway, endpoint: Endpoint, door: Door) -> None:
         self._gateway = gateway
         self._endpoint = endpoint
@@ -63,18 +70,53 @@ class Operation:
         client: Downstream = scope["extensions"][SCOPE_KEY]
         headers = client.headers
         identity = request_id(headers)
-        exchange = None
+        routed = False
         try:
-            self._door.admit(scope, headers)
+            key = self._door.admit(scope, headers, self.access)
             call = await self._read(client, headers.get(b"content-type", b""))
+            if key.routes:
+                refuse_other_names(key, call, headers)
             call, route, terms = steer(self._gateway, call, headers)
             lines = forwarded(scope["headers"], headers.get(b"connection"))
-            exchange = Exchange(self._gateway, call, route, terms, client, request_id=identity, forwarded=lines)
-            await exchange.run()
+            tab = self._gateway.books.open(identity, key, route, call, terms.needs)
+            if tab.is_limited:
+                await tab.admit()
+            routed = True
+            if route.cache is None:
+                await Exchange(
+                    self._gateway, call, route, terms, client, tab, request_id=identity, forwarded=lines
+                ).run()
+            else:
+                await self._serve_kept(
+                    call, route, terms, client, tab, whose(key, headers), request_id=identity, forwarded=lines
+                )
         except Refusal as refusal:
-            if exchange is None:
+            if not routed:
                 self._gateway.metrics.refuse(self._endpoint, refusal.status)
             refuse(client, refusal, identity)
+
+    async def _serve_kept(
+        self, call: Call, route: Route, terms: Terms, client: Downstream, tab: Tab, caller: str,
+        *, request_id: bytes, forwarded: bytes,
+    ) -> None:  # fmt: skip
+        """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
+        gateway = self._gateway
+        try:
+            found = await gateway.caching.lookup(call, route, terms, caller, client.headers, forwarded)
+            if found is not None:
+                gateway.metrics.cache(route, hit=isinstance(found, Hit))
+            if isinstance(found, Hit):
+                await found.replay(client, request_id)
+                tab.end(200)
+                return
+            watched = client if found is None else found.watch(client)
+        except BaseException:
+            tab.end(0)
+            raise
+        exchange = Exchange(gateway, call, route, terms, watched, tab, request_id=request_id, forwarded=forwarded)
+        await exchange.run()
+        if found is not None:
+            found.keep(exchange.usage)
 
     async def _read(self, client: Downstream, content_type: bytes) -> Call:
         kind = content_type.partition(b";")[0].strip().lower()
@@ -86,6 +128,11 @@ class Operation:
             raise UnsupportedMediaType(_wrong_type(content_type, "application/json"))
         body = await client.read_body(self._gateway.config.server.max_body_bytes)
         return read_call(self._endpoint, body)
+
+
+def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:
+    """Return whose answers a caller may see. All keys of server.api_keys are one `Key`, but not one caller."""
+    return key.id or sha256(credential_of(headers) or b"").hexdigest()
 
 
 def refuse(client: Downstream, refusal: Refusal, identity: bytes) -> None:

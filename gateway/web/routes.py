@@ -9,20 +9,22 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Route, Router
 
+from gateway.background.keyring import Keyring
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
 from gateway.web.answers import refusal_answer
-from gateway.web.door import Door
+from gateway.web.door import CALLER, Access, Door
 from gateway.web.explain import Explain
 from gateway.web.health import Health
 from gateway.web.models import Models
 from gateway.web.openai import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
 
     from gateway.proxy.gateway import Gateway
 
@@ -31,28 +33,61 @@ if TYPE_CHECKING:
     Send = Callable[[Any], Awaitable[None]]
 
 PREFIXES = ("/v1", "")
+_OPEN = frozenset({Access.PUBLIC, Access.METRICS})
+
+
+class Place(Route):
+    """A path below which something answers, and who may use it. The check is part of it: no other way leads there."""
+
+    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
+        super().__init__(path, endpoint)
+        self.access = access
+
+    def guard(self, door: Door) -> None:
+        """Let nobody in from now on but those whom `door` admits. The endpoint finds them under CALLER."""
+        answer = self.app
+
+        async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[CALLER] = door.admit(scope, dict(scope["headers"]), self.access)
+            await answer(scope, receive, send)
+
+        self.app = admitted
 
 
 class Web:
     """The ASGI application for HTTP. The data plane is one dictionary look-up; everything else is Starlette's."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        door = Door(gateway.config.server.api_keys)
-        models, health, explain = Models(gateway, door), Health(gateway), Explain(gateway, door)
-        operations = {endpoint.path: Operation(gateway, endpoint, door) for endpoint in ENDPOINTS}
+    def __init__(self, gateway: Gateway, keyring: Keyring | None = None) -> None:
+        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none."""
+        self.door = Door(gateway.config.server.api_keys, Keyring(None) if keyring is None else keyring)
+        models, health, explain = Models(gateway), Health(gateway), Explain(gateway)
+        operations = {endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS}
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
-        routes = [
-            Route("/livez", health.live),
-            Route("/readyz", health.ready),
-            Route("/healthz", health.ready),
-            Route("/metrics", health.metrics),
+        places = [
+            Place("/livez", health.live, Access.PUBLIC),
+            Place("/readyz", health.ready, Access.PUBLIC),
+            Place("/healthz", health.ready, Access.PUBLIC),
+            Place("/metrics", health.metrics, Access.METRICS),
         ]
         for prefix in PREFIXES:
-            routes.append(Route(f"{prefix}/explain", explain.__call__))
-            routes += [Route(f"{prefix}/models", models.every), Route(f"{prefix}/models/{{model:path}}", models.one)]
-        self._paths = [*self._operations, *(route.path for route in routes if "{" not in route.path)]
-        router = Router(routes, redirect_slashes=False, default=self._missing)
+            places += [
+                Place(f"{prefix}/explain", explain.__call__, Access.CALL),
+                Place(f"{prefix}/models", models.every, Access.CALL),
+                Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
+            ]
+        self._places = guarded(places, self.door)
+        self._paths = [*self._operations, *(place.path for place in places if "{" not in place.path)]
+        router = Router(places, redirect_slashes=False, default=self._missing)
         self._others = ExceptionMiddleware(router, handlers={Refusal: _refused, HTTPException: _refused_by_starlette})
+
+    @property
+    def routes(self) -> Iterator[tuple[str, str, Access]]:
+        """Yield every method and path that answers, and who may use it."""
+        for path, operation in self._operations.items():
+            yield "POST", path, operation.access
+        for place in self._places:
+            for method in sorted(place.methods or ()):
+                yield method, place.path, place.access
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
@@ -72,6 +107,22 @@ class Web:
         near = get_close_matches(path[:100], self._paths, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else "; the API is below /v1"
         await refusal_answer(NotFound(f'no such path "{path[:200]}"{hint}'))(scope, receive, send)
+
+
+def guarded(routes: Sequence[BaseRoute], door: Door) -> list[Place]:
+    """Put the door before every route that is not for everybody.
+
+    Raises:
+        TypeError: a route does not say who may use it. The gateway does not start with it.
+    """
+    places: list[Place] = []
+    for route in routes:
+        if not isinstance(route, Place) or not isinstance(route.access, Access):
+            raise TypeError(f"{route} does not say who may use it; make it a Place with an Access")
+        if route.access not in _OPEN:
+            route.guard(door)
+        places.append(route)
+    return places
 
 
 def _not_allowed(scope: Scope, allowed: str) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core import names
+from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
 from gateway.core.plan import Terms
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Needs, Route
+    from gateway.types import Call, Key, Needs, Route
 
 ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-gateway-task", b"x-gateway-explain"
 _FALSE = frozenset({b"", b"0", b"false", b"no"})
@@ -62,6 +63,20 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
     replayable = not call.rest_bytes
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
     return Direction(call, route, terms)
+
+
+def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:
+    """Return if the key may ask for all that the client names: the model, and each fallback.
+
+    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name.
+
+    Raises:
+        Forbidden: it names something else.
+        BadRequest: `models` is no list of names.
+    """
+    for name in (call.model, *_fallbacks(call, headers)):
+        if not may_ask(key, name):
+            raise not_allowed(key, name)
 
 
 def _fallbacks(call: Call, headers: Mapping[bytes, bytes]) -> list[str]:

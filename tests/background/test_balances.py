@@ -1,16 +1,26 @@
-"""What is left of an OpenRouter account is known before it answers 429."""
+"""What is left of an account at OpenRouter or DeepSeek is known before it refuses."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
-from gateway.background.balances import Balance, Balances, FreeRequests, has_balance, next_midnight, read_balance
+from gateway.background.balances import (
+    Balance,
+    Balances,
+    FreeRequests,
+    Funds,
+    has_balance,
+    next_midnight,
+    read_balance,
+    read_funds,
+)
 from gateway.core import outcome as o
 from gateway.core.quota import Limit, Quota
 from gateway.types import Attempt, Candidate, Outcome, Provider
@@ -18,7 +28,7 @@ from tests.faults import FaultyUpstream, Fin, error_json, json_answer, padding
 from tests.serving import Running, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 KEY = "sk-or-v1-very-secret"
 NOW = datetime(2026, 11, 20, 18, 30, tzinfo=UTC).timestamp()
@@ -99,6 +109,41 @@ def test_what_makes_no_sense(body: bytes) -> None:
     assert read_balance(body, NOW) == Balance(NOW, "not the answer that is documented")
 
 
+def test_money_is_read_from_the_text() -> None:
+    """A float would make 0.1 + 0.2 of it, and 16 digits of 18."""
+    body = b'{"data":{"limit":123456789.123456789,"usage":0.300000001}}'
+    assert read_balance(body, NOW) == Balance(NOW, limit_nanousd=123_456_789_123_456_789, used_nanousd=300_000_001)
+
+
+def deepseek(*funds: tuple[str, str]) -> dict[str, Any]:
+    """What DeepSeek answers, as it is documented."""
+    return {
+        "is_available": True,
+        "balance_infos": [
+            {"currency": currency, "total_balance": total, "granted_balance": "0.00", "topped_up_balance": total}
+            for currency, total in funds
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "read_as"),
+    [
+        (deepseek(("CNY", "110.00"), ("USD", "0.05")),
+         Balance(NOW, funds=(Funds("CNY", 110 * 10**9), Funds("USD", 50_000_000)))),
+        (deepseek(("CNY", "-0.5")), Balance(NOW, funds=(Funds("CNY", -500_000_000),))),
+        (deepseek(), Balance(NOW)),
+        (deepseek(("USD", "1e999999999")), Balance(NOW)),
+        (deepseek(("USD", "lots")), Balance(NOW, "not the answer that is documented")),
+        (deepseek((KEY, "1.00")), Balance(NOW, "not the answer that is documented")),
+        ({"balance": 1}, Balance(NOW, "not the answer that is documented")),
+    ],
+)  # fmt: skip
+def test_funds(answer: object, read_as: Balance) -> None:
+    """Each currency by itself: nobody here knows what it is worth in another."""
+    assert read_funds(msgspec.json.encode(answer), NOW) == read_as
+
+
 @pytest.mark.parametrize(
     ("now", "midnight"), [(NOW, MIDNIGHT), (MIDNIGHT - 0.5, MIDNIGHT), (MIDNIGHT, MIDNIGHT + 86_400)]
 )
@@ -107,9 +152,10 @@ def test_when_the_free_requests_are_renewed(now: float, midnight: float) -> None
 
 
 def test_who_has_a_balance() -> None:
-    """OpenRouter with a key, unless it is to be left in peace."""
+    """OpenRouter and DeepSeek with a key, unless they are to be left in peace."""
     key = ((b"authorization", b"Bearer k"),)
     assert has_balance(Provider("a", "openrouter", "https://h/v1", key))
+    assert has_balance(Provider("a", "deepseek", "https://h/v1", key))
     assert not has_balance(Provider("a", "openrouter", "https://h/v1"))
     assert not has_balance(Provider("a", "openrouter", "https://h/v1", key, unusable="disabled"))
     assert not has_balance(Provider("a", "openrouter", "https://h/v1", key, probe=False))
@@ -123,15 +169,24 @@ def test_who_has_a_balance() -> None:
 async def asking(upstream: FaultyUpstream, more: str = "") -> AsyncIterator[tuple[Running, Balances, list[float]]]:
     """Serve a gateway and keep its balances up to date; the clock stands still unless it is moved."""
     clock = [NOW]
-    async with serving(YAML.format(url=upstream.base_url, more=more), remember=True) as running:
-        balances = Balances(running.gateway, look_every_s=0.01, now=lambda: clock[0])
-        task = asyncio.get_running_loop().create_task(balances.run())
-        try:
-            yield running, balances, clock
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            assert task.cancelled()
+    async with (
+        serving(YAML.format(url=upstream.base_url, more=more), remember=True) as running,
+        keeping(running, clock) as balances,
+    ):
+        yield running, balances, clock
+
+
+@asynccontextmanager
+async def keeping(running: Running, clock: Sequence[float] = (NOW,)) -> AsyncIterator[Balances]:
+    """Keep the balances of a gateway up to date."""
+    balances = Balances(running.gateway, look_every_s=0.01, now=lambda: clock[0])
+    task = asyncio.get_running_loop().create_task(balances.run())
+    try:
+        yield balances
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -222,3 +277,35 @@ async def test_without_an_account_nobody_is_asked() -> None:
             await asyncio.sleep(0.1)
             assert balances.state == {}
         assert upstream.connections == []
+
+
+async def test_deepseeks_balance() -> None:
+    """It stands beside the versions of the API."""
+    yaml = 'providers: {{deep: {{kind: deepseek, api_key: sk-deep, base_url: "{}", local: false}}}}'
+    async with (
+        FaultyUpstream(json_answer(deepseek(("USD", "7.50")))) as upstream,
+        serving(yaml.format(upstream.base_url)) as running,
+        keeping(running) as balances,
+    ):
+        await until(lambda: "deep" in balances.state)
+        assert balances.state["deep"] == Balance(NOW, funds=(Funds("USD", 7_500_000_000),))
+        assert upstream.requests[0].target == "/user/balance"
+        assert upstream.requests[0].headers["authorization"] == "Bearer sk-deep"
+
+
+async def test_credits_are_asked_with_the_management_key() -> None:
+    """And that key for nothing else. Without an answer the rest is kept."""
+    bought = {"data": {"total_credits": 100.5, "total_usage": 25.75}}
+    async with (
+        FaultyUpstream(json_answer(said()), json_answer(bought), json_answer(said()), error_json(403)) as upstream,
+        asking(upstream, "admin_key: sk-management") as (_, balances, clock),
+    ):
+        await until(lambda: "router" in balances.state)
+        assert balances.state["router"] == replace(FULL, funds=(Funds("USD", 74_750_000_000),))
+        clock[0] += 70.0
+        await until(lambda: balances.state["router"].at == clock[0])
+        assert balances.state["router"] == replace(FULL, at=clock[0])
+        assert [(one.target, one.headers["authorization"]) for one in upstream.requests] == [
+            ("/v1/key", f"Bearer {KEY}"),
+            ("/v1/credits", "Bearer sk-management"),
+        ] * 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.catalog import MOST_MODELS, model_id, read_listing
-from gateway.types import Ability, Capability, Price
+from gateway.types import Ability, Capability, Price, Tier
 
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
 SCHEMA, REASONING = Capability.JSON_SCHEMA, Capability.REASONING
@@ -76,6 +76,29 @@ def test_openrouter() -> None:
         ({"pricing": {"prompt": "12", "completion": "12"}}, None, False),  # twelve million dollars per million
         ({"pricing": {"prompt": "NaN", "completion": "1e999999999"}}, None, False),
         ({"pricing": {"prompt": [], "completion": True}}, None, False),
+        # All that it charges for; a zero beside a price is no gift
+        ({"pricing": {"prompt": "0.000003", "completion": "0.000015", "request": "0.0001", "image": "0.0048",
+                      "input_cache_read": "0.0000003", "input_cache_write": "0.00000375", "web_search": "0.01",
+                      "input_cache_write_1h": "0.000006", "internal_reasoning": "0.00002", "audio": "0.00001",
+                      "input_audio_cache": "0.000001", "audio_output": "0.00004", "image_token": "0.000005",
+                      "image_output": "0.03"}},
+         Price(3_000_000_000, 15_000_000_000, 300_000_000, 3_750_000_000, 6_000_000_000, reasoning=20_000_000_000,
+               audio_input=10_000_000_000, cached_audio_input=1_000_000_000, audio_output=40_000_000_000,
+               image_input=5_000_000_000, request=100_000, web_search=10_000_000), False),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None, "discount": 0.5,
+                      "internal_reasoning": "0", "input_cache_write": "0", "web_search": "0.01", "request": "-1"}},
+         Price(500_000_000, 1_000_000_000, web_search=5_000_000), False),
+        # Longer prompts; a later override counts more, and one by the hour of the day not at all
+        ({"pricing": {"prompt": "0.00000125", "completion": "0.00001", "input_cache_read": "0.000000125", "overrides": [
+            {"min_prompt_tokens": 400000, "prompt": "0.000005"},
+            {"min_prompt_tokens": 200000, "prompt": "0.000009", "completion": "0.000015"},
+            {"min_prompt_tokens": 200000, "prompt": "0.0000025", "input_cache_read": "0.00000025"},
+            {"min_prompt_tokens": 100000, "utc_start": "0000", "utc_end": "0800", "prompt": "0.0000001"},
+            {"utc_start": "0000", "utc_end": "0800", "prompt": "0.0000001"}, {"min_prompt_tokens": -1}, 7]}},
+         Price(1_250_000_000, 10_000_000_000, 125_000_000, tiers=(
+             Tier(200_000, 2_500_000_000, 15_000_000_000, 250_000_000), Tier(400_000, 5_000_000_000))), False),
+        ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None, "overrides": {}}},
+         Price(1_000_000_000, 2_000_000_000), False),
         ({"pricing": "gratis"}, None, False),
     ],
 )  # fmt: skip
@@ -85,6 +108,7 @@ def test_openrouter_prices(changes: dict[str, Any], price: Price | None, free: b
         entry[key] = {**entry[key], **value} if isinstance(value, dict) else value
     (found,) = read_listing("openrouter", [entry]).values()
     assert (found.price, found.free) == (price, free)
+    assert found.price is None or found.price.source == "list"
 
 
 def test_openrouter_without_words() -> None:
@@ -123,6 +147,17 @@ def test_openrouter_without_words() -> None:
              "prompt_image_token_price": 0, "completion_text_token_price": 60000, "aliases": ["grok-latest"]}""",
          Ability(frozenset({VISION}), frozenset({AUDIO}), None, None,
                  Price(2_000_000_000, 6_000_000_000, 500_000_000))),
+        # ...and more from a length on
+        ("xai",
+         """{"id": "grok-4.5", "prompt_text_token_price": 20000, "cached_prompt_text_token_price": 5000,
+             "prompt_image_token_price": 20000, "completion_text_token_price": 60000, "long_context_threshold": 200000,
+             "prompt_text_token_price_long_context": 40000, "completion_text_token_price_long_context": 120000}""",
+         Ability(price=Price(2_000_000_000, 6_000_000_000, 500_000_000, image_input=2_000_000_000,
+                             tiers=(Tier(199_999, 4_000_000_000, 12_000_000_000),)))),
+        ("xai",
+         """{"id": "grok-4.5", "prompt_text_token_price": 20000, "completion_text_token_price": 60000,
+             "long_context_threshold": 200000, "prompt_text_token_price_long_context": 0}""",
+         Ability(price=Price(2_000_000_000, 6_000_000_000))),
         ("xai", """{"id": "grok-imagine-image", "prompt_text_token_price": 0, "completion_text_token_price": 0}""",
          Ability()),
         ("mistral",
@@ -234,7 +269,8 @@ _JSON = st.recursive(
             "id", "name", "pricing", "prompt", "completion", "input", "output", "architecture", "input_modalities",
             "output_modalities", "supported_parameters", "capabilities", "meta", "n_ctx", "top_provider", "type",
             "context_length", "max_tokens", "loaded_instances", "config", "prompt_text_token_price", "discount",
-            "completion_text_token_price", "supportedGenerationMethods", "image_input", "supported",
+            "completion_text_token_price", "supportedGenerationMethods", "image_input", "supported", "overrides",
+            "min_prompt_tokens", "input_cache_write", "request", "long_context_threshold",
         ]),
         inner,
         max_size=6,

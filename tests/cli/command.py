@@ -37,8 +37,10 @@ class Done:
         return json.loads(self.out)
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return an environment without anybody's keys and settings."""
+def environment(extra: Mapping[str, str] | None = None, *, cwd: Path | None = None) -> dict[str, str]:
+    """Return an environment without anybody's keys and settings. What is kept goes below `cwd`."""
+    if cwd is not None:
+        extra = {"XDG_STATE_HOME": str(cwd / ".state"), **(extra or {})}
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **(extra or {})}
 
@@ -50,7 +52,13 @@ def command(*args: str) -> list[str]:
 def gateway(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> Done:
     """Run a command to its end."""
     done = subprocess.run(
-        command(*args), cwd=cwd, env=environment(env), capture_output=True, text=True, check=False, timeout=WITHIN_S
+        command(*args),
+        cwd=cwd,
+        env=environment(env, cwd=cwd),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WITHIN_S,
     )
     return Done(done.returncode, done.stdout, done.stderr)
 
@@ -102,7 +110,7 @@ async def serving(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -
     process = await asyncio.create_subprocess_exec(
         *command(*args),
         cwd=cwd,
-        env=environment({"GATEWAY_PORT": "0", **(env or {})}),
+        env=environment({"GATEWAY_PORT": "0", **(env or {})}, cwd=cwd),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

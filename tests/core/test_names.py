@@ -444,8 +444,17 @@ def roles(**targets: tuple[str, ...]) -> Declared:
             [(("fallback", "main"), 'fallback is for an alias, and "main" is none')],
         ),
         (aliases(x="auto"), [(("models", "x"), '"auto" is for requests and rules; name models here')]),
-        (Declared(providers=PROVIDERS, uses=((("rules", 0, "use"), "auto:free"), (("rules", 1, "use"), "shared"), (("rules", 2, "use"), "role:x"))),
-         [(("rules", 2, "use"), 'unknown role "x"; none is configured')]),
+        (
+            Declared(
+                providers=PROVIDERS,
+                uses=(
+                    (("rules", 0, "use"), "auto:free"),
+                    (("rules", 1, "use"), "shared"),
+                    (("budgets", 2, "to"), "role:x"),
+                ),
+            ),
+            [(("budgets", 2, "to"), 'unknown role "x"; none is configured')],
+        ),
         (
             Declared(
                 providers=PROVIDERS,

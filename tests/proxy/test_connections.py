@@ -353,7 +353,7 @@ async def test_what_is_between_upstream_and_gateway_does_not_reach_the_client() 
         assert {name for name, _ in response.fields} == {
             "content-type", "content-length", "x-ratelimit-remaining-tokens", "openai-processing-ms", "x-latin",
             "x-upstream-request-id", "x-request-id", "x-gateway-attempts", "x-gateway-route", "x-gateway-provider",
-            "x-gateway-model",
+            "x-gateway-model", "x-gateway-cost-usd",
         }  # fmt: skip
         assert len(response.fields) == len(response.headers)
         assert response.headers["x-request-id"] == "mine-1"

@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from random import Random
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.faults import Client, chat, chat_json, request
+from gateway.background.keyring import Keyring
+from gateway.core.keys import CONFIG, LOCAL, Kept, digest_of, ring_of
+from gateway.errors import Forbidden, Refusal, Unauthorized
+from gateway.stores.keys import SQLiteKeys
+from gateway.web.door import MOST_ADDRESSES, Access, Door
+from tests.cli.command import gateway_async
+from tests.faults import (
+    DONE,
+    ROLE,
+    Client,
+    Pause,
+    chat,
+    chat_json,
+    delta,
+    finish,
+    request,
+    stream_head,
+)
 from tests.proxy.scene import ROLE_NAME, ask, proxied
+from tests.web.keyed import key, keyed, secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.types import Key
 
 KEY = "sk-gateway-0123456789abcdef0123456789abcdef"
 OTHER = "sk-gateway-fedcba9876543210fedcba9876543210"
@@ -201,3 +229,241 @@ async def test_no_other_site_may_read_an_answer() -> None:
         ):
             response = await ask(running, asked)
             assert not any(name.startswith("access-control-") for name, _ in response.fields)
+
+
+# -- virtual keys
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret(name)}"}
+
+
+async def test_a_virtual_key_opens_and_closes(tmp_path: Path) -> None:
+    """Once there is one, this machine needs one too; once all are revoked, only what was revoked stays outside."""
+    async with keyed(tmp_path) as gate:
+        assert (await ask(gate.running, chat(model=ROLE_NAME))).status == 200
+        gate.store.insert(key("ci"))
+        await gate.keyring.refresh()
+        assert (await ask(gate.running, chat(model=ROLE_NAME))).status == 401
+        assert (await ask(gate.running, chat(model=ROLE_NAME, headers=bearer("ci")))).status == 200
+        gate.store.revoke("key_ci", time.time())
+        await gate.keyring.refresh()
+        refused = await ask(gate.running, chat(model=ROLE_NAME, headers=bearer("ci")))
+        assert (refused.status, refused.json["error"]["code"]) == (401, "revoked_api_key")
+        assert (await ask(gate.running, chat(model=ROLE_NAME))).status == 200
+
+
+async def test_a_key_is_good_from_any_host(tmp_path: Path) -> None:
+    """Like one of the configuration; and those of the configuration stay good beside it."""
+    foreign = {"host": "gateway.example", "origin": "https://app.example"}
+    async with keyed(tmp_path, key("ci"), server=SERVER) as gate:
+        for headers in (bearer("ci"), CARRIERS["x-api-key"]):
+            assert (await ask(gate.running, chat(model=ROLE_NAME, headers={**foreign, **headers}))).status == 200
+
+
+async def test_a_revoked_key_is_refused_within_a_second_and_its_stream_goes_on(tmp_path: Path) -> None:
+    """The command runs in another process, and several gateways see it. What has begun is paid for, and ends whole."""
+    slow = [part for n in range(4) for part in (delta(f"{n} "), Pause(1.0))]
+    pace = (stream_head(), ROLE, *slow, finish(), DONE)
+    env = {"GATEWAY_STATE_DIR": str(tmp_path)}
+    async with (
+        keyed(tmp_path, key("ci"), key("laptop"), answer=pace, strict=False) as gate,
+        keyed(tmp_path) as other,
+        Client(gate.running.port) as streaming,
+    ):
+        await streaming.send(chat(model=ROLE_NAME, stream=True, headers=bearer("ci")))
+        under_way = await streaming.head()
+        for one in (gate, other):
+            assert (await ask(one.running, request(headers=bearer("ci")))).status == 200
+        done = await gateway_async("keys", "revoke", "ci", cwd=tmp_path, env=env)
+        assert (done.status, done.err) == (0, "")
+        revoked_at = time.monotonic()
+        for one in (gate, other):
+            while (await ask(one.running, request(headers=bearer("ci")))).status == 200:
+                assert time.monotonic() - revoked_at < 1.0
+                await asyncio.sleep(0.02)
+            assert (await ask(one.running, request(headers=bearer("laptop")))).status == 200
+        assert time.monotonic() - revoked_at < 1.0
+        assert len(gate.upstream.requests) == 1
+        await streaming.finish(under_way)
+        assert under_way.status == 200
+        assert under_way.complete
+        assert under_way.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_rotated_secret_is_good_for_its_grace(tmp_path: Path) -> None:
+    """Both are the same key meanwhile."""
+    async with keyed(tmp_path, key("ci", routes=("role:*",))) as gate:
+        gate.store.rotate("key_ci", digest_of(secret("new").encode()), "xxxx", time.time() + 0.5)
+        await gate.keyring.refresh()
+        for name in ("ci", "new"):
+            assert (await ask(gate.running, request(headers=bearer(name)))).status == 200
+        await asyncio.sleep(0.6)
+        refused = await ask(gate.running, request(headers=bearer("ci")))
+        assert (refused.status, refused.json["error"]["code"]) == (401, "expired_api_key")
+        assert "was replaced" in refused.json["error"]["message"]
+        assert (await ask(gate.running, request(headers=bearer("new")))).status == 200
+
+
+async def test_a_key_expires_by_itself(tmp_path: Path) -> None:
+    """Also one that has been seen before, and nobody comes in without a key because of it."""
+    async with keyed(tmp_path, key("ci", expires_at=time.time() + 0.4)) as gate:
+        assert (await ask(gate.running, request(headers=bearer("ci")))).status == 200
+        await asyncio.sleep(0.5)
+        refused = await ask(gate.running, request(headers=bearer("ci")))
+        assert (refused.status, refused.json["error"]["code"]) == (401, "expired_api_key")
+        assert (await ask(gate.running, request())).status == 401
+
+
+NAMES = "models: {main: first/m, other: first/m}\nrules: [{when: {task: x}, use: other}]"
+
+
+@pytest.mark.parametrize(
+    ("asked", "headers", "named"),
+    [
+        ({"model": "main"}, {}, None),
+        ({"model": "other"}, {}, "other"),
+        ({"model": "first/m"}, {}, "first/m"),
+        ({"model": "main", "models": ["main", "first/m"]}, {}, "first/m"),
+        ({"model": "main"}, {"x-gateway-fallback": "main, other"}, "other"),
+        ({"model": "nothing"}, {}, "nothing"),  # nor does it learn what there is
+        ({"model": "main"}, {"x-gateway-task": "x"}, None),  # the operator's rule may send it anywhere
+        ({"model": "other"}, {"x-gateway-task": "x"}, "other"),
+    ],
+)
+async def test_a_key_is_for_the_names_it_was_given(
+    asked: dict[str, str], headers: dict[str, str], named: str | None, tmp_path: Path
+) -> None:
+    """Every name that the client says is asked about, and none that the configuration makes of it."""
+    async with keyed(tmp_path, key("ci", routes=("role:*", "main")), extra=NAMES) as gate:
+        response = await ask(gate.running, chat(**asked, headers={**bearer("ci"), **headers}))  # type: ignore[arg-type]  # JSON
+        if named is None:
+            assert response.status == 200
+            return
+        error = response.json["error"]
+        assert (response.status, error["code"], error["param"]) == (403, "model_not_allowed", "model")
+        assert error["message"] == f'the API key "ci" may not use "{named}"; it may use role:*, main'
+        assert gate.upstream.requests == []
+
+
+async def test_a_key_sees_what_it_may_use(tmp_path: Path) -> None:
+    """In the list, in its pages, one by one, and of the plans."""
+    async with keyed(tmp_path, key("ci", routes=("role:*", "main")), key("all"), extra=NAMES) as gate:
+        for name, seen in (("ci", ["role:rlm", "main"]), ("all", ["role:rlm", "main", "other", "first/m"])):
+            for target in ("/v1/models", "/v1/models?limit=100"):
+                listed = (await ask(gate.running, request("GET", target, headers=bearer(name)))).json["data"]
+                assert [one["id"] for one in listed if not one["id"].startswith("auto")][:4] == seen
+        for target, status in (
+            ("/v1/models/main", 200), ("/v1/models/other", 403), ("/v1/models/m", 403), ("/v1/models/no-such", 403),
+            ("/v1/explain?model=main", 200), ("/v1/explain?model=other", 403), ("/v1/explain?model=no-such", 403),
+        ):  # fmt: skip
+            assert (await ask(gate.running, request("GET", target, headers=bearer("ci")))).status == status, target
+
+
+async def test_who_fails_too_often_is_answered_shortly(tmp_path: Path) -> None:
+    """By its address, until the window is over; a good key from there is as good as ever."""
+    async with keyed(tmp_path, key("ci")) as gate, Client(gate.running.port) as client:
+
+        async def status(name: str, within: Client = client) -> int:
+            await within.send(request(headers=bearer(name)))
+            response = await within.response()
+            if response.status == 429:
+                assert response.json["error"]["code"] == "too_many_failures"
+                assert 1 <= int(response.headers["retry-after"]) <= 10
+            return response.status
+
+        assert [await status(f"wrong{n}") for n in range(22)] == [401] * 20 + [429] * 2
+        assert await status("ci") == 200
+        async with Client(gate.running.port, source="127.0.0.2") as neighbour:
+            assert await status("wrong", neighbour) == 401
+
+
+def test_failures_are_forgotten_with_their_window() -> None:
+    """Of each address by itself, of IPv6 by the network that one owner has; and there are never too many of them."""
+    now = [1000.0]
+    keyring = Keyring(None)
+    keyring.ring = ring_of([Kept(key("ci"))])
+    door = Door(frozenset(), keyring, lambda: now[0])
+
+    def status(address: str) -> int:
+        with pytest.raises(Refusal) as refused:
+            door.admit({"headers": [], "client": (address, 1)}, {})
+        return refused.value.status
+
+    assert [status("10.0.0.1") for _ in range(21)] == [401] * 20 + [429]
+    assert [status(f"2001:db8::{n:x}") for n in range(21)] == [401] * 20 + [429]
+    assert status("2001:db8:0:1::1") == 401
+    assert status("::ffff:10.0.0.1") == 429
+    now[0] += 10.1
+    assert status("10.0.0.1") == 401
+    now[0] -= 3600.0  # the clock was set back
+    assert status("10.0.0.1") == 401
+    for number in range(3 * MOST_ADDRESSES):
+        status(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert len(door._failures) == MOST_ADDRESSES
+
+
+def test_strangers_do_not_fill_what_is_remembered() -> None:
+    """Only secrets that are good are, and they are forgotten when a key changes."""
+    keyring = Keyring(None)
+    keyring.ring = ring_of([Kept(key("ci"))])
+    door = Door(frozenset(), keyring)
+    for number in range(1000):
+        with pytest.raises(Refusal):
+            admitted(door, f"{number}")
+    assert admitted(door, secret("ci")).name == "ci"
+    assert len(door._admitted) == 1
+    keyring.ring = ring_of([Kept(key("ci", revoked_at=1.0)), Kept(key("laptop"))])
+    with pytest.raises(Refusal):
+        admitted(door, secret("ci"))
+    assert door._admitted == {}
+
+
+def admitted(door: Door, credential: str) -> Key:
+    lines = [(b"authorization", b"Bearer " + credential.encode())]
+    return door.admit({"headers": lines, "client": ("10.0.0.1", 1)}, dict(lines))
+
+
+def test_who_it_is() -> None:
+    """Nobody is anybody by default."""
+    keyring = Keyring(None)
+    here = {"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}
+    assert Door(frozenset(), keyring).admit(here, {b"host": b"localhost"}) is LOCAL
+    assert admitted(Door(frozenset({digest_of(KEY.encode())}), keyring), KEY) is CONFIG
+    with pytest.raises(Forbidden):  # not even on this machine
+        Door(frozenset(), keyring).admit(here, {b"host": b"localhost"}, Access.ADMIN)
+    assert repr(Door(frozenset(), keyring)) == "<Door 0 configured, 0 virtual>"
+
+
+def test_while_nobody_knows_the_keys(tmp_path: Path) -> None:
+    """A caller may have a good one or may need one: come back later, except with one of the configuration."""
+    keyring = Keyring(SQLiteKeys(tmp_path / "keys.sqlite"))
+    door = Door(frozenset({digest_of(KEY.encode())}), keyring)
+    assert admitted(door, KEY) is CONFIG
+    with pytest.raises(Refusal) as refused:
+        admitted(door, secret("ci"))
+    assert (refused.value.status, refused.value.code) == (503, "keys_unavailable")
+    with pytest.raises(Unauthorized):
+        Door(frozenset(), keyring).admit({"headers": [], "client": ("127.0.0.1", 1)}, {})
+    keyring.close()
+
+
+def test_any_bytes_are_refused_with_a_status() -> None:
+    """Whatever stands in the headers: a good key or a refusal, and nothing that nobody expected."""
+    rng = Random(7)
+    keyring = Keyring(None)
+    keyring.ring = ring_of([Kept(key("ci"))])
+    door = Door(frozenset(), keyring)
+    words = [b"Bearer ", b"bearer", b" ", b"\0", b"'", b"--", b"\xff", b"\t", b",", b"Basic ", secret("ci").encode()]
+    for _ in range(20_000):
+        lines = [
+            (rng.choice([b"authorization", b"x-api-key", b"api-key"]), b"".join(rng.choices(words, k=rng.randrange(5))))
+            for _ in range(rng.randrange(1, 4))
+        ]
+        try:
+            found = door.admit({"headers": lines, "client": ("10.0.0.1", 1)}, dict(lines))
+        except Refusal as refusal:
+            assert refusal.status in (400, 401, 429)
+        else:
+            assert found.name == "ci"
+            assert any(secret("ci").encode() in value for _, value in lines)

@@ -1,0 +1,299 @@
+"""Own what the books are kept with: the journal and whoever imports it, the limits, the prices, the alerts.
+
+Everything here happens beside the calls. What it cannot do now (a database is away, a disk is full) changes nothing
+for a call, unless a budget says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import closing, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from gateway.background.alerts import Alerts
+from gateway.background.reconciliation import Reconciliation
+from gateway.catalog.prices import PriceBook
+from gateway.core.spend import Spending, Spent, window_of
+from gateway.metrics import BudgetShare, LedgerState
+from gateway.proxy.books import Books
+from gateway.stores.importer import Importer, recover
+from gateway.stores.journal import Journal
+from gateway.stores.opening import open_store
+from gateway.stores.shared import SharedLimits
+from gateway.stores.store import StoreError
+from gateway.types import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from gateway.background.keyring import Keyring
+    from gateway.config import Config, LedgerSettings
+    from gateway.core.ledger import Row
+    from gateway.metrics import Metrics
+    from gateway.proxy.gateway import Gateway
+    from gateway.stores.limits import Limits
+    from gateway.stores.redis import RedisLimits
+    from gateway.stores.store import Store
+    from gateway.types import Charge, Window
+    from gateway.upstream.client import Client
+
+_log = logging.getLogger("gateway.books")
+
+# How often attempts under way say how far they have come: what a kill takes of a stream is at most so much of it.
+PROGRESS_EVERY_S = 2.0
+# How often the counters of budgets are held against the ledger.
+SEED_EVERY_S = 30.0
+PURGE_EVERY_S = 3600.0
+# A start waits so long for what was spent before it.
+SEED_WITHIN_S = 2.0
+# Each virtual key may have a budget; these many are shown.
+BUDGETS_SHOWN = 1000
+# At the end there is so much time to import the rest of the journal; what is left waits for the next start.
+IMPORT_WITHIN_S = 5.0
+_DAY_S = 86_400.0
+
+
+class Bookkeeping:
+    """Makes the books of one process, and keeps them going while it lives."""
+
+    def __init__(self, config: Config, metrics: Metrics, client: Client, keyring: Keyring) -> None:
+        self._ledger = config.ledger
+        self._keyring = keyring
+        self._metrics = metrics
+        self._spending = Spending(config.budgets)
+        self._prices = PriceBook()
+        self._importer: Importer | None = None
+        self._redis: RedisLimits | None = None
+        self._counted: dict[str, Charge] = {}
+        """The latest charge to each account, for the metrics."""
+        self._wants_seeds = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.alerts = Alerts(client)
+        self.books = Books(secrets.token_hex(6), self._prices, self._limits(), self._spending, metrics)
+        metrics.ledger_watch(self._state)
+
+    def __repr__(self) -> str:
+        return f"<Bookkeeping {self.books!r}>"
+
+    async def open(self) -> None:
+        """Begin to write down, and count what was spent before.
+
+        Raises:
+            OSError: the journal cannot be made; the message names the file.
+        """
+        self._loop = asyncio.get_running_loop()
+        directory = journal_of(self._ledger)
+        if directory is not None:
+            self.books.use(
+                Journal(directory, self.books.writer),
+                is_strict=self._ledger.strict,
+                keeps_content=self._ledger.content,
+            )
+            store = partial(open_store, self._ledger, read_only=False)
+            self._importer = Importer(directory, store, on_in_doubt=self._in_doubt)
+            self._importer.start()
+            self.books.is_short = self._is_short
+        await self._keyring.refresh()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._seed(), SEED_WITHIN_S)
+
+    def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """Return what is to run for as long as the process serves."""
+        running: tuple[Coroutine[Any, Any, None], ...] = (
+            self._warm(), self._go_on(), self._seed_again(), self._purge(), self.alerts.run(),
+        )  # fmt: skip
+        return running if self._redis is None else (*running, self._redis.run())
+
+    async def reconcile(self, gateway: Gateway) -> None:
+        """Compare the ledger with what providers bill, for as long as this is the process that writes it."""
+        while not self.imports:  # noqa: ASYNC110  # an election tells nobody
+            await asyncio.sleep(PROGRESS_EVERY_S)
+        await Reconciliation(gateway, partial(open_store, self._ledger, read_only=True), self.write).run()
+
+    def let_go(self) -> None:
+        """Let go of all limits that are held: the process ends, and others may want the room."""
+        self.books.limits.close()
+
+    async def close(self) -> None:
+        """Let go of everything; what is in the journal is imported, if there is time."""
+        journal, importer = self.books.journal, self._importer
+        if journal is not None:
+            await asyncio.to_thread(journal.close)
+        if importer is not None:
+            await asyncio.to_thread(importer.stop, IMPORT_WITHIN_S)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write rows to the ledger, on behalf of whoever found out more about them. Blocks.
+
+        Raises:
+            StoreError: this process does not import, or the database is away.
+        """
+        if self._importer is None:
+            raise StoreError("there is no ledger")
+        self._importer.run(lambda store: store.write(rows))
+
+    @property
+    def imports(self) -> bool:
+        """This is the process that writes the ledger; what only one may do is its to do."""
+        return self._importer is not None and self._importer.is_elected
+
+    # -- limits
+
+    def _limits(self) -> Limits:
+        if self._ledger.redis_url:
+            # It brings its client, which most gateways do without.
+            from gateway.stores.redis import RedisLimits
+
+            self._redis = RedisLimits(self._ledger.redis_url, on_amnesia=self._reseed_soon, on_counted=self._count)
+            return self._redis
+        folder = self._ledger.state_dir
+        try:
+            return SharedLimits(None if folder is None else folder / "limits.mem", on_counted=self._count)
+        except OSError as error:
+            _log.error("limits are counted by this process alone: %s", error)
+            return SharedLimits(None, on_counted=self._count)
+
+    def _count(self, charge: Charge, before: int, after: int) -> None:
+        if not charge.account.startswith("budget:"):
+            return
+        if len(self._counted) >= BUDGETS_SHOWN and charge.account not in self._counted:
+            del self._counted[next(iter(self._counted))]
+        self._counted[charge.account] = charge
+        for alert in self._spending.alerts(charge, before, after):
+            self._metrics.budget_alerted(alert.budget.scope.value, alert.share)
+            self.alerts.tell(alert)
+
+    # -- what was spent before
+
+    def _in_doubt(self, _: Sequence[Row]) -> None:
+        """Attempts whose process is dead have their estimates in the ledger now. Called in the importer's thread."""
+        self._reseed_soon()
+
+    def _reseed_soon(self) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # it is closed, and so are the books
+                loop.call_soon_threadsafe(self._wants_seeds.set)
+
+    async def _seed(self) -> None:
+        """Raise the counters of budgets to what the ledger says was spent."""
+        ring = self._keyring.ring
+        keys = {holder.key.id: holder.key for holder in ring.holders.values()} if ring is not None else {}
+        windows = self._spending.windows(keys.values())
+        if not windows or journal_of(self._ledger) is None:
+            return
+        now = time.time()
+        try:
+            found = await asyncio.to_thread(
+                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now
+            )
+        except StoreError as error:
+            _log.warning("what was spent before cannot be read: %s", error)
+            return
+        for window, sums in found.items():
+            for (account, start), amount in self._spending.seeds(window, sums, now).items():
+                self.books.limits.seed(account, start, amount)
+
+    # -- again and again
+
+    async def _warm(self) -> None:
+        await asyncio.to_thread(self._prices.warm)
+
+    async def _go_on(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            self.books.go_on(time.time())
+
+    async def _seed_again(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wants_seeds.wait(), SEED_EVERY_S)
+            self._wants_seeds.clear()
+            await self._seed()
+
+    async def _purge(self) -> None:
+        """Delete what is older than the retention, in batches that hold up nobody for long."""
+        while True:
+            await asyncio.sleep(PURGE_EVERY_S)
+            importer = self._importer
+            before = time.time() - self._ledger.retention_days * _DAY_S
+            with suppress(StoreError):  # the importer has said so
+                while importer is not None and importer.is_elected:
+                    if not await asyncio.to_thread(importer.run, lambda store: store.purge(before)):  # noqa: B023  # awaited
+                        break
+
+    # -- how it is
+
+    def _is_short(self) -> bool:
+        journal, importer = self.books.journal, self._importer
+        return journal is not None and (journal.is_short or (importer is not None and importer.is_short))
+
+    def _state(self) -> LedgerState:
+        importer = self._importer
+        shares = [
+            BudgetShare(*_labels(account), self.books.limits.counted(account, charge.window_start)[0] / charge.limit)
+            for account, charge in self._counted.items()
+            if charge.limit
+        ]
+        if importer is None:
+            return LedgerState(budgets=tuple(shares))
+        return LedgerState(
+            importer.backlog_bytes, importer.import_errors, importer.quarantined, importer.in_doubt, tuple(shares)
+        )
+
+
+def journal_of(ledger: LedgerSettings) -> Path | None:
+    """Return where journals are; None if nothing is written down."""
+    return ledger.state_dir / "journal" if ledger.enabled and ledger.state_dir is not None else None
+
+
+def recover_ledger(ledger: LedgerSettings) -> None:
+    """Import what processes have left behind that were killed, before there is any traffic.
+
+    Raises:
+        StoreError: the ledger cannot be opened.
+        OSError: the journal cannot be read.
+    """
+    directory = journal_of(ledger)
+    if directory is None:
+        return
+    with closing(open_store(ledger, read_only=False)) as store:
+        found = recover(directory, store)
+    if found.in_doubt:
+        _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)
+    if found.quarantined:
+        _log.error(
+            "%d journal segments are damaged; they are kept as *.quarantined in %s", found.quarantined, directory
+        )
+
+
+def spent(
+    opened: Callable[[], Store], windows: frozenset[Window], keys: Mapping[str, Key], now: float
+) -> dict[Window, list[Spent]]:
+    """Return what the ledger says was spent in the windows that `now` lies in. Blocks.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    found: dict[Window, list[Spent]] = {}
+    with closing(opened()) as store:
+        for window in windows:
+            start, _ = window_of(window, now)
+            found[window] = [
+                Spent(keys.get(key) or Key(id="", name=key), route, provider, model, sums.cost_nanousd)
+                for sums in store.totals(("key", "route", "provider", "model"), since=start)
+                for key, route, provider, model in [sums.group]
+            ]
+    return found
+
+
+def _labels(account: str) -> tuple[str, str, str]:
+    """Return scope, name and window of `budget:role:rlm:day`."""
+    _, scope, *name, window = account.split(":")
+    return scope.removeprefix("each-"), ":".join(name), window

@@ -1,0 +1,327 @@
+"""`gateway keys`: make virtual keys, show them, take them back. It works whether or not a gateway runs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gateway.cli import configuration, terminal
+from gateway.cli.terminal import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from gateway.config import Config
+    from gateway.stores.keys import KeyStore
+    from gateway.types import Key
+
+T = TypeVar("T")
+
+_WINDOWS = ("hour", "day", "week", "month", "lifetime")
+_HEAD = ("ID", "NAME", "STATE", "SECRET", "MAY USE", "LIMITS", "EXPIRES", "LABELS")
+_COUNT = click.IntRange(1, 10**9)
+
+
+@click.group()
+def keys() -> None:
+    """Make keys for clients: each with a name, limits and an end of its own.
+
+    Once there is a key that is not revoked, nobody comes in without one. A running gateway sees every change within a
+    second; calls under way go on.
+    """
+
+
+@keys.command()
+@click.argument("name", default="")
+@click.option(
+    "--routes", metavar="LIST", multiple=True, help="What it may ask for: role:*,openai/gpt-*. Else anything."
+)
+@click.option("--budget", metavar="USD", help="What it may spend, such as 5 or 0.50.")
+@click.option("--window", type=click.Choice(_WINDOWS), help="How long the budget lasts; by default a month.")
+@click.option("--rpm", type=_COUNT, metavar="N", help="Requests a minute.")
+@click.option("--tpm", metavar="N", help="Tokens a minute, such as 200k.")
+@click.option("--streams", type=_COUNT, metavar="N", help="Calls under way at once.")
+@click.option("--expires", metavar="WHEN", help="After 12h, 30d, 2w; or when a day begins (UTC): 2027-01-31.")
+@click.option("--label", metavar="NAME=VALUE", multiple=True, help="For budgets and reports. Repeat for more.")
+@click.option("--admin", is_flag=True, help="It administers the gateway, and makes no calls.")
+@configuration.config_option
+@terminal.json_option
+def create(name: str, path: Path | None, *, as_json: bool, **said: Any) -> None:
+    """Make a key. Its secret is printed once, and kept nowhere."""
+    from gateway.stores.keys import NameTaken
+
+    config = _config(path)
+    secret, key = _made(name, **said)
+    with _store(config) as store:
+        try:
+            store.insert(key)
+        except NameTaken:
+            raise Mistake(
+                f'there is a key "{key.name}" already; revoke it, rotate it, or choose another name'
+            ) from None
+    _warn_of_unknown(key, config)
+    _show_secret(key, secret, as_json=as_json)
+
+
+@keys.command("list")
+@configuration.config_option
+@terminal.json_option
+def list_keys(path: Path | None, *, as_json: bool) -> None:
+    """Show all keys, the oldest first: never a secret, only its last four characters."""
+    now = time.time()
+    with _store(_config(path)) as store:
+        known = [kept.key for kept in store.all()]
+    if as_json:
+        terminal.print_json([_described(key, now) for key in known])
+    elif known:
+        terminal.print_table(_HEAD, [_row(key, now) for key in known])
+    else:
+        click.echo("There are no keys; `gateway keys create NAME` makes one.")
+
+
+@keys.command()
+@click.argument("key", metavar="ID|NAME")
+@configuration.config_option
+@terminal.json_option
+def revoke(key: str, path: Path | None, *, as_json: bool) -> None:
+    """Take a key back, for good. New requests are refused within a second; calls under way go on."""
+    now = time.time()
+    with _store(_config(path)) as store:
+        found = _found(store, key)
+        if not store.revoke(found.id, now):
+            raise _is_revoked(found)
+        is_last = not any(kept.key.revoked_at is None for kept in store.all())
+    if as_json:
+        terminal.print_json({"id": found.id, "name": found.name or None, "revoked_at": now})
+        return
+    click.echo(f"revoked {_called(found)}")
+    if is_last:
+        click.echo("That was the last one: without server.api_keys, callers on this machine need no key now.", err=True)
+
+
+@keys.command()
+@click.argument("key", metavar="ID|NAME")
+@click.option(
+    "--grace", metavar="TIME", default="0", help="How long the old secret stays good: 1h, 7d. Else not at all."
+)
+@configuration.config_option
+@terminal.json_option
+def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
+    """Give a key a new secret. Its id, limits and what it has spent stay."""
+    import msgspec
+
+    from gateway.core.keys import State, digest_of, moment, read_duration, state_of
+
+    now = time.time()
+    until = now + _read("--grace", read_duration, grace)
+    secret = _new_secret()
+    with _store(_config(path)) as store:
+        found = _found(store, key)
+        if state_of(found, now) is State.EXPIRED:
+            raise Mistake(f"{_called(found)} expired at {moment(found.expires_at or now)}; create another")
+        found = msgspec.structs.replace(found, digest=digest_of(secret.encode()), hint=_hint(secret))
+        if not store.rotate(found.id, found.digest, found.hint, until):
+            raise _is_revoked(found)
+    _show_secret(found, secret, as_json=as_json)
+    if not as_json and until > now:
+        click.echo(f"The old secret is good until {moment(until)}.", err=True)
+
+
+# -- making
+
+
+def _made(
+    name: str,
+    *,
+    routes: tuple[str, ...],
+    budget: str | None,
+    window: str | None,
+    rpm: int | None,
+    tpm: str | None,
+    streams: int | None,
+    expires: str | None,
+    label: tuple[str, ...],
+    admin: bool,
+) -> tuple[str, Key]:
+    from gateway.config import scalars
+    from gateway.core import keys as core
+    from gateway.types import Key, Window
+
+    if window is not None and budget is None:
+        raise Mistake("--window says how long a budget lasts; say how much it is with --budget")
+    if admin and any((routes, budget, rpm, tpm, streams)):
+        raise Mistake("an --admin key makes no calls, so it has no routes and no limits")
+    now = time.time()
+    secret = _new_secret()
+    return secret, Key(
+        id=core.id_of(secrets.token_bytes(core.ID_BYTES)),
+        name=_read("the name", core.read_name, name) if name else "",
+        digest=core.digest_of(secret.encode()),
+        hint=_hint(secret),
+        routes=_read("--routes", core.read_routes, routes),
+        budget_nanousd=None if budget is None else _read("--budget", scalars.nano_usd, budget),
+        budget_window=Window(window or Window.MONTH),
+        requests_per_min=rpm,
+        tokens_per_min=None if tpm is None else _read("--tpm", scalars.tokens, tpm),
+        max_streams=streams,
+        expires_at=None if expires is None else _read("--expires", lambda text: core.read_expiry(text, now), expires),
+        created_at=now,
+        labels=_read("--label", core.read_labels, label),
+        may_admin=admin,
+    )
+
+
+def _new_secret() -> str:
+    from gateway.core.keys import SECRET_BYTES, secret_of
+
+    return secret_of(secrets.token_bytes(SECRET_BYTES))
+
+
+def _hint(secret: str) -> str:
+    from gateway.core.keys import HINT_CHARACTERS
+
+    return secret[-HINT_CHARACTERS:]
+
+
+def _read(option: str, read: Callable[[Any], T], text: object) -> T:
+    try:
+        return read(text)
+    except ValueError as error:
+        raise Mistake(f"{option}: {error}") from None
+
+
+def _warn_of_unknown(key: Key, config: Config) -> None:
+    """A name that means nothing may be a model yet to be discovered; more often it is a slip."""
+    from gateway.core.names import quoted, resolve
+    from gateway.errors import ModelNotFound
+
+    if not configuration.has_file(config):  # what this machine serves was not looked for
+        return
+    for pattern in key.routes:
+        try:
+            if "*" not in pattern:
+                resolve(pattern, config.directory)
+        except ModelNotFound as error:
+            click.echo(f"note: {quoted(pattern)} means nothing at present: {error.message}", err=True)
+
+
+# -- where they are
+
+
+def _config(path: Path | None) -> Config:
+    """Return the configuration; without a file, without looking for servers on this machine."""
+    file = configuration.find(path)
+    return configuration.read_file(file) if file is not None else configuration.without_file(())
+
+
+@contextmanager
+def _store(config: Config) -> Iterator[KeyStore]:
+    """Open where the keys are.
+
+    Raises:
+        Mistake: there is no place for them, or it cannot be used.
+    """
+    from gateway.stores.keys import open_keys
+    from gateway.stores.store import StoreError
+
+    try:
+        store = open_keys(config.ledger)
+        if store is None:
+            raise Mistake("there is no place for keys; set GATEWAY_STATE_DIR to a directory")
+        try:
+            yield store
+        finally:
+            store.close()
+    except StoreError as error:
+        raise Mistake(str(error)) from None
+
+
+def _found(store: KeyStore, text: str) -> Key:
+    from gateway.core.keys import find
+
+    try:
+        return find(text, [kept.key for kept in store.all()])
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+
+
+def _is_revoked(key: Key) -> Mistake:
+    from gateway.core.keys import moment
+
+    when = "" if key.revoked_at is None else f" at {moment(key.revoked_at)}"
+    return Mistake(f"{_called(key)} is revoked already{when}; a revoked key stays so, create another")
+
+
+# -- what is shown
+
+
+def _called(key: Key) -> str:
+    return f'key "{key.name}" ({key.id})' if key.name else f"key {key.id}"
+
+
+def _show_secret(key: Key, secret: str, *, as_json: bool) -> None:
+    if as_json:
+        terminal.print_json({**_described(key, time.time()), "key": secret})
+        return
+    # The secret alone goes to standard output, so that a script can take it from there.
+    click.echo(f"{_called(key)}, {_limits(key) or 'without limits'}. Its secret is shown this once:", err=True)
+    click.echo(secret)
+
+
+def _row(key: Key, now: float) -> tuple[str, ...]:
+    from gateway.core.keys import moment, state_of
+
+    return (
+        key.id,
+        key.name or "-",
+        state_of(key, now).value,
+        f"…{key.hint}",
+        "administration" if key.may_admin else ", ".join(key.routes) or "anything",
+        _limits(key) or "-",
+        "-" if key.expires_at is None else moment(key.expires_at),
+        ", ".join(f"{name}={value}" for name, value in key.labels) or "-",
+    )
+
+
+def _limits(key: Key) -> str:
+    from gateway.core.spend import dollars
+    from gateway.types import Window
+
+    said = []
+    if key.budget_nanousd is not None:
+        each = "" if key.budget_window is Window.LIFETIME else f" a{'n' * (key.budget_window is Window.HOUR)} "
+        said.append(f"{dollars(key.budget_nanousd)}{each}{key.budget_window.value if each else ' in all'}")
+    if key.requests_per_min is not None:
+        said.append(f"{key.requests_per_min} requests/min")
+    if key.tokens_per_min is not None:
+        said.append(f"{key.tokens_per_min} tokens/min")
+    if key.max_streams is not None:
+        said.append(f"{key.max_streams} at once")
+    return ", ".join(said)
+
+
+def _described(key: Key, now: float) -> dict[str, Any]:
+    from gateway.core.keys import state_of
+
+    return {
+        "id": key.id,
+        "name": key.name or None,
+        "state": state_of(key, now).value,
+        "hint": key.hint,
+        "routes": key.routes,
+        "budget_nanousd": key.budget_nanousd,
+        "budget_window": None if key.budget_nanousd is None else key.budget_window.value,
+        "requests_per_min": key.requests_per_min,
+        "tokens_per_min": key.tokens_per_min,
+        "max_streams": key.max_streams,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "created_at": key.created_at,
+        "labels": dict(key.labels),
+        "admin": key.may_admin,
+    }

@@ -1,0 +1,89 @@
+"""Take the state directory for this gateway, and put in order what the last one left there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.terminal import Unusable
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+LOCK = "gateway.lock"
+
+
+class Claim:
+    """The right to a state directory, for as long as the process lives. Workers use it in the supervisor's name."""
+
+    def __init__(self, lock: int | None) -> None:
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let another gateway have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def claimed(config: Config) -> tuple[Config, Claim]:
+    """Return the configuration and the right to its state directory.
+
+    A place of the user's choice must be usable. Of the usual one the gateway can do without: it then keeps nothing.
+
+    Raises:
+        Unusable: another gateway has it, or it was chosen and cannot be written.
+    """
+    folder = config.ledger.state_dir
+    if folder is None or not config.ledger.enabled or sys.platform == "win32":
+        return config, Claim(None)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if os.environ.get("GATEWAY_STATE_DIR", "").strip():
+            raise Unusable(
+                f"the state directory {folder} cannot be written: {error.strerror}.",
+                "Give it to the gateway's user, or set GATEWAY_STATE_DIR to another directory.",
+            ) from None
+        warning = f"{folder} cannot be written ({error.strerror}), so no call is written down; set GATEWAY_STATE_DIR"
+        ledger = replace(config.ledger, state_dir=None)
+        return replace(config, ledger=ledger, warnings=(*config.warnings, warning)), Claim(None)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "not known"
+        os.close(lock)
+        raise Unusable(
+            f"another gateway (pid {holder}) uses the state directory {folder}.",
+            "End that one, or give this one a place of its own: set GATEWAY_STATE_DIR to another directory.",
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return config, Claim(lock)
+
+
+def recover(config: Config) -> None:
+    """Import what a gateway left behind that was killed. A database that is away is waited for while serving.
+
+    Raises:
+        Unusable: the ledger's file is there and is none, or of a newer gateway.
+    """
+    from gateway.background.bookkeeping import recover_ledger
+    from gateway.stores.store import StoreError
+
+    try:
+        recover_ledger(config.ledger)
+    except StoreError as error:
+        if not config.ledger.database_url:
+            raise Unusable(f"the ledger cannot be used: {error}") from None
+        click.echo(f"the ledger's database is away; calls are kept in the journal until it is back: {error}", err=True)
+    except OSError as error:
+        raise Unusable(f"the ledger's journal cannot be read: {error}") from None

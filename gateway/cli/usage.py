@@ -1,0 +1,370 @@
+"""`gateway usage`: what was asked of whom, what it cost and what was saved, from the ledger."""
+
+from __future__ import annotations
+
+import csv
+import time
+from contextlib import closing, contextmanager
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import configuration, terminal
+from gateway.cli.terminal import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from gateway.config import Config
+    from gateway.config.settings import LedgerSettings
+    from gateway.core.ledger import Row
+    from gateway.stores.store import Store, Totals
+
+DEFAULT_BY = "model"
+DEFAULT_SINCE = "30d"
+MOST_CALLS = 10_000
+# Enough of a SHA-256 to find the answer by.
+DIGEST_DIGITS = 12
+
+NOTHING_YET = "Nothing recorded yet: the ledger begins with the first call through the gateway."
+
+
+@click.command()
+@click.option("--by", metavar="LIST", help=f"What to sum by, default {DEFAULT_BY}: key,role,model,provider,day,hour,….")
+@click.option("--since", metavar="TIME", help=f"From when, default {DEFAULT_SINCE}: 24h, today, 2026-11-01. UTC.")
+@click.option("--until", metavar="TIME", help="Up to when, that moment not included.")
+@click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only these: provider=openai. Repeat for more.")
+@click.option("--calls", type=click.IntRange(1, MOST_CALLS), metavar="N", help="List the latest N attempts instead.")
+@click.option("--reconcile", is_flag=True, help="Compare with what the providers bill, by asking them now.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
+@configuration.config_option
+@terminal.json_option
+@click.pass_context
+def usage(
+    ctx: click.Context,
+    /,
+    by: str | None,
+    since: str | None,
+    until: str | None,
+    where: tuple[str, ...],
+    calls: int | None,
+    path: Path | None,
+    *,
+    reconcile: bool,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Show requests, tokens, costs, errors and fallbacks of the past, and what free and local models saved.
+
+    A cost marked ~ is partly estimated, so much of its attempts; "+ 3 unpriced" have no price and are in no sum.
+    """
+    if as_csv and as_json:
+        raise Mistake("--csv and --json exclude each other")
+    _object_to_mixing(calls=calls, reconcile=reconcile, by=by, where=where, since=since, until=until)
+    now = time.time()
+    start, end = _period(since or DEFAULT_SINCE, until, now)
+    dimensions = _dimensions(by if by is not None else DEFAULT_BY)
+    config = configuration.read(path)
+    if reconcile:
+        from gateway.cli.bills import show_bills
+
+        ctx.exit(show_bills(config, start, min(end, now), now, as_json=as_json, as_csv=as_csv))
+    names = key_names(config)
+    wanted = _wanted(where, names)
+    from gateway.core.report import groups, stored
+
+    with ledger(config.ledger) as store:
+        try:
+            rows = store.recent(calls, where=wanted) if store is not None and calls is not None else ()
+            by_stored = tuple(stored(one) for one in dimensions)
+            found = store.totals(by_stored, since=start, until=end, where=wanted) if store is not None else ()
+        except ValueError as error:  # `--where day=…` is no day
+            raise Mistake(str(error)) from None
+    if calls is not None:
+        _show_calls(rows, names, as_json=as_json, as_csv=as_csv)
+        return
+    shown = groups(found, dimensions)
+    if as_json:
+        _print_json(shown, dimensions, start, end, names)
+    elif as_csv:
+        _print_csv(shown, dimensions, names)
+    elif shown and any(one.attempts for one in shown):
+        _print_table(shown, dimensions, start, names)
+    else:
+        click.echo(_nothing(start, recorded=store is not None))
+
+
+# -- what was asked
+
+
+def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: object, **period: object) -> None:
+    if calls is not None and reconcile:
+        raise Mistake("--calls and --reconcile exclude each other")
+    if calls is not None and (by is not None or any(period.values())):
+        raise Mistake("--calls lists the latest attempts; of the other options only --where goes with it")
+    if reconcile and (by is not None or where):
+        raise Mistake(
+            "--reconcile compares days and providers; of the other options only --since and --until go with it"
+        )
+
+
+def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
+    from gateway.core.report import instant, moment
+
+    try:
+        start = instant(since, now)
+        end = instant(until, now) if until is not None else float("inf")
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    if end <= start:
+        raise Mistake(f"nothing can be since {moment(start)} and until {moment(end)} UTC; --until must be later")
+    return start, end
+
+
+def _dimensions(by: str) -> tuple[str, ...]:
+    words = [word.strip().lower() for word in by.split(",") if word.strip()]
+    for word in words:
+        _object_to_dimension(word)
+    return tuple(dict.fromkeys(words))
+
+
+def _object_to_dimension(word: str) -> None:
+    from gateway.core.names import nearest, quoted
+    from gateway.stores.store import DIMENSIONS
+
+    known = ("role", *DIMENSIONS)
+    if word not in known:
+        near = nearest(word, known) or f"; there are {', '.join(known)}"
+        raise Mistake(f"usage cannot be told by {quoted(word)}{near}")
+
+
+def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+    from gateway.core.report import NO_KEY, sought, stored
+
+    ids = {name: key for key, name in names.items()}
+    wanted: dict[str, str] = {}
+    for one in where:
+        name, equals, value = one.partition("=")
+        name = name.strip().lower()
+        if not equals:
+            raise Mistake(f'"{one[:40]}" is no condition; write it as provider=openai')
+        _object_to_dimension(name)
+        if stored(name) in wanted:
+            raise Mistake(f'"--where {name}=…" is there twice; a call has one {name} only')
+        if name == "key":
+            value = "" if value == NO_KEY else ids.get(value, value)
+        wanted[stored(name)] = sought(name, value)
+    return wanted
+
+
+# -- the ledger
+
+
+@contextmanager
+def ledger(settings: LedgerSettings) -> Iterator[Store | None]:
+    """Open the ledger to read it; None if nothing was ever recorded.
+
+    Raises:
+        Mistake: there is no ledger, or it cannot be read.
+    """
+    from gateway.stores.opening import ledger_file, open_store
+    from gateway.stores.store import StoreError
+
+    try:
+        file = ledger_file(settings)
+        if file is not None and not _is_there(file):
+            yield None
+            return
+        with closing(open_store(settings, read_only=True)) as store:
+            yield store
+    except StoreError as error:
+        raise Mistake(str(error)) from None
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError as error:
+        raise Mistake(f"{file}: the ledger cannot be read: {error.strerror}") from None
+
+
+def key_names(config: Config) -> Mapping[str, str]:
+    """Return the names of keys by their ids; without the keys the ids will do."""
+    from gateway.stores.keys import open_keys
+    from gateway.stores.store import StoreError
+
+    try:
+        store = open_keys(config.ledger)
+        if store is None:
+            return {}
+        with closing(store):
+            return {kept.key.id: kept.key.name or kept.key.id for kept in store.all()}
+    except StoreError:
+        return {}
+
+
+def _named(names: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda key: names.get(key, key)
+
+
+# -- what is shown
+
+
+def _nothing(since: float, *, recorded: bool) -> str:
+    from gateway.core.report import moment
+
+    if not recorded:
+        return NOTHING_YET
+    return f"Nothing recorded since {moment(since)} UTC that would fit; --since looks further back."
+
+
+_COUNTED = ("REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST", "SAVED", "ERRORS", "FALLBACKS", "IN DOUBT")
+
+
+def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names: Mapping[str, str]) -> None:
+    from gateway.core.report import labels, moment, total
+    from gateway.stores.store import Totals
+
+    rows = [[*map(printable, labels(one.group, by, _named(names))), *_cells(one)] for one in shown]
+    if by:
+        rows.append(["TOTAL", *[""] * (len(by) - 1), *_cells(total(Totals(), shown))])
+    hour = moment(since // 3600 * 3600).removesuffix(":00")
+    click.echo(terminal.bold(f"Since {hour} UTC") + (f", by {', '.join(by)}" if by else ""))
+    terminal.print_table((*(one.upper() for one in by), *_COUNTED), rows)
+
+
+def _cells(one: Totals) -> tuple[str, ...]:
+    from gateway.core.report import cost, percent, usd
+
+    return (
+        f"{one.calls:,}",
+        f"{one.attempts:,}",
+        f"{one.input_tokens:,}",
+        percent(one.cached_tokens, one.input_tokens),
+        f"{one.output_tokens:,}",
+        cost(one),
+        usd(one.saved_nanousd) if one.saved_nanousd else "-",
+        percent(one.errors, one.calls),
+        percent(one.fallbacks, one.calls),
+        f"{one.in_doubt:,}" if one.in_doubt else "-",
+    )
+
+
+def _print_json(
+    shown: Sequence[Totals], by: Sequence[str], since: float, until: float, names: Mapping[str, str]
+) -> None:
+    from gateway.core.report import as_record, labels, total
+    from gateway.stores.store import Totals
+
+    name = _named(names)
+    terminal.print_json(
+        {
+            "since": int(since),
+            "until": None if until == float("inf") else int(until),
+            "by": list(by),
+            "groups": [{**dict(zip(by, labels(one.group, by, name), strict=True)), **as_record(one)} for one in shown],
+            "total": as_record(total(Totals(), shown)),
+        }
+    )
+
+
+def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, str]) -> None:
+    from gateway.core.report import as_record, labels
+    from gateway.stores.store import Totals
+
+    name = _named(names)
+    head = (*by, *as_record(Totals()))
+    write_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
+
+
+# Routes and models are named by clients. Sums of money begin with a digit, or with a minus of our own.
+_FORMULA = frozenset("=+@\t\r")
+
+
+def write_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print CSV. A text that a spreadsheet would take for a formula is kept from it by an apostrophe."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([f"'{one}" if isinstance(one, str) and one[:1] in _FORMULA else one for one in row])
+    click.echo(text.getvalue(), nl=False)
+
+
+def printable(text: str) -> str:
+    """Return a stranger's text without what a terminal would obey."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+# -- single attempts
+
+
+def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool, as_csv: bool) -> None:
+    records = [_record(row, names) for row in rows]
+    if as_json:
+        terminal.print_json(records)
+    elif as_csv:
+        write_csv(list(_record(_empty(), names)), (record.values() for record in records))
+    elif not rows:
+        click.echo(NOTHING_YET)
+    else:
+        head = ("TIME", "REQUEST", "ROUTE", "UPSTREAM", "OUTCOME", "TOKENS", "COST", "SOURCE", "SHA-256")
+        terminal.print_table(head, [_line(row) for row in rows])
+
+
+def _line(row: Row) -> list[str]:
+    from gateway.core.ledger import number_of
+    from gateway.core.report import moment, usd
+
+    number = number_of(row.attempt)
+    about = "~" if row.usage_is_estimate else ""
+    return [
+        moment(row.at),
+        printable(row.request_id) + (f" #{number}" if number > 1 else ""),
+        printable(row.route),
+        printable(f"{row.provider}/{row.model}"),
+        row.outcome or row.state.value,
+        f"{about}{row.usage.input_tokens:,} + {about}{row.usage.output_tokens:,}",
+        "unknown" if row.cost_nanousd is None else usd(row.cost_nanousd),
+        row.cost_source.value,
+        row.sha256.hex()[:DIGEST_DIGITS] or "-",
+    ]
+
+
+def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
+    from gateway.core.report import exact_usd
+
+    return {
+        "attempt": row.attempt,
+        "at": int(row.at),
+        "request_id": row.request_id,
+        "key": names.get(row.key, row.key),
+        "route": row.route,
+        "endpoint": row.endpoint,
+        "provider": row.provider,
+        "model": row.model,
+        "state": row.state.value,
+        "outcome": row.outcome,
+        "status": row.status,
+        "call_status": row.call_status,
+        "input_tokens": row.usage.input_tokens,
+        "output_tokens": row.usage.output_tokens,
+        "cached_tokens": row.usage.cached_tokens,
+        "usage_is_estimate": row.usage_is_estimate,
+        "cost_nanousd": row.cost_nanousd,
+        "cost_usd": None if row.cost_nanousd is None else exact_usd(row.cost_nanousd),
+        "cost_source": row.cost_source.value,
+        "price_source": row.price_source,
+        "first_token_ms": row.first_token_ms,
+        "duration_ms": row.duration_ms,
+        "provider_id": row.provider_id,
+        "sha256": row.sha256.hex(),
+    }
+
+
+def _empty() -> Row:
+    from gateway.core.ledger import Row
+
+    return Row(attempt="")

@@ -1,0 +1,197 @@
+"""Decide whether the answer to a call may be kept and served again, and what it is kept under.
+
+Rule: when in doubt it is not kept, and whatever could change the answer is part of the key. An answer that is fetched
+once too often costs a little; one that belongs to another call costs the trust in all of them.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from gateway.types import Usage  # noqa: TC001  # msgspec reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.types import Call, Params, Route
+
+# By their nature the same for the same question, as long as the model is.
+_COMPUTES = frozenset({"embeddings", "rerank", "moderations"})
+_GENERATES = frozenset({"chat", "completions", "responses"})
+
+# What an object costs beside its content in CPython 3.11 to 3.13, rounded up; tests/stores/test_cache.py measures it.
+CHUNK_OVERHEAD = 48
+ENTRY_OVERHEAD = 1024
+
+# Says who asks or which request it is, and nothing that an answer would depend on.
+_OF_THE_REQUEST = frozenset({
+    b"http-referer", b"x-title", b"x-openrouter-title", b"x-client-request-id", b"idempotency-key", b"traceparent",
+    b"tracestate",
+})  # fmt: skip
+
+# Says who pays. A key that is rotated changes no answer.
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+
+# True of one answer at one time only.
+_OF_THE_ANSWER = frozenset({
+    b"x-request-id", b"x-upstream-request-id", b"request-id", b"x-gateway-attempts", b"x-gateway-plan",
+    b"x-gateway-cost-usd", b"x-gateway-cache", b"date", b"age", b"retry-after", b"openai-processing-ms",
+    b"server-timing", b"ratelimit", b"ratelimit-policy", b"x-should-retry",
+})  # fmt: skip
+_LIMITS = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
+
+_temperature = msgspec.json.Decoder(float).decode
+
+
+class Wish(NamedTuple):
+    """What a client says of kept answers."""
+
+    look: bool = True
+    """It takes one."""
+    keep: bool = True
+    """Its own may be kept."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A whole answer with the status 200, as it was written to a client."""
+
+    stored_at: float
+    """Wall-clock seconds, like `expires_at`."""
+    expires_at: float
+    lines: bytes
+    """Its header lines, each with its CRLF, without those that are true of one answer only."""
+    chunks: tuple[bytes, ...]
+    """Its body in the pieces it was written in."""
+    length: int | None
+    """How long the body was announced to be; None: it was chunked."""
+    usage: Usage | None = None
+    """What it took when it was made."""
+
+    def __repr__(self) -> str:
+        return f"<Entry of {sum(map(len, self.chunks))} bytes in {len(self.chunks)} pieces>"
+
+
+def size_of(entry: Entry) -> int:
+    """Return how much memory an entry takes, in bytes, rounded up."""
+    return ENTRY_OVERHEAD + len(entry.lines) + sum(len(chunk) + CHUNK_OVERHEAD for chunk in entry.chunks)
+
+
+def wish_of(headers: Mapping[bytes, bytes]) -> Wish:
+    """Read `cache-control` (RFC 9111 section 5.2.1) and `x-gateway-cache: off` of a request."""
+    if headers.get(b"x-gateway-cache", b"").strip().lower() == b"off":
+        return Wish(look=False, keep=False)
+    if (said := headers.get(b"cache-control")) is None:
+        return Wish()
+    directives = {one.strip().lower() for one in said.split(b",")}
+    keep = b"no-store" not in directives
+    return Wish(look=keep and b"no-cache" not in directives, keep=keep)
+
+
+def may_keep(call: Call, route: Route) -> bool:
+    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same."""
+    policy = route.cache
+    if policy is None or not route.candidates or call.rest_bytes:
+        return False
+    if call.endpoint.name in _COMPUTES:
+        return True
+    # Whoever is first decides. The others may add something else, but that is as the configuration wants it.
+    params = route.candidates[0].params
+    if call.endpoint.name not in _GENERATES or _has_memory(call, params):
+        return False
+    return policy.nondeterministic or _is_deterministic(call, params)
+
+
+def _has_memory(call: Call, params: Params) -> bool:
+    """Whether the provider is to remember the call, or remembers what came before it."""
+    return (
+        _value("store", call, params) == b"true"
+        or _value("background", call, params) == b"true"
+        or _value("previous_response_id", call, params) != b"null"
+        or _value("conversation", call, params) != b"null"
+    )
+
+
+def _is_deterministic(call: Call, params: Params) -> bool:
+    if _value("seed", call, params) != b"null":
+        return True
+    try:
+        return _temperature(_value("temperature", call, params)) == 0
+    except msgspec.MsgspecError:
+        return False
+
+
+def _value(name: str, call: Call, params: Params) -> bytes:
+    """The JSON value of a field as the upstream will get it; `null` if it gets none."""
+    if (forced := params.forced.get(name)) is not None:
+        return forced
+    if isinstance(sent := call.fields.get(name), msgspec.Raw):
+        return bytes(sent)
+    return params.defaults.get(name, b"null")
+
+
+def fingerprint(route: Route) -> bytes:
+    """Return 32 bytes that differ when the configuration of a route does, in anything that an answer depends on.
+
+    What is learnt at run time (abilities, prices, health) and credentials are not in it.
+    """
+    policies = (route.order, sorted(route.needs), route.max_price, route.fails_over_on_policy)
+    candidates = [
+        (
+            one.upstream.id,
+            one.upstream.provider.kind,
+            one.upstream.provider.base_url,
+            one.upstream.provider.query,
+            [header for header in one.upstream.provider.headers if header[0] not in _CREDENTIALS],
+            sorted(one.params.defaults.items()),
+            sorted(one.params.forced.items()),
+            one.weight,
+            one.rank,
+        )
+        for one in route.candidates
+    ]
+    return sha256(msgspec.msgpack.encode((policies, candidates))).digest()
+
+
+def key_of(
+    call: Call, route: Route, configured: bytes, order: Iterable[str], caller: str | None, forwarded: bytes
+) -> bytes:
+    """Return the 32 bytes under which the answer to a call is kept.
+
+    `configured`: the route's fingerprint. `order`: what the client wants the candidates sorted by. `caller`: whose
+    answer it is; None: everybody's. `forwarded`: the header lines that go to the upstream as the client sent them.
+    """
+    start, end = call.model_span
+    body = memoryview(call.body)  # it may be megabytes, and slices of bytes are copies
+    parts = (
+        b"answer 1",
+        call.endpoint.path.encode(),
+        b"stream" if call.stream else b"plain",
+        route.name.encode(),
+        configured,
+        ",".join(order).encode(),
+        b"everybody" if caller is None else b"key " + caller.encode(),
+        _without(forwarded, _OF_THE_REQUEST),
+        body[:start],
+        body[end:],
+    )
+    found = sha256(b"".join([b"%d " % len(part) for part in parts]))
+    for part in parts:
+        found.update(part)
+    return found.digest()
+
+
+def kept_lines(lines: bytes) -> bytes:
+    """Return the header lines of an answer without those that are true of it alone."""
+    return _without(lines, _OF_THE_ANSWER, _LIMITS)
+
+
+def _without(lines: bytes, names: frozenset[bytes], prefixes: tuple[bytes, ...] = ()) -> bytes:
+    kept = []
+    for line in lines.splitlines(keepends=True):
+        name = line.partition(b":")[0].lower()
+        if name not in names and not (prefixes and name.startswith(prefixes)):
+            kept.append(line)
+    return b"".join(kept)

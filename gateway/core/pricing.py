@@ -1,0 +1,178 @@
+"""Decide what a call costs: what it took at a price, what it may come to at most, and which of two sums counts.
+
+Money is whole nano-USD and prices are per million tokens, so everything is integers and is rounded once, at the end,
+half to even.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.types import Capability, CostSource
+
+if TYPE_CHECKING:
+    from gateway.types import Needs, Price, Usage
+
+_MILLION = 1_000_000
+BYTES_PER_TOKEN = 4
+# What an answer may come to when neither the client nor the catalog says where it ends.
+USUAL_MOST_OUTPUT_TOKENS = 8192
+
+
+class _Rates(NamedTuple):
+    """What holds for a prompt of some length."""
+
+    input: int
+    output: int
+    cached_input: int | None
+    cache_write: int | None
+    cache_write_1h: int | None
+    scaled: bool = False
+    """`cache_write_1h` is an inference: tiers do not have it."""
+
+
+def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
+    """Return the cost in nano-USD, and whether it is exact.
+
+    It is not when a part was charged like its whole because its own price is unknown. Reasoning without a price of its
+    own is no such part: wherever it has none, it is output like any other.
+    """
+    given, made = usage.input_tokens, usage.output_tokens
+    if not (
+        usage.cached_tokens
+        or usage.cache_write_tokens
+        or usage.cache_write_1h_tokens
+        or usage.audio_input_tokens
+        or usage.audio_output_tokens
+        or usage.image_input_tokens
+        or usage.image_output_tokens
+        or usage.images
+        or usage.web_searches
+        or (price.reasoning is not None and usage.reasoning_tokens)
+        or (price.tiers and given > price.tiers[0].above)
+    ):
+        return _rounded(given * price.input + made * price.output + price.request * _MILLION), True
+
+    rates = _rates(price, given)
+    cached_audio = usage.cached_audio_tokens
+    sound = price.audio_input if price.audio_input is not None else rates.cached_input
+    read, exact_read = _side(
+        given,
+        rates.input,
+        (
+            (usage.cached_tokens - cached_audio, rates.cached_input, None),
+            (cached_audio, price.cached_audio_input, sound),
+            (usage.cache_write_tokens, rates.cache_write, None),
+            (usage.cache_write_1h_tokens, rates.cache_write_1h, rates.cache_write),
+            (usage.audio_input_tokens - cached_audio, price.audio_input, None),
+            (usage.image_input_tokens, price.image_input, None),
+        ),
+    )
+    written, exact_written = _side(
+        made,
+        rates.output,
+        (
+            (usage.audio_output_tokens, price.audio_output, None),
+            (usage.image_output_tokens, price.image_output, None),
+            (usage.reasoning_tokens, rates.output if price.reasoning is None else price.reasoning, None),
+        ),
+    )
+    once = price.request + usage.images * price.image + usage.web_searches * price.web_search
+    exact = (
+        exact_read
+        and exact_written
+        and not (rates.scaled and usage.cache_write_1h_tokens)
+        # Nobody counts which of the cached tokens were pictures.
+        and not (usage.cached_tokens and usage.image_input_tokens and price.image_input is not None)
+        and not (usage.web_searches and not price.web_search)
+        and not (usage.images and not price.image and not made)
+    )
+    return _rounded(read + written + once * _MILLION), exact
+
+
+def worst_case(needs: Needs, price: Price, max_output_tokens: int | None) -> int:
+    """Return the most that a call may come to, in nano-USD; searches that the provider makes are not in it.
+
+    `max_output_tokens`: what the model writes at most, if that is known. The prompt is an estimate, so this is too.
+    """
+    rates = _rates(price, needs.input_tokens)
+    dearest_in = max(rates.input, rates.cache_write or 0, rates.cache_write_1h or 0)
+    if Capability.AUDIO in needs.capabilities:
+        dearest_in = max(dearest_in, price.audio_input or 0)
+    if Capability.VISION in needs.capabilities:
+        dearest_in = max(dearest_in, price.image_input or 0)
+    dearest_out = max(rates.output, price.reasoning or 0, price.audio_output or 0, price.image_output or 0)
+    longest = max_output_tokens or USUAL_MOST_OUTPUT_TOKENS
+    if needs.output_tokens:
+        longest = min(needs.output_tokens, max_output_tokens or needs.output_tokens)
+    tokens = needs.input_tokens * dearest_in + longest * dearest_out
+    return -(-tokens // _MILLION) + price.request + price.image
+
+
+def estimated_tokens(content_bytes: int) -> int:
+    """Return how many tokens a stream may have been, of which only the bytes are known."""
+    return -(-content_bytes // BYTES_PER_TOKEN)
+
+
+def settle_cost(
+    usage: Usage | None, price: Price | None, reported_nanousd: int | None, *, usage_is_estimate: bool, free: bool
+) -> tuple[int | None, CostSource, int | None]:
+    """Return the cost, where it comes from, and what it is by usage and price, whatever the provider says.
+
+    `reported_nanousd`: what the provider says elsewhere than in its usage, which goes before that. An unknown cost is
+    None and never 0; a free upstream that reports 0 is free.
+    """
+    computed, exact = (None, False) if usage is None or price is None else cost_of(usage, price)
+    if free:
+        computed, exact = 0, True
+    reported = usage.cost_nanousd if usage is not None and reported_nanousd is None else reported_nanousd
+    if reported is not None and (reported or not free):
+        return reported, CostSource.PROVIDER, computed
+    if free:
+        return 0, CostSource.FREE, computed
+    if computed is None:
+        return None, CostSource.UNKNOWN, None
+    return computed, CostSource.COMPUTED if exact and not usage_is_estimate else CostSource.ESTIMATED, computed
+
+
+def _side(whole: int, rate: int, parts: tuple[tuple[int, int | None, int | None], ...]) -> tuple[int, bool]:
+    """Return what one side costs and whether that is exact.
+
+    Each part is its tokens, its price, and the price of what it belongs to if that is not the whole. Parts that come
+    to more than the whole are cut short: no token is charged twice.
+    """
+    total, rest, exact = 0, whole, True
+    for tokens, own, otherwise in parts:
+        if tokens <= 0:
+            continue
+        exact &= own is not None and tokens <= rest
+        charged = otherwise if own is None else own
+        if charged is not None:
+            counted = min(tokens, rest)
+            total += counted * charged
+            rest -= counted
+    return total + rest * rate, exact
+
+
+def _rates(price: Price, given: int) -> _Rates:
+    """Return the prices for a prompt of this length: the longest tier that it exceeds holds for all of the call."""
+    if not price.tiers or given <= price.tiers[0].above:
+        return _Rates(price.input, price.output, price.cached_input, price.cache_write, price.cache_write_1h)
+    read, written, cached, stored = price.input, price.output, price.cached_input, price.cache_write
+    for tier in price.tiers:
+        if given > tier.above:
+            read = read if tier.input is None else tier.input
+            written = written if tier.output is None else tier.output
+            cached = cached if tier.cached_input is None else tier.cached_input
+            stored = stored if tier.cache_write is None else tier.cache_write
+    hour = price.cache_write_1h
+    if hour is None or read == price.input:
+        return _Rates(read, written, cached, stored, hour)
+    # Whoever sells an hour sells it at a multiple of the input's price.
+    return _Rates(read, written, cached, stored, hour * read // max(price.input, 1), scaled=True)
+
+
+def _rounded(millionths: int) -> int:
+    whole, rest = divmod(millionths, _MILLION)
+    half = _MILLION // 2
+    return whole + (rest > half or (rest == half and whole & 1))

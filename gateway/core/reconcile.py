@@ -1,0 +1,247 @@
+"""Compare what the ledger has booked with what providers bill, and put right what an attempt was thought to cost.
+
+Rule: what a provider does not tell is not known. Nothing is guessed, and nothing is flagged before it can be final.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.core.ledger import State
+from gateway.types import CostSource, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from gateway.core.ledger import Row
+
+DAY_S = 86_400.0
+NANO = 1_000_000_000
+# More than anybody is billed in a day: what a broken or hostile answer says beyond it is no amount of money.
+LARGEST = 10**9
+
+# A day is compared when it has been over for so long: providers' sums lag behind by hours.
+SETTLES_S = 6 * 3600.0
+# Drift is flagged when it is more than both. Below, it is rounding: providers bill in other units than nano-USD.
+LEAST_DRIFT_NANOUSD = NANO // 100
+LEAST_DRIFT_PERCENT = 1
+
+# What a generation cost can be asked some seconds after its end; what has not been told after a day never will be.
+SOONEST_S = 15.0
+LATEST_S = DAY_S
+# While a call goes on, its end may still have to be recorded, which a higher version would shut out.
+LONGEST_CALL_S = 3600.0
+# Above all versions that records of the journal come to.
+RECONCILED = 1 << 22
+
+# Around midnight UTC a provider's clock and ours may disagree about which day it is.
+CLOCKS_DIFFER_S = 300.0
+
+
+class Verdict(StrEnum):
+    """What a day's comparison says."""
+
+    AGREES = "agrees"
+    DRIFT = "drift"
+    EARLY = "not final"
+    """The day is not over, or has not been for long."""
+    NOT_TOLD = "not told"
+    PARTIAL = "not whole"
+    """The ledger began on this day."""
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """What the ledger has of a day at a provider."""
+
+    day: str
+    """In UTC: `2026-11-21`."""
+    provider: str
+    nanousd: int
+    attempts: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What the ledger has of a period."""
+
+    booked: tuple[Booked, ...]
+    began: str = ""
+    """The day of its very first attempt, before which there is nothing to compare; empty: before all days."""
+
+
+class Billed(msgspec.Struct, frozen=True):
+    """What a provider says that it bills for a day."""
+
+    day: str
+    nanousd: int
+    requests: int | None = None
+    """How many it counted; None if it does not say."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One day of one account, booked and billed."""
+
+    day: str
+    account: str
+    verdict: Verdict
+    booked_nanousd: int
+    billed_nanousd: int | None
+    attempts: int = 0
+    requests: int | None = None
+    unpriced: int = 0
+    estimated: int = 0
+
+    @property
+    def drift_nanousd(self) -> int | None:
+        """What is billed beyond what is booked; negative if it is less."""
+        return None if self.billed_nanousd is None else self.billed_nanousd - self.booked_nanousd
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of what the provider counted that came through here; more than 1 if attempts never got there."""
+        return self.attempts / self.requests if self.requests else None
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """A reading of a provider's running sums."""
+
+    at: float
+    """Wall-clock seconds."""
+    total_nanousd: int
+    """Since the key was made."""
+    today_nanousd: int
+    """Since 00:00 UTC."""
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """What a provider says afterwards of a single answer."""
+
+    nanousd: int
+    usage: Usage | None = None
+    """None if it does not say."""
+
+
+def nano(amount: Decimal) -> int | None:
+    """Return an amount in billionths, exactly but for what is smaller than that; None if it makes no sense."""
+    # Compared as it stands: the integer of 1e999999999 has a billion digits, and abs() of it overflows.
+    if not amount.is_finite() or amount.copy_abs() > LARGEST:
+        return None
+    return int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def day_of(at: float) -> str:
+    """Return the day in UTC, as `2026-11-21`."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def start_of(day: str) -> float:
+    """Return when a day begins, in wall-clock seconds."""
+    return datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()
+
+
+def days_between(since: float, until: float) -> tuple[str, ...]:
+    """Return the days in UTC that begin in the day of `since` or later, and before `until`."""
+    return tuple(day_of(number * DAY_S) for number in range(int(since // DAY_S), -int(-until // DAY_S)))
+
+
+def compare(
+    account: str, names: Iterable[str], books: Books, billed: Iterable[Billed], now: float
+) -> tuple[Comparison, ...]:
+    """Return what each day since the ledger began comes to, the oldest first; days without anything are left out.
+
+    `names`: the providers that are billed as this account. `billed`: the days that the provider told.
+    """
+    providers = frozenset(names)
+    told = {one.day: one for one in billed if one.day >= books.began}
+    ours: dict[str, list[Booked]] = {}
+    for one in books.booked:
+        if one.provider in providers:
+            ours.setdefault(one.day, []).append(one)
+    compared = (
+        _compared(account, day, ours.get(day, []), told.get(day), books.began, now) for day in sorted({*told, *ours})
+    )
+    return tuple(one for one in compared if one.booked_nanousd or one.billed_nanousd or one.attempts)
+
+
+def _compared(
+    account: str, day: str, booked: Sequence[Booked], billed: Billed | None, began: str, now: float
+) -> Comparison:
+    ours = sum(one.nanousd for one in booked)
+    if billed is None:
+        verdict = Verdict.NOT_TOLD
+    elif day == began:
+        verdict = Verdict.PARTIAL
+    elif now < start_of(day) + DAY_S + SETTLES_S:
+        verdict = Verdict.EARLY
+    else:
+        verdict = Verdict.DRIFT if is_drift(ours, billed.nanousd) else Verdict.AGREES
+    return Comparison(
+        day,
+        account,
+        verdict,
+        ours,
+        None if billed is None else billed.nanousd,
+        sum(one.attempts for one in booked),
+        None if billed is None else billed.requests,
+        sum(one.unpriced for one in booked),
+        sum(one.estimated for one in booked),
+    )
+
+
+def is_drift(booked_nanousd: int, billed_nanousd: int) -> bool:
+    """Tell whether two sums differ by more than a cent and more than 1 % of the larger."""
+    drift = abs(billed_nanousd - booked_nanousd)
+    larger = max(abs(billed_nanousd), abs(booked_nanousd))
+    return drift > LEAST_DRIFT_NANOUSD and 100 * drift > LEAST_DRIFT_PERCENT * larger
+
+
+def is_clear(meter: Meter) -> bool:
+    """Tell whether both clocks agree which day a reading is of."""
+    return CLOCKS_DIFFER_S <= meter.at % DAY_S <= DAY_S - CLOCKS_DIFFER_S
+
+
+def billed_between(before: Meter, after: Meter) -> Billed | None:
+    """Return what was billed on the day of `before`, if `after` was read on the next one.
+
+    The total less what is of today is the total at midnight, so that two readings at any time say exactly what came
+    between two midnights. None if they cannot: other days, or a sum that shrank.
+    """
+    if not (is_clear(before) and is_clear(after)) or after.at // DAY_S != before.at // DAY_S + 1:
+        return None
+    billed = (after.total_nanousd - after.today_nanousd) - (before.total_nanousd - before.today_nanousd)
+    return Billed(day_of(before.at), billed) if billed >= 0 else None
+
+
+def is_doubtful(row: Row, now: float) -> bool:
+    """Tell whether it is time to ask the provider what an attempt did cost."""
+    if not row.provider_id:
+        return False
+    if row.state is State.IN_DOUBT:
+        is_over = True
+    elif row.state is State.SETTLED and row.cost_source in (CostSource.ESTIMATED, CostSource.UNKNOWN):
+        is_over = row.call_status != 0
+    else:
+        return False
+    ended_ago_s = now - row.at - row.duration_ms / 1000
+    return (SOONEST_S if is_over else LONGEST_CALL_S) <= ended_ago_s < LATEST_S
+
+
+def corrected(row: Row, said: Generation) -> Row:
+    """Return the row with what the provider charged. What had been thought of it stays, as the estimate."""
+    counted = said.usage is not None and row.usage_is_estimate
+    return msgspec.structs.replace(
+        row,
+        version=row.version | RECONCILED,
+        state=State.SETTLED,
+        usage=said.usage if counted and said.usage is not None else row.usage,
+        usage_is_estimate=row.usage_is_estimate and not counted,
+        estimate_nanousd=row.estimate_nanousd if row.estimate_nanousd is not None else row.cost_nanousd,
+        cost_nanousd=said.nanousd,
+        cost_source=CostSource.PROVIDER,
+    )

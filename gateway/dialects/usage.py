@@ -1,0 +1,197 @@
+"""Find what an answer or a stream event says of its usage, wherever that stands in its dialect.
+
+Rule: nothing here raises. How the object `usage` itself is read is in `counted`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.dialects.counted import Auditor, nanousd, usage_of_dict
+from gateway.types import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gateway.types import Header
+
+# What an answer is said to have made or looked up: more of it is a mistake.
+MOST_MADE = 10_000
+
+
+class Picture(msgspec.Struct, gc=False):
+    """One of the `data` of an answer: a picture if it has one of these, else an embedding or a model."""
+
+    b64_json: msgspec.Raw = msgspec.Raw()
+    url: msgspec.Raw = msgspec.Raw()
+
+
+class Item(msgspec.Struct, gc=False):
+    """One of the `output` of a response."""
+
+    type: Any = None
+    action: Any = None
+
+
+def read_usage(value: Mapping[str, Any]) -> Usage | None:
+    """Return the usage of a decoded answer or stream event, or None if it has none.
+
+    Of several in one stream `merged` says what they come to.
+    """
+    usage = value.get("usage")
+    if not isinstance(usage, dict):
+        usage = _nested(value)
+    found = _native(value) if usage is None else usage_of_dict(usage, value.get("service_tier"))
+    if "data" not in value and "output" not in value:
+        return found
+    pictures = searches = 0
+    if isinstance(data := value.get("data"), list):
+        pictures = sum(
+            one.get("url") is not None or one.get("b64_json") is not None for one in data if isinstance(one, dict)
+        )
+    if isinstance(output := value.get("output"), list):
+        searches = sum(_is_search(one.get("type"), one.get("action")) for one in output if isinstance(one, dict))
+    return with_made(found, pictures, searches)
+
+
+def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
+    """Return what two events of one stream say together.
+
+    Rule: the last one wins, because it is the one that counted to the end. But of the input, and of the output, an
+    event that counts none says nothing; and one of Anthropic's that repeats its input without what the cache gave or
+    took says less than its `message_start`.
+    """
+    if earlier is None or later is None:
+        return later if earlier is None else earlier
+    beside_cache = earlier.input_tokens - (
+        earlier.cached_tokens + earlier.cache_write_tokens + earlier.cache_write_1h_tokens
+    )
+    says_less = later.input_tokens == beside_cache < earlier.input_tokens
+    read = earlier if says_less or not later.input_tokens else later
+    written = later if later.output_tokens else earlier
+    return Usage(
+        input_tokens=read.input_tokens,
+        output_tokens=written.output_tokens,
+        cached_tokens=read.cached_tokens,
+        reasoning_tokens=written.reasoning_tokens,
+        cache_write_tokens=read.cache_write_tokens,
+        cache_write_1h_tokens=read.cache_write_1h_tokens,
+        audio_input_tokens=read.audio_input_tokens,
+        cached_audio_tokens=read.cached_audio_tokens,
+        audio_output_tokens=written.audio_output_tokens,
+        image_input_tokens=read.image_input_tokens,
+        image_output_tokens=written.image_output_tokens,
+        images=max(earlier.images, later.images),
+        web_searches=max(earlier.web_searches, later.web_searches),
+        cost_nanousd=earlier.cost_nanousd if later.cost_nanousd is None else later.cost_nanousd,
+        service_tier=later.service_tier or earlier.service_tier,
+        is_suspect=earlier.is_suspect or later.is_suspect,
+    )
+
+
+def cost_of_headers(headers: Iterable[Header]) -> int | None:
+    """Return what a LiteLLM proxy says in its headers that a call cost, in nano-USD, or None."""
+    for name, value in headers:
+        if name == b"x-litellm-response-cost":
+            return nanousd(value.decode("ascii", "replace").strip())
+    return None
+
+
+def pictures_among(data: Iterable[Picture]) -> int:
+    """Return how many of an answer's `data` are pictures."""
+    return sum(_holds(one.url) or _holds(one.b64_json) for one in data)
+
+
+def searches_among(output: Iterable[Item]) -> int:
+    """Return how many of a response's `output` are searches of the web, which are charged each."""
+    return sum(_is_search(one.type, one.action) for one in output)
+
+
+def with_made(usage: Usage | None, pictures: int, searches: int) -> Usage | None:
+    """Return the usage together with what was found in the answer itself, and None if all of that is nothing."""
+    if not pictures and not searches:
+        return usage
+    usage = usage or Usage()
+    searches = max(usage.web_searches, min(searches, MOST_MADE))
+    return msgspec.structs.replace(usage, images=min(pictures, MOST_MADE), web_searches=searches)
+
+
+def _holds(raw: msgspec.Raw) -> bool:
+    view = memoryview(raw)  # as bytes it would be copied, and it may be megabytes
+    return view.nbytes > 0 and view[:4].tobytes() != b"null"
+
+
+def _is_search(kind: object, action: object) -> bool:
+    # To open a page that was found costs nothing: the prices at developers.openai.com/api/docs/pricing, 2026.
+    return kind == "web_search_call" and (not isinstance(action, dict) or action.get("type", "search") == "search")
+
+
+def _nested(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a `usage` that stands a level deeper.
+
+    In Groq's `x_groq`, Anthropic's `message_start`, the events of the Responses API, Cohere's `message-end`, its older
+    `meta`, and Moonshot's choices.
+    """
+    for name in ("x_groq", "message", "response", "delta"):
+        inner = value.get(name)
+        if isinstance(inner, dict) and isinstance(usage := inner.get("usage"), dict):
+            return usage
+    choices = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and isinstance(usage := choice.get("usage"), dict):
+            return usage
+    meta = value.get("meta")
+    return meta if isinstance(meta, dict) and isinstance(meta.get("billed_units"), dict) else None
+
+
+def _native(value: Mapping[str, Any]) -> Usage | None:
+    """Return what is counted under another name than `usage`."""
+    if isinstance(metadata := value.get("usageMetadata"), dict):
+        return _gemini(metadata, Auditor())
+    if isinstance(timings := value.get("timings"), dict) and ("prompt_n" in timings or "predicted_n" in timings):
+        # llama.cpp: what it found in its cache is not in `prompt_n`.
+        audit = Auditor()
+        cached = audit.count(timings.get("cache_n"))
+        read, written = audit.count(timings.get("prompt_n")), audit.count(timings.get("predicted_n"))
+        return Usage(cached + read, written, cached, is_suspect=audit.is_suspect)
+    if "eval_count" in value or "prompt_eval_count" in value:  # Ollama's own API
+        audit = Auditor()
+        read, written = audit.count(value.get("prompt_eval_count")), audit.count(value.get("eval_count"))
+        return Usage(read, written, is_suspect=audit.is_suspect)
+    return None
+
+
+def _gemini(metadata: Mapping[str, Any], audit: Auditor) -> Usage:
+    """Read Gemini's own counts: thoughts and what tools were given stand beside the rest, cached content within it."""
+    count, part = audit.count, audit.part
+    given = count(metadata.get("promptTokenCount")) + count(metadata.get("toolUsePromptTokenCount"))
+    thoughts = count(metadata.get("thoughtsTokenCount"))
+    made = count(metadata.get("candidatesTokenCount")) + thoughts
+    made = max(made, count(metadata.get("totalTokenCount")) - given)
+
+    def modality(word: str, *lists: str) -> int:
+        return sum(
+            count(one.get("tokenCount"))
+            for name in lists
+            if isinstance(ones := metadata.get(name), list)
+            for one in ones
+            if isinstance(one, dict) and one.get("modality") == word
+        )
+
+    cached = part(count(metadata.get("cachedContentTokenCount")), given)
+    heard = part(modality("AUDIO", "promptTokensDetails", "toolUsePromptTokensDetails"), given)
+    spoken = part(modality("AUDIO", "candidatesTokensDetails"), made)
+    return Usage(
+        input_tokens=given,
+        output_tokens=made,
+        cached_tokens=cached,
+        reasoning_tokens=thoughts,
+        audio_input_tokens=heard,
+        cached_audio_tokens=part(modality("AUDIO", "cacheTokensDetails"), min(cached, heard)),
+        audio_output_tokens=spoken,
+        image_input_tokens=part(modality("IMAGE", "promptTokensDetails", "toolUsePromptTokensDetails"), given - heard),
+        image_output_tokens=part(modality("IMAGE", "candidatesTokensDetails"), made - spoken),
+        is_suspect=audit.is_suspect,
+    )

@@ -1,0 +1,196 @@
+"""Tell Prometheus what has been counted, family by family."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from gateway import __version__
+from gateway.core.breaker import State
+from gateway.metrics.counts import End, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prometheus_client import Metric
+
+    from gateway.core.facts import Facts
+    from gateway.core.health import Trend
+    from gateway.core.quota import Quota
+    from gateway.metrics.counts import Counts, Labels
+    from gateway.types import Upstream
+
+_NANO = 1_000_000_000
+_BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
+# Providers name their limits themselves, so only names that are known to be used become labels.
+_UNIT = re.compile(
+    r"((?:(?:input|output|project)-)?(?:requests|tokens)(?:-(?:prompt|generated|10-second|minute|hour|day|month))?)"
+    r"(?: \(.*\))?",
+    re.DOTALL,
+)
+
+DEGRADATIONS = "gateway_degradations"
+PROBES = "gateway_probes"
+COST = "gateway_cost_usd"
+SAVED = "gateway_saved_usd"
+UNPRICED = "gateway_unpriced_calls"
+BUDGET_REFUSALS = "gateway_budget_refusals"
+BUDGET_ALERTS = "gateway_budget_alerts"
+CACHE_HITS = "gateway_cache_hits"
+CACHE_MISSES = "gateway_cache_misses"
+KEYS_REFUSED = "gateway_keys_refused"
+_EVENTS: tuple[tuple[str, str, Labels], ...] = (
+    (DEGRADATIONS, "How often an upstream became much worse than usual.", ("provider", "model")),
+    (PROBES, "Questions in the background whether a provider can be reached.", ("provider", "outcome")),
+    (COST, "What calls cost.", ("provider", "model", "source")),
+    (SAVED, "What calls would have cost more at the first paid model of their route.", ("provider", "model")),
+    (UNPRICED, "Calls whose price is not known.", ("provider", "model")),
+    (BUDGET_REFUSALS, "Calls refused because a budget is spent.", ("scope",)),
+    (BUDGET_ALERTS, "Shares of budgets that have been reached.", ("scope", "share")),
+    (CACHE_HITS, "Calls answered from the cache.", ("route",)),
+    (CACHE_MISSES, "Calls looked for in the cache in vain.", ("route",)),
+    (KEYS_REFUSED, "Calls refused because of their key.", ("reason",)),
+)
+_IN_NANO = frozenset({COST, SAVED})
+
+
+def counted(counts: Counts) -> Iterator[Metric]:
+    """Yield what has happened."""
+    cells = [(End(*ended), cell) for ended, cell in list(counts.cells.items())]
+    tried = [(end, cell) for end, cell in cells if end.outcome]
+    yield _gauge("gateway_build_info", "Always 1; the version is a label.", ("version",), [((__version__,), 1.0)])
+    yield _gauge(
+        "gateway_in_flight_requests", "Calls under way.", ("endpoint",),
+        (((endpoint,), count) for endpoint, count in list(counts.in_flight.items())),
+    )  # fmt: skip
+    yield _counter(
+        "gateway_requests", "Calls by status.", ("endpoint", "route", "code"),
+        (((end.endpoint, end.route, str(end.status)), cell.calls) for end, cell in cells),
+    )  # fmt: skip
+    yield _counter(
+        "gateway_attempts", "Requests to upstreams by outcome.", ("provider", "model", "outcome"),
+        chain(
+            (((end.provider, end.model, end.outcome), cell.calls) for end, cell in tried),
+            list(counts.passed_over.items()),
+        ),
+    )  # fmt: skip
+    yield _counter(
+        "gateway_client_hang_ups", "Calls whose client left early.", ("endpoint",),
+        (((end.endpoint,), cell.hang_ups) for end, cell in cells if cell.hang_ups),
+    )  # fmt: skip
+    yield _counter(
+        "gateway_tokens", "Tokens as providers counted them.", ("provider", "model", "direction"),
+        (((end.provider, end.model, direction), getattr(cell, direction))
+         for end, cell in tried for direction in ("input", "output", "cached", "reasoning")),
+    )  # fmt: skip
+    yield _histogram(
+        "gateway_request_duration_seconds", "From the request's arrival to the answer's end.",
+        ("endpoint", "route"), (((end.endpoint, end.route), cell.duration) for end, cell in tried),
+    )  # fmt: skip
+    yield _histogram(
+        "gateway_time_to_first_token_seconds", "From the attempt's start to its first content.",
+        ("provider", "model"), (((end.provider, end.model), cell.first_token) for end, cell in tried),
+    )  # fmt: skip
+    yield _histogram(
+        "gateway_overhead_seconds", "What the gateway itself added to a call.", ("endpoint",),
+        (((end.endpoint,), cell.overhead) for end, cell in tried),
+    )  # fmt: skip
+    for name, text, labels in _EVENTS:
+        yield _counter(name, text, labels, list(counts.events.get(name, {}).items()), _NANO if name in _IN_NANO else 1)
+    yield CounterMetricFamily(
+        "gateway_quota_words_ignored", "Words of providers about limits that made no sense.", value=counts.ignored
+    )
+
+
+def ledger(counts: Counts) -> Iterator[Metric]:
+    """Yield how the ledger and the budgets are."""
+    state = counts.ledger
+    yield _gauge(
+        "gateway_budget_spent_ratio", "What is spent and held of a budget, over its limit.",
+        ("scope", "name", "window"), ((one[:3], one.ratio) for one in state.budgets),
+    )  # fmt: skip
+    yield GaugeMetricFamily(
+        "gateway_journal_backlog_bytes", "Journalled and not imported yet.", value=state.backlog_bytes
+    )
+    for name, text, value in (
+        ("gateway_ledger_import_errors", "Imports into the database that failed.", state.import_errors),
+        ("gateway_journal_quarantined", "Records of the journal that could not be read.", state.quarantined),
+        ("gateway_in_doubt_attempts", "Attempts whose process ended before they did.", state.in_doubt),
+    ):
+        yield CounterMetricFamily(name, text, value=value)
+
+
+def standing(
+    upstreams: list[Upstream],
+    facts: Mapping[str, Facts],
+    quotas: Mapping[str, Quota],
+    trends: Mapping[str, Trend],
+    now: float,
+) -> Iterator[Metric]:
+    """Yield what is known of upstreams: gauges, read when somebody asks."""
+    tried = [(one, facts[one.id]) for one in upstreams if one.id in facts]
+    broken = {one.id: _BREAKER[known.breaker.state] for one, known in tried}
+    yield _gauge(
+        "gateway_breaker_open", "0 gets traffic, 1 is ejected, 0.5 a probe is under way.", ("provider", "model"),
+        ((_labels(one), broken.get(one.id, 0.0)) for one in upstreams),
+    )  # fmt: skip
+    yield _gauge(
+        "gateway_upstream_success_ratio", "The share of recent attempts that ended well.", ("provider", "model"),
+        ((_labels(one), known.success(now)) for one, known in tried),
+    )  # fmt: skip
+    yield _gauge(
+        "gateway_upstream_degraded", "1 is much worse than it usually is.", ("provider", "model"),
+        ((_labels(one), float(one.id in trends and trends[one.id].is_degraded)) for one in upstreams),
+    )  # fmt: skip
+    yield _gauge(
+        "gateway_quota_remaining", "What is left of a limit that a provider announces.", ("domain", "unit"),
+        _left(dict.fromkeys(one.domain for one in upstreams), quotas, now),
+    )  # fmt: skip
+
+
+def _labels(upstream: Upstream) -> Labels:
+    return upstream.provider.name, upstream.id
+
+
+def _left(domains: Iterable[str], quotas: Mapping[str, Quota], now: float) -> Iterator[tuple[Labels, float]]:
+    """Yield what is left of each limit; of several with one name (RFC draft policies) the scarcest."""
+    for domain in domains:
+        least: dict[str, float] = {}
+        for limit in quotas[domain].limits if domain in quotas else ():
+            named = _UNIT.fullmatch(limit.unit)
+            # After its reset all is left, however much that is.
+            if named is not None and (limit.limit is not None or now < limit.reset_at):
+                left = limit.left(now)
+                least[named[1]] = min(left, least.get(named[1], left))
+        yield from (((domain, unit), left) for unit, left in least.items())
+
+
+def _gauge(name: str, text: str, names: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=names)
+    for labels, value in values:
+        family.add_metric(labels, value)
+    return family
+
+
+def _counter(name: str, text: str, names: Labels, counts: Iterable[tuple[Labels, int]], unit: int = 1) -> Metric:
+    family = CounterMetricFamily(name, text, labels=names)
+    sums: Counter[Labels] = Counter()
+    for labels, count in counts:
+        sums[labels] += count
+    for labels, count in sums.items():
+        family.add_metric(labels, count / unit)
+    return family
+
+
+def _histogram(name: str, text: str, names: Labels, parts: Iterable[tuple[Labels, Histogram]]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=names)
+    sums: dict[Labels, Histogram] = {}
+    for labels, part in parts:
+        sums.setdefault(labels, Histogram(part.bounds)).add(part)
+    for labels, whole in sums.items():
+        family.add_metric(labels, whole.buckets(), whole.sum)
+    return family

@@ -1,0 +1,425 @@
+"""Keep the books of every call: hold what it may cost, write down that it begins, and what it did cost.
+
+Rule: an intent is in the journal before the first byte goes upstream, and every attempt is settled exactly once, in
+one synchronous call. Only holding room in a budget may wait, because others may have to be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from functools import partial
+from time import time
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from gateway.core import outcome as o
+from gateway.core import spend
+from gateway.core.keys import charges_of as limits_of
+from gateway.core.keys import counts_tokens
+from gateway.core.keys import refusal_of as limit_refusal
+from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
+from gateway.core.pricing import cost_of, settle_cost, worst_case
+from gateway.errors import NoCandidate, Refusal
+from gateway.stores.journal import JournalFull
+from gateway.stores.limits import Unavailable
+from gateway.types import CostSource, Scope, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.core.spend import Spending
+    from gateway.metrics import Metrics
+    from gateway.proxy.answer import Answer
+    from gateway.stores.journal import Journal
+    from gateway.stores.limits import Limits
+    from gateway.types import Attempt, Budget, Call, Candidate, Charge, Key, Needs, Price, Route, Upstream
+
+_log = logging.getLogger("gateway.books")
+
+# Nothing of the request reached a model.
+_UNSENT = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT, o.NO_BUDGET, o.OVER_BUDGET})
+# The answer ended before its usage, or may have.
+_INTERRUPTED = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT})
+# Of a provider or a model: others may still be asked.
+_OF_UPSTREAMS = frozenset({Scope.PROVIDER, Scope.MODEL})
+
+Charged = tuple[tuple["Charge", "Budget"], ...]
+
+
+class Prices(Protocol):
+    """Who knows what an upstream costs."""
+
+    def price_of(self, upstream: Upstream, now: float, tier: str = "") -> Price | None:
+        """Return the price at a moment (wall-clock seconds) for a service tier; None if nobody knows it."""
+
+
+class OverBudget(Exception):
+    """There is no room for an attempt in a budget."""
+
+    def __init__(self, budget: Budget, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.budget = budget
+        self.refusal = refusal
+
+    @property
+    def is_for_all(self) -> bool:
+        """No other upstream would do: the budget is not one upstream's, and it says to refuse."""
+        return not self.budget.downgrade and self.budget.scope not in _OF_UPSTREAMS
+
+
+class NotOnDisk(Refusal):
+    """The ledger is strict, and its disk does not do its work."""
+
+    status = 503
+    type = "server_error"
+    code = "ledger_unavailable"
+
+
+class Books:
+    """What all calls of one process have in common: prices, budgets, the journal."""
+
+    def __init__(self, writer: str, prices: Prices, limits: Limits, spending: Spending, metrics: Metrics) -> None:
+        """`writer`: 12 hexadecimal digits that no other process has. Nothing is written down before `use`."""
+        self.writer = writer
+        self.prices = prices
+        self.limits = limits
+        self.spending = spending
+        self.metrics = metrics
+        self.journal: Journal | None = None
+        self.is_strict = False
+        """A client sees the end of its answer only when the charge is on disk."""
+        self.keeps_content = False
+        self.is_short: Callable[[], bool] = lambda: False
+        """There will soon be no room to write anything down."""
+        self.open_tabs: set[Tab] = set()
+        """Attempts under way."""
+        self.unrecorded = 0
+        """Attempts that the disk had no room for."""
+        self._numbers = itertools.count(1)
+        self._baselines: dict[str, tuple[Route, Upstream | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Books {self.writer}, {len(self.open_tabs)} open>"
+
+    def use(self, journal: Journal, *, is_strict: bool = False, keeps_content: bool = False) -> None:
+        """Write everything down from now on."""
+        self.journal = journal
+        self.is_strict = is_strict
+        self.keeps_content = keeps_content
+
+    def open(self, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs) -> Tab:
+        """Begin a call."""
+        return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs)
+
+    def go_on(self, now: float) -> None:
+        """Write down how far the attempts under way have come, and hold what they hold for longer. Every 2 s."""
+        leases: list[str] = []
+        for tab in list(self.open_tabs):
+            tab.go_on(leases)
+        self.limits.renew(leases, now)  # without any too: what could not be counted at once is counted then
+
+    def write(self, record: bytes, *, settles: bool) -> int:
+        """Append a record to the journal; return its position, 0 if there is no journal or no room."""
+        if self.journal is None:
+            return 0
+        try:
+            return self.journal.append(record, reserve=settles)
+        except JournalFull as error:
+            if not self.unrecorded:
+                _log.error("the ledger cannot be written: %s; calls without a budget go on unrecorded", error)
+            self.unrecorded += 1
+            return 0
+
+    async def on_disk(self, position: int) -> None:
+        """Return when the record at a position is on the disk, as far as the disk says the truth.
+
+        Raises:
+            NotOnDisk: it is not, and will not be.
+        """
+        if self.journal is None or not position:
+            raise NotOnDisk("the ledger is strict, and its disk is full")
+        flushed: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+        self.journal.when_flushed(position, partial(_tell, flushed))
+        if (error := await flushed) is not None:
+            raise NotOnDisk(f"the ledger is strict, and its disk fails: {error.strerror or error}")
+
+    def baseline(self, route: Route) -> Upstream | None:
+        """Return the first upstream of a route that costs something: what free ones are compared with."""
+        known = self._baselines.get(route.name)
+        if known is None or known[0] is not route:
+            paid = next((one.upstream for one in route.candidates if not one.upstream.ability.free), None)
+            if len(self._baselines) >= spend.MOST_KEPT:
+                self._baselines.clear()
+            known = self._baselines[route.name] = (route, paid)
+        return known[1]
+
+
+class Tab:
+    """What one call runs up. At most one attempt is under way at a time."""
+
+    __slots__ = (
+        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_key", "_key_charges", "_n", "_needs", "_price",
+        "_request_id", "_route", "_settled", "answer", "candidate", "cost", "downgraded", "position", "used_tokens",
+    )  # fmt: skip
+
+    def __init__(
+        self, books: Books, identity: str, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs
+    ) -> None:
+        self._books = books
+        self._id = identity
+        self._request_id = request_id
+        self._key = key
+        self._key_charges: Sequence[Charge] = ()
+        self._route = route
+        self._call = call
+        self._needs = needs
+        self._n = 0
+        self._attempt = ""
+        self._began_at = 0.0
+        self._charged: Charged = ()
+        self._price: Price | None = None
+        self._settled = True
+        self.candidate: Candidate | None = None
+        self.answer: Answer | None = None
+        self.cost: int | None = None
+        """Of the attempt that was settled last, in nano-USD."""
+        self.downgraded = False
+        """The call was sent elsewhere by a budget, which therefore does not object again."""
+        self.position = 0
+        """Of the last record in the journal."""
+        self.used_tokens = 0
+
+    def __repr__(self) -> str:
+        return f"<Tab {self._id}/{self._n}{' settled' if self._settled else ''}>"
+
+    # -- the limits of the key
+
+    @property
+    def is_limited(self) -> bool:
+        """The key has limits of its own, for which `admit` must be awaited."""
+        key = self._key
+        return not key.requests_per_min is key.tokens_per_min is key.max_streams is None
+
+    async def admit(self) -> None:
+        """Hold what the key is limited in.
+
+        Raises:
+            Refusal: there is no room.
+        """
+        now = time()
+        charges = limits_of(self._key, self._needs, now)
+        try:
+            full = await self._books.limits.hold(self._id, charges, now)
+        except Unavailable:
+            return  # limits of a rate are no money: they are not worth an outage
+        if full is not None:
+            self._books.metrics.key_refused("rate_limit")
+            left = full.limit - sum(self._books.limits.counted(full.account, full.window_start))
+            raise limit_refusal(full, now, left=max(0, left))
+        self._key_charges = charges
+
+    # -- one attempt
+
+    def charged(self, candidate: Candidate) -> Charged:
+        """Return the budgets that an attempt needs room in; mostly none."""
+        upstream = candidate.upstream
+        self._began_at = now = time()
+        self._price = price = self._books.prices.price_of(upstream, now)
+        spending = self._books.spending
+        if upstream.ability.free or not spending.concerns(self._key):
+            return ()
+        worst = None if price is None else worst_case(self._needs, price, upstream.ability.max_output_tokens)
+        return spending.charges(self._key, self._route, upstream, spend.labels_of(self._key), worst, now)
+
+    async def hold(self, charged: Charged) -> None:
+        """Hold room for an attempt in its budgets.
+
+        Raises:
+            OverBudget: there is none, or it cannot be known whether there is and the budget says to refuse then.
+        """
+        books = self._books
+        if books.is_short():
+            refusal = NoCandidate("the ledger's disk is full, so calls with a budget are refused", code="ledger_full")
+            raise OverBudget(charged[0][1], refusal)
+        if self._price is None and (objection := spend.objection_to_unpriced(charged)) is not None:
+            raise OverBudget(charged[0][1], NoCandidate(objection, code="price_unknown"))
+        asked = [charge for charge, budget in charged if not (self.downgraded and budget.downgrade)]
+        try:
+            full = await books.limits.hold(f"{self._id}/{self._n + 1}", asked, self._began_at)
+        except Unavailable:
+            unknown = spend.refusal_while_unknown(charged)
+            if unknown is not None:
+                raise OverBudget(charged[0][1], unknown) from None
+            full = None
+        if full is not None:
+            budget = next(budget for charge, budget in charged if charge is full or charge.account == full.account)
+            books.metrics.budget_refused(budget.scope.value)
+            counted, held = books.limits.counted(full.account, full.window_start)
+            raise OverBudget(budget, spend.refusal_of(full, budget, counted, held, self._began_at))
+        self._charged = charged
+
+    def begin(self, candidate: Candidate) -> None:
+        """Write down that an attempt begins. Its room is held; the next thing is to send it."""
+        self._n += 1
+        self._attempt = attempt = f"{self._id}/{self._n}"
+        self._settled = False
+        self.candidate = candidate
+        self.answer = None
+        books, key, upstream, needs, price = self._books, self._key, candidate.upstream, self._needs, self._price
+        books.open_tabs.add(self)
+        if books.journal is None:
+            return
+        cost: int | None = 0
+        if not upstream.ability.free:
+            cost = None if price is None else cost_of(Usage(input_tokens=needs.input_tokens), price)[0]
+        self.position = books.write(
+            encode(
+                Intent(
+                    attempt, self._began_at, self._request_id.decode("latin-1"), key.id or key.name, self._route.name,
+                    self._call.endpoint.name, upstream.provider.name, upstream.model, self._call.stream,
+                    spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
+                )
+            ),
+            settles=False,
+        )  # fmt: skip
+
+    def give_back(self) -> None:
+        """The attempt that room was held for is not made after all."""
+        if self._charged:
+            charges = [charge for charge, _ in self._charged]
+            self._books.limits.settle(f"{self._id}/{self._n + 1}", charges, [0] * len(charges), time())
+            self._charged = ()
+
+    def go_on(self, leases: list[str]) -> None:
+        """Write down how far the attempt has come, and add what it holds to `leases`."""
+        if self._charged:
+            leases.append(self._attempt)
+        if self._key_charges:
+            leases.append(self._id)
+        answer, candidate = self.answer, self.candidate
+        if answer is None or candidate is None or not answer.passed_bytes:
+            return
+        usage = self._estimate(answer)
+        cost: int | None = 0
+        if not candidate.upstream.ability.free:
+            cost = None if self._price is None else cost_of(usage, self._price)[0]
+        progress = Progress(self._attempt, usage.output_tokens, cost, answer.answer_id)
+        self._books.write(encode(progress), settles=True)
+
+    def settle(self, attempt: Attempt, usage: Usage | None, call_status: int) -> None:
+        """Settle the attempt under way. Does nothing if it is settled.
+
+        `call_status`: what the client was answered, 0 if the call goes on.
+        """
+        if self._settled:
+            return
+        self._settled = True
+        books, answer, upstream = self._books, self.answer, attempt.candidate.upstream
+        books.open_tabs.discard(self)
+        usage, is_estimate = self._usage(attempt, usage)
+        self.used_tokens += usage.input_tokens + usage.output_tokens if usage is not None else 0
+        cost, source, estimate, saved = self._price_it(upstream, usage, is_estimate=is_estimate)
+        self.cost = cost
+        books.metrics.charged(
+            upstream, configured=self._route.configured, cost_nanousd=cost, source=source, saved_nanousd=saved
+        )
+        if books.journal is not None:
+            self.position = books.write(
+                encode(
+                    Settle(
+                        self._attempt, self._began_at + attempt.duration_s, attempt.outcome.name, attempt.status or 0,
+                        usage, is_estimate, cost, source, estimate, saved,
+                        self._price.source if self._price is not None else "",
+                        answer.sha256 if answer is not None and call_status else b"",
+                        round((attempt.first_token_s or 0.0) * 1000), round(attempt.duration_s * 1000),
+                        answer.answer_id if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+                    )
+                ),
+                settles=True,
+            )  # fmt: skip
+        if self._charged:
+            self._count(cost)
+
+    def end(self, call_status: int) -> None:
+        """The call is over."""
+        if self._n and self._settled and self._books.journal is not None and call_status:
+            self._books.write(encode(Ended(self._attempt, call_status)), settles=True)
+        if self._key_charges:
+            amounts = [self.used_tokens if counts_tokens(one) else 1 for one in self._key_charges]
+            self._books.limits.settle(self._id, self._key_charges, amounts, time())
+            self._key_charges = ()
+
+    def keep(self, request: bytes, response: bytes) -> None:
+        """Write down prompt and answer. What is longer than a record may be is not kept."""
+        journal = self._books.journal
+        record = encode(Content(self._attempt, request, response))
+        if journal is not None and len(record) <= journal.largest:
+            self._books.write(record, settles=False)
+
+    # -- what it comes to
+
+    def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
+        """Return what an attempt used, and whether that is an estimate."""
+        outcome, answer = attempt.outcome, self.answer
+        if reported is None and answer is not None:
+            reported = answer.usage  # of an answer that was not relayed
+        if outcome in _UNSENT or (attempt.status or 0) >= 400 or (answer is not None and not answer.sent):
+            return Usage(), False
+        if outcome is o.OK and reported is not None:
+            return reported, False
+        if not self._call.endpoint.answers_json or self._needs.input_tokens == 0:
+            return reported, reported is None  # sound, and forms: not counted in tokens that we could guess
+        if answer is None:
+            return Usage(input_tokens=self._needs.input_tokens), True
+        guess = self._estimate(answer)
+        if reported is None:
+            return guess, True
+        # A usage that came before the end is right about the input, and about the output so far at least.
+        if outcome in _INTERRUPTED and guess.output_tokens > reported.output_tokens and not answer.reader.finished:
+            return msgspec.structs.replace(reported, output_tokens=guess.output_tokens), True
+        return reported, False
+
+    def _estimate(self, answer: Answer) -> Usage:
+        said = answer.reader.usage
+        return Usage(
+            input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
+            output_tokens=answer.output_tokens_so_far(),
+        )
+
+    def _price_it(
+        self, upstream: Upstream, usage: Usage | None, *, is_estimate: bool
+    ) -> tuple[int | None, CostSource, int | None, int]:
+        """Return the cost, where it comes from, the estimate beside it, and what was saved."""
+        if usage is None:
+            return (0, CostSource.FREE, 0, 0) if upstream.ability.free else (None, CostSource.UNKNOWN, None, 0)
+        books, price = self._books, self._price
+        if usage.service_tier:
+            price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
+        reported = usage.cost_nanousd
+        if reported is None and self.answer is not None:
+            reported = self.answer.cost_in_headers()
+        free = upstream.ability.free
+        cost, source, estimate = settle_cost(
+            usage, usage_is_estimate=is_estimate, price=price, free=free, reported_nanousd=reported
+        )
+        saved = 0
+        if free and cost is not None and (usage.input_tokens or usage.output_tokens):
+            paid = books.baseline(self._route)
+            baseline = books.prices.price_of(paid, self._began_at) if paid is not None else None
+            if baseline is not None:
+                saved = max(0, cost_of(usage, baseline)[0] - cost)
+        return cost, source, estimate, saved
+
+    def _count(self, cost: int | None) -> None:
+        books, charged, amount = self._books, self._charged, cost or 0
+        self._charged = ()
+        charges = [charge for charge, _ in charged]
+        books.limits.settle(self._attempt, charges, [amount] * len(charges), time())
+
+
+def _tell(flushed: asyncio.Future[OSError | None], error: OSError | None) -> None:
+    if not flushed.done():  # the client may have left meanwhile
+        flushed.set_result(error)

@@ -1,0 +1,251 @@
+"""Take what journals hold into the ledger's store, each record once in effect, wherever it is interrupted.
+
+Rule: what a batch of records comes to and how far it goes are one transaction; a segment is deleted after that of its
+last batch, and a dead writer's lock last of all. So whoever begins anew finds what is left to do, and what is done
+twice (a row of the same version, a segment that is gone) changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from gateway.core.ledger import Content, Intent, State, fold, in_doubt, writer_of
+from gateway.stores.journal_segments import (
+    MOST_RECORDS,
+    has_begun,
+    journals,
+    lock_path,
+    read,
+    segment_path,
+    take_lock,
+    written_until,
+)
+from gateway.stores.store import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from gateway.core.ledger import Record, Row
+    from gateway.stores.store import Store
+
+_log = logging.getLogger("gateway.journal")
+
+# Rows of calls under way; of more than that, some are asked of the store again.
+MOST_OPEN = 10_000
+# Folding this many takes about 0.2 ms, during which the event loop cannot run.
+_RECORDS_AT_ONCE = 50
+
+CHECKPOINTS = ("read", "kept", "committed", "deleted", "doubted", "forgotten")
+"""Where it can be interrupted: a batch was read, its contents kept, all of it committed; a segment was deleted; what a
+dead writer left open was marked, its position forgotten."""
+
+
+class OutOfTime(Exception):
+    """There is more to take in than there is time for."""
+
+
+class Intake:
+    """Takes the journals of a directory into a store. Only one at a time may, in one thread."""
+
+    def __init__(
+        self,
+        directory: Path,
+        store: Store,
+        *,
+        on_in_doubt: Callable[[Sequence[Row]], None] = lambda _rows: None,
+        checkpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        """`on_in_doubt` is told what dead writers have left open, when it has been marked as such in the store."""
+        self.in_doubt = 0
+        """Attempts whose process ended before they did."""
+        self.quarantined = 0
+        """Segments that were damaged."""
+        self._directory = directory
+        self._store = store
+        self._on_in_doubt = on_in_doubt
+        self._checkpoint = checkpoint
+        self._positions: dict[str, Position] = {}
+        self._sure: set[str] = set()
+        """Of these writers, the position is the store's."""
+        # As they are in the store, the least recently written first.
+        self._open: dict[str, Row] = {}
+
+    def __repr__(self) -> str:
+        return f"<Intake of {self._directory}, {len(self._positions)} journals, {len(self._open)} open attempts>"
+
+    def run(self, is_late: Callable[[], bool] = lambda: False) -> None:
+        """Take in all there is.
+
+        Raises:
+            StoreError: the store cannot do it now. What it has not taken is still in the journals.
+            OSError: a file cannot be read or deleted; the other writers' have been taken in.
+            OutOfTime: `is_late` said so before a batch.
+        """
+        failed: OSError | None = None
+        for writer in journals(self._directory):
+            try:
+                self._take(writer, is_late)
+            except OutOfTime:
+                raise
+            except OSError as error:
+                failed = error
+            except BaseException:
+                # A transaction that failed may have been committed all the same: the store knows how far it is.
+                self._sure.clear()
+                self._open.clear()
+                raise
+        if failed is not None:
+            raise failed
+
+    def _take(self, writer: str, is_late: Callable[[], bool]) -> None:
+        lock = take_lock(lock_path(self._directory, writer))
+        try:
+            # From here on a dead writer's journal does not change. A living one's grows, and only at its end.
+            is_dead = lock is not None
+            numbers = journals(self._directory).get(writer, [])
+            if is_dead:
+                self._take_segments(writer, numbers, None, is_late)
+                self._bury(writer)
+            else:
+                self._take_segments(writer, numbers, self._current(writer, numbers), is_late)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def _path(self, writer: str, number: int) -> Path:
+        return segment_path(self._directory, writer, number)
+
+    def _current(self, writer: str, numbers: list[int]) -> int:
+        """Return which segment is being written, 0 if none is. Those after it are spares."""
+        return next((number for number in reversed(numbers) if has_begun(self._path(writer, number))), 0)
+
+    def _take_segments(self, writer: str, numbers: list[int], current: int | None, is_late: Callable[[], bool]) -> None:
+        """Take in segments as far as they are written, and see to it that those that are complete do not stay."""
+        position = self._position(writer)
+        for number in numbers:
+            if current is not None and number > current:
+                break
+            path = self._path(writer, number)
+            if number < position.segment:
+                # It was to be deleted, and is still there.
+                path.unlink()
+                continue
+            start = position.offset if number == position.segment else 0
+            end, fault = self._take_segment(path, Position(writer, number, start), is_late)
+            # In the one that is being written, a fault may be a record that is half there.
+            if number != current:
+                self._finish(path, end, fault)
+
+    def _position(self, writer: str) -> Position:
+        if writer not in self._sure:
+            self._positions[writer] = self._store.position(writer) or Position(writer, 0, 0)
+            self._sure.add(writer)
+        return self._positions[writer]
+
+    def _take_segment(self, path: Path, position: Position, is_late: Callable[[], bool]) -> tuple[int, str | None]:
+        """Take in a segment from there on; return where its records end, and why that is not the end of it."""
+        while True:
+            if is_late():
+                raise OutOfTime
+            chunk = read(path, position.offset)
+            position = position._replace(offset=chunk.offset)
+            if chunk.records:
+                self._commit(chunk.records, position)
+            if chunk.fault is not None or not chunk.records:
+                return chunk.offset, chunk.fault
+
+    def _commit(self, records: list[Record], position: Position) -> None:
+        self._checkpoint("read")
+        rows = self._folded(records)
+        for record in records:
+            if isinstance(record, Content):
+                self._store.keep_content(record.attempt, record.request, record.response)
+        self._checkpoint("kept")
+        self._store.write(rows, position)
+        self._checkpoint("committed")
+        self._positions[position.writer] = position
+        for row in rows:
+            self._open.pop(row.attempt, None)
+            if row.state is State.OPEN:
+                self._open[row.attempt] = row
+        while len(self._open) > MOST_OPEN:
+            del self._open[next(iter(self._open))]
+
+    def _folded(self, records: list[Record]) -> list[Row]:
+        """Return the rows that records come to, together with what is known of their attempts already."""
+        rows = self._known(records)
+        for start in range(0, len(records), _RECORDS_AT_ONCE):
+            for record in records[start : start + _RECORDS_AT_ONCE]:
+                if not isinstance(record, Content):
+                    rows[record.attempt] = fold(rows.get(record.attempt), record)
+            # Let the event loop have the interpreter.
+            time.sleep(0)
+        return list(rows.values())
+
+    def _known(self, records: list[Record]) -> dict[str, Row]:
+        begun: set[str] = set()
+        earlier: dict[str, None] = {}
+        for record in records:
+            if isinstance(record, Intent):
+                begun.add(record.attempt)
+            elif record.attempt not in begun and not isinstance(record, Content):
+                earlier[record.attempt] = None
+        known = {attempt: self._open[attempt] for attempt in earlier if attempt in self._open}
+        if missing := [attempt for attempt in earlier if attempt not in known]:
+            known.update(self._store.rows(missing))
+        return known
+
+    def _finish(self, path: Path, end: int, fault: str | None) -> None:
+        """Delete a segment that has been taken in; if there is more in it than that, keep it out of the way."""
+        if fault is None and written_until(path) > end:
+            fault = "zeros, and then no zeros"
+        if fault is None:
+            path.unlink()
+        else:
+            kept = path.with_name(f"{path.name}.quarantined")
+            path.rename(kept)
+            self.quarantined += 1
+            what = "the journal is damaged at byte %d: %s; what follows is not in the ledger but kept in %s"
+            _log.error(what, end, fault, kept)
+        self._checkpoint("deleted")
+
+    def _bury(self, writer: str) -> None:
+        """A dead writer's journal has been taken in: mark what it left open, and forget it."""
+        rows = [in_doubt(row) for row in self._store.open_rows(writer)]
+        for start in range(0, len(rows), MOST_RECORDS):
+            self._store.write(rows[start : start + MOST_RECORDS])
+        self._checkpoint("doubted")
+        if rows:
+            self.in_doubt += len(rows)
+            self._on_in_doubt(rows)
+        self._store.forget_writer(writer)
+        self._checkpoint("forgotten")
+        self._positions.pop(writer, None)
+        self._sure.discard(writer)
+        for attempt in [attempt for attempt in self._open if writer_of(attempt) == writer]:
+            del self._open[attempt]
+        # Last of all. Until then it says that there is something left to do.
+        lock_path(self._directory, writer).unlink()
+
+    def backlog_bytes(self) -> int:
+        """Return how much is in the journals and not known to be in the store."""
+        return backlog_bytes(self._directory, self._positions)
+
+
+def backlog_bytes(directory: Path, positions: Mapping[str, Position]) -> int:
+    """Return how much journals hold beyond these positions of their writers."""
+    total = 0
+    for writer, numbers in journals(directory).items():
+        _, segment, offset = positions.get(writer) or Position(writer, 0, 0)
+        for number in numbers:
+            path = segment_path(directory, writer, number)
+            with suppress(FileNotFoundError):  # another has taken it in
+                if number >= segment and has_begun(path):
+                    # A record may end with zeros.
+                    total += max(0, written_until(path) - (offset if number == segment else 0))
+    return total

@@ -1,0 +1,161 @@
+"""How journals lie on disk: the names of their files, how records are framed in a segment, and reading them back.
+
+A journal is `<writer>-<number>.log`, numbered from 1, and `<writer>.lock`, which is held for as long as its process
+lives. A segment begins with MAGIC; a record is its length and its CRC-32, four bytes each, little endian, and the
+record. What has not been written yet is zeros, so a length of 0 is the end, and a segment without MAGIC is a spare.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from gateway.core.ledger import decode
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.core.ledger import Record
+
+# The last byte is the version.
+MAGIC = b"gw-jrnl\x01"
+FRAME = struct.Struct("<II")
+
+# Decoding this many takes half a millisecond, and in their store they are one transaction.
+MOST_RECORDS = 500
+_WINDOW_BYTES = 256 * 1024
+
+_SEGMENT = re.compile(r"([0-9a-f]{12})-([0-9]{8})\.log")
+_LOCK = re.compile(r"([0-9a-f]{12})\.lock")
+
+
+class Chunk(NamedTuple):
+    """Records that follow each other in a segment. None and no fault: there are no more."""
+
+    records: list[Record]
+    offset: int
+    """Where they end, and what comes next begins."""
+    fault: str | None
+    """Why what comes next is no record. In a segment that is being written it may be one that is half there."""
+
+
+def segment_path(directory: Path, writer: str, number: int) -> Path:
+    """Return where a segment is."""
+    return directory / f"{writer}-{number:08}.log"
+
+
+def lock_path(directory: Path, writer: str) -> Path:
+    """Return where a writer's lock is."""
+    return directory / f"{writer}.lock"
+
+
+def journals(directory: Path) -> dict[str, list[int]]:
+    """Return the segments of every writer that has left anything there, ascending."""
+    found: dict[str, list[int]] = {}
+    for name in os.listdir(directory):  # noqa: PTH208  # a Path of each costs more than all else here
+        if segment := _SEGMENT.fullmatch(name):
+            found.setdefault(segment[1], []).append(int(segment[2]))
+        elif lock := _LOCK.fullmatch(name):
+            found.setdefault(lock[1], [])
+    return {writer: sorted(numbers) for writer, numbers in sorted(found.items())}
+
+
+def take_lock(path: Path) -> int | None:
+    """Return a descriptor that holds the lock `path` until it is closed; None if another holds it.
+
+    It may be another descriptor of this process: flock(2) locks belong to what open(2) returns. A process that dies
+    lets go of it, however it dies.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def has_begun(path: Path) -> bool:
+    """Tell whether anything has been written into a segment; it then is the last thing written into those before."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return any(file.read(len(MAGIC)))
+    except FileNotFoundError:
+        # Its writer has closed, and taken its spare with it.
+        return False
+
+
+def read(path: Path, offset: int = 0, *, most: int = MOST_RECORDS) -> Chunk:
+    """Return the records from `offset` on, at most `most`, with a bounded use of memory.
+
+    `offset`: 0, or where an earlier chunk ended.
+    """
+    with path.open("rb", buffering=0) as file:
+        if offset == 0:
+            magic = file.read(len(MAGIC))
+            if not any(magic):
+                return Chunk([], 0, None)
+            if magic != MAGIC:
+                return Chunk([], 0, f"it begins with {magic!r}, not with {MAGIC!r}: another version made it, if any")
+            offset = len(MAGIC)
+        return _records(file.fileno(), offset, most)
+
+
+def _records(segment: int, start: int, most: int) -> Chunk:
+    records: list[Record] = []
+    window = memoryview(os.pread(segment, _WINDOW_BYTES, start))
+    size, at = len(window), 0
+    is_all = size < _WINDOW_BYTES
+    while len(records) < most:
+        begins = at + FRAME.size
+        if begins > size:
+            fault = "it is cut off in a frame" if is_all and any(window[at:]) else None
+            return Chunk(records, start + at, fault)
+        length, checksum = FRAME.unpack_from(window, at)
+        if not length:
+            break
+        ends = begins + length
+        if ends > size:
+            if records and not is_all:
+                # It is the first one of the next window.
+                break
+            left = os.fstat(segment).st_size - start - begins
+            if length > left:
+                return Chunk(records, start + at, f"a record of {length} bytes where there are {max(left, 0)}")
+            window = memoryview(os.pread(segment, ends, start))
+            size = len(window)
+            is_all = True
+            continue
+        record = window[begins:ends]
+        if crc32(record) != checksum:
+            return Chunk(records, start + at, "a record does not have its checksum")
+        try:
+            records.append(decode(record))
+        except (ValueError, RecursionError) as error:
+            # Not the words of the record: prompts may be in it.
+            return Chunk(records, start + at, f"no record that this version knows ({type(error).__name__})")
+        at = ends
+    return Chunk(records, start + at, None)
+
+
+def written_until(path: Path) -> int:
+    """Return where the zeros begin that a segment ends with."""
+    with path.open("rb", buffering=0) as file:
+        end = os.fstat(file.fileno()).st_size
+        while end:
+            start = max(0, end - _WINDOW_BYTES)
+            if written := os.pread(file.fileno(), end - start, start).rstrip(b"\0"):
+                return start + len(written)
+            end = start
+    return 0

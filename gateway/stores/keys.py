@@ -1,0 +1,283 @@
+"""Where virtual keys are kept: a small SQLite file of their own, or the PostgreSQL that also has the ledger.
+
+The file has a rollback journal and no WAL: commands and gateways write it at the same time, which a WAL does not bear
+before SQLite 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug").
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from gateway.core.keys import Kept
+from gateway.stores.migrations import migrate
+from gateway.stores.store import StoreError
+from gateway.types import Key, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from pathlib import Path
+
+    from gateway.config.settings import LedgerSettings
+
+    Execute = Callable[[str, Sequence[Any]], Any]
+    """Do a statement with `?` for its parameters, and return its cursor."""
+
+FILE = "keys.sqlite"
+FAMILY = "keys"
+BUSY_TIMEOUT_S = 5.0
+
+_COLUMNS = (
+    "id", "name", "digest", "hint", "routes", "budget_nanousd", "budget_window", "requests_per_min", "tokens_per_min",
+    "max_streams", "expires_at", "revoked_at", "created_at", "labels", "may_admin",
+)  # fmt: skip
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM virtual_keys ORDER BY created_at, id"  # noqa: S608  # names of columns
+_INSERT = f"INSERT INTO virtual_keys ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # names of columns
+_REPLACED = "SELECT key_id, digest, good_until FROM replaced_secrets"
+_BY_NAME = "SELECT id FROM virtual_keys WHERE name = ? AND revoked_at IS NULL"
+_REVOKE = "UPDATE virtual_keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+_REPLACE = """
+    INSERT INTO replaced_secrets (digest, key_id, good_until)
+    SELECT digest, id, ? FROM virtual_keys WHERE id = ? AND revoked_at IS NULL
+"""
+# Of several graces the last one said is meant for all of them.
+_SHORTEN = "UPDATE replaced_secrets SET good_until = ? WHERE key_id = ? AND good_until > ?"
+_ROTATE = "UPDATE virtual_keys SET digest = ?, hint = ? WHERE id = ? AND revoked_at IS NULL"
+_VERSION = "SELECT version FROM keys_version"
+_CHANGED = "UPDATE keys_version SET version = version + 1"
+
+_encode = msgspec.json.Encoder().encode
+_routes = msgspec.json.Decoder(tuple[str, ...]).decode
+_labels = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+
+class NameTaken(Exception):
+    """Another key has the name, and is not revoked."""
+
+
+class KeyStore(Protocol):
+    """The keys in a database. Everything blocks, is called by one thread at a time, and may raise StoreError."""
+
+    def version(self) -> Hashable:
+        """Return something that is another after every change. One cheap query."""
+
+    def all(self) -> Sequence[Kept]:
+        """Return all keys, the oldest first."""
+
+    def insert(self, key: Key) -> None:
+        """Keep a new key.
+
+        Raises:
+            NameTaken: another that is not revoked has its name.
+        """
+
+    def revoke(self, identity: str, at: float) -> bool:
+        """Revoke a key. False: there is none of this id that is not revoked."""
+
+    def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
+        """Give a key another secret. Those it had are good until then at most. False: as `revoke`."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+def open_keys(settings: LedgerSettings) -> KeyStore | None:
+    """Return where keys are kept: PostgreSQL if it has a URL, else a file in the state directory; None: nowhere.
+
+    Nothing is opened before it is used. The caller closes it.
+
+    Raises:
+        StoreError: the URL is none, or the driver is missing.
+    """
+    if settings.database_url:
+        # It brings its driver, which most gateways do without.
+        from gateway.stores.keys_postgres import PostgresKeys
+
+        return PostgresKeys(settings.database_url)
+    return None if settings.state_dir is None else SQLiteKeys(settings.state_dir / FILE)
+
+
+class SQLiteKeys:
+    """Keys in the file `path`, which the first key makes. It may be moved away or replaced at any time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._opened = (0, 0)
+        """Device and inode of the file that the connection is to."""
+
+    def __repr__(self) -> str:
+        return f"<SQLiteKeys {self._path}>"
+
+    def version(self) -> Hashable:
+        """Return a number that grows, and which file it stands in."""
+        with self._said():
+            if (connection := self._existing()) is None:
+                return None
+            return (*self._opened, read_version(connection.execute))
+
+    def all(self) -> Sequence[Kept]:
+        """Return all keys; none if there is no file."""
+        with self._said():
+            return [] if self._existing() is None else read_all(self._transaction)
+
+    def insert(self, key: Key) -> None:
+        """Keep a new key, and make the file if it is the first."""
+        with self._said():
+            if self._existing() is None:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # SQLite gives its journal the mode that the file has.
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            insert(self._transaction, key)
+
+    def revoke(self, identity: str, at: float) -> bool:
+        """Revoke a key."""
+        with self._said():
+            return self._existing() is not None and revoke(self._transaction, identity, at)
+
+    def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
+        """Give a key another secret."""
+        with self._said():
+            return self._existing() is not None and rotate(self._transaction, identity, digest, hint, until)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _existing(self) -> sqlite3.Connection | None:
+        """Return a connection to the file that is there now, or None if there is none."""
+        try:
+            there = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            self.close()
+            return None
+        found = (there.st_dev, there.st_ino)
+        if self._connection is not None and found == self._opened:
+            return self._connection
+        self.close()
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            # Made in one thread and closed in another; that there is only one at a time is the caller's promise.
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("PRAGMA synchronous = FULL")
+            migrate(connection, FAMILY)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection, self._opened = connection, found
+        return connection
+
+    @contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[Execute]:
+        if (connection := self._existing()) is None:
+            raise StoreError("it has been removed meanwhile; try again")
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            yield connection.execute
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk may have rolled it back already.
+            if connection.in_transaction:
+                connection.rollback()
+            raise
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Say which file it is and what can be done."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            said = error.strerror if isinstance(error, OSError) else str(error)
+            self.close()
+            raise StoreError(
+                f"{self._path}: {said}; see that the gateway's user may read and write it and its directory, or name "
+                "another place by GATEWAY_STATE_DIR"
+            ) from error
+        except StoreError as error:
+            raise StoreError(f"{self._path}: {error}") from None
+
+
+# -- the same for every database
+
+
+class Transaction(Protocol):
+    """Begin a transaction, and commit it at the end unless something is raised."""
+
+    def __call__(self, *, writes: bool) -> Any:  # a context manager of Execute
+        """Begin it."""
+
+
+def read_all(transaction: Transaction) -> list[Kept]:
+    """Return all keys, the oldest first."""
+    with transaction(writes=False) as execute:
+        keys = [_key_of(row) for row in execute(_SELECT, ()).fetchall()]
+        replaced: dict[str, list[tuple[bytes, float]]] = {}
+        for identity, digest, until in execute(_REPLACED, ()).fetchall():
+            replaced.setdefault(identity, []).append((bytes(digest), until))
+    return [Kept(key, tuple(replaced.get(key.id, ()))) for key in keys]
+
+
+def insert(transaction: Transaction, key: Key) -> None:
+    """Keep a new key.
+
+    Raises:
+        NameTaken: another that is not revoked has its name.
+    """
+    with transaction(writes=True) as execute:
+        execute(_CHANGED, ())
+        if key.name and execute(_BY_NAME, (key.name,)).fetchall():
+            raise NameTaken(key.name)
+        execute(_INSERT, _row_of(key))
+
+
+def revoke(transaction: Transaction, identity: str, at: float) -> bool:
+    """Revoke a key. False: there is none of this id that is not revoked."""
+    with transaction(writes=True) as execute:
+        execute(_CHANGED, ())
+        return bool(execute(_REVOKE, (at, identity)).rowcount)
+
+
+def rotate(transaction: Transaction, identity: str, digest: bytes, hint: str, until: float) -> bool:
+    """Give a key another secret. False: as `revoke`."""
+    with transaction(writes=True) as execute:
+        execute(_CHANGED, ())
+        execute(_SHORTEN, (until, identity, until))
+        execute(_REPLACE, (until, identity))
+        return bool(execute(_ROTATE, (digest, hint, identity)).rowcount)
+
+
+def read_version(execute: Execute) -> int:
+    """Return the number that grows with every change."""
+    (version,) = execute(_VERSION, ()).fetchone()
+    return int(version)
+
+
+def _row_of(key: Key) -> tuple[Any, ...]:
+    return (
+        key.id, key.name, key.digest, key.hint, _encode(key.routes).decode(), key.budget_nanousd,
+        key.budget_window.value, key.requests_per_min, key.tokens_per_min, key.max_streams, key.expires_at,
+        key.revoked_at, key.created_at, _encode(key.labels).decode(), key.may_admin,
+    )  # fmt: skip
+
+
+def _key_of(row: Sequence[Any]) -> Key:
+    return Key(**{
+        **dict(zip(_COLUMNS, row, strict=True)),
+        "digest": bytes(row[2]),
+        "routes": _routes(row[4]),
+        "budget_window": Window(row[6]),
+        "labels": _labels(row[13]),
+        "may_admin": bool(row[14]),
+    })  # fmt: skip

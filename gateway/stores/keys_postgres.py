@@ -1,0 +1,123 @@
+"""Virtual keys in PostgreSQL, in the database that also has the ledger."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from gateway.stores import keys
+from gateway.stores.migrations import migrate, pending
+from gateway.stores.postgres import STATEMENT_S, Connection, read_url
+from gateway.stores.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Sequence
+
+    from gateway.core.keys import Kept
+    from gateway.stores.keys import Execute
+    from gateway.types import Key
+
+_MIGRATION_S = 60.0
+
+
+class PostgresKeys:
+    """Keys in the database that a URL names. It connects when it has something to do, and anew after a failure."""
+
+    def __init__(self, url: str) -> None:
+        """Look at the URL, and nothing else.
+
+        Raises:
+            StoreError: it is none.
+        """
+        self._url = url
+        self._parameters = read_url(url)
+        self._connection: Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"<PostgresKeys at {self._parameters.get('host') or 'the usual place'}>"
+
+    def version(self) -> Hashable:
+        """Return a number that grows."""
+        with self._transaction(writes=False) as execute:
+            return keys.read_version(execute)
+
+    def all(self) -> Sequence[Kept]:
+        """Return all keys, the oldest first."""
+        return keys.read_all(self._transaction)
+
+    def insert(self, key: Key) -> None:
+        """Keep a new key."""
+        keys.insert(self._transaction, key)
+
+    def revoke(self, identity: str, at: float) -> bool:
+        """Revoke a key."""
+        return keys.revoke(self._transaction, identity, at)
+
+    def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
+        """Give a key another secret."""
+        return keys.rotate(self._transaction, identity, digest, hint, until)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[Execute]:
+        # What is read in two statements must be of one moment.
+        level = "READ COMMITTED" if writes else "REPEATABLE READ READ ONLY"
+        try:
+            connection = self._begin(level)
+            yield lambda sql, values: connection.execute(sql.replace("?", "%s").encode(), values or None)
+            connection.execute("COMMIT")
+        except psycopg.Error as error:
+            self.close()
+            raise StoreError(self._said(error)) from None  # not from the error: it may quote the password
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, level: str) -> Connection:
+        begin = f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {STATEMENT_S * 1000:.0f}".encode()
+        if self._connection is not None:
+            try:
+                self._connection.execute(begin)
+            except psycopg.OperationalError:  # it has died since it was last used
+                self.close()
+            else:
+                return self._connection
+        self._connection = self._connect()
+        self._connection.execute(begin)
+        return self._connection
+
+    def _connect(self) -> Connection:
+        connection = Connection.connect(
+            self._url,
+            autocommit=True,
+            # A pooler may give each transaction another session, which knows nothing of what was prepared.
+            prepare_threshold=None,
+            fallback_application_name="gateway",
+            connect_timeout=self._parameters.get("connect_timeout", round(STATEMENT_S)),
+        )
+        try:
+            if pending(connection, keys.FAMILY):
+                patience_s, connection.patience_s = connection.patience_s, _MIGRATION_S
+                migrate(connection, keys.FAMILY)
+                connection.patience_s = patience_s
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _said(self, error: psycopg.Error) -> str:
+        said: Any = " ".join(str(error).split())
+        if password := self._parameters.get("password"):
+            said = said.replace(str(password), "***")
+        host = self._parameters.get("host") or "the usual place"
+        return (
+            f"the keys in PostgreSQL at {host}: {said}; see that it runs, and that the URL (stores.database, "
+            "GATEWAY_DATABASE_URL) is right"
+        )

@@ -1,0 +1,153 @@
+"""Bring the tables of a database to the form that this version of the gateway knows, forward only.
+
+A family of tables (`ledger`, `keys`) is a folder of numbered files below `schema`, one for each database:
+
+    schema/ledger/0001_ledger.sqlite.sql
+    schema/ledger/0001_ledger.postgres.sql
+
+What has been applied is written down in the database itself, in `schema_migrations`, by family: so several families can
+share a database. A file that was ever released is never changed; the next number changes what it made.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.stores.store import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+
+    Connection = sqlite3.Connection | psycopg.Connection[Any]
+
+_SCHEMA = Path(__file__).parent / "schema"
+# Whoever holds it migrates; the number only has to be the same for all gateways and nobody else's.
+_ADVISORY_LOCK = 0x67617465776179
+_ENTRIES = """
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        family TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        applied_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+        PRIMARY KEY (family, number)
+    )
+"""
+
+
+class Migration(NamedTuple):
+    """One step, never taken twice."""
+
+    family: str
+    number: int
+    name: str
+    sql: str
+
+    def statements(self) -> Iterator[str]:
+        """Yield the statements of the file: each ends with a `;` at the end of a line (and never with `$$`)."""
+        statement = ""
+        for line in self.sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                yield statement.strip()
+                statement = ""
+        if statement.strip():
+            raise ValueError(f"{self.family}/{self.name}: its last statement does not end with a semicolon")
+
+
+def migrate(connection: Connection, family: str, *, between: Callable[[], None] | None = None) -> int:
+    """Apply what is missing of a family to a database, and return how many steps that were.
+
+    Each step is one transaction together with its entry in `schema_migrations`: a process that is killed half-way
+    leaves nothing of it, and the next one takes it from the start. Those that start at the same time take turns, and
+    find done what another has done.
+
+    `connection`: of `sqlite3`, opened with `isolation_level=None` and a `timeout` as long as another's step may take;
+    or of psycopg 3, opened with `autocommit=True` and tuples for rows. It is used by this thread only and not within a
+    transaction. In PostgreSQL the tables go into the first schema of its `search_path`, and the server's statement
+    timeout does not hold meanwhile. `between` is called before each statement and before the commit; what it raises
+    ends the step.
+
+    Raises:
+        StoreError: the database has steps that this version does not know: a newer gateway has used it.
+        sqlite3.Error, psycopg.Error: as the database says it. The step that failed has been undone.
+    """
+    applied = 0
+    for migration in pending(connection, family):
+        applied += _apply(connection, migration, between)
+    return applied
+
+
+def pending(connection: Connection, family: str) -> tuple[Migration, ...]:
+    """Return the steps that a database lacks, the first one first. Reads only.
+
+    Raises:
+        StoreError: the database has steps that this version does not know.
+    """
+    known = _migrations(family, "sqlite" if isinstance(connection, sqlite3.Connection) else "postgres")
+    applied = _applied(connection, family)
+    if applied - {migration.number for migration in known}:
+        raise StoreError(
+            f"the tables of the {family} were made by a newer gateway (step {max(applied)}; this one knows "
+            f"{len(known)}): run that version again, or give this one a database of its own"
+        )
+    return tuple(migration for migration in known if migration.number not in applied)
+
+
+def _migrations(family: str, database: str) -> tuple[Migration, ...]:
+    files = sorted((_SCHEMA / family).glob(f"*.{database}.sql"))
+    return tuple(
+        Migration(family, int(file.name.partition("_")[0]), file.name, file.read_text(encoding="utf-8"))
+        for file in files
+    )
+
+
+def _applied(connection: Connection, family: str) -> set[int]:
+    there = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    if not isinstance(connection, sqlite3.Connection):
+        # Not to_regclass(): within a transaction it may not see what another has made since that began.
+        there = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?"
+    if not _execute(connection, there, ("schema_migrations",)).fetchall():
+        return set()
+    entries = _execute(connection, "SELECT number FROM schema_migrations WHERE family = ?", (family,))
+    return {number for (number,) in entries.fetchall()}
+
+
+def _apply(connection: Connection, migration: Migration, between: Callable[[], None] | None) -> bool:
+    """Take one step, unless another has taken it meanwhile."""
+    try:
+        if isinstance(connection, sqlite3.Connection):
+            _execute(connection, "BEGIN IMMEDIATE")
+        else:
+            _execute(connection, "BEGIN; SET LOCAL statement_timeout = 0")
+            _execute(connection, "SELECT pg_advisory_xact_lock(?)", (_ADVISORY_LOCK,))
+        if migration not in pending(connection, migration.family):
+            _execute(connection, "ROLLBACK")
+            return False
+        for statement in (_ENTRIES, *migration.statements()):
+            if between is not None:
+                between()
+            _execute(connection, statement)
+        entry = (migration.family, migration.number, migration.name)
+        _execute(connection, "INSERT INTO schema_migrations (family, number, name) VALUES (?, ?, ?)", entry)
+        if between is not None:
+            between()
+        _execute(connection, "COMMIT")
+    except BaseException:
+        # Whatever ended it, nobody goes on with half a step. A connection that is closed has let go of it already.
+        if isinstance(connection, sqlite3.Connection) or not connection.closed:
+            connection.rollback()
+        raise
+    return True
+
+
+def _execute(
+    connection: Connection, statement: str, values: tuple[str | int, ...] = ()
+) -> sqlite3.Cursor | psycopg.Cursor[Any]:
+    if isinstance(connection, sqlite3.Connection):
+        return connection.execute(statement, values)
+    # As bytes, because psycopg wants text to be a literal; all of it is one, here or in a file of the schema.
+    return connection.execute((statement.replace("?", "%s") if values else statement).encode(), values or None)

@@ -1,0 +1,272 @@
+"""The ledger in one SQLite file: one process writes it, others may read it.
+
+Not on a network file system: a WAL needs shared memory and locks that work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from gateway.stores import sums
+from gateway.stores.migrations import migrate, pending
+from gateway.stores.rows import COLUMNS, newest, row_of, storable, values_of
+from gateway.stores.store import Position, StoreError
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from gateway.core.ledger import Row
+    from gateway.stores.store import Totals
+
+# Longer than a migration or a checkpoint of another takes, shorter than anybody wants to wait.
+BUSY_TIMEOUT_S = 2.0
+# What a long read has made of the WAL is given back at the next checkpoint.
+_WAL_BYTES = 64 << 20
+_WAL_PAGES = 1000
+
+_PUT = (
+    f"INSERT INTO attempts ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "  # noqa: S608  # names of columns
+    f"ON CONFLICT (attempt) DO UPDATE SET {', '.join(f'{one} = excluded.{one}' for one in COLUMNS[1:])}"
+)
+_ADD = sums.add("min")
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE"  # noqa: S608  # names of columns
+_PUT_POSITION = """
+    INSERT INTO positions (writer, segment, byte_offset) VALUES (?, ?, ?)
+    ON CONFLICT (writer) DO UPDATE SET segment = excluded.segment, byte_offset = excluded.byte_offset
+    WHERE (excluded.segment, excluded.byte_offset) > (positions.segment, positions.byte_offset)
+"""
+
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space",
+    sqlite3.SQLITE_BUSY: "another process has locked it; end what else writes to it",
+    sqlite3.SQLITE_LOCKED: "another process has locked it; end what else writes to it",
+    sqlite3.SQLITE_READONLY: "it is read-only; give the gateway's user the right to write the file and its directory",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; see that its directory exists and is the gateway user's",
+    sqlite3.SQLITE_IOERR: "the disk fails; see the system's log",
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away, or name another place by GATEWAY_STATE_DIR",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup of it, or move it away and a new one will be made",
+}
+
+
+class SQLiteStore:
+    """A store in the file `path`.
+
+    One connection, one thread at a time. SQLite before 3.51.3 can damage a file that two connections write or
+    checkpoint at once (sqlite.org/wal.html, "the WAL-reset bug"); here only the holder of `<path>.lock` does either.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the file, and unless `read_only` make it what it should be.
+
+        Raises:
+            StoreError: it cannot be opened, is no ledger, or another gateway writes it.
+        """
+        self._path = path
+        self._lock = -1
+        with self._said():
+            if read_only:
+                self._connection = self._read()
+                return
+            self._lock = _lock(path)
+            try:
+                self._connection = self._open()
+            except BaseException:
+                os.close(self._lock)
+                raise
+
+    def __repr__(self) -> str:
+        return f"<SQLiteStore {self._path}{' read-only' if self._lock < 0 else ''}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, rows: Sequence[Row], position: Position | None = None) -> None:
+        """Insert or replace rows, where theirs is the higher version, and remember how far that has come.
+
+        A position never goes back: of two that import the same journal the one behind changes nothing.
+        """
+        batch = newest(map(storable, rows))
+        with self._transaction() as connection:
+            known = self._rows(batch)
+            fresh = [
+                row for row in batch.values() if (old := known.get(row.attempt)) is None or old.version < row.version
+            ]
+            connection.executemany(_PUT, map(values_of, fresh))
+            connection.executemany(_ADD, sums.changes((known.get(row.attempt), row) for row in fresh))
+            if position is not None:
+                connection.execute(_PUT_POSITION, position)
+
+    def rows(self, attempts: Iterable[str]) -> Mapping[str, Row]:
+        """Return those of these attempts that are known."""
+        with self._said():
+            return self._rows(attempts)
+
+    def open_rows(self, writer: str) -> Sequence[Row]:
+        """Return the attempts of a writer that have not come to an end."""
+        found = self._query(f"{_SELECT} state = 'open' AND substr(attempt, 1, 12) = ? ORDER BY attempt", (writer,))
+        return [row_of(values) for values in found]
+
+    def position(self, writer: str) -> Position | None:
+        """Return how far a writer's journal has been imported."""
+        found = self._query("SELECT writer, segment, byte_offset FROM positions WHERE writer = ?", (writer,))
+        return Position(*found[0]) if found else None
+
+    def forget_writer(self, writer: str) -> None:
+        """Its journal is gone, and so is the need for its position."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM positions WHERE writer = ?", (writer,))
+
+    def totals(
+        self,
+        by: Sequence[str] = (),
+        *,
+        since: float = 0.0,
+        until: float = float("inf"),
+        where: Mapping[str, str] | None = None,
+    ) -> Sequence[Totals]:
+        """Return sums over the attempts that began in these hours, sorted; without `by` exactly one."""
+        return sums.totals(self._query, by, since, until, where)
+
+    def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
+        """Return the latest attempts, the newest first."""
+        return sums.recent(self._query, limit, where)
+
+    def purge(self, before: float, *, batch: int = 5000) -> int:
+        """Delete at most `batch` attempts that began earlier, and what was said in them; return how many."""
+        with self._transaction() as connection:
+            earliest = "SELECT attempt FROM attempts WHERE started_at < ? ORDER BY started_at LIMIT ?"
+            found = connection.execute(earliest, (before, batch)).fetchall()
+            gone = json.dumps([attempt for (attempt,) in found])
+            connection.execute("DELETE FROM contents WHERE attempt IN (SELECT value FROM json_each(?))", (gone,))
+            connection.execute("DELETE FROM attempts WHERE attempt IN (SELECT value FROM json_each(?))", (gone,))
+        return len(found)
+
+    def content(self, attempt: str) -> tuple[bytes, bytes] | None:
+        """Return the request and the response of an attempt, if they were kept."""
+        found = self._query("SELECT request, response FROM contents WHERE attempt = ?", (attempt,))
+        return (found[0][0], found[0][1]) if found else None
+
+    def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
+        """Keep the request and the response of an attempt."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (attempt, request, response))
+
+    def close(self) -> None:
+        """Let go of the file, and of the right to write it."""
+        self._connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _open(self) -> sqlite3.Connection:
+        # SQLite gives its WAL the mode that the file has.
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        connection = _connect(self._path, "rw")
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StoreError("its file system cannot hold a WAL; GATEWAY_STATE_DIR names another place")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            migrate(connection, "ledger")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _read(self) -> sqlite3.Connection:
+        if not self._path.exists():
+            raise StoreError("there is no ledger yet; the gateway makes it when it starts")
+        connection = _connect(self._path, "ro")
+        try:
+            if pending(connection, "ledger"):
+                raise StoreError("an older gateway made it; start this version once, and it will be up to date")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _rows(self, attempts: Iterable[str]) -> dict[str, Row]:
+        # Any number of them in one parameter.
+        select = f"{_SELECT} attempt IN (SELECT value FROM json_each(?))"  # noqa: S608  # names of columns
+        found = self._connection.execute(select, (json.dumps(list(attempts)),))
+        return {row.attempt: row for row in map(row_of, found)}
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._said():
+            return self._connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        with self._said():
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled it back already.
+                if connection.in_transaction:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        """Say which file it is and what can be done."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            raise StoreError(f"{self._path}: {_REMEDIES.get(code, error)}") from error
+        except OSError as error:
+            raise StoreError(f"{self._path}: {error.strerror}; GATEWAY_STATE_DIR names another place") from error
+        except StoreError as error:
+            raise StoreError(f"{self._path}: {error}") from None
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        # It may be made in one thread and used in another; that there is only one at a time is the caller's promise.
+        check_same_thread=False,
+    )
+
+
+def _lock(path: Path) -> int:
+    """Return a descriptor that holds the right to write `path`, until it is closed or the process ends."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        if sys.platform != "win32":  # where only SQLite's own locks keep two from writing at once
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "not known"
+        os.close(lock)
+        raise StoreError(
+            f"another gateway writes it (pid {holder}); end that one, or give this one a place of its own by "
+            "GATEWAY_STATE_DIR"
+        ) from None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock

@@ -1,0 +1,233 @@
+"""Keep sums over attempts by hour, key, route, endpoint, provider and model, and say what is asked of them.
+
+What a row contributes depends on that row alone. When it takes another's place, what that contributed is taken off: so
+the sums are those of the rows, in whatever order and how often they come.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.ledger import State
+from gateway.stores.rows import COLUMNS, LARGEST, row_of
+from gateway.stores.store import DIMENSIONS, Totals
+from gateway.types import CostSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from gateway.core.ledger import Row
+
+    Query = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+    Group = tuple[int, str, str, str, str, str]
+
+COUNTS = ("attempts", "calls", "errors", "fallbacks", "hung_up", "in_doubt", "unpriced", "estimated")
+AMOUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_nanousd", "saved_nanousd")
+NAMES = ("key", "route", "endpoint", "provider", "model")
+_GROUP = ("hour", *NAMES)
+_SUMMED = (*COUNTS, *AMOUNTS)
+
+# What one attempt is counted with at most: $70,000. 65,536 such attempts in an hour fit into a sum; one of more stands
+# still at LARGEST, which is wrong but refuses nobody.
+MOST_COUNTED = 1 << 46
+# Clients may make up names. PostgreSQL takes 2,700 bytes into an index entry: five names of four bytes a character.
+_LONGEST_NAME = 128
+_HOUR_S = 3600.0
+_LAST_HOUR = 1 << 40
+_LOW_BITS = 31
+
+
+def changes(pairs: Iterable[tuple[Row | None, Row]]) -> list[tuple[int | str, ...]]:
+    """Return what each sum changes by when rows take the place of others, one tuple per sum, in the order of its group.
+
+    The order is the same for all gateways, so that two which write the same sums cannot wait for each other.
+    """
+    found: dict[Group, list[int]] = {}
+    for old, new in pairs:
+        if old is not None:
+            _add(found, old, -1)
+        _add(found, new, 1)
+    cut: dict[Group, list[int]] = {}
+    for (hour, key, route, endpoint, provider, model), sums in found.items():
+        group = (hour, short(key), short(route), short(endpoint), short(provider), short(model))
+        cut[group] = [sum(both) for both in zip(cut[group], sums, strict=True)] if group in cut else sums
+    return [
+        (*group, *(max(1 - LARGEST, min(one, LARGEST - 1)) for one in sums))
+        for group, sums in sorted(cut.items())
+        if any(sums)
+    ]
+
+
+def _add(found: dict[Group, list[int]], row: Row, sign: int) -> None:
+    group = (int(row.at // _HOUR_S), row.key, row.route, row.endpoint, row.provider, row.model)
+    sums = found.get(group)
+    if sums is None:
+        sums = found[group] = [0] * len(_SUMMED)
+    sums[0] += sign
+    if status := row.call_status:
+        sums[1] += sign
+        if status >= 400:
+            sums[2] += sign
+        elif not row.attempt.endswith("/1"):
+            sums[3] += sign
+    if row.hung_up:
+        sums[4] += sign
+    if row.state is State.IN_DOUBT:
+        sums[5] += sign
+    cost = row.cost_nanousd
+    if cost is None:
+        sums[6] += sign
+        cost = 0
+    elif row.cost_source is CostSource.ESTIMATED:
+        sums[7] += sign
+    usage, saved = row.usage, row.saved_nanousd
+    read, written, cached, thought = (
+        usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
+    )  # fmt: skip
+    if (read | written | cached | thought | cost | saved) >= MOST_COUNTED:
+        read, written, cached, thought, cost, saved = (
+            min(one, MOST_COUNTED) for one in (read, written, cached, thought, cost, saved)
+        )
+    sums[8] += sign * read
+    sums[9] += sign * written
+    sums[10] += sign * cached
+    sums[11] += sign * thought
+    sums[12] += sign * cost
+    sums[13] += sign * saved
+
+
+def short(name: str) -> str:
+    """Return a name as the sums have it: a long one cut, with a digest so that it stays another than its likes."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}~{digest}"
+
+
+def add(least: str) -> str:
+    """Return the statement that applies one change. `least`: what the database calls the lesser of two values."""
+    sets = ", ".join(f"{one} = {least}(sums.{one} + excluded.{one}, {LARGEST})" for one in _SUMMED)
+    return (
+        f"INSERT INTO sums ({', '.join((*_GROUP, *_SUMMED))}) VALUES ({', '.join('?' * len((*_GROUP, *_SUMMED)))}) "  # noqa: S608  # names of columns
+        f"ON CONFLICT ({', '.join(_GROUP)}) DO UPDATE SET {sets}"
+    )
+
+
+def totals(
+    query: Query, by: Sequence[str], since: float, until: float, where: Mapping[str, str] | None
+) -> list[Totals]:
+    """Return the sums of some hours, in the order of their groups. Without `by` it is one, also of nothing.
+
+    Raises:
+        ValueError: there is no such dimension, or an hour or day is not written as one.
+    """
+    terms, values = _terms(where or {}, short_names=True)
+    if unknown := [one for one in by if one not in DIMENSIONS]:
+        raise ValueError(_no_dimension(unknown[0]))
+    if since > 0.0:
+        terms.append("hour >= ?")
+        values.append(_hour(since))
+    if until < float("inf"):
+        terms.append("hour < ?")
+        values.append(_hour(until))
+    columns = ["hour / 24" if one == "day" else one for one in by]
+    # In two halves, because SQLite refuses a sum beyond 64 bits.
+    low = (1 << _LOW_BITS) - 1
+    summed = [f"sum({one})" for one in COUNTS]
+    summed += [f"sum({one} >> {_LOW_BITS}), sum({one} & {low})" for one in AMOUNTS]
+    select = f"SELECT {', '.join((*columns, *summed))} FROM sums"  # noqa: S608  # names of columns
+    if terms:
+        select += f" WHERE {' AND '.join(terms)}"
+    if by:
+        places = ", ".join(str(place + 1) for place in range(len(by)))
+        select += f" GROUP BY {places} HAVING sum(attempts) > 0 ORDER BY {places}"
+    return [_totals(by, found) for found in query(select, values)]
+
+
+def _totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
+    group = tuple(_written(dimension, value) for dimension, value in zip(by, found, strict=False))
+    # PostgreSQL sums up to a Decimal, and both sum nothing up to NULL.
+    numbers = [int(number or 0) for number in found[len(by) :]]
+    counts, halves = numbers[: len(COUNTS)], numbers[len(COUNTS) :]
+    amounts = [(high << _LOW_BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    return Totals(group=group, **dict(zip(_SUMMED, counts + amounts, strict=True)))
+
+
+def recent(query: Query, limit: int, where: Mapping[str, str] | None) -> list[Row]:
+    """Return the latest attempts, the newest first.
+
+    Attempts are only found by when they began. The sums know in which hours there is one of those that are wanted, so
+    at most `limit` of them are looked into, however rare they are.
+
+    Raises:
+        ValueError: as `totals`.
+    """
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts"  # noqa: S608  # names of columns
+    order = " ORDER BY started_at DESC, attempt DESC LIMIT ?"
+    if not where:
+        return [row_of(values) for values in query(select + order, (limit,))]
+    summed, sum_values = _terms(where, short_names=True)
+    names = {dimension: value for dimension, value in where.items() if dimension in NAMES}
+    terms, values = _terms(names, short_names=False)
+    ((oldest,),) = query("SELECT min(started_at) FROM attempts", ())
+    if oldest is None:
+        return []
+    hours = query(
+        f"SELECT DISTINCT hour FROM sums WHERE {' AND '.join(summed)} AND hour >= ? AND attempts > 0 "  # noqa: S608  # names of columns
+        "ORDER BY hour DESC LIMIT ?",
+        (*sum_values, _hour(oldest), limit),
+    )
+    rows: list[Row] = []
+    for (hour,) in hours:
+        within = " AND ".join((*terms, "started_at >= ?", "started_at < ?"))
+        found = query(
+            f"{select} WHERE {within}{order}",
+            (*values, hour * _HOUR_S, (hour + 1) * _HOUR_S, limit - len(rows)),
+        )
+        rows += map(row_of, found)
+        if len(rows) >= limit:
+            break
+    return rows
+
+
+def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], list[int | str]]:
+    terms: list[str] = []
+    values: list[int | str] = []
+    for dimension, value in where.items():
+        if dimension in NAMES:
+            terms.append(f"{dimension} = ?")
+            values.append(short(value) if short_names else value)
+        elif dimension in DIMENSIONS:
+            first = _read(dimension, value)
+            terms.append("hour >= ? AND hour < ?")
+            values += (first, first + (24 if dimension == "day" else 1))
+        else:
+            raise ValueError(_no_dimension(dimension))
+    return terms, values
+
+
+def _no_dimension(name: str) -> str:
+    return f'usage is not summed by "{name}"; it is by {", ".join(DIMENSIONS)}'
+
+
+def _hour(instant: float) -> int:
+    return int(min(max(instant, 0.0), _LAST_HOUR * _HOUR_S) // _HOUR_S)
+
+
+def _written(dimension: str, value: Any) -> str:
+    if dimension == "day":
+        return datetime.fromtimestamp(value * 24 * _HOUR_S, UTC).strftime("%Y-%m-%d")
+    if dimension == "hour":
+        return datetime.fromtimestamp(value * _HOUR_S, UTC).strftime("%Y-%m-%dT%H")
+    return str(value)
+
+
+def _read(dimension: str, value: str) -> int:
+    try:
+        began = datetime.strptime(value, "%Y-%m-%d" if dimension == "day" else "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        like = "2026-11-21" if dimension == "day" else "2026-11-21T05"
+        raise ValueError(f'"{value}" is no {dimension}; write it as {like}') from None
+    return _hour(began.timestamp())

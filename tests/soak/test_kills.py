@@ -1,0 +1,35 @@
+"""No call is lost and none is counted twice, however the gateway ends. `make soak` does it a thousand times."""
+
+from __future__ import annotations
+
+import os
+import signal
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.soak.biller import Biller
+from tests.soak.cycles import Soak, compare, configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CYCLES = int(os.environ.get("GATEWAY_SOAK_CYCLES", "12"))
+SEED = int(os.environ.get("GATEWAY_SOAK_SEED", "0")) or Random().randrange(1 << 32)
+
+
+@pytest.mark.deadline(60 + 4 * CYCLES)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+async def test_every_billed_attempt_is_in_the_ledger_once(tmp_path: Path, end: signal.Signals) -> None:
+    """Killed at random moments under streaming load, with an upstream that fails now and then."""
+    print(f"GATEWAY_SOAK_SEED={SEED}")  # noqa: T201  # pytest shows it if the test fails
+    rng = Random(SEED)
+    async with Biller("first", rng, fails=0.2) as first, Biller("second", rng) as second:
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second))
+        soak = Soak(tmp_path, rng)
+        for _ in range(CYCLES):
+            await soak.live(end, rng.uniform(0.05, 0.6))
+        await soak.settle()
+        compare(soak, soak.rows(), first, second)
+        assert sum(first.billed.values()) + sum(second.billed.values()) > CYCLES

@@ -1,0 +1,54 @@
+"""`durability: strict`: in a trace of system calls the end of an answer leaves after its charge is on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.soak.biller import Biller, call
+from tests.soak.cycles import Soak, configuration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# `1234 fdatasync(7) = 0`, and of a thread that was interrupted by another: `1234 <... fdatasync resumed>) = 0`
+_FLUSHED = re.compile(r"\d+ +(?:fdatasync\(\d+\)|<\.\.\. fdatasync resumed>\)?) += 0")
+
+
+@pytest.mark.deadline(120)
+@pytest.mark.parametrize("durability", ["strict", "process"])
+async def test_the_last_byte_leaves_after_the_flush(tmp_path: Path, durability: str) -> None:
+    """The other durability shows that the trace can tell."""
+    if shutil.which("strace") is None:
+        if os.environ.get("CI"):
+            pytest.fail("strace is not installed")
+        pytest.skip("strace is not installed")
+    rng = Random(1)
+    trace = tmp_path / "trace"
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second, f"ledger: {{durability: {durability}}}"))
+        soak = Soak(tmp_path, rng)
+        wrapped = ("strace", "-f", "-o", str(trace), "-s", "2000", "-e", "trace=fdatasync,pwrite64,write,sendto,writev")
+        process, port = await soak.start(*wrapped)
+        for n in range(5):
+            assert await call(port, f"call-{n}") == (200, True)
+            await asyncio.sleep(0.15)  # the other durability flushes every 100 ms
+        os.kill(int((tmp_path / "state" / "gateway.lock").read_text()), 15)
+        await process.wait()
+    found = [flushed_between(trace.read_text(errors="replace"), f"call-{n}") for n in range(5)]
+    assert found == [durability == "strict"] * 5
+
+
+def flushed_between(trace: str, name: str) -> bool:
+    """Tell whether a flush ended between the settlement of a call, which names the answer, and the answer's end."""
+    lines = trace.splitlines()
+    settled = min(at for at, line in enumerate(lines) if "pwrite64" in line and f"first-{name}" in line)
+    begun = max(at for at, line in enumerate(lines) if "HTTP/1.1 200" in line and f"x-request-id: {name}" in line)
+    ended = next(at for at, line in enumerate(lines) if at > begun and "[DONE]" in line)
+    return any(_FLUSHED.match(line) for line in lines[settled:ended])

@@ -1,0 +1,194 @@
+"""A database comes to its form in steps that are whole or not at all, whoever else starts at the same time."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from gateway.stores.migrations import Migration, migrate, pending
+from gateway.stores.rows import COLUMNS
+from gateway.stores.store import StoreError
+from tests.stores.databases import PostgresServer, postgres_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from gateway.stores.migrations import Connection
+
+ROOT = Path(__file__).parents[2]
+TABLES = {"attempts", "sums", "positions", "contents", "schema_migrations"}
+
+# Migrates the database it is told, and kills itself when it has been asked as often as it is told.
+KILLED = """
+import os, signal, sys
+from gateway.stores.migrations import migrate
+from tests.stores.test_migrations import connected
+
+def between(left=[int(sys.argv[2])]):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+
+migrate(connected(sys.argv[1]), "ledger", between=between)
+"""
+
+
+def connected(place: str) -> Connection:
+    """Open a database as a migration wants it: of PostgreSQL by its URL, of SQLite by its path."""
+    if place.startswith("postgresql:"):
+        return psycopg.connect(place, autocommit=True)
+    return sqlite3.connect(place, isolation_level=None, timeout=10.0, check_same_thread=False)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.sqlite")
+    url: str = request.getfixturevalue("server").database()
+    return url
+
+
+@pytest.fixture
+def connect(place: str) -> Iterator[Callable[[], Connection]]:
+    opened: list[Connection] = []
+
+    def connect() -> Connection:
+        opened.append(connected(place))
+        return opened[-1]
+
+    yield connect
+    for one in opened:
+        one.close()
+
+
+def asked(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    if isinstance(connection, sqlite3.Connection):
+        return connection.execute(statement).fetchall()
+    return connection.execute(statement.encode()).fetchall()
+
+
+def tables(connection: Connection) -> set[str]:
+    if isinstance(connection, sqlite3.Connection):
+        found = asked(connection, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    else:
+        found = asked(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    return {name for (name,) in found}
+
+
+def test_a_new_database_gets_everything_once(connect: Callable[[], Connection]) -> None:
+    """The second time there is nothing to do."""
+    connection = connect()
+    steps = pending(connection, "ledger")
+    assert [step.number for step in steps] == list(range(1, len(steps) + 1))
+    assert migrate(connection, "ledger") == len(steps)
+    assert tables(connection) == TABLES
+    assert (migrate(connection, "ledger"), pending(connection, "ledger")) == (0, ())
+    assert asked(connection, "SELECT family, number, name FROM schema_migrations") == [step[:3] for step in steps]
+
+
+def test_both_databases_have_the_same_columns(connect: Callable[[], Connection]) -> None:
+    """Those that a row is written to, in that order."""
+    connection = connect()
+    migrate(connection, "ledger")
+    if isinstance(connection, sqlite3.Connection):
+        found = asked(connection, "SELECT name FROM pragma_table_info('attempts') ORDER BY cid")
+    else:
+        columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'attempts'"
+        found = asked(connection, f"{columns} ORDER BY ordinal_position")
+    assert tuple(name for (name,) in found) == COLUMNS
+
+
+def test_a_step_that_fails_leaves_nothing(connect: Callable[[], Connection]) -> None:
+    """Wherever it fails; then the next attempt succeeds, with the same connection."""
+    connection = connect()
+    for point in range(100):
+        left = [point]
+
+        def between(left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise InterruptedError
+
+        try:
+            migrate(connection, "ledger", between=between)
+        except InterruptedError:
+            assert tables(connection) == set()
+        else:
+            break
+    assert point > len(TABLES)
+    assert tables(connection) == TABLES
+
+
+def test_a_process_killed_half_way_leaves_nothing(place: str, connect: Callable[[], Connection]) -> None:
+    """The next one takes the step from the start."""
+    for point in (0, 3, 7):
+        done = subprocess.run([sys.executable, "-c", KILLED, place, str(point)], cwd=ROOT, check=False, timeout=60)
+        assert done.returncode == -signal.SIGKILL
+        assert tables(connect()) == set()
+    assert migrate(connect(), "ledger") == 1
+    assert tables(connect()) == TABLES
+
+
+def test_those_that_start_at_the_same_time_take_turns(connect: Callable[[], Connection]) -> None:
+    """One does it, and all find it done."""
+    connections = [connect() for _ in range(6)]
+    together = Barrier(len(connections))
+
+    def start(connection: Connection) -> int:
+        together.wait()
+        return migrate(connection, "ledger")
+
+    with ThreadPoolExecutor(len(connections)) as threads:
+        assert sorted(threads.map(start, connections)) == [0, 0, 0, 0, 0, 1]
+    assert tables(connections[0]) == TABLES
+
+
+def test_an_older_gateway_keeps_its_hands_off(connect: Callable[[], Connection]) -> None:
+    """It says what it is about. Another family in the same database is none of its business."""
+    connection = connect()
+    migrate(connection, "ledger")
+    connection.execute("INSERT INTO schema_migrations (family, number, name) VALUES ('keys', 99, 'x')")
+    assert migrate(connection, "ledger") == 0
+    connection.execute("INSERT INTO schema_migrations (family, number, name) VALUES ('ledger', 99, 'x')")
+    with pytest.raises(
+        StoreError, match=r"tables of the ledger were made by a newer gateway \(step 99; this one knows 1"
+    ):
+        migrate(connection, "ledger")
+
+
+@pytest.mark.parametrize(
+    "sql, statements",
+    [
+        ("A;\n\nB\n  C;\n", ["A;", "B\n  C;"]),
+        ("-- why; why not\nA ';\n';\n", ["-- why; why not\nA ';\n';"]),
+        ("/* a;\n */ A;\n", ["/* a;\n */ A;"]),
+        ("CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  B;\n  C;\nEND;\n", None),
+        ("", []),
+    ],
+)
+def test_where_a_statement_ends(sql: str, statements: list[str] | None) -> None:
+    """At a semicolon at the end of a line that is neither in a text, a comment nor a trigger."""
+    assert list(Migration("x", 1, "0001_x", sql).statements()) == (
+        statements if statements is not None else [sql.strip()]
+    )
+
+
+def test_a_statement_that_does_not_end() -> None:
+    """Half a file is no migration."""
+    with pytest.raises(ValueError, match="x/0001_x: its last statement does not end"):
+        list(Migration("x", 1, "0001_x", "A;\nB\n").statements())

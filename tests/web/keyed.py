@@ -1,0 +1,72 @@
+"""A gateway with virtual keys, whose keyring is kept fresh like the real one's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from gateway.background.keyring import Keyring
+from gateway.core.keys import digest_of
+from gateway.stores.keys import SQLiteKeys
+from gateway.types import Key
+from gateway.web.routes import Web
+from tests.faults import chat_json
+from tests.proxy.scene import proxied
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from gateway.app import App
+    from tests.faults import Answer, FaultyUpstream
+    from tests.serving import Running
+
+
+def secret(name: str) -> str:
+    """Return the secret of the key of this name."""
+    return f"sk-gw-{name:x<43}"
+
+
+def key(name: str, **more: Any) -> Key:
+    """Return a key that has `secret(name)`."""
+    return Key(id=f"key_{name}", name=name, digest=digest_of(secret(name).encode()), hint="xxxx", **more)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """What a test needs of it."""
+
+    running: Running
+    upstream: FaultyUpstream
+    store: SQLiteKeys
+    keyring: Keyring
+    web: Web
+
+    def forgive(self) -> None:
+        """Forget who has failed: a table of refusals is no attack."""
+        self.web.door._failures.clear()
+
+
+@asynccontextmanager
+async def keyed(
+    folder: Path, *keys: Key, server: str = "{}", extra: str = "", answer: Answer | None = None, strict: bool = True
+) -> AsyncIterator[Keyed]:
+    """Serve with these keys in a store in `folder`, which others may change meanwhile."""
+    store = SQLiteKeys(folder / "keys.sqlite")
+    for one in keys:
+        store.insert(one)
+    keyring = Keyring(SQLiteKeys(folder / "keys.sqlite"))
+    async with proxied(answer or chat_json(), server=server, extra=extra, strict=strict) as (running, (upstream,)):
+        app = cast("App", running.server.config.loaded_app)
+        app._web = Web(running.gateway, keyring)
+        await keyring.refresh()
+        fresh = asyncio.get_running_loop().create_task(keyring.run())
+        try:
+            yield Keyed(running, upstream, store, keyring, app._web)
+        finally:
+            fresh.cancel()
+            await asyncio.wait([fresh])
+            keyring.close()
+            store.close()
