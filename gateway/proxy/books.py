@@ -161,7 +161,7 @@ class Tab:
     """What one call runs up. At most one attempt is under way at a time."""
 
     __slots__ = (
-        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_key", "_key_charges", "_n", "_needs", "_price",
+        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_is_told", "_key", "_key_charges", "_n", "_needs", "_price",
         "_request_id", "_route", "_settled", "answer", "candidate", "cost", "downgraded", "position", "used_tokens",
     )  # fmt: skip
 
@@ -182,6 +182,8 @@ class Tab:
         self._charged: Charged = ()
         self._price: Price | None = None
         self._settled = True
+        self._is_told = False
+        """What the client was answered is in the settlement of the last attempt."""
         self.candidate: Candidate | None = None
         self.answer: Answer | None = None
         self.cost: int | None = None
@@ -317,6 +319,7 @@ class Tab:
         if self._settled:
             return
         self._settled = True
+        self._is_told = bool(call_status)
         books, answer, upstream = self._books, self.answer, attempt.candidate.upstream
         books.open_tabs.discard(self)
         usage, is_estimate = self._usage(attempt, usage)
@@ -345,7 +348,7 @@ class Tab:
 
     def end(self, call_status: int) -> None:
         """The call is over."""
-        if self._n and self._settled and self._books.journal is not None and call_status:
+        if self._n and not self._is_told and call_status and self._books.journal is not None:
             self._books.write(encode(Ended(self._attempt, call_status)), settles=True)
         if self._key_charges:
             amounts = [self.used_tokens if counts_tokens(one) else 1 for one in self._key_charges]

@@ -26,8 +26,22 @@ from zlib import crc32
 from gateway.stores.journal_segments import FRAME, MAGIC, lock_path, segment_path, take_lock
 
 if sys.platform != "win32":
+    import ctypes
     import fcntl
-    from os import pwrite
+
+    # os.pwrite lets go of the GIL. For a microsecond's work the event loop would give it to whoever imports, and wait up
+    # to a switch interval to have it back: 11 us on average where this takes 1.3 us.
+    _pwrite = ctypes.PyDLL(None, use_errno=True).pwrite
+    _pwrite.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long)  # a long is what off_t is
+    _pwrite.restype = ctypes.c_ssize_t
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        """Write as os.pwrite does."""
+        written: int = _pwrite(file, data, len(data), offset)
+        if written < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+        return written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
