@@ -15,7 +15,6 @@ from gateway.core.deadlines import next_due
 from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
-from gateway.dialects.usage import cost_of_headers
 from gateway.proxy.decode import decoder_for
 from gateway.proxy.headers import value_of
 from gateway.proxy.tap import Tap
@@ -140,8 +139,10 @@ class Answer:
 
     @property
     def sha256(self) -> bytes:
-        """The digest of what went to the client."""
-        return self._tap.sha256 if self._tap is not None else sha256(self.body).digest()
+        """The digest of what went to the client; empty if nothing did."""
+        if self._tap is not None:
+            return self._tap.sha256
+        return sha256(self.body).digest() if self.committed_at else b""
 
     @property
     def passed_bytes(self) -> int:
@@ -151,12 +152,10 @@ class Answer:
     @property
     def answer_id(self) -> str:
         """What the provider calls the answer; empty if it has not said."""
-        said = value_of(self.headers, b"x-generation-id")  # OpenRouter: what its bill can be asked for by
-        return said.decode("latin-1") if said else self.reader.answer_id
-
-    def cost_in_headers(self) -> int | None:
-        """Return what the provider says in its headers that it charges, in nano-USD."""
-        return cost_of_headers(self.headers)
+        if self.reader.answer_id or self._candidate.upstream.provider.kind != "openrouter":
+            return self.reader.answer_id
+        said = value_of(self.headers, b"x-generation-id")  # what its bill can be asked for by
+        return said.decode("latin-1") if said else ""
 
     def output_tokens_so_far(self) -> int:
         """Return a guess at the tokens that went to the client."""

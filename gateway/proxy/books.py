@@ -22,6 +22,7 @@ from gateway.core.keys import counts_tokens
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
 from gateway.core.pricing import cost_of, settle_cost, worst_case
+from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NoCandidate, Refusal
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
@@ -161,8 +162,9 @@ class Tab:
     """What one call runs up. At most one attempt is under way at a time."""
 
     __slots__ = (
-        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_is_told", "_key", "_key_charges", "_n", "_needs", "_price",
-        "_request_id", "_route", "_settled", "answer", "candidate", "cost", "downgraded", "position", "used_tokens",
+        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_key", "_key_charges", "_n",
+        "_needs", "_price", "_request_id", "_route", "_settled", "_told", "answer", "candidate", "cost", "downgraded",
+        "position", "used_tokens",
     )  # fmt: skip
 
     def __init__(
@@ -182,8 +184,8 @@ class Tab:
         self._charged: Charged = ()
         self._price: Price | None = None
         self._settled = True
-        self._is_told = False
-        """What the client was answered is in the settlement of the last attempt."""
+        self._told = 0
+        """What the client was answered, as the settlement of the last attempt has it."""
         self.candidate: Candidate | None = None
         self.answer: Answer | None = None
         self.cost: int | None = None
@@ -276,7 +278,7 @@ class Tab:
             return
         cost: int | None = 0
         if not upstream.ability.free:
-            cost = None if price is None else cost_of(Usage(input_tokens=needs.input_tokens), price)[0]
+            cost = None if price is None else needs.input_tokens * price.input // 1_000_000 + price.request
         self.position = books.write(
             encode(
                 Intent(
@@ -319,16 +321,14 @@ class Tab:
         if self._settled:
             return
         self._settled = True
-        self._is_told = bool(call_status)
+        self._told = call_status
         books, answer, upstream = self._books, self.answer, attempt.candidate.upstream
         books.open_tabs.discard(self)
         usage, is_estimate = self._usage(attempt, usage)
         self.used_tokens += usage.input_tokens + usage.output_tokens if usage is not None else 0
         cost, source, estimate, saved = self._price_it(upstream, usage, is_estimate=is_estimate)
         self.cost = cost
-        books.metrics.charged(
-            upstream, configured=self._route.configured, cost_nanousd=cost, source=source, saved_nanousd=saved
-        )
+        books.metrics.charged(upstream, self._route.configured, cost, source, saved)
         if books.journal is not None:
             self.position = books.write(
                 encode(
@@ -337,7 +337,7 @@ class Tab:
                         usage, is_estimate, cost, source, estimate, saved,
                         self._price.source if self._price is not None else "",
                         answer.sha256 if answer is not None and call_status else b"",
-                        round((attempt.first_token_s or 0.0) * 1000), round(attempt.duration_s * 1000),
+                        int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
                         answer.answer_id if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
                     )
                 ),
@@ -348,7 +348,7 @@ class Tab:
 
     def end(self, call_status: int) -> None:
         """The call is over."""
-        if self._n and not self._is_told and call_status and self._books.journal is not None:
+        if self._n and call_status not in (0, self._told) and self._books.journal is not None:
             self._books.write(encode(Ended(self._attempt, call_status)), settles=True)
         if self._key_charges:
             amounts = [self.used_tokens if counts_tokens(one) else 1 for one in self._key_charges]
@@ -372,7 +372,7 @@ class Tab:
         if outcome in _UNSENT or (attempt.status or 0) >= 400 or (answer is not None and not answer.sent):
             return Usage(), False
         if outcome is o.OK and reported is not None:
-            return reported, False
+            return reported, reported.is_suspect
         if not self._call.endpoint.answers_json or self._needs.input_tokens == 0:
             return reported, reported is None  # sound, and forms: not counted in tokens that we could guess
         if answer is None:
@@ -383,7 +383,7 @@ class Tab:
         # A usage that came before the end is right about the input, and about the output so far at least.
         if outcome in _INTERRUPTED and guess.output_tokens > reported.output_tokens and not answer.reader.finished:
             return msgspec.structs.replace(reported, output_tokens=guess.output_tokens), True
-        return reported, False
+        return reported, reported.is_suspect
 
     def _estimate(self, answer: Answer) -> Usage:
         said = answer.reader.usage
@@ -402,8 +402,8 @@ class Tab:
         if usage.service_tier:
             price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
         reported = usage.cost_nanousd
-        if reported is None and self.answer is not None:
-            reported = self.answer.cost_in_headers()
+        if reported is None and self.answer is not None and upstream.provider.kind == "litellm":
+            reported = cost_of_headers(self.answer.headers)
         free = upstream.ability.free
         cost, source, estimate = settle_cost(
             usage, usage_is_estimate=is_estimate, price=price, free=free, reported_nanousd=reported

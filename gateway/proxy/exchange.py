@@ -152,12 +152,29 @@ class Exchange:
         if not self._attempts:
             self._overhead_s = monotonic() - self._client.received_at
         if self._gateway.books.is_strict:
-            await self._gateway.books.on_disk(tab.position)
+            await self._written_down(channel, answer)
         answer.send(channel, request)
         if self._call.rest_bytes:
             await self._upload(channel, answer)
         await answer.decided
         return answer.attempt()
+
+    async def _written_down(self, channel: Channel, answer: Answer) -> None:
+        """Wait until it is on disk that the attempt begins.
+
+        Raises:
+            NotOnDisk: it is not, so nothing is sent.
+        """
+        try:
+            await self._gateway.books.on_disk(self._tab.position)
+        except NotOnDisk as refusal:
+            channel.close()
+            answer.outcome = o.SHUT_DOWN
+            self._attempts.append(answer.attempt())
+            raise self._refused(refusal) from None
+        except asyncio.CancelledError:
+            channel.close()
+            raise
 
     def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
         """A budget has no room for an attempt: ask others, change the plan, or refuse the call.
@@ -250,7 +267,10 @@ class Exchange:
             lines = self._lines_of(answer, self._tab.cost)
             self._overhead_s += monotonic() - answer.committed_at
             if self._gateway.books.is_strict:
-                await self._gateway.books.on_disk(self._tab.position)
+                try:
+                    await self._gateway.books.on_disk(self._tab.position)
+                except NotOnDisk as refusal:
+                    raise self._refused(refusal) from None
             client.respond(answer.status, lines, answer.body)
             return
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())

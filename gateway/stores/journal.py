@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import mmap
 import os
 import re
 import sys
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -29,8 +31,8 @@ if sys.platform != "win32":
     import ctypes
     import fcntl
 
-    # os.pwrite lets go of the GIL. For a microsecond's work the event loop would give it to whoever imports, and wait up
-    # to a switch interval to have it back: 11 us on average where this takes 1.3 us.
+    # os.pwrite lets go of the GIL. For a microsecond's work the event loop would give it to whoever imports, and wait
+    # up to a switch interval to have it back: 11 us on average where this takes 1.6 us.
     _pwrite = ctypes.PyDLL(None, use_errno=True).pwrite
     _pwrite.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long)  # a long is what off_t is
     _pwrite.restype = ctypes.c_ssize_t
@@ -43,9 +45,9 @@ if sys.platform != "win32":
             raise OSError(error, os.strerror(error))
         return written
 
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _log = logging.getLogger("gateway.journal")
 
@@ -55,6 +57,8 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 RESERVE_BYTES = 256 * 1024
 SPARE_EVERY_S = 1.0
 
+# proc(5) calls them so.
+_IN_PLACE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
 _WRITER = re.compile(r"[0-9a-f]{12}")
 _FRAME_BYTES: Final = FRAME.size
 _pack = FRAME.pack
@@ -68,6 +72,7 @@ class JournalFull(Exception):
 class _Spare(NamedTuple):
     path: Path
     segment: int
+    mapped: mmap.mmap | None
 
 
 def make_segment(path: Path, size: int) -> int:
@@ -119,6 +124,32 @@ def sync_segment(segment: int) -> None:
         os.fdatasync(segment)
 
 
+def writes_in_place(directory: Path) -> bool:
+    """Tell whether a file there that has its space can be written through memory whatever becomes of the disk.
+
+    On file systems that write elsewhere each time (Btrfs, ZFS) a full disk would end the process by SIGBUS.
+    """
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:  # no Linux
+        return False
+    here = str(directory.resolve())
+    mounts: dict[str, str] = {}
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        # Spaces in names are written as octal numbers; who has such a mount point gets the slower way.
+        mounts[before.split(" ")[4]] = after.partition(" ")[0]
+    nearest = max((one for one in mounts if here == one or here.startswith(one.rstrip("/") + "/")), key=len, default="")
+    return mounts.get(nearest) in _IN_PLACE
+
+
+def _mapped(segment: int, size: int) -> mmap.mmap | None:
+    try:
+        return mmap.mmap(segment, size)
+    except (OSError, ValueError):  # of another size than it should be
+        return None
+
+
 class Journal:
     """Appends records to the journal of one writer, and holds its lock."""
 
@@ -163,6 +194,8 @@ class Journal:
         self._sync = sync
         # Of the segment that is being written. `_limit` is where the slow path begins.
         self._segment = -1
+        self._mapped: mmap.mmap | None = None
+        """The segment as memory, where that is safe: a copy costs a fifth of a system call."""
         self._offset = 0
         self._limit = 0
         # Positions count bytes over all segments, frames included.
@@ -178,6 +211,7 @@ class Journal:
         self._is_closed = False
         self._wake = Event()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._is_in_place = writes_in_place(directory)
         self._lock = _own_lock(directory, writer)
         self._provide()
         self._thread = Thread(target=self._run, name=f"journal-{writer}", daemon=True)
@@ -196,18 +230,17 @@ class Journal:
             JournalFull: nothing was written.
             ValueError: it is longer than `largest`.
         """
-        size = _FRAME_BYTES + len(payload)
+        frame = _pack(len(payload), crc32(payload)) + payload
+        size = len(frame)
         offset = self._offset
         if offset + size > self._limit:
             offset = self._make_room(size, reserve=reserve)
-        try:
-            written = pwrite(self._segment, _pack(len(payload), crc32(payload)) + payload, offset)
-        except OSError as error:
-            raise self._refused(error) from error
-        if written != size:
-            # What is there of it will be written over; until then it is a record without its checksum.
-            raise self._refused(None)
-        self._offset = offset + size
+        end = offset + size
+        if self._mapped is not None and end <= self._segment_bytes:
+            self._mapped[offset:end] = frame
+        else:
+            self._write(frame, offset)
+        self._offset = end
         self._position = position = self._position + size
         return position
 
@@ -230,9 +263,19 @@ class Journal:
         self._is_closed = True
         # The descriptor that `append` has will be another file's.
         self._limit = 0
+        self._mapped = None
         self._wake.set()
         self._thread.join()
         os.close(self._lock)
+
+    def _write(self, frame: bytes, offset: int) -> None:
+        try:
+            written = pwrite(self._segment, frame, offset)
+        except OSError as error:
+            raise self._refused(error) from error
+        if written != len(frame):
+            # What is there of it will be written over; until then it is a record without its checksum.
+            raise self._refused(None)
 
     def _make_room(self, size: int, *, reserve: bool) -> int:
         """Return the offset at which `size` bytes can be written, in the next segment if there is one."""
@@ -249,7 +292,7 @@ class Journal:
             if self._segment >= 0:
                 # Before another takes its place: the thread looks at this one first and at those afterwards.
                 self._retired.append(self._segment)
-            self._segment = spare.segment
+            self._segment, self._mapped = spare.segment, spare.mapped
             self._offset = len(MAGIC)
             self._limit = self._room_bytes
             self._spare = None
@@ -285,7 +328,7 @@ class Journal:
             return
         path = segment_path(self._directory, self._writer, self._number + 1)
         try:
-            spare = _Spare(path, self._make(path, self._segment_bytes))
+            segment = self._make(path, self._segment_bytes)
         except OSError as error:
             self._spare_due = monotonic() + SPARE_EVERY_S
             if not self.is_short:
@@ -293,7 +336,7 @@ class Journal:
             self.is_short = True
             return
         self._number += 1
-        self._spare = spare
+        self._spare = _Spare(path, segment, _mapped(segment, self._segment_bytes) if self._is_in_place else None)
         if self.is_short:
             _log.warning("there is room for the journal again")
         self.is_short = False

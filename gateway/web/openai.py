@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # A form up to this size is kept, so that it can be sent to another upstream; a larger one flows through.
 LARGEST_KEPT_FORM = 4 << 20
 LARGEST_FORM = 1 << 30
+# Names go into headers and the ledger. No provider has one of half the length.
+LONGEST_MODEL = 512
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PROCESS = secrets.token_hex(6).encode()
@@ -74,6 +76,8 @@ class Operation:
         try:
             key = self._door.admit(scope, headers, self.access)
             call = await self._read(client, headers.get(b"content-type", b""))
+            if len(call.model) > LONGEST_MODEL:
+                raise BadRequest(f'"model" is {len(call.model)} characters long; the limit is {LONGEST_MODEL}', param="model")
             if key.routes:
                 refuse_other_names(key, call, headers)
             call, route, terms = steer(self._gateway, call, headers)
