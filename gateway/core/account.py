@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.facts import UNKNOWN
+from gateway.core.pricing import cost_of
 from gateway.core.quota import NOTHING_KNOWN
+from gateway.types import Usage
 
 if TYPE_CHECKING:
     from gateway.core.plan import Knowledge
     from gateway.types import Candidate, Needs, Plan, Route
 
 NANO = 1_000_000_000
-# Prices are in nano-USD per million tokens.
-_PER_TOKEN_USD = NANO * 1_000_000
 
 
 def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
@@ -59,10 +59,11 @@ def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) 
 
 
 def _estimate(candidate: Candidate, needs: Needs) -> float | None:
-    """What a call of this size would cost at most, in USD; None if the price is not known."""
+    """What a call of this size would cost, in USD; None if the price is not known."""
     ability = candidate.upstream.ability
     if ability.free:
         return 0.0
     if ability.price is None:
         return None
-    return (needs.input_tokens * ability.price.input + needs.output_tokens * ability.price.output) / _PER_TOKEN_USD
+    cost, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=needs.output_tokens), ability.price)
+    return cost / NANO
