@@ -6,13 +6,14 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-COPY requirements.lock requirements-build.lock ./
+# With the clients of PostgreSQL and Redis; they are imported only where a URL names one.
+COPY requirements-team.lock requirements-build.lock ./
 # Wheels only: nothing that was downloaded runs code of its own here, other than the pinned build back-end.
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements-build.lock \
     && python3 -m venv --without-pip /opt/gateway \
     && /opt/build/bin/pip --python /opt/gateway/bin/python install \
-        --no-cache-dir --require-hashes --only-binary :all: -r requirements.lock
+        --no-cache-dir --require-hashes --only-binary :all: -r requirements-team.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway ./gateway
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /tmp/wheel . \

@@ -52,6 +52,7 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --genera
 lock: $(DEV_READY)  ## refresh the lock files (ARGS=--upgrade takes newer versions)
 	$(COMPILE) --extra dev --extra redis --extra postgres --extra otel -o requirements-dev.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
+	$(COMPILE) -c requirements-dev.lock --extra redis --extra postgres -o requirements-team.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock --only-build-deps --build-deps-for wheel --build-deps-for editable \
 		-o requirements-build.lock pyproject.toml
 

@@ -49,6 +49,9 @@ _log = logging.getLogger("gateway.books")
 PROGRESS_EVERY_S = 2.0
 # How often the counters of budgets are held against the ledger.
 SEED_EVERY_S = 30.0
+# Redis has forgotten or a process has died: the others tell first what they have counted, which the ledger may know
+# already. Seeded before that, it would count twice.
+SEED_AFTER_S = 2.0
 PURGE_EVERY_S = 3600.0
 # A start waits so long for what was spent before it.
 SEED_WITHIN_S = 2.0
@@ -99,6 +102,8 @@ class Bookkeeping:
             self._importer = Importer(directory, store, on_in_doubt=self._in_doubt)
             self._importer.start()
             self.books.is_short = self._is_short
+        if self._redis is not None:
+            await self._redis.open()
         await self._keyring.refresh()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._seed(), SEED_WITHIN_S)
@@ -214,6 +219,7 @@ class Bookkeeping:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wants_seeds.wait(), SEED_EVERY_S)
+                await asyncio.sleep(SEED_AFTER_S)
             self._wants_seeds.clear()
             await self._seed()
 
@@ -235,11 +241,11 @@ class Bookkeeping:
         return journal is not None and (journal.is_short or (importer is not None and importer.is_short))
 
     def _state(self) -> LedgerState:
-        importer = self._importer
+        importer, now = self._importer, time.time()
         shares = [
             BudgetShare(*_labels(account), self.books.limits.counted(account, charge.window_start)[0] / charge.limit)
             for account, charge in self._counted.items()
-            if charge.limit
+            if charge.limit and charge.resets_at > now
         ]
         if importer is None:
             return LedgerState(budgets=tuple(shares))

@@ -162,8 +162,8 @@ class Provider(Strict):
     )
     admin_key: str | None = Field(
         default=None,
-        description="A key that may read what the provider bills (kinds openai, anthropic), for `gateway usage "
-        "--reconcile`. It is never sent with a call.",
+        description="A key that may read what the provider bills (kinds openai, anthropic, openrouter), for `gateway "
+        "usage --reconcile`. It is never sent with a call.",
         examples=["${OPENAI_ADMIN_KEY:-}"],
     )
     enabled: n.Flag = Field(default=True, description="false: it is never a candidate.")
@@ -323,7 +323,7 @@ class Rule(Strict):
 class Ledger(Strict):
     """What is written down of every call. A change needs a restart."""
 
-    enabled: n.Flag = Field(default=True, description="false: nothing is, and money budgets cannot be used.")
+    enabled: n.Flag = Field(default=True, description="false: nothing is, and budgets begin anew with every start.")
     durability: n.Durability = Field(
         default="process",
         description="process: a record survives the end of the process at any moment. strict: also a power cut; a "

@@ -100,7 +100,7 @@ class BudgetShare(NamedTuple):
     """As configured, or the name of a key; empty for the total."""
     window: str
     ratio: float
-    """Spent and held, over the limit."""
+    """Spent, over the limit."""
 
 
 class LedgerState(NamedTuple):
@@ -110,7 +110,7 @@ class LedgerState(NamedTuple):
     """Journalled here and not imported yet."""
     import_errors: int = 0
     quarantined: int = 0
-    """Records that no one could read."""
+    """Segments that were damaged."""
     in_doubt: int = 0
     """Attempts whose process ended before they did."""
     budgets: tuple[BudgetShare, ...] = ()

@@ -110,7 +110,7 @@ def ledger(counts: Counts) -> Iterator[Metric]:
     """Yield how the ledger and the budgets are."""
     state = counts.ledger
     yield _gauge(
-        "gateway_budget_spent_ratio", "What is spent and held of a budget, over its limit.",
+        "gateway_budget_spent_ratio", "What is spent of a budget, over its limit.",
         ("scope", "name", "window"), ((one[:3], one.ratio) for one in state.budgets),
     )  # fmt: skip
     yield GaugeMetricFamily(
@@ -118,7 +118,7 @@ def ledger(counts: Counts) -> Iterator[Metric]:
     )
     for name, text, value in (
         ("gateway_ledger_import_errors", "Imports into the database that failed.", state.import_errors),
-        ("gateway_journal_quarantined", "Records of the journal that could not be read.", state.quarantined),
+        ("gateway_journal_quarantined", "Segments of the journal that were damaged.", state.quarantined),
         ("gateway_in_doubt_attempts", "Attempts whose process ended before they did.", state.in_doubt),
     ):
         yield CounterMetricFamily(name, text, value=value)

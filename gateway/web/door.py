@@ -38,6 +38,12 @@ MOST_FAILURES = 20
 FAILURES_WITHIN_S = 10.0
 MOST_ADDRESSES = 8192
 
+ABOUT_KEYS = frozenset({
+    "invalid_api_key", "expired_api_key", "revoked_api_key", "model_not_allowed", "too_many_failures",
+    "keys_unavailable", "ambiguous_credentials",
+})  # fmt: skip
+"""The codes of refusals because of a key, for whoever counts them."""
+
 CALLER = "gateway.key"
 """Where a route puts the `Key` of its caller in the scope."""
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from gateway.dialects.body import read_call
 from gateway.dialects.multipart import ModelField
 from gateway.dialects.openai import error_body
-from gateway.errors import BadRequest, BodyTooLarge, Refusal, UnsupportedMediaType
+from gateway.errors import BadRequest, BodyTooLarge, ModelNotFound, Refusal, UnsupportedMediaType
 from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
 from gateway.types import BodyKind, Call
-from gateway.web.door import Access, credential_of
+from gateway.web.door import ABOUT_KEYS, Access, credential_of
 from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
@@ -77,7 +77,10 @@ class Operation:
             key = self._door.admit(scope, headers, self.access)
             call = await self._read(client, headers.get(b"content-type", b""))
             if len(call.model) > LONGEST_MODEL:
-                raise BadRequest(f'"model" is {len(call.model)} characters long; the limit is {LONGEST_MODEL}', param="model")
+                raise ModelNotFound(
+                    f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',
+                    param="model",
+                )
             if key.routes:
                 refuse_other_names(key, call, headers)
             call, route, terms = steer(self._gateway, call, headers)
@@ -97,6 +100,8 @@ class Operation:
         except Refusal as refusal:
             if not routed:
                 self._gateway.metrics.refuse(self._endpoint, refusal.status)
+                if refusal.code in ABOUT_KEYS:
+                    self._gateway.metrics.key_refused(refusal.code)
             refuse(client, refusal, identity)
 
     async def _serve_kept(

@@ -40,11 +40,13 @@ class Gateway:
         return httpx.get(f"{self.url}/metrics").raise_for_status().text
 
     def send_requests(self, count: int) -> None:
-        """Send chat requests of every kind a dashboard shows: streams, whole answers, a refusal, a hang-up."""
+        """Send chat requests of every kind a dashboard shows: streams, whole and kept answers, a refusal, a hang-up."""
         # At once, because demo/echo takes its time over a stream.
         with httpx.Client(base_url=self.url, timeout=10) as client, ThreadPoolExecutor(count) as threads:
             for answer in threads.map(lambda number: ask(client, "role:rlm", stream=number % 2 == 0), range(count)):
                 answer.raise_for_status()
+            for _ in range(3):
+                ask(client, "role:kept").raise_for_status()
             assert ask(client, "no-such-model").status_code == 404
             with client.stream("POST", CHAT, json=chat("role:rlm", stream=True)):
                 pass  # leave before the end
@@ -127,10 +129,20 @@ def running_gateway(directory: Path) -> Iterator[Gateway]:
         settings = {
             "server": {"host": "127.0.0.1", "port": int(gateway.address.rpartition(":")[2])},
             "providers": {
-                "dead": {"kind": "openai", "base_url": f"http://127.0.0.1:{closed}/v1", "api_key": "unused"},
+                "dead": {
+                    "kind": "openai",
+                    "base_url": f"http://127.0.0.1:{closed}/v1",
+                    "api_key": "unused",
+                    "local": False,
+                    "price": {"input": 2, "output": 8},
+                },
                 "demo": {"kind": "demo"},
             },
-            "roles": {"rlm": {"models": ["dead/x", "demo/echo"]}},
+            "roles": {
+                "rlm": {"models": ["dead/x", "demo/echo"]},
+                "kept": {"models": ["demo/echo"], "cache": {"nondeterministic": True}},
+            },
+            "budgets": [{"scope": "total", "limit_usd": 1, "window": "day"}],
         }
         config.write_text(yaml.safe_dump(settings))
         command = (sys.executable, "-m", "gateway", "run", "--config", str(config))

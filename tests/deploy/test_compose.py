@@ -6,10 +6,12 @@ import re
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from gateway.config.money import ledger_settings
 from tests.deploy.observed import ROOT
 
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -67,7 +69,8 @@ def test_ports_are_published_to_this_machine_only(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "build" not in service])
 def test_images_are_pinned(name: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    # PostgreSQL's versions have two numbers.
+    assert re.fullmatch(r"[\w./-]+:v?\d+(\.\d+){1,2}", SERVICES[name]["image"])
 
 
 def test_the_gateway_may_write_only_where_it_must() -> None:
@@ -90,8 +93,50 @@ def test_what_a_service_waits_for_has_a_health_check() -> None:
     assert "HEALTHCHECK" in DOCKERFILE, "the gateway's is in its image"
     for name, service in SERVICES.items():
         for awaited, condition in service.get("depends_on", {}).items():
-            assert condition == {"condition": "service_healthy"}, name
+            # Of a profile that is not started, nobody can wait for anything.
+            always = set(SERVICES[awaited].get("profiles", ())) <= set(service.get("profiles", ()))
+            expected: dict[str, Any] = {"condition": "service_healthy"} | ({} if always else {"required": False})
+            assert condition == expected, name
             assert "healthcheck" in SERVICES[awaited], f"{name} waits for {awaited}"
+
+
+def test_the_team_has_a_database_and_a_redis_and_nobody_else_does() -> None:
+    assert {name for name, service in SERVICES.items() if "team" in service.get("profiles", ())} == {
+        "postgres",
+        "redis",
+    }
+    alone = gateway_environment()
+    assert alone["GATEWAY_DATABASE_URL"] == alone["GATEWAY_REDIS_URL"] == ""
+    problems: list[str] = []
+    settings = ledger_settings(
+        gateway_environment(POSTGRES_PASSWORD="first", REDIS_PASSWORD="second"),
+        lambda where, problem: problems.append(f"{where}: {problem}"),
+    )
+    assert not problems
+    database, redis = urlsplit(settings.database_url), urlsplit(settings.redis_url)
+    postgres = SERVICES["postgres"]["environment"]
+    assert (database.hostname, database.password) == ("postgres", "first")
+    assert (database.username, database.path) == (postgres["POSTGRES_USER"], f"/{postgres['POSTGRES_DB']}")
+    assert (redis.hostname, redis.password, redis.path) == ("redis", "second", "/0")
+
+
+def test_a_database_of_ones_own_goes_before_the_team_s() -> None:
+    own = {"GATEWAY_DATABASE_URL": "postgresql://db.example/gateway", "GATEWAY_REDIS_URL": "rediss://cache.example"}
+    found = gateway_environment(POSTGRES_PASSWORD="first", REDIS_PASSWORD="second", **own)
+    assert {name: found[name] for name in own} == own
+
+
+def test_redis_throws_no_budget_away() -> None:
+    command = SERVICES["redis"]["command"]
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    assert command[command.index("--requirepass") + 1] == "${REDIS_PASSWORD:-}"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_passwords_come_from_the_environment(name: str) -> None:
+    for variable, value in SERVICES[name].get("environment", {}).items():
+        if re.search("PASSWORD|AUTH|KEY", variable):
+            assert value.startswith("${"), variable
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
@@ -109,3 +154,16 @@ def test_what_the_dockerfile_copies_exists_and_is_not_ignored() -> None:
         for source in line.split()[:-1]:
             assert (ROOT / source).exists(), source
             assert source in allowed, f".dockerignore keeps {source} out"
+
+
+def gateway_environment(**env: str) -> dict[str, str]:
+    """Return what the gateway's container gets. Compose puts variables in as a shell does."""
+    written: dict[str, str] = GATEWAY["environment"]
+    return {name: filled_in(value, {"GATEWAY_API_KEY": "unused", **env}) for name, value in written.items()}
+
+
+def filled_in(value: str, env: dict[str, str]) -> str:
+    done = subprocess.run(
+        ("/bin/sh", "-c", f'printf %s "{value}"'), env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout

@@ -40,8 +40,8 @@ QUERIES = [
 
 
 def as_grafana_sends_it(query: str) -> str:
-    """Put in what Grafana would: every route and provider, and the shortest rate interval of a 1 s scrape."""
-    for name, value in (("__rate_interval", "10s"), ("route", ".*"), ("provider", ".*")):
+    """Put in what Grafana would: every route and provider, a day, and the shortest rate interval of a 1 s scrape."""
+    for name, value in (("__rate_interval", "10s"), ("__range", "1d"), ("route", ".*"), ("provider", ".*")):
         query = query.replace(f"${name}", value)
     assert "$" not in query, f"no value for a variable in: {query}"
     return query

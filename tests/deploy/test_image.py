@@ -117,10 +117,15 @@ def test_only_data_is_writable(image: Builder) -> None:
 
 def test_it_holds_what_is_locked_and_nothing_else(image: Builder) -> None:
     listing = "import importlib.metadata as m; print(*(f'{d.name}=={d.version}' for d in m.distributions()))"
-    locked = set(re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    locked = set(re.findall(r"^([\w.-]+==[\w.]+)", (ROOT / "requirements-team.lock").read_text(), re.MULTILINE))
     found = {normal(each) for each in image.shell(f'/opt/gateway/bin/python -c "{listing}"').split()}
     assert {each for each in found if not each.startswith("llm-gateway==")} == {normal(each) for each in locked}
     assert len(found) == len(locked) + 1
+
+
+def test_it_can_talk_to_postgresql_and_redis(image: Builder) -> None:
+    script = "import psycopg.pq, redis.asyncio; print(psycopg.pq.__impl__)"
+    assert image.shell(f'/opt/gateway/bin/python -c "{script}"') == "binary", "it brings its own libpq"
 
 
 def test_without_a_key_it_refuses_to_listen_to_everybody(image: Builder) -> None:
@@ -141,13 +146,16 @@ def test_it_gets_healthy_and_ends_when_told(image: Builder) -> None:
         kill -TERM $server
         wait $server
         echo ended with $?
+        ls /data
         """,
         GATEWAY_PORT=str(free_port()),
         GATEWAY_API_KEY="only-for-this-test",
     )
-    assert "healthy" in said.splitlines()
+    lines = said.splitlines()
+    assert "healthy" in lines
     # 143 is how a shell reports an end by SIGTERM.
-    assert said.splitlines()[-1] in {"ended with 0", "ended with 143"}
+    assert {"ended with 0", "ended with 143"} & set(lines)
+    assert {"ledger.sqlite", "journal", "gateway.lock"} <= set(lines), "the ledger is on the volume"
 
 
 def normal(requirement: str) -> str:
