@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.terminal import Unusable
+from gateway.config import overlay
 
 if sys.platform != "win32":
     import fcntl
@@ -48,7 +49,7 @@ def claimed(config: Config) -> tuple[Config, Claim]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if os.environ.get("GATEWAY_STATE_DIR", "").strip():
+        if folder != overlay.state_dir({**os.environ, "GATEWAY_STATE_DIR": ""}):
             raise Unusable(
                 f"the state directory {folder} cannot be written: {error.strerror}.",
                 "Give it to the gateway's user, or set GATEWAY_STATE_DIR to another directory.",

@@ -26,7 +26,7 @@ from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NoCandidate, Refusal
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
-from gateway.types import CostSource, Scope, Usage
+from gateway.types import CostSource, OnUnknown, Scope, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +44,7 @@ _log = logging.getLogger("gateway.books")
 _UNSENT = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT, o.NO_BUDGET, o.OVER_BUDGET})
 # The answer ended before its usage, or may have.
 _INTERRUPTED = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT})
+_NOTHING = Usage()
 # Of a provider or a model: others may still be asked.
 _OF_UPSTREAMS = frozenset({Scope.PROVIDER, Scope.MODEL})
 
@@ -60,15 +61,13 @@ class Prices(Protocol):
 class OverBudget(Exception):
     """There is no room for an attempt in a budget."""
 
-    def __init__(self, budget: Budget, refusal: Refusal) -> None:
+    def __init__(self, budget: Budget, refusal: Refusal, *, is_for_all: bool = True) -> None:
+        """`is_for_all`: whatever the budget objects to, it is not this one upstream."""
         super().__init__(refusal.message)
         self.budget = budget
         self.refusal = refusal
-
-    @property
-    def is_for_all(self) -> bool:
+        self.is_for_all = is_for_all and not budget.downgrade and budget.scope not in _OF_UPSTREAMS
         """No other upstream would do: the budget is not one upstream's, and it says to refuse."""
-        return not self.budget.downgrade and self.budget.scope not in _OF_UPSTREAMS
 
 
 class NotOnDisk(Refusal):
@@ -191,7 +190,7 @@ class Tab:
         self.cost: int | None = None
         """Of the attempt that was settled last, in nano-USD."""
         self.downgraded = False
-        """The call was sent elsewhere by a budget, which therefore does not object again."""
+        """The call was sent elsewhere by a budget, and those that do so no longer object."""
         self.position = 0
         """Of the last record in the journal."""
         self.used_tokens = 0
@@ -225,10 +224,16 @@ class Tab:
             raise limit_refusal(full, now, left=max(0, left))
         self._key_charges = charges
 
+    def downgrade(self, route: Route) -> None:
+        """A budget sends the call elsewhere: from now on it is a call of this route."""
+        self._route = route
+        self.downgraded = True
+
     # -- one attempt
 
     def charged(self, candidate: Candidate) -> Charged:
         """Return the budgets that an attempt needs room in; mostly none."""
+        self.candidate = candidate
         upstream = candidate.upstream
         self._began_at = now = time()
         self._price = price = self._books.prices.price_of(upstream, now)
@@ -249,14 +254,15 @@ class Tab:
             refusal = NoCandidate("the ledger's disk is full, so calls with a budget are refused", code="ledger_full")
             raise OverBudget(charged[0][1], refusal)
         if self._price is None and (objection := spend.objection_to_unpriced(charged)) is not None:
-            raise OverBudget(charged[0][1], NoCandidate(objection, code="price_unknown"))
+            named = f"{self.candidate.upstream.id}: {objection}" if self.candidate is not None else objection
+            raise OverBudget(_refusing(charged), NoCandidate(named, code="price_unknown"), is_for_all=False)
         asked = [charge for charge, budget in charged if not (self.downgraded and budget.downgrade)]
         try:
             full = await books.limits.hold(f"{self._id}/{self._n + 1}", asked, self._began_at)
         except Unavailable:
             unknown = spend.refusal_while_unknown(charged)
             if unknown is not None:
-                raise OverBudget(charged[0][1], unknown) from None
+                raise OverBudget(_refusing(charged), unknown) from None
             full = None
         if full is not None:
             budget = next(budget for charge, budget in charged if charge is full or charge.account == full.account)
@@ -370,7 +376,7 @@ class Tab:
         if reported is None and answer is not None:
             reported = answer.usage  # of an answer that was not relayed
         if outcome in _UNSENT or (attempt.status or 0) >= 400 or (answer is not None and not answer.sent):
-            return Usage(), False
+            return _NOTHING, False
         if outcome is o.OK and reported is not None:
             return reported, reported.is_suspect
         if not self._call.endpoint.answers_json or self._needs.input_tokens == 0:
@@ -398,6 +404,8 @@ class Tab:
         """Return the cost, where it comes from, the estimate beside it, and what was saved."""
         if usage is None:
             return (0, CostSource.FREE, 0, 0) if upstream.ability.free else (None, CostSource.UNKNOWN, None, 0)
+        if usage is _NOTHING:  # that much is known without a price
+            return 0, CostSource.FREE if upstream.ability.free else CostSource.COMPUTED, 0, 0
         books, price = self._books, self._price
         if usage.service_tier:
             price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
@@ -421,6 +429,11 @@ class Tab:
         self._charged = ()
         charges = [charge for charge, _ in charged]
         books.limits.settle(self._attempt, charges, [amount] * len(charges), time())
+
+
+def _refusing(charged: Charged) -> Budget:
+    """Return the budget that refuses what nobody knows: the one that `spend` lets speak."""
+    return next(budget for _, budget in charged if budget.on_unknown is OnUnknown.REFUSE)
 
 
 def _tell(flushed: asyncio.Future[OSError | None], error: OSError | None) -> None:

@@ -102,9 +102,9 @@ class Hit:
             return
         entry = self.entry
         lines = b"%bx-request-id: %b\r\nx-gateway-cache: hit\r\nage: %d\r\n" % (entry.lines, request_id, self.age_s)
-        if b"content-type: text/event-stream" not in entry.lines:
-            lines += b"x-gateway-cost-usd: 0\r\n"  # as with any answer that is no stream
         if entry.length is not None and len(entry.chunks) == 1:
+            if b"content-type: text/event-stream" not in entry.lines:
+                lines += b"x-gateway-cost-usd: 0\r\n"  # as with any answer that is no stream
             client.respond(200, lines, entry.chunks[0])
         else:
             await self._write(client, lines)

@@ -10,6 +10,8 @@ import asyncio
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
@@ -187,10 +189,12 @@ class Exchange:
             raise self._refused(over.refusal)
         self._over_budget = over.refusal
         if not budget.to or self._tab.downgraded:
+            # An attempt that is not made is no reason to make fewer.
+            self._plan = replace(self._plan, max_attempts=self._plan.max_attempts + 1)
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
-        self._tab.downgraded = True
         self._earlier, self._attempts = tuple(self._attempts), []
         self._route = self._gateway.resolve(budget.to)
+        self._tab.downgrade(self._route)
         self._plan = make_plan(
             self._route, self._terms, self._gateway.memory.known, monotonic(), time(), self._gateway.rng
         )
@@ -381,7 +385,7 @@ class Exchange:
 
 
 def usd(nanousd: int) -> bytes:
-    """Return an amount in USD, exactly: 0.000123, 12."""
+    """Return an amount in USD, exactly: 0.000123000, 12."""
     whole, rest = divmod(nanousd, 1_000_000_000)
     return b"%d.%09d" % (whole, rest) if rest else b"%d" % whole
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 # More of an answer than this is not kept, where answers are.
 LARGEST_KEPT = 2 << 20
+# How many of the latest pieces are looked at to guess at tokens: the very last may be a comment or `[DONE]`. One as
+# large as LARGE is a sample by itself, so that no stream has more than one of those kept for it.
+SAMPLE_PIECES = 8
+LARGE = 4096
 # What a delta may hold that is written in tokens.
 _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal", "text", "delta")
 
@@ -22,20 +27,23 @@ _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal",
 class Tap:
     """A look at the bytes of one body on their way to the client."""
 
-    __slots__ = ("_digest", "_last", "kept", "passed_bytes")
+    __slots__ = ("_digest", "_sample", "kept", "passed_bytes")
 
     def __init__(self, *, keeps: bool = False) -> None:
         """`keeps`: all that passes, up to LARGEST_KEPT."""
         self.kept: list[bytes] | None = [] if keeps else None
         self._digest = sha256()
-        self._last = b""
+        self._sample: deque[bytes] = deque(maxlen=SAMPLE_PIECES)
         self.passed_bytes = 0
 
     def note(self, piece: bytes) -> None:
         """Take note of a piece of the body. Costs half a microsecond, nearly all of it the digest."""
         self._digest.update(piece)
-        self.passed_bytes += len(piece)
-        self._last = piece
+        size = len(piece)
+        self.passed_bytes += size
+        if size >= LARGE:
+            self._sample.clear()
+        self._sample.append(piece)
         if self.kept is not None and self.passed_bytes <= LARGEST_KEPT:
             self.kept.append(piece)
 
@@ -47,15 +55,14 @@ class Tap:
     def output_tokens(self) -> int:
         """Return a guess at the tokens that have passed.
 
-        The latest piece is taken for a sample: the events of one stream are alike but for the text in them. Providers
-        send a token or more in each event.
+        The latest pieces are taken for a sample: the events of one stream are alike but for the text in them. Providers
+        send a token or more in each event that has any.
         """
-        if not self._last:
-            return 0
-        sizes = [written_in(event) for event in _values(self._last)]
+        sample = b"".join(self._sample)
+        sizes = [size for event in _values(sample) if (size := written_in(event))]
         if not sizes:
             return 0
-        events = self.passed_bytes / len(self._last) * len(sizes)
+        events = self.passed_bytes / len(sample) * len(sizes)
         return max(1, round(events * max(1.0, estimated_tokens(sum(sizes)) / len(sizes))))
 
 
@@ -65,10 +72,10 @@ def written_in(value: Any) -> int:
         return sum(written_in(one) for one in value)
     if not isinstance(value, dict):
         return 0
-    return sum(
-        len(inner.encode(errors="replace")) if isinstance(inner, str) and name in _WRITTEN else written_in(inner)
-        for name, inner in value.items()
-    )
+    # vLLM and OpenRouter say the same thinking under two names.
+    texts = {inner for name, inner in value.items() if name in _WRITTEN and isinstance(inner, str)}
+    parts = [inner for name, inner in value.items() if name != "reasoning_details" or not value.get("reasoning")]
+    return sum(len(text.encode(errors="replace")) for text in texts) + sum(written_in(part) for part in parts)
 
 
 def _values(piece: bytes) -> Iterator[Any]:

@@ -109,7 +109,10 @@ class Importer:
         done: Future[Result] = Future()
         self._jobs.append(partial(_do, job, done))
         self._wake.set()
-        return done.result(JOB_WITHIN_S)
+        try:
+            return done.result(JOB_WITHIN_S)
+        except TimeoutError:
+            raise StoreError(f"the ledger's database has not done it within {JOB_WITHIN_S:g} s") from None
 
     def wake(self) -> None:
         """Import now what is there."""

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,9 +36,12 @@ _log = logging.getLogger("gateway.redis")
 
 # What a call may wait for, however Redis is.
 WITHIN_S = 0.005
-# After so many failures in a row nobody waits for REST_S, and then one call tries.
+# A loop that is late hears late what Redis has said in time. It looks every TURN_S, and what takes it twice as long is
+# not counted, up to LATEST_S.
+TURN_S = 0.001
+LATEST_S = 0.25
+# After so many failures in a row nobody waits, until `run` has heard from Redis: it asks by itself.
 TRIP_AFTER = 3
-REST_S = 1.0
 # A connection that is silent for so long is given up; the next one is tried after RETRY_S.
 SILENCE_S = 1.0
 RETRY_S = 0.25
@@ -132,7 +136,6 @@ class RedisLimits:
         self._loaded = False
         self._away = False
         self._misses = 0
-        self._rest_until = 0.0
 
     def __repr__(self) -> str:
         state = "away" if self._away else "there"
@@ -151,28 +154,22 @@ class RedisLimits:
         self._tally.sweep(now)
         self._settled.pop(lease, None)
         self._let_go(lease, self._held.pop(lease, ()))
-        loop = asyncio.get_running_loop()
         if self._misses >= TRIP_AFTER:
-            if loop.time() < self._rest_until:
-                raise Unavailable("Redis does not answer")
-            self._rest_until = loop.time() + REST_S  # This call tries; the others see what comes of it.
-        ask = _Ask(lease, distinct(charges), loop.create_future())
+            raise Unavailable("Redis does not answer")
+        ask = _Ask(lease, distinct(charges), asyncio.get_running_loop().create_future())
         self._asks.append(ask)
         self._wake.set()
         answer: Charge | Unavailable | None = Unavailable("the call was given up")
         try:
-            async with asyncio.timeout(self._within_s):
-                answer = await ask.answer
-        except TimeoutError:
-            answer = Unavailable(f"Redis did not answer within {self._within_s * 1000:g} ms")
+            answer = await self._heard(ask)
         finally:
             # The answer may come in the very moment in which nobody wants it any more.
+            ask.answer.cancel()
             if isinstance(answer, Unavailable) and _is_held(ask):
                 self._let_go(lease, ask.charges)
         if isinstance(answer, Unavailable):
             self._misses += 1
-            if self._misses == TRIP_AFTER:
-                self._rest_until = loop.time() + REST_S
+            self._nudge()
             raise answer
         self._misses = 0
         if answer is None:
@@ -207,15 +204,30 @@ class RedisLimits:
         return self._tally.counted(Slot(account, window_start))
 
     def seed(self, account: str, window_start: int, amount: int) -> None:
-        """Count at least `amount`. A `window_start` of 0 is one that never ends."""
-        self._tally.owe_at_least(Slot(account, window_start), amount)
-        self._nudge()
+        """Count at least `amount`, in which is what Redis has not been told yet. A `window_start` of 0 never ends.
+
+        While Redis is away the ledger also knows what others have still to tell, which would then count twice. What is
+        known here is put back all the same; so it is only taken where that is nothing.
+        """
+        slot = Slot(account, window_start)
+        if not self._away or not self._tally.floor(slot):
+            self._tally.seed(slot, amount)
+            self._nudge()
 
     def close(self) -> None:
         """Let go of everything that is held here. `run` tells Redis so when it is cancelled."""
         for lease, charges in self._held.items():
             self._let_go(lease, charges)
         self._held.clear()
+
+    async def open(self) -> None:
+        """Connect, before there are calls that would have to wait for it. A Redis that is away is left to `run`."""
+        from redis.exceptions import RedisError
+
+        try:
+            await self._round()
+        except (RedisError, OSError, TimeoutError) as error:
+            await self._lost(error)
 
     async def run(self) -> None:
         """Talk to Redis until cancelled, and then for at most LAST_S if something is still to be told."""
@@ -241,6 +253,24 @@ class RedisLimits:
                     while self._tally:
                         await self._round()
             await self._client.aclose()
+
+    async def _heard(self, ask: _Ask) -> Charge | Unavailable | None:
+        """Return the answer, or that there is none in time.
+
+        The time is Redis': when fifty calls come in one turn of the loop, one timer for all of it would be up before
+        anything is read, and a budget that allows what is unknown would let all of them pass.
+        """
+        left_s = self._within_s
+        began_at = since = monotonic()
+        while left_s > 0 and since - began_at < max(LATEST_S, self._within_s):
+            await asyncio.wait((ask.answer,), timeout=TURN_S)
+            if ask.answer.done():
+                return ask.answer.result()
+            now = monotonic()
+            if now - since < 2 * TURN_S:
+                left_s -= now - since
+            since = now
+        return Unavailable(f"Redis did not answer within {self._within_s * 1000:g} ms")
 
     async def _rest(self, longest_s: float) -> None:
         with suppress(TimeoutError):
@@ -284,6 +314,8 @@ class RedisLimits:
         if refused is not None and (loading or not _is_unknown_script(refused)):
             raise refused
         self._loaded = refused is None
+        if refused is None:
+            self._misses = 0
         if self._away and refused is None:
             _log.info("Redis is back")
             self._away = False

@@ -90,8 +90,7 @@ class Tally:
     def counted(self, slot: Slot) -> tuple[int, int]:
         """Return what Redis last said is counted and held, and what it has not acknowledged yet."""
         seen = self._seen.get(slot, _NOTHING)
-        untold = sum(due[slot].amount for due in (self._due, self.batch) if slot in due)
-        return seen.counted + untold, seen.held
+        return seen.counted + self._untold(slot), seen.held
 
     def floor(self, slot: Slot) -> int:
         """Return what is certainly counted: less than that, and Redis has forgotten."""
@@ -114,6 +113,10 @@ class Tally:
         due.expiry = expiry(charge)
         due.leases.append(lease)
         self.lasts(charge)
+
+    def seed(self, slot: Slot, amount: int) -> None:
+        """The ledger says that so much was spent. What is to be told comes on top, so it is not in the floor."""
+        self.owe_at_least(slot, max(0, amount - self._untold(slot)))
 
     def owe_at_least(self, slot: Slot, amount: int) -> None:
         """Count at least this."""
@@ -166,6 +169,9 @@ class Tally:
         for slot in [slot for slot, seen in self._seen.items() if seen.resets_at + GRACE_S < now]:
             del self._seen[slot]
             self._due.pop(slot, None)
+
+    def _untold(self, slot: Slot) -> int:
+        return sum(due[slot].amount for due in (self._due, self.batch) if slot in due)
 
     def _saw(self, slot: Slot, counted: int, held: int | None = None) -> Seen:
         seen = self._seen.get(slot)

@@ -578,3 +578,76 @@ def test_a_lock_that_is_left_alone_is_cleared_away(directory: Path, store: SQLit
     assert left(directory) == [lock_path(directory, A).name]
     assert recover(directory, store) == Recovered(in_doubt=1)
     assert left(directory) == []
+
+
+def test_what_is_to_be_done_with_the_store_is_done_in_its_thread(directory: Path, path: Path) -> None:
+    """Between two imports; what comes of it comes back, also what goes wrong."""
+    leave(directory, [settle(attempt(1, 1, A))])
+    one = importer(directory, path)
+    assert not one.is_elected
+    one.start()
+    eventually(lambda: len(rows_in(path)) == 1)
+    threads: list[str] = []
+
+    def job(store: Store) -> int:
+        threads.append(threading.current_thread().name)
+        store.write(folded([settle(attempt(2, 1, B))]))
+        return len(kept(store))
+
+    assert one.run(job) == 2
+    assert threads == ["importer"]
+    with pytest.raises(ZeroDivisionError):
+        one.run(lambda _: 1 // 0)
+    leave(directory, [settle(attempt(3, 1, A))])
+    eventually(lambda: len(rows_in(path)) == 3)
+    assert one.stop(20.0)
+    with pytest.raises(StoreError):
+        one.run(job)
+    assert len(rows_in(path)) == 3
+
+
+def test_who_does_not_import_does_nothing_with_the_store(directory: Path, path: Path) -> None:
+    """Nor before it has begun, nor while another does; it is next when that ends."""
+    first, second = importer(directory, path), importer(directory, path)
+    with pytest.raises(StoreError, match="another process writes the ledger"):
+        first.run(kept)
+    first.start()
+    eventually(lambda: first.is_elected)
+    second.start()
+    eventually(lambda: "another imports" in repr(second))
+    assert not second.is_elected
+    with pytest.raises(StoreError, match="another process writes the ledger"):
+        second.run(kept)
+    assert first.stop(20.0)
+    eventually(lambda: second.is_elected)
+    assert second.run(kept) == []
+    assert second.stop(20.0)
+
+
+def test_what_waits_for_a_database_that_is_away_is_told(directory: Path, path: Path) -> None:
+    """Soon, and at the end at the latest; when the database is back, it is done."""
+    away = Away(path)
+    one = Importer(directory, away.open)
+    one.start()
+    eventually(lambda: one.import_errors)
+    with pytest.raises(StoreError, match="the ledger's database is away"):
+        one.run(kept)
+    waiting: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            one.run(kept)
+        except StoreError as error:
+            waiting.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert one.stop(20.0)
+    thread.join(20.0)
+    assert len(waiting) == 1
+    away.is_away = False
+    other = Importer(directory, away.open)
+    other.start()
+    eventually(lambda: other.is_elected)
+    eventually(lambda: other.run(lambda _: True))
+    assert other.stop(20.0)

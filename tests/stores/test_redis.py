@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.stores.limits import Unavailable
-from gateway.stores.redis import REST_S, TRIP_AFTER, RedisLimits
+from gateway.stores.redis import RETRY_S, TRIP_AFTER, RedisLimits
 from gateway.stores.redis_tally import GRACE_S, LARGEST
 from gateway.stores.store import StoreError
 from gateway.types import Charge
@@ -296,17 +296,55 @@ async def test_stopped(server: RedisServer) -> None:
 
 
 async def test_it_is_tried_again(server: RedisServer) -> None:
-    """A second after the last failure one call tries, and then all do."""
+    """By itself and not by a call: no call waits for a Redis that is away, and as soon as it is back all are served."""
     async with limits_in(server.url, within_s=0.5) as limits:
         assert await limits.hold("a", [charge(1)], WALL) is None
+        with server.stopped():
+            await failing(limits, TRIP_AFTER)
+            assert max(await failing(limits, 20)) < MARGIN_S
+        await asyncio.sleep(2 * RETRY_S)
+        assert await limits.hold("b", [charge(1)], WALL) is None
+
+
+async def test_a_busy_loop_is_not_taken_for_a_silent_redis(server: RedisServer) -> None:
+    """Fifty calls in one turn that takes longer than Redis has: each is answered, in time or not."""
+    async with limits_in(server.url, patient=False) as limits:
+        await limits.open()
+
+        async def busy(number: int) -> Charge | None:
+            time.sleep(0.001)  # noqa: ASYNC251  # that is what is asked
+            return await limits.hold(f"{number}", [charge(1)], WALL)
+
+        assert await asyncio.gather(*(busy(number) for number in range(50))) == [None] * 50
+
+
+async def test_what_is_still_to_be_told_is_not_seeded_too(server: RedisServer) -> None:
+    """The ledger knows of a call before Redis does that was away when it ended."""
+    async with limits_in(server.url) as limits:
+        limits.settle("a", [charge(1)], [5], WALL)
+        await until(lambda: counted(server) == 5)
+        with server.stopped():
+            limits.settle("b", [charge(1)], [10], WALL)
+            limits.seed("budget total day", MIDNIGHT, 15)
+            assert limits.counted("budget total day", MIDNIGHT) == (15, 0)
+        await until(lambda: counted(server) == 15)
         server.kill()
-        await failing(limits, TRIP_AFTER)
+        limits.settle("c", [charge(1)], [10], WALL)
+        await asyncio.sleep(2 * RETRY_S)
+        # Not all of it is ours: another is yet to tell.
+        limits.seed("budget total day", MIDNIGHT, 55)
         server.start()
-        with pytest.raises(Unavailable):
-            await limits.hold("b", [charge(1)], WALL)
-        await asyncio.sleep(REST_S)
-        assert await limits.hold("c", [charge(1)], WALL) is None
-        assert await limits.hold("d", [charge(1)], WALL) is None
+        await until(lambda: counted(server) == 25)
+
+
+async def test_a_seed_before_redis_is_there(server: RedisServer) -> None:
+    """A process that starts while Redis is away has nothing but the ledger to put back."""
+    server.kill()
+    async with limits_in(server.url) as limits:
+        await limits.open()
+        limits.seed("budget total day", MIDNIGHT, 15)
+        server.start()
+        await until(lambda: counted(server) == 15)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,154 @@
+"""With a strict ledger nobody sees the end of an answer before what it cost is on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.stores.journal import Journal, sync_segment
+from tests.faults import (
+    DONE,
+    ROLE,
+    Client,
+    End,
+    Pause,
+    chat,
+    chat_json,
+    delta,
+    finish,
+    like_openai,
+    request,
+    stream_head,
+)
+from tests.proxy.ledgered import (
+    ONE_CALL,
+    error_of,
+    ledgered,
+)
+from tests.proxy.scene import ROLE_NAME, exchange_is_over, until
+from tests.stores.journal_records import all_of, folded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.faults import Answer, Response
+    from tests.proxy.ledgered import Ledgered
+
+COST = "x-gateway-cost-usd"
+STREAM = chat(model=ROLE_NAME, stream=True)
+# Without `stream_options`: the gateway asks for usage itself, and takes its event out again.
+UNASKED = request(
+    "POST",
+    "/v1/chat/completions",
+    {"model": ROLE_NAME, "stream": True, "messages": [{"role": "user", "content": "Hi"}]},
+)
+
+
+class Disk:
+    """A disk that works until it does not."""
+
+    def __init__(self) -> None:
+        self.fails = False
+        self.syncs = 0
+
+    def sync(self, segment: int) -> None:
+        self.syncs += 1
+        if self.fails:
+            raise OSError(errno.EIO, "Input/output error")
+        sync_segment(segment)
+
+
+@asynccontextmanager
+async def on_disk(folder: Path, answer: Answer, *, strict: bool) -> AsyncIterator[tuple[Ledgered, Disk]]:
+    """Keep books on a disk that a test can break."""
+    disk = Disk()
+    async with ledgered(folder, answer) as scene:
+        usual = scene.books.journal
+        assert usual is not None
+        scene.books.use(Journal(folder / "elsewhere", scene.books.writer, sync=disk.sync), is_strict=strict)
+        yield scene, disk
+        await asyncio.to_thread(usual.close)
+
+
+PAUSED = (stream_head(), ROLE, delta("Hel"), Pause(0.3), finish(), DONE, End())
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_a_stream_whose_charge_is_not_on_disk_does_not_end(tmp_path: Path, strict: bool) -> None:
+    """With the ordinary durability nobody waits for a disk."""
+    async with on_disk(tmp_path, PAUSED, strict=strict) as (scene, disk), Client(scene.running.port) as client:
+        await client.send(STREAM)
+        response = await client.head()
+        await client.chunk(response)
+        disk.fails = True
+        await client.finish(response)
+        assert response.complete == (b"[DONE]" in response.events) == (not strict)
+        assert (response.broken_by is not None) == strict
+        await exchange_is_over(scene.running)
+        assert not scene.books.open_tabs
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_a_plain_answer_whose_charge_is_not_on_disk_is_refused(tmp_path: Path, strict: bool) -> None:
+    """With what is wrong, and counted as what it was."""
+    async with on_disk(tmp_path, (Pause(0.2), *chat_json()), strict=strict) as (scene, disk):
+        asked = asyncio.ensure_future(scene.ask())
+        await scene.upstreams[0].wait_request()
+        disk.fails = True
+        response = await asked
+        await exchange_is_over(scene.running)
+        if not strict:
+            assert (response.status, response.headers[COST]) == (200, "0.000034000")
+            return
+        said(response)
+        assert calls(scene, 503) == 1
+        assert calls(scene, 200) == 0
+        (row,) = folded(all_of(tmp_path / "elsewhere", scene.books.writer))
+        assert (row.outcome, row.call_status, row.cost_nanousd) == ("ok", 503, ONE_CALL)
+
+
+async def test_nothing_is_sent_upstream_before_the_intent_is_on_disk(tmp_path: Path) -> None:
+    """The connection that was made for it is not left lying about, and the call counts as refused."""
+    async with on_disk(tmp_path, chat_json(), strict=True) as (scene, disk):
+        disk.fails = True
+        for _ in range(3):
+            said(await scene.ask())
+        await exchange_is_over(scene.running)
+        assert scene.upstreams[0].requests == []
+        await until(lambda: scene.upstreams[0].open_connections == 0, what="the end of unused connections")
+        assert calls(scene, 503) == 3
+        disk.fails = False
+        # The journal goes on in another segment, which has to be made.
+        async with asyncio.timeout(5):
+            while (await scene.ask()).status != 200:  # noqa: ASYNC110  # a journal tells nobody
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("sent", [STREAM, UNASKED, chat(model=ROLE_NAME)])
+async def test_a_strict_ledger_changes_nothing_of_an_answer(tmp_path: Path, sent: bytes) -> None:
+    """It only comes after a sync: of the intent, and of the settlement."""
+    async with on_disk(tmp_path, like_openai("Hel", "lo"), strict=True) as (scene, disk):
+        strict = await scene.ask(sent)
+        assert disk.syncs >= 2
+        scene.books.is_strict = False
+        usual = await scene.ask(sent)
+        assert strict.complete
+        assert strict.body == usual.body
+        await exchange_is_over(scene.running)
+
+
+def said(response: Response) -> None:
+    assert response.status == 503
+    error = error_of(response)
+    assert (error["code"], error["type"]) == ("ledger_unavailable", "server_error")
+    assert "the ledger is strict" in str(error["message"])
+
+
+def calls(scene: Ledgered, status: int) -> float:
+    """Return how many calls were answered with a status."""
+    return scene.running.metric(f'gateway_requests_total{{code="{status}",endpoint="chat",route="role:rlm"}}')

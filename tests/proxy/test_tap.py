@@ -1,0 +1,103 @@
+"""What passes is digested whole, kept if it is wanted, and its tokens are guessed within a factor of 2."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from gateway.proxy.tap import LARGE, LARGEST_KEPT, SAMPLE_PIECES, Tap, written_in
+from tests.faults import comment, event
+from tests.faults.recipes import DONE, chunk, delta, finish, usage_event
+
+WORD = "word"
+TEN_TOKENS = "seven words of text that are ten tokens."
+
+
+def tapped(*pieces: bytes, keeps: bool = False) -> Tap:
+    tap = Tap(keeps=keeps)
+    for piece in pieces:
+        tap.note(piece)
+    return tap
+
+
+def test_the_digest_is_of_all_that_passed() -> None:
+    """However it was cut."""
+    whole = bytes(range(256)) * 100
+    for size in (1, 7, 5000, len(whole)):
+        tap = tapped(*(whole[at : at + size] for at in range(0, len(whole), size)))
+        assert (tap.sha256, tap.passed_bytes, tap.kept) == (sha256(whole).digest(), len(whole), None)
+    assert tapped().sha256 == sha256(b"").digest()
+
+
+def test_what_is_kept() -> None:
+    """All of it, up to a limit: from there on nothing more."""
+    assert tapped(b"a", b"bc", keeps=True).kept == [b"a", b"bc"]
+    half = bytes(LARGEST_KEPT // 2)
+    tap = tapped(half, half, b"x", b"y", keeps=True)
+    assert tap.kept == [half, half]
+    assert tap.passed_bytes == LARGEST_KEPT + 2
+
+
+def test_a_long_stream_takes_little_memory() -> None:
+    """What is looked at to guess is a few small pieces and one large."""
+    tap = tapped(*[bytes(100_000)] * 50, *[bytes(LARGE - 1)] * 50, *[bytes(100_000)] * 3, *[b"x" * 9] * 20)
+    assert sum(map(len, tap._sample)) <= 100_000 + SAMPLE_PIECES * LARGE
+
+
+NOTHING: dict[str, bytes] = {
+    "": b"",
+    "a comment": comment().content * 9,
+    "the end": DONE.content,
+    "why it ended": finish().content,
+    "usage": usage_event().content,
+    "no JSON": b"data: {\n\n",
+    "half an event": b'data: {"choi',
+}
+
+
+@pytest.mark.parametrize("last", NOTHING)
+@pytest.mark.parametrize(("text", "tokens"), [("a", 1), (WORD, 1), (TEN_TOKENS, 10), (TEN_TOKENS * 10, 100)])
+@pytest.mark.parametrize("together", [1, 3, 50])
+def test_the_tokens_of_a_stream(text: str, tokens: int, together: int, last: str) -> None:
+    """Whatever its last piece is, and however many events come in one."""
+    piece = delta(text).content * together
+    tap = tapped(*[piece] * 60, NOTHING[last])
+    assert tokens * together * 30 <= tap.output_tokens() <= tokens * together * 120
+
+
+@pytest.mark.parametrize("last", NOTHING)
+def test_where_there_is_no_text_there_are_no_tokens(last: str) -> None:
+    """Nobody is charged for a comment."""
+    assert tapped(NOTHING[last]).output_tokens() == 0
+    assert tapped(b"{}", b"data: " + b"[" * 2000 + b"\n\n", NOTHING[last]).output_tokens() == 0
+
+
+def test_a_short_stream_is_counted_whole() -> None:
+    """One with a preamble, three words and an end."""
+    start = event(chunk({"role": "assistant", "content": ""}))
+    tap = tapped(start, *[delta(WORD).content] * 3, finish().content, DONE.content)
+    assert 2 <= tap.output_tokens() <= 6
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ({"choices": [{"delta": {"content": "four"}}]}, 4),
+        ({"choices": [{"delta": {"reasoning_content": "four"}}, {"delta": {"content": "é"}}]}, 6),
+        ({"choices": [{"delta": {"reasoning": "four", "reasoning_content": "four"}}]}, 4),
+        ({"choices": [{"delta": {"reasoning": "four", "reasoning_details": [{"text": "four"}]}}]}, 4),
+        ({"choices": [{"delta": {"reasoning": "", "reasoning_details": [{"text": "four"}]}}]}, 4),
+        ({"choices": [{"delta": {"tool_calls": [{"id": "call_1", "function": {"name": "f", "arguments": "{}"}}]}}]}, 2),
+        ({"choices": [{"text": "four", "finish_reason": "stop"}]}, 4),
+        ({"type": "response.output_text.delta", "delta": "four", "item_id": "msg_1"}, 4),
+        ({"id": "chatcmpl-1", "model": "m", "choices": []}, 0),
+        ({"choices": [{"delta": {"content": None}}]}, 0),
+        ("content", 0),
+        (None, 0),
+    ],
+)
+def test_what_is_text(value: Any, size: int) -> None:
+    """In bytes, whoever sends it; what stands there twice counts once."""
+    assert written_in(value) == size
