@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from gateway.config import Config
+    from gateway.stores.importer import Recovered
 
 
 _log = logging.getLogger("gateway")
@@ -39,17 +40,20 @@ _log = logging.getLogger("gateway")
 class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
-    def __init__(self, config: Config, *, discover: bool = True, place: str = "") -> None:
+    def __init__(
+        self, config: Config, *, discover: bool = True, place: str = "", recovered: Recovered | None = None
+    ) -> None:
         """`discover`: ask providers in the background for their models, their health and what is left.
 
         `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
+        `recovered`: what was found of the ledger before the start.
         """
         self._config = config
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
         self._keyring = Keyring(open_keys(config.ledger))
-        self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring)
+        self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)
         self.gateway.metrics.watch(self.gateway)
@@ -118,8 +122,8 @@ def _report(task: asyncio.Task[None]) -> None:
         _log.error("background work has ended: %s", task.get_coro(), exc_info=error)
 
 
-def serve(config: Config, listener: socket, place: str = "") -> int:
+def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    server = make_server(App(config, place=place), config.server)
+    server = make_server(App(config, place=place, recovered=recovered), config.server)
     server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -20,7 +20,7 @@ from gateway.catalog.prices import PriceBook
 from gateway.core.spend import Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
-from gateway.stores.importer import Importer, recover
+from gateway.stores.importer import Importer, Recovered, recover
 from gateway.stores.journal import Journal
 from gateway.stores.opening import open_store
 from gateway.stores.shared import SharedLimits
@@ -65,7 +65,11 @@ _DAY_S = 86_400.0
 class Bookkeeping:
     """Makes the books of one process, and keeps them going while it lives."""
 
-    def __init__(self, config: Config, metrics: Metrics, client: Client, keyring: Keyring) -> None:
+    def __init__(
+        self, config: Config, metrics: Metrics, client: Client, keyring: Keyring, recovered: Recovered | None = None
+    ) -> None:
+        """`recovered`: what was found before the start, for the metrics."""
+        self._recovered = recovered or Recovered()
         self._ledger = config.ledger
         self._keyring = keyring
         self._metrics = metrics
@@ -250,7 +254,11 @@ class Bookkeeping:
         if importer is None:
             return LedgerState(budgets=tuple(shares))
         return LedgerState(
-            importer.backlog_bytes, importer.import_errors, importer.quarantined, importer.in_doubt, tuple(shares)
+            importer.backlog_bytes,
+            importer.import_errors,
+            importer.quarantined + self._recovered.quarantined,
+            importer.in_doubt + self._recovered.in_doubt,
+            tuple(shares),
         )
 
 
@@ -259,8 +267,8 @@ def journal_of(ledger: LedgerSettings) -> Path | None:
     return ledger.state_dir / "journal" if ledger.enabled and ledger.state_dir is not None else None
 
 
-def recover_ledger(ledger: LedgerSettings) -> None:
-    """Import what processes have left behind that were killed, before there is any traffic.
+def recover_ledger(ledger: LedgerSettings) -> Recovered:
+    """Import what processes have left behind that were killed, before there is any traffic; return what that was.
 
     Raises:
         StoreError: the ledger cannot be opened.
@@ -268,7 +276,7 @@ def recover_ledger(ledger: LedgerSettings) -> None:
     """
     directory = journal_of(ledger)
     if directory is None:
-        return
+        return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
         found = recover(directory, store)
     if found.in_doubt:
@@ -277,6 +285,7 @@ def recover_ledger(ledger: LedgerSettings) -> None:
         _log.error(
             "%d journal segments are damaged; they are kept as *.quarantined in %s", found.quarantined, directory
         )
+    return found
 
 
 def spent(

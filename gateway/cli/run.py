@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gateway.config import Config
+    from gateway.stores.importer import Recovered
 
 
 @click.command()
@@ -102,21 +103,21 @@ def _serve(config: Config, silent: frozenset[str]) -> int:
     listeners = listen(config.server, workers)
     # Port 0 is the kernel's choice; from here on it has a number.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
-    recover(config)
+    recovered = recover(config)
     click.echo(banner(config, workers=workers, silent=silent))
     try:
         if workers > 1:
             from gateway.cli.workers import supervise
 
-            status = supervise(config, listeners)
+            status = supervise(config, listeners, recovered)
             recover(config)  # the worker that imported may have ended before another had written its last word
             return status
-        return serve(config, listeners[0])
+        return serve(config, listeners[0], recovered=recovered)
     finally:
         claim.release()
 
 
-def serve(config: Config, listener: socket.socket, place: str = "") -> int:
+def serve(config: Config, listener: socket.socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a socket in this process until a signal ends it. Returns the exit status."""
     from gateway.app import serve as serve_until_signalled
 
@@ -124,7 +125,7 @@ def serve(config: Config, listener: socket.socket, place: str = "") -> int:
     # The server lets calls under way finish and then raises the signal again, which would look like a crash.
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    return serve_until_signalled(config, listener, place)
+    return serve_until_signalled(config, listener, place, recovered)
 
 
 def _log_to_stderr() -> None:

@@ -17,6 +17,7 @@ if sys.platform != "win32":
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from gateway.stores.importer import Recovered
 
 LOCK = "gateway.lock"
 
@@ -71,8 +72,10 @@ def claimed(config: Config) -> tuple[Config, Claim]:
     return config, Claim(lock)
 
 
-def recover(config: Config) -> None:
-    """Import what a gateway left behind that was killed. A database that is away is waited for while serving.
+def recover(config: Config) -> Recovered | None:
+    """Import what a gateway left behind that was killed, and return what that was.
+
+    A database that is away is waited for while serving.
 
     Raises:
         Unusable: the ledger's file is there and is none, or of a newer gateway.
@@ -81,10 +84,11 @@ def recover(config: Config) -> None:
     from gateway.stores.store import StoreError
 
     try:
-        recover_ledger(config.ledger)
+        return recover_ledger(config.ledger)
     except StoreError as error:
         if not config.ledger.database_url:
             raise Unusable(f"the ledger cannot be used: {error}") from None
         click.echo(f"the ledger's database is away; calls are kept in the journal until it is back: {error}", err=True)
     except OSError as error:
         raise Unusable(f"the ledger's journal cannot be read: {error}") from None
+    return None

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.config import Config
+    from gateway.stores.importer import Recovered
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 _WATCHED = {*_ENDING, signal.SIGCHLD}
@@ -34,11 +35,11 @@ MOST_SHORT_LIVES = 5
 REST_S = 0.5
 
 
-def supervise(config: Config, listeners: Sequence[socket.socket]) -> int:
+def supervise(config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None = None) -> int:
     """Keep a worker running for each listener until a signal ends them all. Returns the exit status."""
     # Blocked signals wait for `sigwait`, so that none arrives at a moment when it would be missed.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    supervisor = _Supervisor(config, listeners)
+    supervisor = _Supervisor(config, listeners, recovered)
     while True:
         received = signal.sigwait(_WATCHED)
         if received in _ENDING:
@@ -51,8 +52,9 @@ def supervise(config: Config, listeners: Sequence[socket.socket]) -> int:
 class _Supervisor:
     """The workers and the sockets they serve."""
 
-    def __init__(self, config: Config, listeners: Sequence[socket.socket]) -> None:
+    def __init__(self, config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None) -> None:
         self._run = secrets.token_hex(6)
+        self._recovered = recovered
         self._config = config
         self._listeners = listeners
         self._short_lives = 0
@@ -76,7 +78,9 @@ class _Supervisor:
 
     def _started(self, number: int) -> _Worker:
         # Whoever takes the place of a dead worker goes on from what that had counted.
-        return _Worker(pickle.dumps((self._config, f"{self._run}.{number}")), self._listeners[number])
+        # What was found before the start is for one of them to tell, once.
+        recovered, self._recovered = self._recovered, None
+        return _Worker(pickle.dumps((self._config, f"{self._run}.{number}", recovered)), self._listeners[number])
 
     def end(self, status: int) -> int:
         """Let the workers finish what they are doing; a second signal cuts that short."""
@@ -131,10 +135,10 @@ def work(fd: int) -> int:
     # Over a pipe from the process that started this one, and from nobody else.
     with open(0, "rb", closefd=False) as pipe:
         config: Config
-        config, place = pickle.load(pipe)  # noqa: S301  # see above
+        config, place, recovered = pickle.load(pipe)  # noqa: S301  # see above
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
-    return serve(config, socket.socket(fileno=fd), place)
+    return serve(config, socket.socket(fileno=fd), place, recovered)
 
 
 def _end_with_supervisor() -> None:

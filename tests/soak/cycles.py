@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.core.ledger import State
+from gateway.stores.postgres import PostgresStore
 from gateway.stores.sqlite import SQLiteStore
 from tests.cli.command import command, environment
 from tests.faults.ports import free_port
@@ -17,11 +18,12 @@ from tests.soak.biller import INPUT_TOKENS, Biller, call
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
     from random import Random
 
     from gateway.core.ledger import Row
+    from gateway.stores.store import Store
 
 CLIENTS = 12
 START_WITHIN_S = 20.0
@@ -51,8 +53,14 @@ class Soak:
     rng: Random
     env: Mapping[str, str] = field(default_factory=dict)
     workers: int = 1
+    database: str = ""
+    """The URL of the PostgreSQL that has the ledger; empty: SQLite."""
+    name: str = "call"
+    """What the names of its calls begin with."""
     seen: dict[str, tuple[int, bool]] = field(default_factory=dict)
     """What clients saw, by call."""
+    waits: list[float] = field(default_factory=list)
+    """How long clients waited for the first byte, in seconds, in the order in which it came."""
     lives: int = 0
     _numbers: int = 0
 
@@ -60,17 +68,31 @@ class Soak:
     def ledger(self) -> Path:
         return self.folder / "state" / "ledger.sqlite"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands are told."""
+        where = {"GATEWAY_DATABASE_URL": self.database} if self.database else {}
+        return {"GATEWAY_STATE_DIR": str(self.folder / "state"), **where, **self.env}
+
     async def live(self, end: signal.Signals, for_s: float) -> None:
         """Let the gateway live for so long under load, then end it."""
         process, port = await self.start()
         self.lives += 1
+        async with self.loaded(port):
+            await asyncio.sleep(for_s)
+            process.send_signal(end)
+            await process.wait()
+
+    @asynccontextmanager
+    async def loaded(self, port: int) -> AsyncIterator[None]:
+        """Have clients call it one after another until the block ends."""
         stop = asyncio.Event()
         clients = [asyncio.ensure_future(self._load(port, stop)) for _ in range(CLIENTS)]
-        await asyncio.sleep(for_s)
-        process.send_signal(end)
-        await process.wait()
-        stop.set()
-        await asyncio.gather(*clients)
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*clients)
 
     async def settle(self) -> None:
         """Start it once more and end it in peace, so that all that was left behind is in the ledger."""
@@ -78,6 +100,20 @@ class Soak:
         await asyncio.sleep(0.5)
         process.terminate()
         assert await process.wait() == 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+        """Have it serve until the block ends, and then end in peace if it has not ended otherwise."""
+        process, port = await self.start()
+        try:
+            yield process, port
+            if process.returncode is None:
+                process.terminate()
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
     async def start(self, *under: str) -> tuple[asyncio.subprocess.Process, int]:
         """Start it (as an argument of the command `under`) and wait until it listens."""
@@ -87,7 +123,7 @@ class Soak:
                 *under, *command("run", "--workers", str(self.workers)),
                 cwd=self.folder,
                 env=environment({
-                    "GATEWAY_PORT": str(port), "GATEWAY_STATE_DIR": str(self.folder / "state"), **self.env,
+                    "GATEWAY_PORT": str(port), **self.environment,
                 }),
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -103,14 +139,18 @@ class Soak:
     async def _load(self, port: int, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._numbers += 1
-            name = f"call-{self._numbers}"
-            self.seen[name] = await call(port, name)
+            name = f"{self.name}-{self._numbers}"
+            self.seen[name] = await call(port, name, waits=self.waits)
             if self.seen[name][0] == 0:
                 await asyncio.sleep(0.005)
 
+    def opened(self) -> Store:
+        """Return the ledger. The caller closes it."""
+        return PostgresStore(self.database) if self.database else SQLiteStore(self.ledger, read_only=True)
+
     def rows(self) -> list[Row]:
         """Return everything in the ledger."""
-        with SQLiteStore(self.ledger, read_only=True) as store:
+        with closing(self.opened()) as store:
             return list(store.recent(sys.maxsize >> 1))
 
 
@@ -140,7 +180,7 @@ def compare(soak: Soak, rows: list[Row], *billers: Biller) -> None:
             assert row.request_id not in complete, row
             assert row.cost_nanousd, row
             assert row.usage_is_estimate, row
-    with SQLiteStore(soak.ledger, read_only=True) as store:
+    with closing(soak.opened()) as store:
         (total,) = store.totals()
     assert total.attempts == len(rows)
     assert total.cost_nanousd == sum(row.cost_nanousd or 0 for row in rows)

@@ -1,0 +1,402 @@
+"""The same promise while the stores die: nothing is lost, nothing counts twice, and no call waits or fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, closing
+from random import Random
+from statistics import quantiles
+from time import monotonic, time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.cli.command import gateway_async
+from tests.faults.client import Client, chat, request
+from tests.soak.biller import INPUT_TOKENS, Biller, call
+from tests.soak.cycles import INPUT_PRICE, OUTPUT_PRICE, Soak, compare, configuration
+from tests.stores.databases import PostgresServer, postgres_server
+from tests.stores.redis_server import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.faults.client import Response
+
+# How often each thing that can happen to a store happens to it.
+ROUNDS = max(1, int(os.environ.get("GATEWAY_SOAK_CYCLES", "12")) // 12)
+SEED = int(os.environ.get("GATEWAY_SOAK_SEED", "0")) or Random().randrange(1 << 32)
+
+# What the request path may wait for a store, and the share of calls that must be within it: others use this machine.
+OVERHEAD_S = 0.005
+MOST = 0.95
+# What the whole way through a busy machine may take longer than before.
+SLOWER_S = 0.05
+# Docker kills what has not ended 10 s after it was told to.
+END_WITHIN_S = 10.0
+AGREE_WITHIN_S = 35.0
+BACK_WITHIN_S = 2.0
+
+# An answer is one token at least, and this many at most.
+LONGEST = 20
+USUAL_CALL = INPUT_TOKENS * INPUT_PRICE + (1 + LONGEST) * OUTPUT_PRICE // 2
+# The most that a call may come to, its prompt by an estimate.
+ONE_CALL = 100_000 + LONGEST * OUTPUT_PRICE
+CALLS = 240
+AT_ONCE = 8
+TOTAL = "{gateway}:counted:budget:total:lifetime@0"
+"""The name that Redis has for the counter of `scope: total, window: lifetime`."""
+
+
+@pytest.fixture
+def rng() -> Random:
+    print(f"GATEWAY_SOAK_SEED={SEED}")  # noqa: T201  # pytest shows it if the test fails
+    return Random(SEED)
+
+
+@pytest.fixture
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path) as running:
+        yield running
+
+
+class Overhead(NamedTuple):
+    """What a gateway of one process says that it added to its calls."""
+
+    within: float
+    """Calls that it added at most OVERHEAD_S to."""
+    calls: float
+
+    def share_since(self, before: Overhead) -> float:
+        assert self.calls > before.calls
+        return (self.within - before.within) / (self.calls - before.calls)
+
+
+async def overhead(port: int) -> Overhead:
+    lines = (await ask(port, request(target="/metrics"))).body.decode().splitlines()
+    found = {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines) if series[:1] != "#"}
+    of_chat = 'gateway_overhead_seconds_{}{{endpoint="chat"{}}}'
+    return Overhead(
+        found.get(of_chat.format("bucket", f',le="{OVERHEAD_S}"'), 0.0), found.get(of_chat.format("count", ""), 0.0)
+    )
+
+
+async def ask(port: int, what: bytes) -> Response:
+    async with Client(port) as client:
+        await client.send(what)
+        return await client.response()
+
+
+def median_and_p95(waits: list[float]) -> tuple[float, float]:
+    marks = quantiles(waits, n=20)
+    return marks[9], marks[18]
+
+
+def statuses(soak: Soak) -> set[int]:
+    return {status for status, _ in soak.seen.values()}
+
+
+def spent(soak: Soak) -> int:
+    """Return what the ledger says, in nano-USD."""
+    with closing(soak.opened()) as store:
+        (total,) = store.totals()
+    return total.cost_nanousd
+
+
+def counted(redis: RedisServer) -> int:
+    """Return what Redis has counted of the budget, in nano-USD."""
+    return int(str(redis.client.hget(TOTAL, "counted") or 0))
+
+
+async def agree(soak: Soak, redis: RedisServer) -> None:
+    """Return when the counter says what the ledger says, and goes on saying so."""
+    give_up_at = monotonic() + AGREE_WITHIN_S
+    while (in_redis := counted(redis)) != (in_ledger := spent(soak)):
+        assert monotonic() < give_up_at, f"Redis has counted {in_redis}, the ledger {in_ledger}"
+        await asyncio.sleep(0.05)  # nobody tells
+
+
+# -- PostgreSQL
+
+
+async def postgres_is_killed(server: PostgresServer, rng: Random) -> None:
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(rng.uniform(0, 1))
+    await asyncio.to_thread(server.start)
+
+
+async def postgres_hangs(server: PostgresServer, rng: Random) -> None:
+    # At times for longer than a statement may take.
+    with server.stopped():
+        await asyncio.sleep(rng.uniform(0.2, 4))
+
+
+async def postgres_is_restarted(server: PostgresServer, rng: Random) -> None:
+    await asyncio.to_thread(server.end)
+    await asyncio.sleep(rng.uniform(0, 0.5))
+    await asyncio.to_thread(server.start)
+
+
+@pytest.mark.deadline(60 + 30 * ROUNDS)
+async def test_a_database_that_dies_costs_nothing(tmp_path: Path, postgres: PostgresServer, rng: Random) -> None:
+    """No attempt, no call and no time; at the end the gateway is killed too, while the database hangs."""
+    async with Biller("first", rng, fails=0.05) as first, Biller("second", rng) as second:
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second))
+        soak = Soak(tmp_path, rng, database=postgres.database())
+        async with soak.running() as (process, port), soak.loaded(port):
+            await asyncio.sleep(1)
+            soak.waits.clear()
+            await asyncio.sleep(2)
+            median_before, p95_before = median_and_p95(soak.waits)
+            before = await overhead(port)
+            soak.waits.clear()
+            with postgres.stopped():
+                await asyncio.sleep(4)
+            median, p95 = median_and_p95(soak.waits)
+            assert median <= median_before + SLOWER_S
+            assert p95 <= p95_before + SLOWER_S
+            assert (await overhead(port)).share_since(before) >= MOST
+            happens = [postgres_is_killed, postgres_hangs, postgres_is_restarted] * ROUNDS
+            for happen in rng.sample(happens, len(happens)):
+                await happen(postgres, rng)
+                await asyncio.sleep(rng.uniform(0, 1))
+            assert (await overhead(port)).share_since(before) >= MOST
+            assert statuses(soak) == {200}
+            with postgres.stopped():
+                await asyncio.sleep(rng.uniform(0, 1))
+                process.kill()
+                await process.wait()
+        await soak.settle()
+        compare(soak, soak.rows(), first, second)
+
+
+@pytest.mark.deadline(60)
+async def test_the_end_while_the_database_hangs(tmp_path: Path, postgres: PostgresServer, rng: Random) -> None:
+    """SIGTERM: it ends in time, and the next one imports what it could not."""
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second))
+        soak = Soak(tmp_path, rng, database=postgres.database())
+        async with soak.running() as (process, port), soak.loaded(port):
+            await asyncio.sleep(rng.uniform(0.5, 1))
+            with postgres.stopped():
+                await asyncio.sleep(rng.uniform(0, 1))
+                process.terminate()
+                async with asyncio.timeout(END_WITHIN_S):
+                    assert await process.wait() == 0
+        written = {row.request_id for row in soak.rows()}
+        assert not written >= first.billed.keys() | second.billed.keys()
+        await soak.settle()
+        compare(soak, soak.rows(), first, second)
+
+
+# -- Redis
+
+
+@asynccontextmanager
+async def redis_is_killed(server: RedisServer) -> AsyncIterator[None]:
+    await asyncio.to_thread(server.kill)
+    yield
+    await asyncio.to_thread(server.start)
+
+
+@asynccontextmanager
+async def redis_hangs(server: RedisServer) -> AsyncIterator[None]:
+    with server.stopped():
+        yield
+
+
+@asynccontextmanager
+async def redis_forgets(server: RedisServer) -> AsyncIterator[None]:
+    server.tell("FLUSHALL")
+    yield
+
+
+async def make_calls(soak: Soak, port: int, many: int) -> None:
+    """Make so many calls, AT_ONCE at once."""
+    first = len(soak.seen)
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> None:
+        async with turn:
+            soak.seen[name] = await call(port, name, max_tokens=LONGEST, waits=soak.waits)
+
+    await asyncio.gather(*(one(f"call-{number}") for number in range(first, first + many)))
+
+
+async def spend_the_rest(*ports: int) -> None:
+    """Make calls, one after another, until the budget is spent and not just held by one that is about to let go."""
+    refused = 0
+    number = 0
+    while refused < 5:
+        number += 1
+        status, _ = await call(ports[number % len(ports)], f"late-{number}", max_tokens=LONGEST)
+        assert status in (200, 429)
+        refused = refused + 1 if status == 429 else 0
+        await asyncio.sleep(0.05 if refused else 0)
+
+
+@pytest.mark.deadline(60 + 30 * ROUNDS)
+async def test_a_redis_that_dies_costs_no_call(tmp_path: Path, redis: RedisServer, rng: Random) -> None:
+    """With `on_unknown: allow` all are served without waiting; then counter and ledger agree, and the budget holds."""
+    outages = [redis_is_killed, redis_hangs, redis_forgets] * ROUNDS
+    # It must last until all of that is over, and not for long after it.
+    limit = (len(outages) + 1) * CALLS * USUAL_CALL * 11 // 10
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        budget = f"budgets: [{{scope: total, limit_usd: {limit / 1e9:.9f}, window: lifetime, on_unknown: allow}}]"
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second, budget))
+        soak = Soak(tmp_path, rng, env={"GATEWAY_REDIS_URL": redis.url})
+        async with soak.running() as (_, port):
+            await make_calls(soak, port, CALLS)
+            _, p95_before = median_and_p95(soak.waits)
+            for outage in rng.sample(outages, len(outages)):
+                before = await overhead(port)
+                soak.waits.clear()
+                async with outage(redis):
+                    await make_calls(soak, port, CALLS)
+                assert statuses(soak) == {200}
+                assert (await overhead(port)).share_since(before) >= MOST
+                assert median_and_p95(soak.waits)[1] <= p95_before + SLOWER_S
+                await agree(soak, redis)
+            await spend_the_rest(port)
+            await agree(soak, redis)
+            assert limit <= spent(soak) <= limit + ONE_CALL
+
+
+@pytest.mark.deadline(60 + 30 * ROUNDS)
+async def test_a_redis_that_dies_costs_no_money(tmp_path: Path, redis: RedisServer, rng: Random) -> None:
+    """With `on_unknown: refuse` all are refused, at once and with a reason, and served as soon as it is back."""
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        budget = "budgets: [{scope: total, limit_usd: 100, window: lifetime, on_unknown: refuse}]"
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second, budget))
+        soak = Soak(tmp_path, rng, env={"GATEWAY_REDIS_URL": redis.url})
+        async with soak.running() as (_, port):
+            outages = [redis_is_killed, redis_hangs] * ROUNDS
+            for outage in rng.sample(outages, len(outages)):
+                soak.seen.clear()
+                await make_calls(soak, port, 2 * AT_ONCE)
+                assert statuses(soak) == {200}
+                async with outage(redis):
+                    billed = sum(first.billed.values())
+                    soak.seen.clear()
+                    soak.waits.clear()
+                    await make_calls(soak, port, CALLS)
+                    assert statuses(soak) == {503}
+                    assert median_and_p95(soak.waits)[1] <= SLOWER_S
+                    refused = await ask(port, chat(model="role:x"))
+                    assert refused.json["error"]["code"] == "budget_unknown"
+                    assert refused.headers["retry-after"] == "1"
+                    # Longer than a connection is kept that is silent.
+                    await asyncio.sleep(rng.uniform(0, 2))
+                    assert sum(first.billed.values()) == billed
+                back_at = monotonic()
+                while (await call(port, "back"))[0] != 200:
+                    assert monotonic() < back_at + BACK_WITHIN_S
+                    await asyncio.sleep(0.01)  # Redis is tried again a few times a second
+                await agree(soak, redis)
+
+
+# -- two machines
+
+
+@pytest.fixture
+def env(redis: RedisServer) -> dict[str, str]:
+    return {"GATEWAY_REDIS_URL": redis.url}
+
+
+@asynccontextmanager
+async def two_machines(
+    tmp_path: Path, postgres: PostgresServer, env: dict[str, str], rng: Random, yaml: str
+) -> AsyncIterator[tuple[tuple[Soak, int], tuple[Soak, int]]]:
+    """Yield two gateways of two workers each, and their ports. They share the stores and nothing else."""
+    database = postgres.database()
+    soaks = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "gateway.yaml").write_text(yaml)
+        soaks.append(Soak(folder, rng, env, workers=2, database=database, name=name))
+    async with soaks[0].running() as (_, one), soaks[1].running() as (_, other):
+        await asyncio.gather(ready(one), ready(other))
+        yield (soaks[0], one), (soaks[1], other)
+
+
+async def ready(port: int) -> None:
+    """Return when all workers serve: the kernel takes connections for them before, and spreads them."""
+    await asyncio.gather(*(ask(port, request(target="/livez")) for _ in range(20)))
+
+
+@pytest.mark.deadline(60)
+@pytest.mark.parametrize("on_unknown", ["allow", "refuse"])
+async def test_a_budget_is_one_on_two_machines(
+    tmp_path: Path, postgres: PostgresServer, env: dict[str, str], rng: Random, on_unknown: str
+) -> None:
+    """200 concurrent calls at its edge, over two times two workers; and one ledger has what both have done."""
+    limit = 10_000_000
+    budget = f"budgets: [{{scope: total, limit_usd: 0.01, window: lifetime, on_unknown: {on_unknown}}}]"
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        yaml = configuration(first, second, budget)
+        async with two_machines(tmp_path, postgres, env, rng, yaml) as ((soak, one), (_, other)):
+            ports = (one, other)
+            names = [f"{port}-{number}" for port in ports for number in range(100)]
+            rng.shuffle(names)
+            answers = await asyncio.gather(
+                *(call(int(name.partition("-")[0]), name, max_tokens=LONGEST) for name in names)
+            )
+            assert {status for status, _ in answers} <= {200, 429} | ({503} if on_unknown == "refuse" else set())
+            await spend_the_rest(*ports)
+        rows = soak.rows()
+        assert limit <= sum(row.cost_nanousd or 0 for row in rows) <= limit + ONE_CALL
+        assert {row.request_id for row in rows} == first.billed.keys()
+        assert len(rows) == sum(first.billed.values())
+        assert not second.billed
+        assert {name.partition("-")[0] for name in first.billed} == {str(one), str(other), "late"}
+        assert len({row.writer for row in rows}) > len(ports)
+        with closing(soak.opened()) as store:
+            (total,) = store.totals()
+        written = sum(first.written.values())
+        assert (total.attempts, total.calls, total.errors) == (len(rows), len(rows), 0)
+        assert (total.input_tokens, total.output_tokens) == (INPUT_TOKENS * len(rows), written)
+        assert total.cost_nanousd == total.input_tokens * INPUT_PRICE + written * OUTPUT_PRICE
+
+
+@pytest.mark.deadline(60)
+async def test_a_key_is_one_on_two_machines(
+    tmp_path: Path, postgres: PostgresServer, env: dict[str, str], rng: Random
+) -> None:
+    """Made at one it is good at the other a second later, and what it is limited to is for both together."""
+    per_minute = 20
+    async with Biller("first", rng) as first, Biller("second", rng) as second:
+        yaml = configuration(first, second)
+        async with two_machines(tmp_path, postgres, env, rng, yaml) as ((soak, one), (_, other)):
+            # From the first key on, nobody comes in without one that is known.
+            await make_key(soak, "somebody")
+            key = await make_key(soak, "somebody else", "--rpm", str(per_minute))
+            await asyncio.sleep(1)
+            models = request(target="/v1/models", headers={"authorization": f"Bearer {key}"})
+            for port in (one, other):
+                assert (await ask(port, request(target="/v1/models"))).status == 401
+                known = await asyncio.gather(*(ask(port, models) for _ in range(20)))
+                assert {answer.status for answer in known} == {200}
+            began = time() // 60
+            answers = await asyncio.gather(
+                *(call(port, f"{port}-{number}", key=key) for port in (one, other) for number in range(2 * per_minute))
+            )
+            minutes = int(time() // 60 - began) + 1
+            served = sum(status == 200 for status, _ in answers)
+            assert {status for status, _ in answers} == {200, 429}
+            assert per_minute <= served <= minutes * per_minute
+
+
+async def make_key(soak: Soak, name: str, *limits: str) -> str:
+    """Return the secret of a new key."""
+    done = await gateway_async("keys", "create", name, *limits, "--json", cwd=soak.folder, env=soak.environment)
+    assert done.status == 0, done.err
+    return str(done.json["key"])
