@@ -31,8 +31,12 @@ async def test_a_budget_is_overshot_by_one_call_at_most(tmp_path: Path) -> None:
         soak = Soak(tmp_path, rng, workers=4)
         process, port = await soak.start()
         answers = await asyncio.gather(*(call(port, f"call-{n}", max_tokens=LONGEST) for n in range(CALLS)))
-        while (late := await call(port, "late", max_tokens=LONGEST))[0] == 200:
-            answers.append(late)
+        # What a call holds may be let go of up to two seconds late, where others were at the counters just then.
+        refused = 0
+        while refused < 6:
+            answers.append(await call(port, "late", max_tokens=LONGEST))
+            refused = 0 if answers[-1][0] == 200 else refused + 1
+            await asyncio.sleep(0.5 if refused else 0)
         process.terminate()
         assert await process.wait() == 0
         rows = [row for row in soak.rows() if row.outcome == "ok"]
