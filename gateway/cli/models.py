@@ -287,7 +287,9 @@ async def _ask_providers(config: Config) -> Found:
         for provider in config.directory.providers.values():
             if is_asked(provider):
                 group.create_task(ask(asker, provider))
-    return Found(config.directory.with_discovered({name: one for name, one in found.items() if one}), state)
+    # In the order of the configuration, not in that of the answers.
+    listed = {name: found[name] for name in config.directory.providers if found.get(name)}
+    return Found(config.directory.with_discovered(listed), state)
 
 
 def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], str]:

@@ -32,7 +32,7 @@ class Limits(Protocol):
         what is left of it.
 
         Raises:
-            Unavailable: it cannot be told soon: within 5 ms over a network, 20 ms on one machine.
+            Unavailable: it cannot be told soon: within 5 ms over a network, 250 ms on one machine.
         """
 
     def settle(self, lease: str, charges: Sequence[Charge], amounts: Sequence[int], now: float) -> None:

@@ -1,7 +1,7 @@
 """Count limits for all processes of a machine, in memory that they share.
 
 A change is one turn at the lock of some microseconds. A process that is stopped while it has the lock holds up nobody
-for more than 20 ms: who would hold something is told that nothing can be told, and what is to be counted is counted
+for more than 250 ms: who would hold something is told that nothing can be told, and what is to be counted is counted
 later. Counters and leases have fixed tables; a counter whose window is over makes room for another.
 
 Rule: all of it is called from one thread, the event loop's, and nothing awaits while the lock is held.
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.limits")
 
-# What follows a lock that is taken: a turn of the loop, and then no more than 20 ms in all. Who has it needs a few
-# microseconds of a processor, for which a busy machine lets it wait.
-_PAUSES_S = (0.0, 0.001, 0.001, 0.001, 0.002, 0.005, 0.010)
+# What follows a lock that is taken: a turn of the loop, and then no more than a quarter of a second in all. Who has it
+# needs a few microseconds of a processor, for which a busy machine lets it wait; not to know would let calls through.
+_PAUSES_S = (0.0, *[0.001] * 10, *[0.005] * 8, *[0.02] * 10)
 # How many leases are renewed or have run out before others may have the lock.
 _BATCH = 256
 # What waits for the lock is bounded; the ledger knows of it too.
@@ -161,13 +161,13 @@ class SharedLimits:
         """Return with the lock.
 
         Raises:
-            Unavailable: another process has had it for 20 ms.
+            Unavailable: another process has had it for 250 ms.
         """
         for pause_s in _PAUSES_S:
             await asyncio.sleep(pause_s)
             if self._memory.acquire():
                 return
-        raise Unavailable("another process has had the lock of the limits for 20 ms")
+        raise Unavailable("another process has had the lock of the limits for 250 ms")
 
     def _do(self, work: Callable[[], None], now: float | None, *, later: bool = True) -> None:
         """Do what is late and then this. If somebody has the lock: `later`, or not at all."""

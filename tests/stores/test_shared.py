@@ -749,7 +749,7 @@ def stop_with_the_lock(path: Path) -> None:
 
 
 async def test_a_process_that_is_stopped_with_the_lock(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The others do not wait for it longer than 20 ms, and all is well again when it goes on."""
+    """The others do not wait for it longer than 250 ms, and all is well again when it goes on."""
     limits = SharedLimits(path)
     assert await limits.hold("before", [charge(amount=10)], NOW) is None
     process = spawn.Process(target=stop_with_the_lock, args=(path,))
@@ -760,11 +760,11 @@ async def test_a_process_that_is_stopped_with_the_lock(path: Path, caplog: pytes
     took = []
     for number in range(5):
         before = time.perf_counter()
-        with pytest.raises(Unavailable, match="has had the lock of the limits for 20 ms"):
+        with pytest.raises(Unavailable, match="has had the lock of the limits for 250 ms"):
             await limits.hold(f"x{number}", [charge()], NOW)
         took.append(time.perf_counter() - before)
     limits.settle("before", [charge(amount=10)], [7], NOW)
-    assert 0.01 < min(took) < 0.04
+    assert 0.2 < min(took) < 0.5
     os.kill(process.pid, signal.SIGCONT)
     await asyncio.to_thread(process.join, 10)
     assert process.exitcode == 0
