@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ BUDGETS_SHOWN = 1000
 # At the end there is so much time to import the rest of the journal; what is left waits for the next start.
 IMPORT_WITHIN_S = 5.0
 _DAY_S = 86_400.0
+_SPENT_BY = ("key", "route", "provider", "model")
 
 
 class Bookkeeping:
@@ -293,18 +295,33 @@ def spent(
 ) -> dict[Window, list[Spent]]:
     """Return what the ledger says was spent in the windows that `now` lies in. Blocks.
 
+    It is at least that. What is under way is not in it: that is held, and counted when it ends.
+
     Raises:
         StoreError: it cannot be read.
     """
     found: dict[Window, list[Spent]] = {}
     with closing(opened()) as store:
-        for window in windows:
-            start, _ = window_of(window, now)
-            found[window] = [
-                Spent(keys.get(key) or Key(id="", name=key), route, provider, model, sums.cost_nanousd)
-                for sums in store.totals(("key", "route", "provider", "model"), since=start)
-                for key, route, provider, model in [sums.group]
-            ]
+        # Before and after: in between, some may begin and others end.
+        going = {row.attempt: row for row in store.under_way()}
+        told = {window: store.totals(_SPENT_BY, since=window_of(window, now)[0]) for window in windows}
+        for row in store.under_way():
+            if (before := going.get(row.attempt)) is None or (row.cost_nanousd or 0) > (before.cost_nanousd or 0):
+                going[row.attempt] = row
+    for window, totals in told.items():
+        start, _ = window_of(window, now)
+        held: Counter[tuple[str, ...]] = Counter()
+        for row in going.values():
+            if row.at >= start:
+                held[row.key, row.route, row.provider, row.model] += row.cost_nanousd or 0
+        found[window] = [
+            Spent(
+                keys.get(key) or Key(id="", name=key), route, provider, model,
+                max(0, sums.cost_nanousd - held[sums.group]),
+            )
+            for sums in totals
+            for key, route, provider, model in [sums.group]
+        ]  # fmt: skip
     return found
 
 

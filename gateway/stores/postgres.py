@@ -198,6 +198,10 @@ class PostgresStore:
         select = f"{_SELECT} state = 'open' AND substr(attempt, 1, 12) = ? ORDER BY attempt"
         return [row_of(values) for values in self._query(select, (writer,))]
 
+    def under_way(self) -> Sequence[Row]:
+        """Return the attempts of all writers that have not come to an end."""
+        return [row_of(values) for values in self._query(f"{_SELECT} state = 'open' ORDER BY attempt", ())]
+
     def position(self, writer: str) -> Position | None:
         """Return how far a writer's journal has been imported."""
         found = self._query("SELECT writer, segment, byte_offset FROM positions WHERE writer = ?", (writer,))

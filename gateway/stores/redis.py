@@ -130,6 +130,8 @@ class RedisLimits:
         self._renewing: dict[str, None] = {}
         self._settled: dict[str, None] = {}
         self._rounds = 0
+        self._answered = 0
+        """Of the rounds, how many Redis has answered."""
         self._era = ""
         self._acknowledged = 0
         """The batch that Redis must remember, or else it has lost what came last."""
@@ -255,19 +257,23 @@ class RedisLimits:
             await self._client.aclose()
 
     async def _heard(self, ask: _Ask) -> Charge | Unavailable | None:
-        """Return the answer, or that there is none in time.
+        """Return the answer, or that Redis has been silent for too long.
 
         The time is Redis': when fifty calls come in one turn of the loop, one timer for all of it would be up before
-        anything is read, and a budget that allows what is unknown would let all of them pass.
+        anything is read, and a budget that allows what is unknown would let all of them pass. It begins anew when
+        Redis has answered others, which were asked before.
         """
         left_s = self._within_s
+        answered = self._answered
         began_at = since = monotonic()
         while left_s > 0 and since - began_at < max(LATEST_S, self._within_s):
             await asyncio.wait((ask.answer,), timeout=TURN_S)
             if ask.answer.done():
                 return ask.answer.result()
             now = monotonic()
-            if now - since < 2 * TURN_S:
+            if self._answered != answered:
+                answered, left_s = self._answered, self._within_s
+            elif now - since < 2 * TURN_S:
                 left_s -= now - since
             since = now
         return Unavailable(f"Redis did not answer within {self._within_s * 1000:g} ms")
@@ -316,6 +322,7 @@ class RedisLimits:
         self._loaded = refused is None
         if refused is None:
             self._misses = 0
+            self._answered += 1
         if self._away and refused is None:
             _log.info("Redis is back")
             self._away = False

@@ -134,6 +134,10 @@ class SQLiteStore:
         found = self._query(f"{_SELECT} state = 'open' AND substr(attempt, 1, 12) = ? ORDER BY attempt", (writer,))
         return [row_of(values) for values in found]
 
+    def under_way(self) -> Sequence[Row]:
+        """Return the attempts of all writers that have not come to an end."""
+        return [row_of(values) for values in self._query(f"{_SELECT} state = 'open' ORDER BY attempt", ())]
+
     def position(self, writer: str) -> Position | None:
         """Return how far a writer's journal has been imported."""
         found = self._query("SELECT writer, segment, byte_offset FROM positions WHERE writer = ?", (writer,))

@@ -68,6 +68,9 @@ class Store(Protocol):
     def open_rows(self, writer: str) -> Sequence[Row]:
         """Return the attempts of a writer that have not come to an end."""
 
+    def under_way(self) -> Sequence[Row]:
+        """Return the attempts of all writers that have not come to an end. What they cost so far is in `totals`."""
+
     def position(self, writer: str) -> Position | None:
         """Return how far a writer's journal has been imported."""
 

@@ -104,6 +104,22 @@ def test_by_whom_it_was_spent(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_under_way_is_not_spent_yet(tmp_path: Path) -> None:
+    """It is held, and counted when it ends; seeded too, it would count twice. What is in doubt nobody else counts."""
+    path = tmp_path / "ledger.sqlite"
+    with SQLiteStore(path) as store:
+        store.write([
+            row(1, at=NOON, cost_nanousd=5),
+            row(2, at=NOON, cost_nanousd=7, state=State.OPEN, version=3),
+            row(3, at=NOON, cost_nanousd=11, state=State.IN_DOUBT),
+            row(4, at=NOON - DAY, cost_nanousd=13, state=State.OPEN, version=1),
+        ])  # fmt: skip
+    found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({Window.DAY, Window.LIFETIME}), {}, NOON)
+    assert {window: sum(one.cost_nanousd for one in sums) for window, sums in found.items()} == {
+        Window.DAY: 16, Window.LIFETIME: 16,
+    }  # fmt: skip
+
+
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         spent(lambda: SQLiteStore(tmp_path / "none.sqlite", read_only=True), frozenset({Window.DAY}), {}, NOON)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, closing
+from itertools import count
 from random import Random
 from statistics import quantiles
 from time import monotonic, time
@@ -36,7 +37,7 @@ MOST = 0.95
 SLOWER_S = 0.05
 # Docker kills what has not ended 10 s after it was told to.
 END_WITHIN_S = 10.0
-AGREE_WITHIN_S = 35.0
+AGREE_WITHIN_S = 60.0
 BACK_WITHIN_S = 2.0
 
 # An answer is one token at least, and this many at most.
@@ -44,8 +45,9 @@ LONGEST = 20
 USUAL_CALL = INPUT_TOKENS * INPUT_PRICE + (1 + LONGEST) * OUTPUT_PRICE // 2
 # The most that a call may come to, its prompt by an estimate.
 ONE_CALL = 100_000 + LONGEST * OUTPUT_PRICE
-CALLS = 240
-AT_ONCE = 8
+CALLS = 120
+# Those that find out that Redis hangs wait in vain, so they are few of all.
+AT_ONCE = 4
 TOTAL = "{gateway}:counted:budget:total:lifetime@0"
 """The name that Redis has for the counter of `scope: total, window: lifetime`."""
 
@@ -232,15 +234,20 @@ async def make_calls(soak: Soak, port: int, many: int) -> None:
 
 
 async def spend_the_rest(*ports: int) -> None:
-    """Make calls, one after another, until the budget is spent and not just held by one that is about to let go."""
-    refused = 0
-    number = 0
-    while refused < 5:
-        number += 1
-        status, _ = await call(ports[number % len(ports)], f"late-{number}", max_tokens=LONGEST)
-        assert status in (200, 429)
-        refused = refused + 1 if status == 429 else 0
-        await asyncio.sleep(0.05 if refused else 0)
+    """Make calls until the budget is spent, and not just held by one that is about to end."""
+    numbers = count()
+
+    async def spend() -> None:
+        refused = 0
+        while refused < 10:
+            number = next(numbers)
+            port = ports[number % len(ports)]
+            status, _ = await call(port, f"{port}-late-{number}", max_tokens=LONGEST)
+            assert status in (200, 429)
+            refused = refused + 1 if status == 429 else 0
+            await asyncio.sleep(0.05 if refused else 0)
+
+    await asyncio.gather(*(spend() for _ in range(AT_ONCE)))
 
 
 @pytest.mark.deadline(60 + 30 * ROUNDS)
@@ -357,7 +364,7 @@ async def test_a_budget_is_one_on_two_machines(
         assert {row.request_id for row in rows} == first.billed.keys()
         assert len(rows) == sum(first.billed.values())
         assert not second.billed
-        assert {name.partition("-")[0] for name in first.billed} == {str(one), str(other), "late"}
+        assert {name.partition("-")[0] for name in first.billed} == {str(one), str(other)}
         assert len({row.writer for row in rows}) > len(ports)
         with closing(soak.opened()) as store:
             (total,) = store.totals()
