@@ -18,18 +18,20 @@ SEED = int(os.environ.get("GATEWAY_SOAK_SEED", "0")) or Random().randrange(1 << 
 
 
 @pytest.mark.deadline(60 + 4 * CYCLES)
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-async def test_every_billed_attempt_is_in_the_ledger_once(tmp_path: Path, end: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "end, durability", [(signal.SIGKILL, "process"), (signal.SIGKILL, "strict"), (signal.SIGTERM, "process")]
+)
+async def test_every_billed_attempt_is_in_the_ledger_once(tmp_path: Path, end: signal.Signals, durability: str) -> None:
     """Killed at random moments under streaming load, with an upstream that fails now and then."""
     print(f"GATEWAY_SOAK_SEED={SEED}")  # noqa: T201  # pytest shows it if the test fails
     rng = Random(SEED)
     async with Biller("first", rng, fails=0.2) as first, Biller("second", rng) as second:
-        (tmp_path / "gateway.yaml").write_text(configuration(first, second))
+        (tmp_path / "gateway.yaml").write_text(configuration(first, second, f"ledger: {{durability: {durability}}}"))
         soak = Soak(tmp_path, rng)
         for _ in range(CYCLES):
             await soak.live(end, rng.uniform(0.05, 0.6))
         await soak.settle()
-        compare(soak, soak.rows(), first, second)
+        compare(soak, soak.rows(), first, second, is_strict=durability == "strict")
         assert sum(first.billed.values()) + sum(second.billed.values()) > CYCLES
 
 
