@@ -115,14 +115,15 @@ class Door:
         return key
 
     def _recognise(self, scope: Mapping[str, Any], credential: bytes | None, ring: Ring | None) -> Holder:
-        if credential is None:
+        if credential is None and (ring is not None or self._api_keys):
             raise self._failed(scope, Unauthorized(_NO_KEY, headers=CHALLENGE))
+        if credential is None:  # whether one is wanted at all, nobody knows yet
+            raise _unknown_yet()
         digest = sha256(credential).digest()
         if digest in self._api_keys:
             holder = _OF_CONFIG
         elif ring is None:
-            message = "the keys cannot be read at the moment, says the gateway's log; try again in a moment"
-            raise NoCandidate(message, code="keys_unavailable", headers=[(b"retry-after", b"1")])
+            raise _unknown_yet()
         elif (found := ring.holders.get(digest)) is None:
             raise self._failed(scope, Unauthorized(_UNKNOWN_KEY, headers=CHALLENGE))
         elif found.until <= (now := self._now()):
@@ -151,6 +152,11 @@ class Door:
             return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait)])
         self._failures[address] = (ends, count + 1)
         return refusal
+
+
+def _unknown_yet() -> Refusal:
+    message = "the keys cannot be read at the moment, says the gateway's log; try again in a moment"
+    return NoCandidate(message, code="keys_unavailable", headers=[(b"retry-after", b"1")])
 
 
 def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:

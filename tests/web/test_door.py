@@ -11,7 +11,7 @@ import pytest
 
 from gateway.background.keyring import Keyring
 from gateway.core.keys import CONFIG, LOCAL, Kept, digest_of, ring_of
-from gateway.errors import Forbidden, Refusal, Unauthorized
+from gateway.errors import Forbidden, Refusal
 from gateway.stores.keys import SQLiteKeys
 from gateway.web.door import MOST_ADDRESSES, Access, Door
 from tests.cli.command import gateway_async
@@ -443,8 +443,9 @@ def test_while_nobody_knows_the_keys(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as refused:
         admitted(door, secret("ci"))
     assert (refused.value.status, refused.value.code) == (503, "keys_unavailable")
-    with pytest.raises(Unauthorized):
+    with pytest.raises(Refusal) as refused:
         Door(frozenset(), keyring).admit({"headers": [], "client": ("127.0.0.1", 1)}, {})
+    assert (refused.value.status, refused.value.code) == (503, "keys_unavailable")
     keyring.close()
 
 
