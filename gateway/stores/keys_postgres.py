@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from gateway.stores import keys
-from gateway.stores.migrations import migrate, pending
-from gateway.stores.postgres import STATEMENT_S, Connection, read_url
+from gateway.stores.postgres import STATEMENT_S, connect, read_url
 from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.core.keys import Kept
     from gateway.stores.keys import Execute
+    from gateway.stores.postgres import Connection
     from gateway.types import Key
 
 _MIGRATION_S = 60.0
@@ -89,28 +89,9 @@ class PostgresKeys:
                 self.close()
             else:
                 return self._connection
-        self._connection = self._connect()
+        self._connection = connect(self._url, self._parameters, keys.FAMILY, migration_s=_MIGRATION_S)
         self._connection.execute(begin)
         return self._connection
-
-    def _connect(self) -> Connection:
-        connection = Connection.connect(
-            self._url,
-            autocommit=True,
-            # A pooler may give each transaction another session, which knows nothing of what was prepared.
-            prepare_threshold=None,
-            fallback_application_name="gateway",
-            connect_timeout=self._parameters.get("connect_timeout", round(STATEMENT_S)),
-        )
-        try:
-            if pending(connection, keys.FAMILY):
-                patience_s, connection.patience_s = connection.patience_s, _MIGRATION_S
-                migrate(connection, keys.FAMILY)
-                connection.patience_s = patience_s
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def _said(self, error: psycopg.Error) -> str:
         said: Any = " ".join(str(error).split())

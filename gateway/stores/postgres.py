@@ -289,28 +289,9 @@ class PostgresStore:
                 self.close()
             else:
                 return self._connection
-        self._connection = self._connect()
+        self._connection = connect(self._url, self._parameters, "ledger", statement_s=self._statement_s)
         self._connection.execute(begin.encode())
         return self._connection
-
-    def _connect(self) -> Connection:
-        connection = Connection.connect(
-            self._url,
-            autocommit=True,
-            # A pooler may give each transaction another session, which knows nothing of what was prepared.
-            prepare_threshold=None,
-            fallback_application_name="gateway",
-            connect_timeout=self._parameters.get("connect_timeout", max(1, round(self._statement_s))),
-        )
-        try:
-            if pending(connection, "ledger"):
-                connection.patience_s = _MIGRATION_S
-                migrate(connection, "ledger")
-        except BaseException:
-            connection.close()
-            raise
-        connection.patience_s = self._statement_s + _GRACE_S
-        return connection
 
     @contextmanager
     def _said(self) -> Iterator[None]:
@@ -326,6 +307,41 @@ class PostgresStore:
             raise StoreError(f"{self._place}: {said}") from None
         except StoreError as error:
             raise StoreError(f"{self._place}: {error}") from None
+
+
+def connect(
+    url: str,
+    parameters: Mapping[str, Any],
+    family: str,
+    *,
+    statement_s: float = STATEMENT_S,
+    migration_s: float = _MIGRATION_S,
+) -> Connection:
+    """Return a connection to a database that has the tables of a family.
+
+    `parameters`: as `read_url` returns them. `migration_s`: how long it may take to make the tables.
+
+    Raises:
+        psycopg.Error: it cannot be reached, or refuses.
+        StoreError: its tables are of a newer gateway.
+    """
+    connection = Connection.connect(
+        url,
+        autocommit=True,
+        # A pooler may give each transaction another session, which knows nothing of what was prepared.
+        prepare_threshold=None,
+        fallback_application_name="gateway",
+        connect_timeout=parameters.get("connect_timeout", max(1, round(statement_s))),
+    )
+    try:
+        if pending(connection, family):
+            connection.patience_s = migration_s
+            migrate(connection, family)
+    except BaseException:
+        connection.close()
+        raise
+    connection.patience_s = statement_s + _GRACE_S
+    return connection
 
 
 def read_url(url: str) -> Mapping[str, Any]:
