@@ -14,7 +14,7 @@ import msgspec
 from gateway.stores.keys import SQLiteKeys
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import StoreError
-from tests.faults import Client, FaultyUpstream, chat
+from tests.faults import Client, FaultyUpstream, chat, request
 from tests.proxy.scene import PATIENT, ROLE_NAME, exchange_is_over, url_of
 from tests.serving import config_of, serving
 from tests.stores.journal_records import all_of, folded
@@ -38,6 +38,12 @@ UNPRICED = ""
 FREE = "local: true"
 # What tests.faults.recipes.USAGE comes to, 7 tokens read and 2 written: $0.000034.
 ONE_CALL = 7 * INPUT_PRICE + 2 * OUTPUT_PRICE
+# Without `stream_options`: the gateway asks for usage itself, and takes its event out again.
+UNASKED = request(
+    "POST",
+    "/v1/chat/completions",
+    {"model": ROLE_NAME, "stream": True, "messages": [{"role": "user", "content": "Hi"}]},
+)
 NAMES = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 

@@ -46,6 +46,7 @@ from tests.proxy.ledgered import (
     ONE_CALL,
     OUTPUT_PRICE,
     PAID,
+    UNASKED,
     UNPRICED,
     error_of,
     ledgered,
@@ -61,12 +62,6 @@ if TYPE_CHECKING:
 
 COST = "x-gateway-cost-usd"
 STREAM = chat(model=ROLE_NAME, stream=True)
-# Without `stream_options`: the gateway asks for usage itself, and takes its event out again.
-UNASKED = request(
-    "POST",
-    "/v1/chat/completions",
-    {"model": ROLE_NAME, "stream": True, "messages": [{"role": "user", "content": "Hi"}]},
-)
 TEN_TOKENS = "seven words of text that are ten tokens."
 LONG: Script = (stream_head(), ROLE, *(delta(TEN_TOKENS) for _ in range(30)))
 

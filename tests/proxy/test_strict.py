@@ -21,11 +21,11 @@ from tests.faults import (
     delta,
     finish,
     like_openai,
-    request,
     stream_head,
 )
 from tests.proxy.ledgered import (
     ONE_CALL,
+    UNASKED,
     error_of,
     ledgered,
 )
@@ -41,12 +41,6 @@ if TYPE_CHECKING:
 
 COST = "x-gateway-cost-usd"
 STREAM = chat(model=ROLE_NAME, stream=True)
-# Without `stream_options`: the gateway asks for usage itself, and takes its event out again.
-UNASKED = request(
-    "POST",
-    "/v1/chat/completions",
-    {"model": ROLE_NAME, "stream": True, "messages": [{"role": "user", "content": "Hi"}]},
-)
 
 
 class Disk:

@@ -9,37 +9,16 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.stores.mapped import COUNTED, EXPIRES, FREE, HELD, IDS, LEASES, NUMBERS, SIZES, USED, Mapped, _open
+from tests.stores.dying import Dying, Killed
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "limits.mem"
-
-
-class Killed(BaseException):
-    """The process ended here."""
-
-
-class Dying:
-    """Words of which only the first so many are written."""
-
-    def __init__(self, words: memoryview, after: int) -> None:
-        self._words = words
-        self._left = after
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._words[at]
-
-    def __setitem__(self, at: int, value: int) -> None:
-        if not self._left:
-            raise Killed
-        self._left -= 1
-        self._words[at] = value
 
 
 def die_after(memory: Mapped, stores: int, change: dict[int, int]) -> bool:

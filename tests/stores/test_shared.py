@@ -22,6 +22,7 @@ from gateway.stores.limits import LEASE_S, Unavailable
 from gateway.stores.mapped import COUNTED, COUNTERS, IDS, LARGEST, LEASES, MOST_CHARGES, RESETS
 from gateway.stores.shared import SharedLimits, _identity
 from gateway.types import Charge
+from tests.stores.dying import Dying, Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -340,27 +341,6 @@ def test_it_does_what_two_dictionaries_would(steps: list[tuple[str, Any, Any]]) 
         last = SharedLimits(path)  # which would set the file aside if it were not sound
         last.close()
         assert [file.name for file in Path(directory).iterdir()] == ["limits.mem"]
-
-
-class Killed(BaseException):
-    """The process ended here."""
-
-
-class Dying:
-    """Words of which only the first so many are written."""
-
-    def __init__(self, words: memoryview, after: int) -> None:
-        self._words = words
-        self._left = after
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._words[at]
-
-    def __setitem__(self, at: int, value: int) -> None:
-        if not self._left:
-            raise Killed
-        self._left -= 1
-        self._words[at] = value
 
 
 def new_lease(limits: SharedLimits) -> None:
