@@ -219,7 +219,8 @@ class Bookkeeping:
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            self.books.go_on(time.time())
+            for _ in self.books.go_on(time.time()):
+                await asyncio.sleep(0)
 
     async def _seed_again(self) -> None:
         while True:

@@ -1,11 +1,12 @@
 """What one upstream answers to one attempt: held back until it may be relayed, then let through untouched.
 
-The phase is the function that takes the next piece of the body: it holds it, or passes it on. With `holds_end` the end
-is held back once more, until `release`: then what it cost is on disk.
+`on_data` is the phase: whatever takes the next piece of the body, and holds it or passes it on. With `holds_end` the
+end is held back once more, until `release`: then what it cost is on disk.
 """
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from hashlib import sha256
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
 from gateway.core.waits import retry_after_s
-from gateway.dialects.openai import StreamReader, error_event, read_answer
+from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
 from gateway.proxy.headers import value_of
-from gateway.proxy.tap import Tap
+from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
 from gateway.types import Attempt, Outcome, Usage
 from gateway.upstream.h1 import Failure, FailureKind
 
@@ -49,6 +50,20 @@ _BY_FAILURE = {
 }
 
 
+class _Form(Enum):
+    """How the body of an answer is read."""
+
+    WHOLE = auto()
+    """JSON, sound, anything that has no events."""
+    ERROR = auto()
+    EVENTS = auto()
+    CODED_EVENTS = auto()
+    """Events in a content coding: a decoded copy is read, the bytes pass as they came."""
+
+
+_STREAMS = (_Form.EVENTS, _Form.CODED_EVENTS)
+
+
 class Answer:
     """The answer to one attempt. Owns its channel until it has ended.
 
@@ -56,10 +71,10 @@ class Answer:
     """
 
     __slots__ = (
-        "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_held", "_held_bytes", "_holds_end", "_limits",
-        "_loop", "_message", "_over", "_retry_after_s", "_take", "_tap", "_timer", "_touched", "_writable",
-        "committed_at", "decided", "ended", "first_byte_at", "headers", "outcome", "reader", "sent", "started_at",
-        "status", "usage",
+        "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_form", "_held", "_held_bytes", "_holds_end",
+        "_limits", "_loop", "_message", "_over", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
+        "committed_at", "decided", "ended", "first_byte_at", "headers", "on_data", "outcome", "reader", "sent",
+        "started_at", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -99,7 +114,8 @@ class Answer:
         self.usage: Usage | None = None
         self.outcome: Outcome | None = None
         self.reader = StreamReader(call.endpoint, strip_usage=strip_usage)
-        self._take: Callable[[Answer, bytes], None] = Answer._hold_body  # no bound method: it would be a cycle
+        self._form = _Form.WHOLE
+        self.on_data: Callable[[bytes], None] = self._hold_body
         self.decided: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] | None = None
 
@@ -157,13 +173,15 @@ class Answer:
         said = value_of(self.headers, b"x-generation-id")  # what its bill can be asked for by
         return said.decode("latin-1") if said else ""
 
-    def output_tokens_so_far(self) -> int:
-        """Return a guess at the tokens that went to the client."""
-        return self._tap.output_tokens() if self._tap is not None else 0
+    def output_tokens_so_far(self, *, roughly: bool = False) -> int:
+        """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
+        if self._tap is None:
+            return 0
+        return self._tap.output_tokens_roughly() if roughly else self._tap.output_tokens()
 
     def what_passed(self) -> bytes:
         """Return what went to the client, as far as it was kept."""
-        return self.body if self._tap is None else b"".join(self._tap.kept or ())
+        return self.body if self._tap is None else self._tap.kept
 
     def relay_to(self, client: Downstream, *, keeps: bool = False) -> None:
         """Let what is held, and then what comes, through to `client`, whose answer has been started.
@@ -178,8 +196,11 @@ class Answer:
         self._emit(held)
         if self._over:
             self._finish()
-        elif self.reader.ended and self._take is Answer._pass_events:
-            self._expect_end()
+        elif self._form is _Form.EVENTS:
+            if self.reader.ended:
+                self._expect_end()
+            elif not self._holds_end and self._channel is not None:
+                self.on_data = self._steady(client, self._tap)
 
     def release(self) -> None:
         """Let the end through that was held back."""
@@ -200,8 +221,7 @@ class Answer:
         """End it now, with nobody listening."""
         self._stop_clock()
         self._over = True
-        channel, self._channel = self._channel, None
-        if channel is not None:
+        if (channel := self._part()) is not None:
             channel.close()
 
     def hold_clock(self) -> None:
@@ -232,20 +252,21 @@ class Answer:
         if coding := value_of(headers, b"content-encoding"):
             self._coded = decoder_for(coding)
         if status != 200:
-            self._take = Answer._hold_error if status >= 300 else Answer._hold_body
+            if status >= 300:
+                self._form, self.on_data = _Form.ERROR, self._hold_error
             return
         kind = value_of(headers, b"content-type") or b""
         if kind[:17].lower() == b"text/event-stream":
-            self._take = Answer._hold_events if self._coded is None else Answer._hold_coded_events
+            if self._coded is None:
+                self._form, self.on_data = _Form.EVENTS, self._hold_events
+            else:
+                self._form, self.on_data = _Form.CODED_EVENTS, self._hold_coded_events
         elif not self._call.endpoint.answers_json:
-            self._take = Answer._hold_opaque
-
-    def on_data(self, chunk: bytes) -> None:
-        self._take(self, chunk)
+            self.on_data = self._hold_opaque
 
     def on_end(self) -> None:
         self._over = True
-        self._channel = None
+        self._part()
         self._stop_clock()
         if self._client is not None:
             self._finish()
@@ -253,13 +274,19 @@ class Answer:
             self._decide_complete()
 
     def on_failure(self, failure: Failure) -> None:
-        self._channel = None
+        self._part()
         self._stop_clock()
         self._break(_BY_FAILURE[failure.kind], failure.message)
 
     def on_writable(self) -> None:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+
+    def _part(self) -> Channel | None:
+        """Let go of the channel, and return it. Nothing more is taken from it."""
+        channel, self._channel = self._channel, None
+        self.on_data = _ignore  # a bound method would keep the answer alive until the garbage collector comes by
+        return channel
 
     # -- holding back
 
@@ -272,7 +299,7 @@ class Answer:
         self._hold(chunk)
         if self._held_bytes > LARGEST_HELD_BODY:
             self.reader.committed = True
-            self._commit(Answer._pass)
+            self._commit(self._pass)
 
     def _hold_error(self, chunk: bytes) -> None:
         self._hold(chunk)
@@ -282,21 +309,20 @@ class Answer:
 
     def _hold_opaque(self, chunk: bytes) -> None:
         self._hold(chunk)
-        self._commit(Answer._pass)
+        self._commit(self._pass)
 
     def _hold_events(self, chunk: bytes) -> None:
         if ready := self.reader.feed(chunk):
             self._hold(ready)
-            self._look_at_events(Answer._pass_events)
+            self._look_at_events(self._pass_events)
 
     def _hold_coded_events(self, chunk: bytes) -> None:
-        """Events in a content coding: a decoded copy is read, the bytes pass as they came."""
         self._hold(chunk)
         if self._coded is not None and (plain := self._coded(chunk)):
             self.reader.feed(plain)
-            self._look_at_events(Answer._pass_coded_events)
+            self._look_at_events(self._pass_coded_events)
 
-    def _look_at_events(self, passing: Callable[[Answer, bytes], None]) -> None:
+    def _look_at_events(self, passing: Callable[[bytes], None]) -> None:
         reader = self.reader
         if reader.committed or self._held_bytes > LARGEST_PREAMBLE:
             reader.committed = True
@@ -308,8 +334,8 @@ class Answer:
             self._refuse(o.EMPTY, "the stream ended without any content")
             self._drain()
 
-    def _commit(self, passing: Callable[[Answer, bytes], None]) -> None:
-        self._take = passing
+    def _commit(self, passing: Callable[[bytes], None]) -> None:
+        self.on_data = passing
         self.committed_at = self._touched
         self._resolve()
 
@@ -318,12 +344,13 @@ class Answer:
         now = self.committed_at = monotonic()
         self._touched = now
         reader = self.reader
-        if self._take is Answer._hold_error:
+        form = self._form
+        if form is _Form.ERROR:
             body = self.body
             self._refuse_error(read_error(self._coded(body) if self._coded is not None else body), sent=body)
-        elif self._take is Answer._hold_events or self._take is Answer._hold_coded_events:
+        elif form in _STREAMS:
             rest = reader.finish()
-            if self._take is Answer._hold_events:
+            if form is _Form.EVENTS:
                 self._held.append(rest)
             if reader.error is not None and not reader.committed:
                 self._refuse_error(reader.error)
@@ -380,12 +407,33 @@ class Answer:
     def _pass_events(self, chunk: bytes) -> None:
         reader = self.reader
         ready = reader.feed(chunk)
-        # A comment keeps the socket alive; it says nothing of the model.
-        if ready and (ready[0] != 0x3A or b"\ndata:" in ready or b"\rdata:" in ready):
+        if not _is_comment(ready):
             self._touched = monotonic()
         self._emit(ready)
         if reader.ended and self._client is not None:
             self._expect_end()
+
+    def _steady(self, client: Downstream, tap: Tap) -> Callable[[bytes], None]:
+        """Return what does as `_pass_events` does, and nearly every piece of every stream comes by there.
+
+        It has a frame of its own in which everything has a local name; whatever is not a plain event of a stream that
+        flows is left to `_pass_events`.
+        """
+        opened, marks, slowly = self.reader.opened, self.reader.marks, self._pass_events
+        pending, absorb, write = tap.pending, tap.absorb, client.write
+
+        def take(chunk: bytes) -> None:
+            if opened or chunk[0] == 0x3A or not chunk.endswith(EVENT_ENDS) or max(map(chunk.find, marks)) >= 0:
+                slowly(chunk)
+                return
+            self._touched = monotonic()
+            pending.append(chunk)
+            if len(pending) >= MOST_PENDING or len(chunk) >= LARGE:
+                absorb()
+            if not write(chunk):
+                self._wait_for_client()
+
+        return take
 
     def _pass_coded_events(self, chunk: bytes) -> None:
         self._touched = monotonic()
@@ -401,19 +449,23 @@ class Answer:
             tap.note(ready)
             if self._holds_end:
                 ready = self._but_the_end(ready)
-            if ready and not client.write(ready) and self._channel is not None:  # an empty chunk would be the end
-                self._touched = _NEVER
-                self._channel.pause()
+            if ready and not client.write(ready):  # an empty chunk would be the end
+                self._wait_for_client()
 
     def _but_the_end(self, ready: bytes) -> bytes:
         """Keep back what a client may take for the end: the terminal event, or of another body its latest piece."""
-        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+        if self._form is _Form.EVENTS:
             if self.reader.ended:
                 self._end.append(ready)
                 return b""
             return ready
         self._end.append(ready)
         return self._end.pop(0) if len(self._end) > 1 else b""
+
+    def _wait_for_client(self) -> None:
+        if self._channel is not None:
+            self._touched = _NEVER
+            self._channel.pause()
 
     def _resume(self) -> None:
         if self._channel is not None:
@@ -430,11 +482,11 @@ class Answer:
         client, ended = self._client, self.ended
         if client is None or ended is None or ended.done():
             return
-        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+        if self._form is _Form.EVENTS:
             if self._over and (rest := self.reader.finish()) and self.reader.complete:
                 self._emit(rest)
             self._settle_stream()
-        elif self._take is Answer._pass_coded_events:
+        elif self._form is _Form.CODED_EVENTS:
             if self._over:
                 self.reader.finish()
             self._settle_stream()
@@ -463,7 +515,7 @@ class Answer:
             self._refuse(o.STALLED if outcome is o.IDLE_TIMEOUT else outcome, message)
             return
         self._over = True
-        if self.reader.ended and self._take is Answer._pass_events:
+        if self.reader.ended and self._form is _Form.EVENTS:
             self._finish()  # only the framing is missing, and nothing of the answer
             return
         self.usage = self.reader.usage
@@ -483,15 +535,14 @@ class Answer:
         client = self._client
         if client is None:
             return
-        if self._take is Answer._pass_events or self._take is Answer._hold_events:
+        if self._form is _Form.EVENTS:
             # The digest is of the upstream's answer, and this is none of it.
             client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
         client.abort()
 
     def _drain(self) -> None:
         self._stop_clock()
-        channel, self._channel = self._channel, None
-        if channel is not None:
+        if (channel := self._part()) is not None:
             channel.drain()
 
     # -- the clock
@@ -504,14 +555,13 @@ class Answer:
             started_at=self.started_at,
             touched_at=self._touched,
             answered=bool(self.first_byte_at),
-            awaits_content=not self.committed_at and self._take in (Answer._hold_events, Answer._hold_coded_events),
+            awaits_content=not self.committed_at and self._form in _STREAMS,
         )
         if due.left_s > 0.001:
             self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s), self._look_at_clock)
             return
         self._timer = None
-        channel, self._channel = self._channel, None
-        if channel is not None:
+        if (channel := self._part()) is not None:
             channel.close()
         self._break(due.outcome, f"{self._candidate.upstream.id} sent {due}")
 
@@ -519,3 +569,12 @@ class Answer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _is_comment(ready: bytes) -> bool:
+    """Whether there is nothing else in it: it keeps the socket alive, and says nothing of the model."""
+    return not ready or (ready[0] == 0x3A and b"\ndata:" not in ready and b"\rdata:" not in ready)
+
+
+def _ignore(chunk: bytes) -> None:
+    """Take what nobody wants any more."""

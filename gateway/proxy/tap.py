@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
 
 # More of an answer than this is not kept, where answers are.
 LARGEST_KEPT = 2 << 20
-# How many of the latest pieces are looked at to guess at tokens: the very last may be a comment or `[DONE]`. One as
-# large as LARGE is a sample by itself, so that no stream has more than one of those kept for it.
-SAMPLE_PIECES = 8
+# So many pieces are digested at once. What was digested last is the sample that tokens are guessed from; the very last
+# piece would not do, for it may be a comment or `[DONE]`.
+MOST_PENDING = 8
+# A piece of this size is digested at once: a stream never has two of those kept for it.
 LARGE = 4096
 # What a delta may hold that is written in tokens.
 _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal", "text", "delta")
@@ -27,43 +27,75 @@ _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal",
 class Tap:
     """A look at the bytes of one body on their way to the client."""
 
-    __slots__ = ("_digest", "_sample", "kept", "passed_bytes")
+    __slots__ = ("_absorbed_bytes", "_digest", "_guessed_at", "_kept", "_sample", "_tokens_per_byte", "pending")
 
     def __init__(self, *, keeps: bool = False) -> None:
         """`keeps`: all that passes, up to LARGEST_KEPT."""
-        self.kept: list[bytes] | None = [] if keeps else None
+        self._kept: list[bytes] | None = [] if keeps else None
+        self.pending: list[bytes] = []
+        """What has passed and is not digested yet. Whoever appends to it calls `absorb` when it is long, or large."""
         self._digest = sha256()
-        self._sample: deque[bytes] = deque(maxlen=SAMPLE_PIECES)
-        self.passed_bytes = 0
+        self._sample = b""
+        self._absorbed_bytes = 0
+        self._guessed_at = 0
+        self._tokens_per_byte = 0.0
 
     def note(self, piece: bytes) -> None:
-        """Take note of a piece of the body. Costs half a microsecond, nearly all of it the digest."""
-        self._digest.update(piece)
-        size = len(piece)
-        self.passed_bytes += size
-        if size >= LARGE:
-            self._sample.clear()
-        self._sample.append(piece)
-        if self.kept is not None and self.passed_bytes <= LARGEST_KEPT:
-            self.kept.append(piece)
+        """Take note of a piece of the body."""
+        self.pending.append(piece)
+        if len(self.pending) >= MOST_PENDING or len(piece) >= LARGE:
+            self.absorb()
+
+    def absorb(self) -> None:
+        """Digest what is pending: for several pieces that costs as much as for one."""
+        if not self.pending:
+            return
+        self._sample = sample = b"".join(self.pending)
+        self.pending.clear()
+        self._digest.update(sample)
+        self._absorbed_bytes += len(sample)
+        if self._kept is not None and self._absorbed_bytes <= LARGEST_KEPT:
+            self._kept.append(sample)
+
+    @property
+    def passed_bytes(self) -> int:
+        """How much has passed."""
+        return self._absorbed_bytes + sum(map(len, self.pending))
 
     @property
     def sha256(self) -> bytes:
         """The digest of all that has passed."""
+        self.absorb()
         return self._digest.digest()
 
+    @property
+    def kept(self) -> bytes:
+        """What has passed, as far as it is kept."""
+        self.absorb()
+        return b"".join(self._kept or ())
+
     def output_tokens(self) -> int:
-        """Return a guess at the tokens that have passed.
+        """Return a guess at the tokens that have passed. Takes a third of a millisecond.
 
         The latest pieces are taken for a sample: the events of one stream are alike but for the text in them. Providers
         send a token or more in each event that has any.
         """
-        sample = b"".join(self._sample)
+        sample = self._sample + b"".join(self.pending)
         sizes = [size for event in _values(sample) if (size := written_in(event))]
+        self._guessed_at = passed = self.passed_bytes
         if not sizes:
+            self._tokens_per_byte = 0.0
             return 0
-        events = self.passed_bytes / len(sample) * len(sizes)
-        return max(1, round(events * max(1.0, estimated_tokens(sum(sizes)) / len(sizes))))
+        tokens = max(1.0, estimated_tokens(sum(sizes)) / len(sizes)) * len(sizes)
+        self._tokens_per_byte = tokens / len(sample)
+        return max(1, round(passed * self._tokens_per_byte))
+
+    def output_tokens_roughly(self) -> int:
+        """Return the same, by a sample that may be from when half as much had passed: for whoever asks every moment."""
+        passed = self.passed_bytes
+        if passed >= 2 * self._guessed_at or not self._tokens_per_byte:
+            return self.output_tokens()
+        return max(1, round(passed * self._tokens_per_byte))
 
 
 def written_in(value: Any) -> int:

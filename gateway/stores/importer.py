@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.journal")
 
 EVERY_S = 0.2
+# As long as there is nothing to import, it is looked for less and less often.
+IDLE_EVERY_S = 1.0
 # How often the others ask whether the one that imports is gone.
 ELECTION_EVERY_S = 1.0
 # With much to import, how often it is looked at how much is left.
@@ -67,6 +69,7 @@ class Importer:
         self._store: Store | None = None
         self._intake: Intake | None = None
         self._retry_s = 0.0
+        self._pause_s = EVERY_S
         self._complaint = ""
         self._deadline = float("inf")
         self._jobs: deque[Callable[[Store | None], None]] = deque()
@@ -167,7 +170,7 @@ class Importer:
             if self._intake is None:
                 self._store = self._open_store()
                 self._intake = Intake(self._directory, self._store, on_in_doubt=self._on_in_doubt)
-            self._intake.run(lambda: monotonic() >= look_at)
+            found = self._intake.run(lambda: monotonic() >= look_at)
         except OutOfTime:
             self._look()
             return 0.0
@@ -184,7 +187,8 @@ class Importer:
             _log.warning("the journal is imported again")
         self._complaint, self._retry_s = "", 0.0
         self.backlog_bytes, self.is_short = 0, False
-        return EVERY_S
+        self._pause_s = EVERY_S if found else min(1.5 * self._pause_s, IDLE_EVERY_S)
+        return self._pause_s
 
     def _look(self) -> None:
         """Measure how much waits."""

@@ -69,6 +69,7 @@ class Intake:
         self._store = store
         self._on_in_doubt = on_in_doubt
         self._checkpoint = checkpoint
+        self._batches = 0
         self._positions: dict[str, Position] = {}
         self._sure: set[str] = set()
         """Of these writers, the position is the store's."""
@@ -78,8 +79,8 @@ class Intake:
     def __repr__(self) -> str:
         return f"<Intake of {self._directory}, {len(self._positions)} journals, {len(self._open)} open attempts>"
 
-    def run(self, is_late: Callable[[], bool] = lambda: False) -> None:
-        """Take in all there is.
+    def run(self, is_late: Callable[[], bool] = lambda: False) -> bool:
+        """Take in all there is; return whether there was anything.
 
         Raises:
             StoreError: the store cannot do it now. What it has not taken is still in the journals.
@@ -87,6 +88,7 @@ class Intake:
             OutOfTime: `is_late` said so before a batch.
         """
         failed: OSError | None = None
+        before = self._batches
         for writer in journals(self._directory):
             try:
                 self._take(writer, is_late)
@@ -101,6 +103,7 @@ class Intake:
                 raise
         if failed is not None:
             raise failed
+        return self._batches > before
 
     def _take(self, writer: str, is_late: Callable[[], bool]) -> None:
         lock = take_lock(lock_path(self._directory, writer))
@@ -168,6 +171,7 @@ class Intake:
         self._checkpoint("kept")
         self._store.write(rows, position)
         self._checkpoint("committed")
+        self._batches += 1
         self._positions[position.writer] = position
         for row in rows:
             self._open.pop(row.attempt, None)

@@ -176,7 +176,9 @@ class Connection(asyncio.Protocol):
             self._pool.forget(self)
             self.close()
             return
-        self._fed += len(data)
+        in_head = self._in_head
+        if in_head:
+            self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -186,7 +188,7 @@ class Connection(asyncio.Protocol):
                 raise cause from None
             self._fail(FailureKind.MALFORMED, f"not HTTP/1.1: {cause or str(error) or 'unexpected upgrade'}")
         else:
-            if self._fed > LARGEST_HEAD and self._in_head and self._receiver is receiver:
+            if in_head and self._in_head and self._fed > LARGEST_HEAD and self._receiver is receiver:
                 self._fail(FailureKind.MALFORMED, f"a header larger than {LARGEST_HEAD} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -165,9 +165,9 @@ def test_an_event_that_lacks_only_its_empty_line_passes_at_the_end() -> None:
     """The upstream's bytes are not ours to judge, and some end with a single line end."""
     reader = StreamReader(CHAT)
     assert reader.feed(b"data: 1\n\ndata: [DONE]\n") == b"data: 1\n\n"
-    assert (reader.has_open_event, reader.ended) == (True, False)
+    assert not reader.ended
     assert reader.finish() == b"data: [DONE]\n"
-    assert (reader.has_open_event, reader.ended, reader.complete) == (False, True, True)
+    assert (reader.ended, reader.complete, reader.finish()) == (True, True, b"")
 
 
 def test_small_fragments_do_not_cost_the_square_of_an_event() -> None:

@@ -358,17 +358,17 @@ async def test_progress_is_written_down(tmp_path: Path) -> None:
     async with ledgered(tmp_path / "alive", half) as scene, Client(scene.running.port) as client:
         await client.send(STREAM)
         await scene.upstreams[0].wait_request()
-        scene.books.go_on(time.time())
+        list(scene.books.go_on(time.time()))
         costs.append(dead(scene, tmp_path / "before"))
         response = await client.head()
         while len(response.body) < length:
             await client.chunk(response)
         costs.append(dead(scene, tmp_path / "unseen"))
-        scene.books.go_on(time.time())
+        list(scene.books.go_on(time.time()))
         costs.append(dead(scene, tmp_path / "half"))
         while len(response.body) < 1.9 * length:
             await client.chunk(response)
-        scene.books.go_on(time.time())
+        list(scene.books.go_on(time.time()))
         costs.append(dead(scene, tmp_path / "more"))
         client.reset()
         await exchange_is_over(scene.running)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.tap import LARGE, LARGEST_KEPT, SAMPLE_PIECES, Tap, written_in
+from gateway.proxy.tap import LARGE, LARGEST_KEPT, MOST_PENDING, Tap, written_in
 from tests.faults import comment, event
 from tests.faults.recipes import DONE, chunk, delta, finish, usage_event
 
@@ -27,23 +27,23 @@ def test_the_digest_is_of_all_that_passed() -> None:
     whole = bytes(range(256)) * 100
     for size in (1, 7, 5000, len(whole)):
         tap = tapped(*(whole[at : at + size] for at in range(0, len(whole), size)))
-        assert (tap.sha256, tap.passed_bytes, tap.kept) == (sha256(whole).digest(), len(whole), None)
+        assert (tap.sha256, tap.passed_bytes, tap.kept) == (sha256(whole).digest(), len(whole), b"")
     assert tapped().sha256 == sha256(b"").digest()
 
 
 def test_what_is_kept() -> None:
     """All of it, up to a limit: from there on nothing more."""
-    assert tapped(b"a", b"bc", keeps=True).kept == [b"a", b"bc"]
+    assert tapped(b"a", b"bc", keeps=True).kept == b"abc"
     half = bytes(LARGEST_KEPT // 2)
     tap = tapped(half, half, b"x", b"y", keeps=True)
-    assert tap.kept == [half, half]
+    assert tap.kept == half + half
     assert tap.passed_bytes == LARGEST_KEPT + 2
 
 
 def test_a_long_stream_takes_little_memory() -> None:
     """What is looked at to guess is a few small pieces and one large."""
     tap = tapped(*[bytes(100_000)] * 50, *[bytes(LARGE - 1)] * 50, *[bytes(100_000)] * 3, *[b"x" * 9] * 20)
-    assert sum(map(len, tap._sample)) <= 100_000 + SAMPLE_PIECES * LARGE
+    assert len(tap._sample) + sum(map(len, tap.pending)) <= 100_000 + 2 * MOST_PENDING * LARGE
 
 
 NOTHING: dict[str, bytes] = {
@@ -79,6 +79,22 @@ def test_a_short_stream_is_counted_whole() -> None:
     start = event(chunk({"role": "assistant", "content": ""}))
     tap = tapped(start, *[delta(WORD).content] * 3, finish().content, DONE.content)
     assert 2 <= tap.output_tokens() <= 6
+
+
+def test_a_rough_guess_follows_a_stream() -> None:
+    """It is made anew whenever twice as much has passed, and grows with every byte in between."""
+    tap = Tap()
+    before = 0
+    for _ in range(20):
+        for _ in range(10):
+            tap.note(delta(WORD).content)
+        now = tap.output_tokens_roughly()
+        assert before < now
+        before = now
+    assert tap.output_tokens_roughly() == pytest.approx(tap.output_tokens(), rel=0.1)
+    for _ in range(400):
+        tap.note(delta(TEN_TOKENS).content)
+    assert tap.output_tokens_roughly() == tap.output_tokens()
 
 
 @pytest.mark.parametrize(

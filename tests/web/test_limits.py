@@ -229,7 +229,7 @@ async def test_a_long_call_goes_on_holding(tmp_path: Path) -> None:
             (tab,) = scene.books.open_tabs
             charges = [charge, *(one for one, _ in tab._charged)]
             assert len(charges) == 2
-            scene.books.go_on(now + 25)
+            list(scene.books.go_on(now + 25))
             for one in charges:
                 assert await limits.hold("another", [one], now + 50) is one
             # Nobody has said for 30 s that it goes on.
