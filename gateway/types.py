@@ -465,9 +465,9 @@ class Then(StrEnum):
     ELSEWHERE = "elsewhere"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of an attempt, said once."""
+    """What became of an attempt, said once: there is one object for each (`core.outcome`), compared by identity."""
 
     name: str
     """As a metric label and in the ledger."""

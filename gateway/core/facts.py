@@ -101,33 +101,41 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
         pass  # It is from before the trouble, and says nothing of how it is now; a probe that is under way will.
     elif outcome is not o.OK or breaker is not b.CLOSED:
         breaker = b.after(breaker, _event(attempt), now)
-    good, bad, counted_at = facts.good, facts.bad, facts.counted_at
-    counts_against = outcome.blame is Blame.UPSTREAM
-    if outcome is o.OK or counts_against:
-        kept = _kept(now - counted_at, MEMORY_S)
-        good = good * kept + (not counts_against)
-        bad = bad * kept + counts_against
-        counted_at = now
+    if outcome is not o.OK:
+        return _after_failure(facts, attempt, breaker, now)
+    kept = _kept(now - facts.counted_at, MEMORY_S)
     first_token_s, timed_at = facts.first_token_s, facts.timed_at
     tokens_per_s, rated_at = facts.tokens_per_s, facts.rated_at
-    if attempt.first_token_s is not None and outcome is o.OK:
+    if attempt.first_token_s is not None:
         first_token_s = peak(first_token_s, timed_at, attempt.first_token_s, now)
         timed_at = now
         spoken_s = attempt.duration_s - attempt.first_token_s
         if usage is not None and usage.output_tokens > 1 and spoken_s > 0.01:
             rate = usage.output_tokens / spoken_s
-            kept = _kept(now - rated_at, LATENCY_DECAY_S) if tokens_per_s else 0.0
-            tokens_per_s, rated_at = tokens_per_s * kept + rate * (1.0 - kept), now
+            old = _kept(now - rated_at, LATENCY_DECAY_S) if tokens_per_s else 0.0
+            tokens_per_s, rated_at = tokens_per_s * old + rate * (1.0 - old), now
+    usable_at, limited = facts.usable_at, facts.limited
+    if usable_at and began_at >= facts.last_error_at:
+        usable_at, limited = 0.0, False
+    return Facts(
+        facts.good * kept + 1, facts.bad * kept, now, first_token_s, timed_at, tokens_per_s, rated_at, breaker,
+        usable_at, limited, facts.last_error, facts.last_error_at,
+    )  # fmt: skip
+
+
+def _after_failure(facts: Facts, attempt: Attempt, breaker: b.Breaker, now: float) -> Facts:
+    outcome = attempt.outcome
+    good, bad, counted_at = facts.good, facts.bad, facts.counted_at
+    if outcome.blame is Blame.UPSTREAM:
+        kept = _kept(now - counted_at, MEMORY_S)
+        good, bad, counted_at = good * kept, bad * kept + 1, now
     away_s = _away_s(attempt)
     usable_at, limited = facts.usable_at, facts.limited
-    if outcome is o.OK:
-        if usable_at and began_at >= facts.last_error_at:
-            usable_at, limited = 0.0, False
-    elif now + away_s > max(usable_at, now):
+    if now + away_s > max(usable_at, now):
         usable_at, limited = now + away_s, outcome in SAID
-    failed = outcome is not o.OK and outcome.blame is not Blame.CLIENT
+    failed = outcome.blame is not Blame.CLIENT
     return Facts(
-        good, bad, counted_at, first_token_s, timed_at, tokens_per_s, rated_at, breaker,
+        good, bad, counted_at, facts.first_token_s, facts.timed_at, facts.tokens_per_s, facts.rated_at, breaker,
         usable_at, limited,
         f"{outcome.name}: {attempt.message}" if failed else facts.last_error,
         now if failed else facts.last_error_at,

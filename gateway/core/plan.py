@@ -10,6 +10,8 @@ from __future__ import annotations
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import NOTHING_KNOWN
@@ -47,7 +49,7 @@ class Knowledge(NamedTuple):
 KNOWING_NOTHING = Knowledge({}, {}, {})
 
 
-class Terms(NamedTuple):
+class Terms(msgspec.Struct, frozen=True, gc=False):
     """What holds for one call besides its route."""
 
     max_attempts: int
@@ -79,7 +81,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     """Return the plan of a call to `route` that starts at `now` (monotonic) or `wall` (wall-clock seconds)."""
     ready: list[Candidate] = []
     waiting: list[_Standing] = []
-    rejected: list[Rejected] = [*route.rejected]
+    rejected: list[Rejected] = list(route.rejected)
     needs, max_price = terms.needs, route.max_price
     tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
     for candidate in route.candidates:
@@ -109,7 +111,12 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
-    chosen = (*ready, *(standing.candidate for standing in waiting))
+    ready_at: tuple[float, ...] = ()
+    if waiting:
+        ready += [standing.candidate for standing in waiting]
+        reasons += [standing.why for standing in waiting]
+        ready_at = tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+    chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]
     total_s = 0.0
@@ -119,13 +126,13 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         order=chosen,
         max_attempts=terms.max_attempts,
         deadline=now + total_s,
-        ready_at=tuple(now + max(0.0, standing.ready_at - wall) for standing in waiting),
+        ready_at=ready_at,
         retries=terms.retries if terms.replayable else 0,
         max_wait_s=terms.max_wait_s,
         retry_after_s=retry_after_s,
         fails_over_on_policy=route.fails_over_on_policy,
         rejected=tuple(rejected),
-        reasons=(*reasons, *(standing.why for standing in waiting)) if terms.explain else (),
+        reasons=tuple(reasons) if terms.explain else (),
         seed=int(now * 1e6) & 0xFFFFFFFF,
     )
 

@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from gateway.types import Usage
 
@@ -84,6 +85,9 @@ class Counted(msgspec.Struct, gc=False):
 
 _NO_PARTS = Parts()
 _NOTHING = Counted()
+# From prompt_tokens to completion_tokens_details.
+_USUAL_FIELDS = 5
+_NO_OTHERS = astuple(_NOTHING)[_USUAL_FIELDS:]
 _COUNTS = frozenset(
     name for struct in (Counted, Parts) for name, kind in struct.__annotations__.items() if kind == "int | None"
 )
@@ -100,12 +104,7 @@ def usage_of(counted: Counted, tier: object = None) -> Usage | None:
         and 0 <= given <= MOST_TOKENS
         and 0 <= made <= MOST_TOKENS
         and (tier is None or tier == "default")
-        and counted.cost is None
-        and counted.cost_in_usd_ticks is None
-        and not (counted.service_tier or counted.prompt_cache_hit_tokens or counted.billed_units)
-        and not (counted.cached_tokens or counted.num_cached_tokens or counted.speed)
-        and not (counted.cache_read_input_tokens or counted.cache_creation_input_tokens)
-        and not (counted.server_tool_use or counted.server_tool_use_details or counted.num_search_queries)
+        and astuple(counted)[_USUAL_FIELDS:] == _NO_OTHERS
     ):
         read, written = counted.prompt_tokens_details, counted.completion_tokens_details
         if read is None and written is None:

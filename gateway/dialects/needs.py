@@ -55,18 +55,17 @@ def read_needs(call: Call) -> Needs:
         for found in _ENCODED.finditer(body):
             text_bytes -= found.end() - found.start()
             images += 1
-    return Needs(
-        capabilities=capabilities,
-        input_tokens=text_bytes // BYTES_PER_TOKEN + images * TOKENS_PER_IMAGE,
-        output_tokens=_output_tokens(call),
-    )
-
-
-def _output_tokens(call: Call) -> int:
+    output_tokens = 0
     for name in _LIMITS:
-        if (raw := call.fields.get(name)) is not None and isinstance(raw, msgspec.Raw):
-            try:
-                return max(0, min(_limit(raw) or 0, 1 << 40))
-            except msgspec.MsgspecError:
-                return 0  # the upstream will say what is wrong with it
-    return 0
+        if (raw := fields.get(name)) is not None:
+            output_tokens = _output_tokens(raw)
+            break
+    return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + images * TOKENS_PER_IMAGE, output_tokens)
+
+
+def _output_tokens(raw: object) -> int:
+    try:
+        asked = _limit(raw) if isinstance(raw, msgspec.Raw) else None
+    except msgspec.MsgspecError:
+        return 0  # the upstream will say what is wrong with it
+    return 0 if asked is None or asked < 0 else min(asked, 1 << 40)

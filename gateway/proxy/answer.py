@@ -17,7 +17,6 @@ from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
-from gateway.proxy.headers import value_of
 from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
 from gateway.types import Attempt, Outcome, Usage
 from gateway.upstream.h1 import Failure, FailureKind
@@ -73,8 +72,8 @@ class Answer:
     __slots__ = (
         "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_form", "_held", "_held_bytes", "_holds_end",
         "_limits", "_loop", "_message", "_over", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
-        "committed_at", "decided", "ended", "first_byte_at", "headers", "on_data", "outcome", "reader", "sent",
-        "started_at", "status", "usage",
+        "committed_at", "decided", "ended", "fields", "first_byte_at", "headers", "on_data", "outcome", "reader",
+        "sent", "started_at", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -111,6 +110,8 @@ class Answer:
         self.sent = False
         """The request has gone upstream, and may cost something."""
         self.headers: list[Header] = []
+        self.fields: dict[bytes, bytes] = {}
+        """The headers by name."""
         self.usage: Usage | None = None
         self.outcome: Outcome | None = None
         self.reader = StreamReader(call.endpoint, strip_usage=strip_usage)
@@ -170,7 +171,7 @@ class Answer:
         """What the provider calls the answer; empty if it has not said."""
         if self.reader.answer_id or self._candidate.upstream.provider.kind != "openrouter":
             return self.reader.answer_id
-        said = value_of(self.headers, b"x-generation-id")  # what its bill can be asked for by
+        said = self.fields.get(b"x-generation-id")  # what its bill can be asked for by
         return said.decode("latin-1") if said else ""
 
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
@@ -249,13 +250,14 @@ class Answer:
         self.status = status
         self.headers = headers
         self._touched = self.first_byte_at = monotonic()
-        if coding := value_of(headers, b"content-encoding"):
+        fields = self.fields = dict(reversed(headers))  # of a repeated one the first
+        if coding := fields.get(b"content-encoding"):
             self._coded = decoder_for(coding)
         if status != 200:
             if status >= 300:
                 self._form, self.on_data = _Form.ERROR, self._hold_error
             return
-        kind = value_of(headers, b"content-type") or b""
+        kind = fields.get(b"content-type", b"")
         if kind[:17].lower() == b"text/event-stream":
             if self._coded is None:
                 self._form, self.on_data = _Form.EVENTS, self._hold_events

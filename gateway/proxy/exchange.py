@@ -21,7 +21,7 @@ from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
-from gateway.proxy.headers import relayed, value_of
+from gateway.proxy.headers import relayed
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
@@ -297,7 +297,7 @@ class Exchange:
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
         return b"".join((
-            relayed(answer.headers),
+            relayed(answer.headers, answer.fields),
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
@@ -394,6 +394,6 @@ def _length_of(answer: Answer) -> int | None:
     """The length that the upstream announced, where it is still true of what the client will get."""
     if answer.reader.strips_usage:
         return None
-    length = value_of(answer.headers, b"content-length")
+    length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).
     return int(length) if length is not None and length.isdigit() else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.types import Header
 
@@ -28,31 +28,38 @@ _NOT_TO_CLIENT = frozenset({
     b"x-request-id",
 })  # fmt: skip
 
-
-def forwarded(headers: Iterable[Header], connection: bytes | None = None) -> bytes:
-    """Return the header lines of a request that go to an upstream; `connection` is the value of that header."""
-    allowed = TO_UPSTREAM
-    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
-        allowed = allowed - {token.strip().lower() for token in connection.split(b",")}
-    return b"".join([b"%b: %b\r\n" % header for header in headers if header[0] in allowed])
+# What a connection header says as a rule: nothing of other headers.
+_USUAL = frozenset({b"close", b"keep-alive"})
 
 
-def relayed(headers: Iterable[Header]) -> bytes:
-    """Return the header lines of an upstream's answer that go to the client."""
-    lines: list[bytes] = []
-    named: list[bytes] = []
-    for header in headers:
-        name, value = header
-        if name not in _NOT_TO_CLIENT:
-            if not name.startswith(b"x-gateway-"):
-                lines.append(b"%b: %b\r\n" % header)
-        elif name == b"x-request-id":
-            lines.append(b"x-upstream-request-id: %b\r\n" % value)
-        elif name == b"connection":
-            named = [token.strip().lower() for token in value.split(b",")]
-    if named and named not in ([b"close"], [b"keep-alive"]):
-        lines = [line for line in lines if line.partition(b":")[0] not in named]
-    return b"".join(lines)
+def forwarded(headers: Sequence[Header], fields: Mapping[bytes, bytes]) -> bytes:
+    """Return the header lines of a request that go to an upstream. `fields`: the headers by name."""
+    passing = TO_UPSTREAM & fields.keys()
+    connection = fields.get(b"connection")
+    if connection is not None and connection.lower() not in _USUAL:
+        passing -= {token.strip().lower() for token in connection.split(b",")}
+    if len(fields) == len(headers):  # none is repeated; nearly all of many are of no interest
+        return _lines([(name, fields[name]) for name in sorted(passing)])
+    return _lines([header for header in headers if header[0] in passing])
+
+
+def relayed(headers: Iterable[Header], fields: Mapping[bytes, bytes]) -> bytes:
+    """Return the header lines of an upstream's answer that go to the client. `fields`: the headers by name."""
+    kept = [header for header in headers if header[0] not in _NOT_TO_CLIENT]
+    if (identity := fields.get(b"x-request-id")) is not None:
+        kept.append((b"x-upstream-request-id", identity))
+    connection = fields.get(b"connection")
+    if connection is not None and connection.lower() not in _USUAL:
+        named = {token.strip().lower() for token in connection.split(b",")}
+        kept = [header for header in kept if header[0] not in named]
+    lines = _lines(kept)
+    if lines.find(b"x-gateway-") >= 0:
+        lines = _lines([header for header in kept if not header[0].startswith(b"x-gateway-")])
+    return lines
+
+
+def _lines(headers: list[Header]) -> bytes:
+    return b"\r\n".join([*map(b": ".join, headers), b""])
 
 
 def value_of(headers: Iterable[Header], name: bytes) -> bytes | None:

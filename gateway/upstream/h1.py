@@ -101,8 +101,8 @@ class Connection(asyncio.Protocol):
     """One connection to an origin: idle in the pool, or busy with one exchange."""
 
     __slots__ = (
-        "_close_delimited", "_draining", "_fed", "_framed", "_headers", "_in_head", "_interim", "_loop", "_parser",
-        "_paused", "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
+        "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused", "_pool",
+        "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -114,9 +114,9 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._fed = 0
         self._in_head = True
-        self._framed = False
+        self._head: list[Header] = []
+        """Of the answer under way."""
         self._interim = False
-        self._close_delimited = False
         self._paused = False
         self._draining: _Drain | None = None
         self.idle = False
@@ -134,10 +134,9 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, receiver: Receiver) -> None:
         self._receiver = receiver
         self.whole = True
-        self._headers = []
         self._fed = 0
         self._in_head = True
-        self._framed = self._interim = self._close_delimited = False
+        self._interim = False
         self._transport.write(request)
 
     def write(self, piece: bytes) -> bool:
@@ -196,7 +195,7 @@ class Connection(asyncio.Protocol):
         receiver = self._receiver
         if receiver is None:
             return
-        if self._close_delimited and exc is None:
+        if exc is None and not self._in_head and self._is_close_delimited():
             self._receiver = None
             receiver.on_end()
         elif self.reused and self._fed == 0:
@@ -205,6 +204,11 @@ class Connection(asyncio.Protocol):
             self._fail(
                 FailureKind.BROKEN, str(exc) if exc else "the connection was closed before the answer was complete"
             )
+
+    def _is_close_delimited(self) -> bool:
+        """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
+        framed = any(name in _FRAMING for name, _ in self._head)
+        return not framed and self._parser.get_status_code() not in (204, 304)
 
     def pause_writing(self) -> None:
         """Nothing to do: `write` has said so already."""
@@ -219,16 +223,9 @@ class Connection(asyncio.Protocol):
         if self._receiver is None:
             raise _Malformed("a second answer to one request")
         self._headers = []
-        self._framed = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in _NOTED:
-            if name == b"keep-alive":  # llama.cpp: timeout=5, max=100
-                self.idle_s = min(IDLE_S, _keep_alive_s(value))
-            else:
-                self._framed = True
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status: int = self._parser.get_status_code()
@@ -241,10 +238,12 @@ class Connection(asyncio.Protocol):
                 raise _Malformed("a change of protocol that was not asked for")
             self._interim = True
             return
-        self._close_delimited = not self._framed and status not in (204, 304)
         self._in_head = False
         # What follows in fields now is trailers, which must not pass for headers (RFC 9110 section 6.5.1).
         headers, self._headers = self._headers, []
+        if not self.reused and (kept := _value_of(headers, b"keep-alive")) is not None:
+            self.idle_s = min(IDLE_S, _keep_alive_s(kept))  # llama.cpp: timeout=5, max=100
+        self._head = headers
         if self._receiver is not None:
             self._receiver.on_head(status, headers)
 
@@ -287,7 +286,7 @@ class _Malformed(Exception):
     """The answer breaks a rule that the parser does not know."""
 
 
-_NOTED = frozenset({b"content-length", b"transfer-encoding", b"keep-alive"})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class _Drain:
@@ -403,6 +402,10 @@ class Pool:
                 connection.close()
         self._idle = kept
         self._sweep = loop.call_later(IDLE_S, self._close_expired, loop) if kept else None
+
+
+def _value_of(headers: list[Header], name: bytes) -> bytes | None:
+    return next((value for found, value in headers if found == name), None)
 
 
 def _keep_alive_s(value: bytes) -> float:

@@ -37,6 +37,7 @@ _OF_CONFIG = Holder(CONFIG, inf)
 MOST_FAILURES = 20
 FAILURES_WITHIN_S = 10.0
 MOST_ADDRESSES = 8192
+MOST_ADMITTED = 8192
 
 ABOUT_KEYS = frozenset({
     "invalid_api_key", "expired_api_key", "revoked_api_key", "model_not_allowed", "too_many_failures",
@@ -71,8 +72,8 @@ class Door:
         self._now = now
         self._ring: Ring | None = None
         """The one that `_admitted` is by."""
-        self._admitted: dict[bytes, Holder] = {}
-        """Secrets that were found good, at most as many as there are; a digest costs more than all other checks."""
+        self._admitted: dict[tuple[bytes | None, ...], Holder] = {}
+        """By what was sent as a secret and found good; a digest costs more than all other checks."""
         self._failures: LRUCache[str, tuple[float, int]] = LRUCache(MOST_ADDRESSES)
         """Of an address: when its window is over, and how often it has failed in it."""
 
@@ -96,10 +97,13 @@ class Door:
         if ring is not self._ring:
             self._ring, self._admitted = ring, {}
         if self._api_keys or ring is None or ring.wants_key:
-            credential = credential_of(headers)
-            holder = None if credential is None else self._admitted.get(credential)
+            sent = (headers.get(b"authorization"), headers.get(b"x-api-key"), headers.get(b"api-key"))
+            holder = self._admitted.get(sent)
             if holder is None or holder.until <= self._now():
-                holder = self._recognise(scope, credential, ring)
+                holder = self._recognise(scope, credential_of(headers), ring)
+                if len(self._admitted) >= MOST_ADMITTED:  # a key can be written in several ways
+                    self._admitted.clear()
+                self._admitted[sent] = holder
             key = holder.key
         else:
             if ring.holders:
@@ -130,7 +134,6 @@ class Door:
             raise self._failed(scope, no_longer_good(found, now))
         else:
             holder = found
-        self._admitted[credential] = holder
         return holder
 
     def _refuse_revoked(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], ring: Ring) -> None:

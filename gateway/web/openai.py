@@ -84,7 +84,7 @@ class Operation:
             if key.routes:
                 refuse_other_names(key, call, headers)
             call, route, terms = steer(self._gateway, call, headers)
-            lines = forwarded(scope["headers"], headers.get(b"connection"))
+            lines = forwarded(scope["headers"], headers)
             tab = self._gateway.books.open(identity, key, route, call, terms.needs)
             if tab.is_limited:
                 await tab.admit()

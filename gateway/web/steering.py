@@ -5,7 +5,7 @@ Most requests only name a model, and then this is one dictionary look-up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gateway.core import names
 from gateway.core.keys import may_ask, not_allowed
@@ -29,16 +29,8 @@ ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-
 _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
-class Direction(NamedTuple):
-    """Where a call goes, on which terms, and the call itself without what was said to the gateway alone."""
-
-    call: Call
-    route: Route
-    terms: Terms
-
-
-def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direction:
-    """Return where a call goes.
+def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple[Call, Route, Terms]:
+    """Return the call without what was said to the gateway alone, where it goes, and on which terms.
 
     Raises:
         ModelNotFound: a name that is asked for means nothing.
@@ -62,7 +54,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> Direc
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
     replayable = not call.rest_bytes
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
-    return Direction(call, route, terms)
+    return call, route, terms
 
 
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core import outcome as o
 from gateway.core.breaker import Breaker, State
@@ -105,7 +106,7 @@ def spent(reset_s: float, left: float = 0, unit: str = "requests") -> Quota:
 )
 def test_who_cannot(ability: Ability, needs: Needs, reason: str | None) -> None:
     """It is never tried, not even as the last one, and the reason is given."""
-    plan = planned(candidate("a", ability), terms=WAITS._replace(needs=needs))
+    plan = planned(candidate("a", ability), terms=replace(WAITS, needs=needs))
     assert names(plan) == ("a" if reason is None else "")
     if reason is not None:
         assert reason in why(plan)["a/m"]
@@ -247,7 +248,7 @@ def test_too_long_for_one_is_too_long_for_its_equals() -> None:
 
 def test_reasons_are_given_when_asked_for() -> None:
     """The scores of all that are tried, or why they wait."""
-    terms = WAITS._replace(explain=True)
+    terms = replace(WAITS, explain=True)
     cheap = candidate("a", Ability(price=Price(100, 100)))
     plan = planned(B, cheap, terms=terms, order=("healthiest", "cheapest"))
     assert names(plan) == "ab"
@@ -288,7 +289,7 @@ def test_everyone_is_accounted_for(
     order: tuple[str, ...],
 ) -> None:
     """Each candidate is in the order or rejected with a reason, never both; who is able is refused only on request."""
-    terms = WAITS._replace(needs=Needs(needs), explain=True)
+    terms = replace(WAITS, needs=Needs(needs), explain=True)
     plan = planned(*pool, terms=terms, facts=facts, quotas=quotas, order=order)
     tried = [one.upstream.id for one in plan.order]
     assert sorted([*tried, *why(plan)]) == sorted(one.upstream.id for one in pool)
