@@ -38,7 +38,6 @@ class Connection(Protocol):
     transport: asyncio.Transport
     flow: FlowControl
     loop: asyncio.AbstractEventLoop
-    tasks: set[asyncio.Task[None]]
     write_paused: bool
 
     def response_complete(self, cycle: Cycle) -> None:
@@ -228,7 +227,6 @@ class Cycle:
                 self.abort()
             # The scope holds this cycle: without the garbage collector both would stay.
             self.scope["extensions"] = {}
-            self._protocol.tasks.discard(self.task)
 
     def refuse(self, refusal: Refusal, *, status: int | None = None) -> None:
         """Answer with a refusal in OpenAI's shape."""
