@@ -6,8 +6,8 @@ is what has been recorded of an attempt so far; folding a record in twice change
 
 from __future__ import annotations
 
-from copy import copy
 from enum import StrEnum
+from typing import final
 
 import msgspec
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ class State(StrEnum):
     """Its process ended before it did. What it cost is an estimate."""
 
 
+@final
 class Intent(msgspec.Struct, frozen=True, gc=False, tag="i", array_like=True):
     """An attempt is about to begin."""
 
@@ -47,6 +48,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False, tag="i", array_like=True):
     """What it costs if nothing is ever heard of it: its input, or null without a price."""
 
 
+@final
 class Progress(msgspec.Struct, frozen=True, gc=False, tag="p", array_like=True):
     """What has come of an attempt so far."""
 
@@ -58,6 +60,7 @@ class Progress(msgspec.Struct, frozen=True, gc=False, tag="p", array_like=True):
     """What the provider calls the answer, empty if it has not said."""
 
 
+@final
 class Settle(msgspec.Struct, frozen=True, gc=False, tag="s", array_like=True):
     """An attempt is over."""
 
@@ -86,6 +89,7 @@ class Settle(msgspec.Struct, frozen=True, gc=False, tag="s", array_like=True):
     """What the client was answered, if this was the call's last attempt; else 0."""
 
 
+@final
 class Ended(msgspec.Struct, frozen=True, gc=False, tag="e", array_like=True):
     """The call ended with an attempt that had been settled before that was known."""
 
@@ -93,6 +97,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False, tag="e", array_like=True):
     call_status: int
 
 
+@final
 class Content(msgspec.Struct, frozen=True, gc=False, tag="c", array_like=True):
     """Prompt and answer, where the configuration wants them kept."""
 
@@ -107,7 +112,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Record).decode
 
 
-class Row(msgspec.Struct, kw_only=True, gc=False):
+class Row(msgspec.Struct, gc=False):
     """All that is known of one attempt."""
 
     attempt: str
@@ -158,16 +163,28 @@ def number_of(attempt: str) -> int:
 # Settlement beats progress, however often that came; the end of the call is known last.
 _SETTLED = 1 << 20
 _ENDED = 1 << 21
+_NOTHING = Usage()
+# To look up a member of an enumeration takes 50 ns.
+_OPEN, _OVER = State.OPEN, State.SETTLED
+_ESTIMATED, _UNKNOWN = CostSource.ESTIMATED, CostSource.UNKNOWN
 
 
-def fold(row: Row | None, record: Intent | Progress | Settle | Ended) -> Row:
-    """Return the row of an attempt after one more of its records. The row it was is left as it is."""
-    if isinstance(record, Intent):
+def fold(row: Row | Intent | None, record: Intent | Progress | Settle | Ended) -> Row:
+    """Return the row of an attempt after one more of its records. The row it was is left as it is.
+
+    `row`: as it was. It may be the intent alone, as which most attempts are settled: no row need be made of that first.
+    """
+    # Not isinstance, which takes 0.1 us to say no.
+    if type(row) is Intent:
+        if type(record) is Settle:
+            return _settled(row, "", record)
+        row = _begun(row)
+    if type(record) is Intent:
         return _begun(record) if row is None else row
     known = Row(attempt=record.attempt) if row is None else row
-    if isinstance(record, Settle):
-        return known if known.version >= _SETTLED else _settled(known, record)
-    if isinstance(record, Progress):
+    if type(record) is Settle:
+        return known if known.version >= _SETTLED else _settled(known, known.provider_id, record)
+    if type(record) is Progress:
         if known.version >= _SETTLED:
             return known
         usage = Usage(input_tokens=known.usage.input_tokens, output_tokens=record.output_tokens)
@@ -180,38 +197,24 @@ def fold(row: Row | None, record: Intent | Progress | Settle | Ended) -> Row:
     return replace(known, version=known.version | _ENDED, call_status=record.call_status)
 
 
+# Without names of fields: every call comes by here twice, and a Row of 27 named ones takes 1.0 us instead of 0.25 us.
 def _begun(record: Intent) -> Row:
+    cost = record.cost_nanousd
     return Row(
-        attempt=record.attempt, version=1, at=record.at, request_id=record.request_id, key=record.key,
-        route=record.route, endpoint=record.endpoint, provider=record.provider, model=record.model,
-        stream=record.stream, labels=record.labels, usage=Usage(input_tokens=record.input_tokens),
-        cost_nanousd=record.cost_nanousd,
-        cost_source=CostSource.ESTIMATED if record.cost_nanousd is not None else CostSource.UNKNOWN,
+        record.attempt, 1, _OPEN, record.at, record.request_id, record.key, record.route, record.endpoint,
+        record.provider, record.model, record.stream, record.labels, "", 0, Usage(record.input_tokens), True,  # noqa: FBT003  # is an estimate
+        cost, _ESTIMATED if cost is not None else _UNKNOWN,
     )  # fmt: skip
 
 
-def _settled(known: Row, record: Settle) -> Row:
-    # One copy that is changed: `replace` with so many names takes three times as long, and every call comes by here.
-    row = copy(known)
-    row.version = _SETTLED
-    row.state = State.SETTLED
-    row.at = known.at or record.at
-    row.outcome = record.outcome
-    row.status = record.status
-    row.usage = record.usage or Usage()
-    row.usage_is_estimate = record.usage_is_estimate
-    row.cost_nanousd = record.cost_nanousd
-    row.cost_source = record.cost_source
-    row.estimate_nanousd = record.estimate_nanousd
-    row.saved_nanousd = record.saved_nanousd
-    row.price_source = record.price_source
-    row.sha256 = record.sha256
-    row.first_token_ms = record.first_token_ms
-    row.duration_ms = record.duration_ms
-    row.provider_id = record.provider_id or known.provider_id
-    row.hung_up = record.hung_up
-    row.call_status = record.call_status
-    return row
+def _settled(known: Row | Intent, provider_id: str, record: Settle) -> Row:
+    return Row(
+        known.attempt, _SETTLED, _OVER, known.at or record.at, known.request_id, known.key, known.route,
+        known.endpoint, known.provider, known.model, known.stream, known.labels, record.outcome, record.status,
+        record.usage or _NOTHING, record.usage_is_estimate, record.cost_nanousd, record.cost_source,
+        record.estimate_nanousd, record.saved_nanousd, record.price_source, record.sha256, record.first_token_ms,
+        record.duration_ms, record.provider_id or provider_id, record.hung_up, record.call_status,
+    )  # fmt: skip
 
 
 def in_doubt(row: Row) -> Row:

@@ -37,8 +37,8 @@ _log = logging.getLogger("gateway.journal")
 
 # Rows of calls under way; of more than that, some are asked of the store again.
 MOST_OPEN = 10_000
-# Folding this many takes about 0.2 ms, during which the event loop cannot run.
-_RECORDS_AT_ONCE = 50
+# Folding this many takes about 0.2 ms, during which the event loop cannot run. To let it run costs 16 us.
+_RECORDS_AT_ONCE = 500
 
 CHECKPOINTS = ("read", "kept", "committed", "deleted", "doubted", "forgotten")
 """Where it can be interrupted: a batch was read, its contents kept, all of it committed; a segment was deleted; what a
@@ -166,41 +166,42 @@ class Intake:
         self._checkpoint("read")
         rows = self._folded(records)
         for record in records:
-            if isinstance(record, Content):
+            if type(record) is Content:
                 self._store.keep_content(record.attempt, record.request, record.response)
         self._checkpoint("kept")
         self._store.write(rows, position)
         self._checkpoint("committed")
         self._batches += 1
         self._positions[position.writer] = position
+        still_open = State.OPEN
         for row in rows:
             self._open.pop(row.attempt, None)
-            if row.state is State.OPEN:
+            if row.state is still_open:
                 self._open[row.attempt] = row
         while len(self._open) > MOST_OPEN:
             del self._open[next(iter(self._open))]
 
     def _folded(self, records: list[Record]) -> list[Row]:
         """Return the rows that records come to, together with what is known of their attempts already."""
-        rows = self._known(records)
+        rows: dict[str, Row | Intent] = dict(self._known(records))
         for start in range(0, len(records), _RECORDS_AT_ONCE):
+            if start:
+                # Let the event loop have the interpreter.
+                time.sleep(0)
             for record in records[start : start + _RECORDS_AT_ONCE]:
-                if not isinstance(record, Content):
-                    rows[record.attempt] = fold(rows.get(record.attempt), record)
-            # Let the event loop have the interpreter.
-            time.sleep(0)
-        return list(rows.values())
+                attempt = record.attempt
+                if type(record) is Intent and attempt not in rows:
+                    rows[attempt] = record
+                elif type(record) is not Content:
+                    rows[attempt] = fold(rows.get(attempt), record)
+        return [fold(None, row) if type(row) is Intent else row for row in rows.values()]
 
     def _known(self, records: list[Record]) -> dict[str, Row]:
-        begun: set[str] = set()
-        earlier: dict[str, None] = {}
-        for record in records:
-            if isinstance(record, Intent):
-                begun.add(record.attempt)
-            elif record.attempt not in begun and not isinstance(record, Content):
-                earlier[record.attempt] = None
+        """Return what is known of the attempts that have begun before these records."""
+        begun = {record.attempt for record in records if type(record) is Intent}
+        earlier = [record.attempt for record in records if record.attempt not in begun and type(record) is not Content]
         known = {attempt: self._open[attempt] for attempt in earlier if attempt in self._open}
-        if missing := [attempt for attempt in earlier if attempt not in known]:
+        if missing := dict.fromkeys(attempt for attempt in earlier if attempt not in known):
             known.update(self._store.rows(missing))
         return known
 

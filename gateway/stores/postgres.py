@@ -182,7 +182,7 @@ class PostgresStore:
             ]
             if fresh:
                 transaction.do(_PUT, (_json(fresh),))
-                transaction.do_each(_ADD, sums.changes((known.get(row.attempt), row) for row in fresh))
+                transaction.do_each(_ADD, sums.changes(known, fresh))
             if position is not None:
                 transaction.do(_PUT_POSITION, position)
 

@@ -51,7 +51,7 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def storable(row: Row) -> Row:
-    """Return the row with every number in the range that the columns have."""
+    """Return the row with every number in the range that the columns have. What has no column is seen to later."""
     usage = row.usage
     # One that is negative or too large makes the whole so.
     numbers = (
@@ -59,7 +59,7 @@ def storable(row: Row) -> Row:
         | row.first_token_ms | row.duration_ms | usage.input_tokens | usage.output_tokens | usage.cached_tokens
         | usage.reasoning_tokens
     )  # fmt: skip
-    if not numbers >> _BITS and 0.0 <= row.at < _LATEST and astuple(usage)[4:] == _NO_OTHERS:
+    if not numbers >> _BITS and 0.0 <= row.at < _LATEST:
         return row
     clamped = Usage(*map(_clamp, astuple(usage)))
     cost, estimate = _clamp(row.cost_nanousd), _clamp(row.estimate_nanousd)
@@ -77,24 +77,26 @@ def _clamp(value: Any) -> Any:
 
 
 def values_of(row: Row) -> tuple[Any, ...]:
-    """Return the values of COLUMNS, flags as 0 and 1."""
+    """Return the values of COLUMNS for a row that is storable, flags as 0 and 1."""
     usage = row.usage
     others = astuple(usage)[4:]
-    # sqlite3 asks of each value that is no plain int, float or str how it wants to be adapted, and that takes longer
-    # than to make it one.
+    # sqlite3 asks of each value that is no plain int, float, str or bytearray how it wants to be adapted, and that
+    # takes longer than to make it one.
     return (
         row.attempt, row.version, str(row.state), row.at, row.request_id, row.key, row.route, row.endpoint,
         row.provider, row.model, +row.stream, _encode(row.labels).decode() if row.labels else "[]", row.outcome,
         row.status, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens,
         "" if others == _NO_OTHERS else _written(others), +row.usage_is_estimate, row.cost_nanousd,
-        str(row.cost_source), row.estimate_nanousd, row.saved_nanousd, row.price_source, row.sha256,
-        row.first_token_ms, row.duration_ms, row.provider_id, +row.hung_up, row.call_status,
+        str(row.cost_source), row.estimate_nanousd, row.saved_nanousd, row.price_source,
+        bytearray(row.sha256), row.first_token_ms, row.duration_ms, row.provider_id, +row.hung_up, row.call_status,
     )  # fmt: skip
 
 
 def _written(others: tuple[Any, ...]) -> str:
-    fields = zip(_OTHERS, others, _NO_OTHERS, strict=True)
-    return _encode({name: value for name, value, none in fields if value != none}).decode()
+    clamped = dict(zip(_OTHERS, map(_clamp, others), strict=True))
+    clamped["is_suspect"] |= tuple(clamped.values()) != others
+    fields = zip(clamped.items(), _NO_OTHERS, strict=True)
+    return _encode({name: value for (name, value), none in fields if value != none}).decode()
 
 
 def row_of(values: tuple[Any, ...]) -> Row:
@@ -106,11 +108,10 @@ def row_of(values: tuple[Any, ...]) -> Row:
         hung_up, call_status,
     ) = values  # fmt: skip
     usage = Usage(input_tokens, output_tokens, cached_tokens, reasoning_tokens, **(_others(others) if others else {}))
+    # In the order of the fields: by name it takes four times as long.
     return Row(
-        attempt=attempt, version=version, state=_STATES[state], at=at, request_id=request_id, key=key, route=route,
-        endpoint=endpoint, provider=provider, model=model, stream=bool(stream), labels=_labels(labels), outcome=outcome,
-        status=status, usage=usage, usage_is_estimate=bool(usage_is_estimate), cost_nanousd=cost_nanousd,
-        cost_source=_SOURCES[cost_source], estimate_nanousd=estimate_nanousd, saved_nanousd=saved_nanousd,
-        price_source=price_source, sha256=sha256, first_token_ms=first_token_ms, duration_ms=duration_ms,
-        provider_id=provider_id, hung_up=bool(hung_up), call_status=call_status,
+        attempt, version, _STATES[state], at, request_id, key, route, endpoint, provider, model, bool(stream),
+        _labels(labels), outcome, status, usage, bool(usage_is_estimate), cost_nanousd, _SOURCES[cost_source],
+        estimate_nanousd, saved_nanousd, price_source, sha256, first_token_ms, duration_ms, provider_id, bool(hung_up),
+        call_status,
     )  # fmt: skip

@@ -10,7 +10,6 @@ import os
 import sqlite3
 import sys
 from contextlib import contextmanager, suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 from gateway.stores import sums
@@ -33,11 +32,8 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 2.0
 # What a long read has made of the WAL is given back at the next checkpoint.
 _WAL_BYTES = 64 << 20
-_WAL_PAGES = 1000
-
-# Each statement that is run lets go of the interpreter, and the event loop that has it meanwhile has to be asked for it
-# back. Many rows in one cost both a tenth of that.
-_AT_ONCE = 25
+# 16 MiB. The pages that every batch changes are copied into the file a quarter as often as with the usual 1000.
+_WAL_PAGES = 4000
 
 
 def _put(rows: int) -> str:
@@ -48,7 +44,9 @@ def _put(rows: int) -> str:
     )
 
 
-_PUT, _PUT_MANY = _put(1), _put(_AT_ONCE)
+# By how many rows. Each statement that is run lets go of the interpreter, and the event loop that has it meanwhile has
+# to be asked for it back. Many rows in one cost both a tenth of that, and SQLite 2.8 us each instead of 4.8 us.
+_PUTS = {rows: _put(rows) for rows in (50, 7, 1)}
 _ADD = sums.add("min")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE"  # noqa: S608  # names of columns
 _PUT_POSITION = """
@@ -111,16 +109,19 @@ class SQLiteStore:
         """
         batch = newest(map(storable, rows))
         with self._transaction() as connection:
-            known = self._rows(batch)
+            known = self._known(batch)
             fresh = [
                 row for row in batch.values() if (old := known.get(row.attempt)) is None or old.version < row.version
             ]
-            whole = len(fresh) // _AT_ONCE * _AT_ONCE
-            for start in range(0, whole, _AT_ONCE):
-                several = map(values_of, fresh[start : start + _AT_ONCE])
-                connection.execute(_PUT_MANY, tuple(chain.from_iterable(several)))
-            connection.executemany(_PUT, map(values_of, fresh[whole:]))
-            connection.executemany(_ADD, sums.changes((known.get(row.attempt), row) for row in fresh))
+            start = 0
+            for at_once, put in _PUTS.items():
+                while (end := start + at_once) <= len(fresh):
+                    values: list[Any] = []
+                    for row in fresh[start:end]:
+                        values += values_of(row)
+                    connection.execute(put, values)
+                    start = end
+            connection.executemany(_ADD, sums.changes(known, fresh))
             if position is not None:
                 connection.execute(_PUT_POSITION, position)
 
@@ -218,6 +219,15 @@ class SQLiteStore:
             connection.close()
             raise
         return connection
+
+    def _known(self, batch: Mapping[str, Row]) -> dict[str, Row]:
+        """Return the rows of these attempts that are there already."""
+        # A writer numbers its calls upwards, so most attempts come after all that is there of it. To look for each of
+        # them would take 0.5 us.
+        latest = "SELECT max(attempt) FROM attempts WHERE attempt <= ?"
+        ((last,),) = self._connection.execute(latest, (max(batch, default=""),))
+        earlier = [attempt for attempt in batch if attempt <= last] if last is not None else []
+        return self._rows(earlier) if earlier else {}
 
     def _rows(self, attempts: Iterable[str]) -> dict[str, Row]:
         # Any number of them in one parameter.

@@ -23,6 +23,7 @@ from gateway.stores.journal import Journal, JournalFull, make_segment, sync_segm
 from gateway.stores.journal_segments import (
     FRAME,
     MAGIC,
+    MOST_RECORDS,
     Chunk,
     has_begun,
     journals,
@@ -141,6 +142,31 @@ def test_a_segment_that_is_cut_off_keeps_what_came_before(directory: Path) -> No
             assert written_until(path) <= cut
             if is_torn:
                 assert chunk.offset == (ends[kept] if cut > len(MAGIC) else 0)
+
+
+@pytest.mark.parametrize("written", [0, 1, 1000, 1 << 18, (1 << 18) + 1, 700_000, 1 << 20])
+def test_where_a_segment_is_written_until(directory: Path, written: int) -> None:
+    """Wherever that is; zeros before it are no end."""
+    directory.mkdir(parents=True)
+    path = segment(directory)
+    path.write_bytes((bytes(written - 1) + b"x" if written else b"") + bytes((1 << 20) - written))
+    assert written_until(path) == written
+
+
+def test_more_records_than_are_read_at_once(directory: Path) -> None:
+    """Small ones and such as no window holds: each chunk begins where the one before ended."""
+    records = [
+        Content(attempt(call, 1, A), bytes(call % 300), b"x" * (call % 1500 == 5) * 600_000) for call in range(2500)
+    ]
+    with closing(Journal(directory, A)) as journal:
+        for record in records:
+            journal.append(encode(record))
+    chunks, offset = [], 0
+    while (chunk := read(segment(directory), offset)).records:
+        chunks.append(len(chunk.records))
+        offset = chunk.offset
+    assert all_of(directory) == records
+    assert (chunk.fault, max(chunks)) == (None, MOST_RECORDS)
 
 
 def test_a_bit_that_flips_is_noticed(directory: Path) -> None:

@@ -96,6 +96,27 @@ def test_the_higher_version_stays(store: Store) -> None:
     assert store.totals()[0].cost_nanousd == 3
 
 
+def test_what_is_there_is_found_between_what_is_not(store: Store) -> None:
+    """Attempts may come in any order, and of any writers."""
+    store.write([row(5, version=2, cost_nanousd=1), row(5, writer=OTHER, version=2, cost_nanousd=2)])
+    store.write([row(9), row(5, version=1), row(2), row(7, writer=OTHER), row(5, writer=OTHER, version=1)])
+    store.write([row(5, version=1), row(3)])
+    found = {(one.attempt, one.cost_nanousd) for one in kept(store)}
+    assert found == {
+        (attempt(2), 1000), (attempt(3), 1000), (attempt(5), 1), (attempt(9), 1000), (attempt(5, 1, OTHER), 2),
+        (attempt(7, 1, OTHER), 1000),
+    }  # fmt: skip
+    assert summed(store) == recomputed(kept(store))
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 49, 50, 51, 58, 107, 1000])
+def test_as_many_as_there_are(store: Store, count: int) -> None:
+    """However many rows a statement takes."""
+    rows = [row(call) for call in range(count)]
+    store.write(rows)
+    assert kept(store) == rows
+
+
 def test_nothing_is_written_of_nothing(store: Store) -> None:
     """An empty ledger has sums of zero, and no groups."""
     store.write([])
@@ -115,16 +136,18 @@ def test_what_no_provider_means_is_clamped(store: Store) -> None:
             row(3, at=float("nan")),
             row(4, at=float("inf")),
             row(5),
+            row(6, usage=Usage(1, web_searches=3, images=huge, audio_input_tokens=below)),
         ]
     )
-    first, second, third, fourth, fifth = kept(store)
+    first, second, third, fourth, fifth, sixth = kept(store)
     assert first.usage == Usage(LARGEST, 0, images=LARGEST, is_suspect=True)
     assert (first.cost_nanousd, first.saved_nanousd) == (LARGEST, 0)
     assert (second.cost_nanousd, second.estimate_nanousd, second.duration_ms, second.status) == (0, 0, LARGEST, 0)
     assert second.usage.is_suspect
     assert (third.at, fourth.at) == (0.0, 0.0)
     assert fifth == row(5)
-    assert store.totals()[0].cost_nanousd == MOST_COUNTED + 3000
+    assert sixth == row(6, usage=Usage(1, web_searches=3, images=LARGEST, is_suspect=True))
+    assert store.totals()[0].cost_nanousd == MOST_COUNTED + 4000
 
 
 def test_what_was_absurd_leaves_no_trace_in_the_sums(store: Store) -> None:

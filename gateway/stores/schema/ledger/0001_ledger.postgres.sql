@@ -22,9 +22,9 @@ CREATE TABLE attempts (
     reasoning_tokens BIGINT NOT NULL,
     usage TEXT NOT NULL, -- a JSON object of what else is not zero, or nothing
     usage_is_estimate BOOLEAN NOT NULL,
-    cost_nanousd BIGINT CHECK (cost_nanousd IS NULL OR cost_nanousd >= 0), -- NULL: there is no price
+    cost_nanousd BIGINT CHECK (cost_nanousd >= 0), -- NULL: there is no price
     cost_source TEXT NOT NULL,
-    estimate_nanousd BIGINT CHECK (estimate_nanousd IS NULL OR estimate_nanousd >= 0),
+    estimate_nanousd BIGINT CHECK (estimate_nanousd >= 0),
     saved_nanousd BIGINT NOT NULL CHECK (saved_nanousd >= 0),
     price_source TEXT NOT NULL,
     sha256 BYTEA NOT NULL,

@@ -21,9 +21,9 @@ CREATE TABLE attempts (
     reasoning_tokens INTEGER NOT NULL,
     usage TEXT NOT NULL, -- a JSON object of what else is not zero, or nothing
     usage_is_estimate INTEGER NOT NULL,
-    cost_nanousd INTEGER CHECK (cost_nanousd IS NULL OR cost_nanousd >= 0), -- NULL: there is no price
+    cost_nanousd INTEGER CHECK (cost_nanousd >= 0), -- NULL: there is no price
     cost_source TEXT NOT NULL,
-    estimate_nanousd INTEGER CHECK (estimate_nanousd IS NULL OR estimate_nanousd >= 0),
+    estimate_nanousd INTEGER CHECK (estimate_nanousd >= 0),
     saved_nanousd INTEGER NOT NULL CHECK (saved_nanousd >= 0),
     price_source TEXT NOT NULL,
     sha256 BLOB NOT NULL,
