@@ -253,11 +253,11 @@ class Route:
     """None: no answer is kept."""
     configured: bool = True
     """False for a name that is only in the request, which therefore never becomes a metric label."""
+    label: str = field(init=False, compare=False, repr=False)
+    """The name as a metric label: bounded by the configuration."""
 
-    @property
-    def label(self) -> str:
-        """The name as a metric label: bounded by the configuration."""
-        return self.name if self.configured else "other"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.name if self.configured else "other")
 
 
 class BodyKind(StrEnum):

@@ -23,9 +23,8 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     idle_s: float
     total_s: float
 
-    @property
     def shortest_s(self) -> float:
-        """When to look at the clock again at the latest: no timer can have run out sooner."""
+        """Return when to look at the clock again at the latest: no timer can have run out sooner."""
         return min(self.first_byte_s, self.first_token_s, self.idle_s, self.total_s)
 
 

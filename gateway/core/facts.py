@@ -87,6 +87,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 UNKNOWN = Facts()
+_CLOSED = b.State.CLOSED
 
 # What concerns every model of the account.
 ACCOUNT_WIDE = frozenset({o.NO_CREDIT, o.BAD_CREDENTIAL})
@@ -97,7 +98,7 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
     outcome = attempt.outcome
     breaker = facts.breaker
     began_at = now - attempt.duration_s + CLOCKS_DIFFER_S
-    if breaker.state is not b.State.CLOSED and began_at < breaker.changed_at:
+    if breaker.state is not _CLOSED and began_at < breaker.changed_at:
         pass  # It is from before the trouble, and says nothing of how it is now; a probe that is under way will.
     elif outcome is not o.OK or breaker is not b.CLOSED:
         breaker = b.after(breaker, _event(attempt), now)
@@ -144,14 +145,14 @@ def _after_failure(facts: Facts, attempt: Attempt, breaker: b.Breaker, now: floa
 
 def begin(facts: Facts, now: float) -> Facts:
     """Return the facts once an attempt has begun: with an open breaker that is its probe."""
-    if facts.breaker.state is b.State.CLOSED:
+    if facts.breaker.state is _CLOSED:
         return facts
     return msgspec.structs.replace(facts, breaker=b.after(facts.breaker, b.Event.PROBE, now))
 
 
 def is_unreachable(facts: Facts) -> bool:
     """Tell whether it is out of action because nobody took a connection, or it was not ready, when last tried."""
-    return facts.breaker.state is not b.State.CLOSED and facts.last_error.startswith(_UNREACHED)
+    return facts.breaker.state is not _CLOSED and facts.last_error.startswith(_UNREACHED)
 
 
 def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_s: float = IDLE_S) -> bool:
@@ -161,7 +162,7 @@ def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_
     list its models.
     """
     breaker = facts.breaker
-    if breaker.state is not b.State.CLOSED:
+    if breaker.state is not _CLOSED:
         return is_unreachable(facts) and (breaker.state is b.State.OPEN or now >= breaker.retry_at)
     doubtful = breaker.local_failures > 0 and not breaker.failures
     uneasy = facts.last_error_at > 0.0 and now - facts.last_error_at < UNEASY_S
@@ -189,7 +190,7 @@ def probed(facts: Facts, event: b.Event, said: str, now: float) -> Facts:
 def is_sound(facts: Facts) -> bool:
     """Tell whether nothing is known against it, so that a call which failed elsewhere is to it like any other."""
     breaker = facts.breaker
-    return breaker.state is b.State.CLOSED and not (breaker.failures or breaker.local_failures)
+    return breaker.state is _CLOSED and not (breaker.failures or breaker.local_failures)
 
 
 def peak(average: float, at: float, sample: float, now: float) -> float:
@@ -201,7 +202,7 @@ def peak(average: float, at: float, sample: float, now: float) -> float:
 
 
 def _is_fine_but_for_connections(breaker: b.Breaker) -> bool:
-    return breaker.state is b.State.CLOSED and not breaker.failures
+    return breaker.state is _CLOSED and not breaker.failures
 
 
 def _event(attempt: Attempt) -> b.Event:

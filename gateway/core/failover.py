@@ -1,12 +1,13 @@
-"""Decide what to do next with a call. The history of its attempts is the only state."""
+"""Decide what to do next with a call. The history of its attempts is the only state.
+
+The steps are no msgspec structs: `isinstance` of those takes 0.2 us to say no, and `match` asks for one after another.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from gateway.core import outcome as o
 from gateway.types import Then
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from gateway.types import Attempt, Candidate, Plan
 
 
-class Try(msgspec.Struct, frozen=True, gc=False):
+@dataclass(slots=True)
+class Try:
     """Send the call to this candidate."""
 
     candidate: Candidate
@@ -35,7 +37,8 @@ class GiveUp:
     """Nothing is left to try."""
 
 
-class Wait(msgspec.Struct, frozen=True, gc=False):
+@dataclass(slots=True)
+class Wait:
     """Ask again at this time (monotonic seconds): nobody is ready before, and waiting beats refusing."""
 
     until: float
@@ -44,6 +47,7 @@ class Wait(msgspec.Struct, frozen=True, gc=False):
 Step = Try | Wait | Relay | GiveUp
 
 _RELAY, _GIVE_UP = Relay(), GiveUp()
+_LET_THROUGH = Then.RELAY
 
 # Worth the same upstream once more: it may be over in a moment, and no answer was paid for.
 _PASSES = frozenset({o.NO_CONNECT, o.BROKEN, o.OVERLOADED, o.SERVER_ERROR, o.RATE_LIMITED, o.EMPTY})
@@ -65,7 +69,7 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     then = last.outcome.then
     if last.outcome is o.POLICY and plan.fails_over_on_policy:
         then = Then.ELSEWHERE
-    if then is Then.RELAY:
+    if then is _LET_THROUGH:
         return _RELAY
     if then is Then.AGAIN and now < plan.deadline:
         return Try(last.candidate, fresh=True)

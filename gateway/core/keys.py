@@ -16,6 +16,8 @@ from hashlib import sha256
 from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from gateway.core.names import nearest, quoted
 from gateway.core.plan import USUAL_OUTPUT_TOKENS
 from gateway.errors import Forbidden, Refusal, Unauthorized
@@ -85,7 +87,7 @@ class Kept(NamedTuple):
     """Digests of the secrets it had before, each with when it ceases to be good (wall-clock seconds)."""
 
 
-class Holder(NamedTuple):
+class Holder(msgspec.Struct, frozen=True):
     """Whom a secret belongs to."""
 
     key: Key

@@ -33,7 +33,7 @@ NOTHING_BEGUN: Mapping[str, Sequence[float]] = {}
 USUAL_OUTPUT_TOKENS = 256
 
 
-class Knowledge(NamedTuple):
+class Knowledge(msgspec.Struct, frozen=True):
     """What is known of all upstreams, as far as anything is."""
 
     facts: Mapping[str, Facts]
@@ -47,6 +47,8 @@ class Knowledge(NamedTuple):
 
 
 KNOWING_NOTHING = Knowledge({}, {}, {})
+# The members of an enumeration take 50 ns to look up in Python 3.11, so here and elsewhere calls find them made.
+_CLOSED = State.CLOSED
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -184,7 +186,7 @@ def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) ->
     """Whether plainly nothing stands against a candidate. Nearly always; if not, `_standing` looks closer."""
     facts_of, domain = known.facts.get, upstream.domain
     facts = facts_of(upstream.id)
-    if facts is not None and (facts.usable_at > wall or facts.breaker.state is not State.CLOSED):
+    if facts is not None and (facts.usable_at > wall or facts.breaker.state is not _CLOSED):
         return False
     account = facts_of(upstream.provider.name)
     if account is not None and account.usable_at > wall:
@@ -206,7 +208,7 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     shared = facts if upstream.domain == upstream.id else get(upstream.domain, UNKNOWN)
     account = get(upstream.provider.name, UNKNOWN)
     breaker = facts.breaker
-    if breaker.state is not State.CLOSED and not breaker.admits(wall):
+    if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
         return _Standing(candidate, breaker.retry_at, why, ejected=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.types import Needs, Price, Usage
 
 _MILLION = 1_000_000
+_FREE, _COMPUTED, _ESTIMATED = CostSource.FREE, CostSource.COMPUTED, CostSource.ESTIMATED
 BYTES_PER_TOKEN = 4
 # What an answer may come to when neither the client nor the catalog says where it ends.
 USUAL_MOST_OUTPUT_TOKENS = 8192
@@ -129,10 +130,10 @@ def settle_cost(
     if reported is not None and (reported or not free):
         return reported, CostSource.PROVIDER, computed
     if free:
-        return 0, CostSource.FREE, computed
+        return 0, _FREE, computed
     if computed is None:
         return None, CostSource.UNKNOWN, None
-    return computed, CostSource.COMPUTED if exact and not usage_is_estimate else CostSource.ESTIMATED, computed
+    return computed, _COMPUTED if exact and not usage_is_estimate else _ESTIMATED, computed
 
 
 def _side(whole: int, rate: int, parts: tuple[tuple[int, int | None, int | None], ...]) -> tuple[int, bool]:

@@ -20,6 +20,7 @@ TOKENS_PER_IMAGE = 1000
 
 _ENCODED = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_JSON = BodyKind.JSON
 _limit = msgspec.json.Decoder(int | None).decode
 
 # Sets are made once: a call needs one of few.
@@ -33,7 +34,7 @@ _ORDER = (
 def read_needs(call: Call) -> Needs:
     """Return what a call needs. Inside a string a quote is escaped, so the quoted words below are never prose."""
     body = call.body
-    if call.endpoint.body is not BodyKind.JSON:
+    if call.endpoint.body is not _JSON:
         return Needs()
     fields = call.fields
     # Content in parts says the type of each; plain text, which is most of what is sent, is looked through once.

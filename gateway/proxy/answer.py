@@ -60,7 +60,8 @@ class _Form(Enum):
     """Events in a content coding: a decoded copy is read, the bytes pass as they came."""
 
 
-_STREAMS = (_Form.EVENTS, _Form.CODED_EVENTS)
+_WHOLE, _ERROR, _EVENTS, _CODED_EVENTS = _Form
+_STREAMS = (_EVENTS, _CODED_EVENTS)
 
 
 class Answer:
@@ -71,9 +72,9 @@ class Answer:
 
     __slots__ = (
         "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_form", "_held", "_held_bytes", "_holds_end",
-        "_limits", "_loop", "_message", "_over", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
-        "committed_at", "decided", "ended", "fields", "first_byte_at", "headers", "on_data", "outcome", "reader",
-        "sent", "started_at", "status", "usage",
+        "_limits", "_loop", "_message", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
+        "committed_at", "decided", "ended", "fields", "first_byte_at", "headers", "is_over", "on_data", "outcome",
+        "reader", "sent", "started_at", "status", "usage",
     )  # fmt: skip
 
     def __init__(
@@ -97,7 +98,8 @@ class Answer:
         self._holds_end = holds_end
         self._end: list[bytes] = []
         self._tap: Tap | None = None
-        self._over = False
+        self.is_over = False
+        """Nothing more will come: all of it is here, or it broke."""
         self._message = ""
         self._retry_after_s: float | None = None
         self._coded: Callable[[bytes], bytes] | None = None
@@ -115,7 +117,7 @@ class Answer:
         self.usage: Usage | None = None
         self.outcome: Outcome | None = None
         self.reader = StreamReader(call.endpoint, strip_usage=strip_usage)
-        self._form = _Form.WHOLE
+        self._form = _WHOLE
         self.on_data: Callable[[bytes], None] = self._hold_body
         self.decided: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] | None = None
@@ -126,7 +128,7 @@ class Answer:
         """Send the request and start the clock."""
         self._channel = channel
         self.sent = True
-        self._timer = self._loop.call_later(self._limits.shortest_s, self._look_at_clock)
+        self._timer = self._loop.call_later(self._limits.shortest_s(), self._look_at_clock)
         channel.send(request, self)
 
     def attempt(self) -> Attempt:
@@ -144,31 +146,26 @@ class Answer:
             ended_at=now,
         )
 
-    @property
-    def is_complete(self) -> bool:
-        """All of it is here."""
-        return self._over
-
-    @property
     def body(self) -> bytes:
-        """What is held of the body."""
-        return self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        """Return what is held of the body."""
+        held = self._held
+        if len(held) != 1:
+            held = self._held = [b"".join(held)]
+        return held[0]
 
-    @property
     def sha256(self) -> bytes:
-        """The digest of what went to the client; empty if nothing did."""
+        """Return the digest of what went to the client; empty if nothing did."""
         if self._tap is not None:
             return self._tap.sha256
-        return sha256(self.body).digest() if self.committed_at else b""
+        return sha256(self.body()).digest() if self.committed_at else b""
 
     @property
     def passed_bytes(self) -> int:
         """How much of a stream has gone to the client."""
         return self._tap.passed_bytes if self._tap is not None else 0
 
-    @property
-    def answer_id(self) -> str:
-        """What the provider calls the answer; empty if it has not said."""
+    def provider_id(self) -> str:
+        """Return what the provider calls the answer; empty if it has not said."""
         if self.reader.answer_id or self._candidate.upstream.provider.kind != "openrouter":
             return self.reader.answer_id
         said = self.fields.get(b"x-generation-id")  # what its bill can be asked for by
@@ -182,7 +179,7 @@ class Answer:
 
     def what_passed(self) -> bytes:
         """Return what went to the client, as far as it was kept."""
-        return self.body if self._tap is None else self._tap.kept
+        return self.body() if self._tap is None else self._tap.kept
 
     def relay_to(self, client: Downstream, *, keeps: bool = False) -> None:
         """Let what is held, and then what comes, through to `client`, whose answer has been started.
@@ -193,11 +190,11 @@ class Answer:
         self._tap = Tap(keeps=keeps)
         self.ended = self._loop.create_future()
         client.on_writable = self._resume
-        held, self._held = self.body, []
+        held, self._held = self.body(), []
         self._emit(held)
-        if self._over:
+        if self.is_over:
             self._finish()
-        elif self._form is _Form.EVENTS:
+        elif self._form is _EVENTS:
             if self.reader.ended:
                 self._expect_end()
             elif not self._holds_end and self._channel is not None:
@@ -221,7 +218,7 @@ class Answer:
     def close(self) -> None:
         """End it now, with nobody listening."""
         self._stop_clock()
-        self._over = True
+        self.is_over = True
         if (channel := self._part()) is not None:
             channel.close()
 
@@ -255,19 +252,19 @@ class Answer:
             self._coded = decoder_for(coding)
         if status != 200:
             if status >= 300:
-                self._form, self.on_data = _Form.ERROR, self._hold_error
+                self._form, self.on_data = _ERROR, self._hold_error
             return
         kind = fields.get(b"content-type", b"")
         if kind[:17].lower() == b"text/event-stream":
             if self._coded is None:
-                self._form, self.on_data = _Form.EVENTS, self._hold_events
+                self._form, self.on_data = _EVENTS, self._hold_events
             else:
-                self._form, self.on_data = _Form.CODED_EVENTS, self._hold_coded_events
+                self._form, self.on_data = _CODED_EVENTS, self._hold_coded_events
         elif not self._call.endpoint.answers_json:
             self.on_data = self._hold_opaque
 
     def on_end(self) -> None:
-        self._over = True
+        self.is_over = True
         self._part()
         self._stop_clock()
         if self._client is not None:
@@ -347,12 +344,12 @@ class Answer:
         self._touched = now
         reader = self.reader
         form = self._form
-        if form is _Form.ERROR:
-            body = self.body
+        if form is _ERROR:
+            body = self.body()
             self._refuse_error(read_error(self._coded(body) if self._coded is not None else body), sent=body)
         elif form in _STREAMS:
             rest = reader.finish()
-            if form is _Form.EVENTS:
+            if form is _EVENTS:
                 self._held.append(rest)
             if reader.error is not None and not reader.committed:
                 self._refuse_error(reader.error)
@@ -365,7 +362,7 @@ class Answer:
         self._resolve()
 
     def _decide_body(self) -> None:
-        body = self.body
+        body = self.body()
         plain = self._coded(body) if self._coded is not None else body
         if not self._call.endpoint.answers_json:
             self.outcome = o.OK
@@ -456,7 +453,7 @@ class Answer:
 
     def _but_the_end(self, ready: bytes) -> bytes:
         """Keep back what a client may take for the end: the terminal event, or of another body its latest piece."""
-        if self._form is _Form.EVENTS:
+        if self._form is _EVENTS:
             if self.reader.ended:
                 self._end.append(ready)
                 return b""
@@ -484,12 +481,12 @@ class Answer:
         client, ended = self._client, self.ended
         if client is None or ended is None or ended.done():
             return
-        if self._form is _Form.EVENTS:
-            if self._over and (rest := self.reader.finish()) and self.reader.complete:
+        if self._form is _EVENTS:
+            if self.is_over and (rest := self.reader.finish()) and self.reader.complete:
                 self._emit(rest)
             self._settle_stream()
-        elif self._form is _Form.CODED_EVENTS:
-            if self._over:
+        elif self._form is _CODED_EVENTS:
+            if self.is_over:
                 self.reader.finish()
             self._settle_stream()
         else:
@@ -513,11 +510,11 @@ class Answer:
     def _break(self, outcome: Outcome, message: str) -> None:
         """The answer breaks off. Before the commit that is an outcome like any other."""
         if self._client is None and (self.outcome is not None or not self.reader.committed or not self.decided.done()):
-            self._over = True
+            self.is_over = True
             self._refuse(o.STALLED if outcome is o.IDLE_TIMEOUT else outcome, message)
             return
-        self._over = True
-        if self.reader.ended and self._form is _Form.EVENTS:
+        self.is_over = True
+        if self.reader.ended and self._form is _EVENTS:
             self._finish()  # only the framing is missing, and nothing of the answer
             return
         self.usage = self.reader.usage
@@ -537,7 +534,7 @@ class Answer:
         client = self._client
         if client is None:
             return
-        if self._form is _Form.EVENTS:
+        if self._form is _EVENTS:
             # The digest is of the upstream's answer, and this is none of it.
             client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
         client.abort()
@@ -560,7 +557,7 @@ class Answer:
             awaits_content=not self.committed_at and self._form in _STREAMS,
         )
         if due.left_s > 0.001:
-            self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s), self._look_at_clock)
+            self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s()), self._look_at_clock)
             return
         self._timer = None
         if (channel := self._part()) is not None:

@@ -207,9 +207,8 @@ class Tab:
 
     # -- the limits of the key
 
-    @property
     def is_limited(self) -> bool:
-        """The key has limits of its own, for which `admit` must be awaited."""
+        """Tell whether the key has limits of its own, for which `admit` must be awaited."""
         key = self._key
         return not key.requests_per_min is key.tokens_per_min is key.max_streams is None
 
@@ -323,7 +322,7 @@ class Tab:
         cost: int | None = 0
         if not candidate.upstream.ability.free:
             cost = None if self._price is None else cost_of(usage, self._price)[0]
-        progress = Progress(self._attempt, usage.output_tokens, cost, answer.answer_id)
+        progress = Progress(self._attempt, usage.output_tokens, cost, answer.provider_id())
         self._books.write(encode(progress), settles=True)
 
     def settle(self, attempt: Attempt, usage: Usage | None, call_status: int) -> None:
@@ -349,9 +348,9 @@ class Tab:
                         self._attempt, self._began_at + attempt.duration_s, attempt.outcome.name, attempt.status or 0,
                         usage, is_estimate, cost, source, estimate, saved,
                         self._price.source if self._price is not None else "",
-                        answer.sha256 if answer is not None and call_status else b"",
+                        answer.sha256() if answer is not None and call_status else b"",
                         int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
-                        answer.answer_id if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+                        answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
                     )
                 ),
                 settles=True,

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
+_RELAY, _JSON = Then.RELAY, BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 
@@ -102,7 +103,7 @@ class Exchange:
                         if attempt is None:  # there is another plan
                             continue
                         self._attempts.append(attempt)
-                        if attempt.outcome.then is not Then.RELAY:
+                        if attempt.outcome.then is not _RELAY:
                             self._report()
                             self._tab.settle(attempt, None, 0)
                     case Wait(until):
@@ -203,7 +204,7 @@ class Exchange:
     def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
-        if call.endpoint.body is BodyKind.JSON:
+        if call.endpoint.body is _JSON:
             body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
@@ -265,7 +266,7 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
-        if answer.is_complete and not answer.reader.committed:
+        if answer.is_over and not answer.reader.committed:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
@@ -275,7 +276,7 @@ class Exchange:
                     await self._gateway.books.on_disk(self._tab.position)
                 except NotOnDisk as refusal:
                     raise self._refused(refusal) from None
-            client.respond(answer.status, lines, answer.body)
+            client.respond(answer.status, lines, answer.body())
             return
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
         client.start(answer.status, self._lines_of(answer), _length_of(answer))
@@ -316,7 +317,7 @@ class Exchange:
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status
             lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
-            self._client.respond(answer.status, lines, answer.body)
+            self._client.respond(answer.status, lines, answer.body())
             return
         raise self._refused(everybody_failed(self._route, attempts))
 
@@ -342,7 +343,7 @@ class Exchange:
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.reader.usage or answer.usage
-            if self._attempts and self._attempts[-1].outcome.then is Then.RELAY:
+            if self._attempts and self._attempts[-1].outcome.then is _RELAY:
                 self._attempts[-1] = answer.attempt()
             else:
                 self._attempts.append(answer.attempt())

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.upstream.h1 import Channel
 
 USER_AGENT = f"llm-gateway/{__version__}"
+_JSON = BodyKind.JSON
 
 
 class Origin(Protocol):
@@ -90,7 +91,7 @@ class Client:
 
     def model_value(self, upstream: Upstream, endpoint: Endpoint) -> bytes:
         """Return the upstream's model name as it stands in a body of `endpoint`."""
-        key = (upstream.model, endpoint.body is BodyKind.JSON)
+        key = (upstream.model, endpoint.body is _JSON)
         value = self._models.get(key)
         if value is None:
             value = msgspec.json.encode(upstream.model) if key[1] else upstream.model.encode()

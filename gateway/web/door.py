@@ -62,6 +62,9 @@ class Access(StrEnum):
     """Whoever may see and change what concerns everybody."""
 
 
+_CALL = Access.CALL
+
+
 class Door:
     """Admits callers by the keys of one configuration and by those of the keyring."""
 
@@ -110,7 +113,7 @@ class Door:
                 self._refuse_revoked(scope, headers, ring)
             _refuse_others(scope, headers)
             key = LOCAL
-        if access is Access.CALL:
+        if access is _CALL:
             # The operator's own key, which has no id, is for everything.
             if key.may_admin and key.id:
                 raise Forbidden("this key is for administration and makes no calls; create one without --admin")

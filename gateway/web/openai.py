@@ -36,6 +36,7 @@ LARGEST_FORM = 1 << 30
 # Names go into headers and the ledger. No provider has one of half the length.
 LONGEST_MODEL = 512
 
+_MULTIPART = BodyKind.MULTIPART
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PROCESS = secrets.token_hex(6).encode()
 _numbers = itertools.count(1)
@@ -86,7 +87,7 @@ class Operation:
             call, route, terms = steer(self._gateway, call, headers)
             lines = forwarded(scope["headers"], headers)
             tab = self._gateway.books.open(identity, key, route, call, terms.needs)
-            if tab.is_limited:
+            if tab.is_limited():
                 await tab.admit()
             routed = True
             if route.cache is None:
@@ -129,7 +130,7 @@ class Operation:
 
     async def _read(self, client: Downstream, content_type: bytes) -> Call:
         kind = content_type.partition(b";")[0].strip().lower()
-        if self._endpoint.body is BodyKind.MULTIPART:
+        if self._endpoint.body is _MULTIPART:
             if kind != b"multipart/form-data":
                 raise UnsupportedMediaType(_wrong_type(content_type, "multipart/form-data"))
             return await _read_form(self._endpoint, client, content_type)

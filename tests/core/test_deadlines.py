@@ -34,4 +34,4 @@ def test_one_timer_is_due(
 
 def test_no_timer_can_have_run_out_before_the_shortest() -> None:
     """So that is how long nobody need look."""
-    assert LIMITS.shortest_s == 20.0
+    assert LIMITS.shortest_s() == 20.0
