@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -195,8 +196,9 @@ roles:
 """
 
 
-def _gateway_launch(place: Place) -> Launch:
-    text = _GATEWAY_YAML.format(
+def _gateway_launch(place: Place, more: str = "") -> Launch:
+    """`more`: added to the configuration."""
+    text = more + _GATEWAY_YAML.format(
         client_key=CLIENT_KEY, upstream_key=UPSTREAM_KEY, port=place.upstream_port, model=UPSTREAM_MODEL
     )
     config = place.write("gateway.yaml", text)
@@ -221,5 +223,11 @@ GATEWAY = Target(
     model="role:rlm",
     headers=(bearer(CLIENT_KEY),),
     exact=True,
-    note="key check, role, plan, quotas, health, usage, metrics",
+    note="key check, role, plan, quotas, health, usage, prices, metrics, ledger",
+)
+UNRECORDED = replace(
+    GATEWAY,
+    name="gateway-unrecorded",
+    launch=partial(_gateway_launch, more="ledger: {enabled: false}\n"),
+    note="the same without the ledger",
 )
