@@ -103,6 +103,7 @@ class Bookkeeping:
                 Journal(directory, self.books.writer),
                 is_strict=self._ledger.strict,
                 keeps_content=self._ledger.content,
+                soon=self._loop.call_soon,
             )
             store = partial(open_store, self._ledger, read_only=False)
             self._importer = Importer(directory, store, on_in_doubt=self._in_doubt)
@@ -135,6 +136,7 @@ class Bookkeeping:
         """Let go of everything; what is in the journal is imported, if there is time."""
         journal, importer = self.books.journal, self._importer
         if journal is not None:
+            self.books.write_endings()
             await asyncio.to_thread(journal.close)
         if importer is not None:
             await asyncio.to_thread(importer.stop, IMPORT_WITHIN_S)

@@ -1,7 +1,8 @@
 """Keep the books of every call: hold what it may cost, write down that it begins, and what it did cost.
 
 Rule: an intent is in the journal before the first byte goes upstream, and every attempt is settled exactly once, in
-one synchronous call. Only holding room in a budget may wait, because others may have to be asked.
+one synchronous call. Only holding room in a budget may wait, because others may have to be asked. Unless the ledger is
+strict, a settlement is written when the answers of that turn of the event loop have left, and so delays none of them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections.abc import Callable
 from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Protocol
@@ -29,7 +31,7 @@ from gateway.stores.limits import Unavailable
 from gateway.types import CostSource, OnUnknown, Scope, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from gateway.core.spend import Spending
     from gateway.metrics import Metrics
@@ -50,6 +52,7 @@ TABS_AT_ONCE = 50
 # Of a provider or a model: others may still be asked.
 _OF_UPSTREAMS = frozenset({Scope.PROVIDER, Scope.MODEL})
 
+Soon = Callable[[Callable[[], None]], object]
 Charged = tuple[tuple["Charge", "Budget"], ...]
 
 
@@ -100,15 +103,21 @@ class Books:
         """Attempts under way."""
         self.unrecorded = 0
         """Attempts that the disk had no room for."""
+        self._soon: Soon | None = None
+        self._endings: list[Callable[[], bytes]] = []
+        """Settlements that are not written yet."""
         self._numbers = itertools.count(1)
         self._baselines: dict[str, tuple[Route, Upstream | None]] = {}
 
     def __repr__(self) -> str:
         return f"<Books {self.writer}, {len(self.open_tabs)} open>"
 
-    def use(self, journal: Journal, *, is_strict: bool = False, keeps_content: bool = False) -> None:
-        """Write everything down from now on."""
+    def use(
+        self, journal: Journal, *, is_strict: bool = False, keeps_content: bool = False, soon: Soon | None = None
+    ) -> None:
+        """Write everything down from now on. `soon`: the event loop's `call_soon`; without it everything is at once."""
         self.journal = journal
+        self._soon = None if is_strict else soon
         self.is_strict = is_strict
         self.keeps_content = keeps_content
 
@@ -139,6 +148,24 @@ class Books:
                 _log.error("the ledger cannot be written: %s; calls without a budget go on unrecorded", error)
             self.unrecorded += 1
             return 0
+
+    def write_ending(self, ending: Callable[[], bytes]) -> int:
+        """Append a settlement soon; return its position if that was at once, else 0."""
+        if self._soon is None:
+            return self.write(ending(), settles=True)
+        if not self._endings:
+            self._soon(self.write_endings)
+        self._endings.append(ending)
+        return 0
+
+    def write_endings(self) -> None:
+        """Append all settlements that are not written yet."""
+        endings, self._endings = self._endings, []
+        for ending in endings:
+            try:
+                self.write(ending(), settles=True)
+            except Exception:  # noqa: BLE001  # the others must be written all the same
+                _log.exception("a settlement could not be written")
 
     async def on_disk(self, position: int) -> None:
         """Return when the record at a position is on the disk, as far as the disk says the truth.
@@ -342,25 +369,17 @@ class Tab:
         self.cost = cost
         books.metrics.charged(upstream, self._route.configured, cost, source, saved)
         if books.journal is not None:
-            self.position = books.write(
-                encode(
-                    Settle(
-                        self._attempt, self._began_at + attempt.duration_s, attempt.outcome.name, attempt.status or 0,
-                        usage, is_estimate, cost, source, estimate, saved,
-                        self._price.source if self._price is not None else "",
-                        answer.sha256() if answer is not None and call_status else b"",
-                        int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
-                        answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
-                    )
-                ),
-                settles=True,
-            )  # fmt: skip
+            money = (cost, source, estimate, saved, self._price.source if self._price is not None else "")
+            self.position = books.write_ending(
+                partial(_ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status)
+            )
         if self._charged:
             self._count(cost)
 
     def end(self, call_status: int) -> None:
         """The call is over."""
         if self._n and call_status not in (0, self._told) and self._books.journal is not None:
+            self._books.write_endings()  # the settlement goes before
             self._books.write(encode(Ended(self._attempt, call_status)), settles=True)
         if self._key_charges:
             amounts = [self.used_tokens if counts_tokens(one) else 1 for one in self._key_charges]
@@ -435,6 +454,21 @@ class Tab:
         self._charged = ()
         charges = [charge for charge, _ in charged]
         books.limits.settle(self._attempt, charges, [amount] * len(charges), time())
+
+
+def _ending(
+    identity: str, began_at: float, attempt: Attempt, usage: Usage | None, is_estimate: bool,  # noqa: FBT001  # by `partial`
+    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int,
+) -> bytes:  # fmt: skip
+    """Return the record of a settlement. `money`: cost, where it is from, the estimate, what was saved, whose price."""
+    return encode(
+        Settle(
+            identity, began_at + attempt.duration_s, attempt.outcome.name, attempt.status or 0, usage, is_estimate,
+            *money, answer.sha256() if answer is not None and call_status else b"",
+            int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
+            answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+        )
+    )  # fmt: skip
 
 
 def _refusing(charged: Charged) -> Budget:

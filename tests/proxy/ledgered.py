@@ -72,6 +72,7 @@ class Ledgered:
 
     def journalled(self) -> list[Row]:
         """Return what the journal of this process says at this moment, attempts under way included."""
+        self.books.write_endings()  # they would be at the end of this turn of the event loop
         return folded(all_of(self.folder / "journal", self.books.writer))
 
     async def rows(self) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.core.ledger import State
 from gateway.stores.journal import Journal, sync_segment
 from tests.faults import (
     DONE,
@@ -33,7 +34,7 @@ from tests.proxy.scene import ROLE_NAME, exchange_is_over, until
 from tests.stores.journal_records import all_of, folded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from tests.faults import Answer, Response
@@ -146,3 +147,23 @@ def said(response: Response) -> None:
 def calls(scene: Ledgered, status: int) -> float:
     """Return how many calls were answered with a status."""
     return scene.running.metric(f'gateway_requests_total{{code="{status}",endpoint="chat",route="role:rlm"}}')
+
+
+@pytest.mark.parametrize("strict", [True, False])
+async def test_who_waits_for_a_settlement(tmp_path: Path, strict: bool) -> None:
+    """The client, if the ledger is strict. Else its answer leaves first, and no other call waits either."""
+    later: list[Callable[[], None]] = []
+    async with on_disk(tmp_path, like_openai(), strict=strict) as (scene, _):
+        journal = scene.books.journal
+        assert journal is not None
+        scene.books.use(journal, is_strict=strict, soon=later.append)
+        for _ in range(2):
+            assert (await scene.ask()).complete
+        await exchange_is_over(scene.running)
+        journalled = folded(all_of(tmp_path / "elsewhere", scene.books.writer))
+        assert [row.state for row in journalled] == [State.SETTLED if strict else State.OPEN] * 2
+        assert len(later) == (0 if strict else 1)
+        for one in later:
+            one()
+        journalled = folded(all_of(tmp_path / "elsewhere", scene.books.writer))
+        assert [row.state for row in journalled] == [State.SETTLED] * 2
