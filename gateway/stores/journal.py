@@ -231,17 +231,14 @@ class Journal:
             ValueError: it is longer than `largest`.
         """
         frame = _pack(len(payload), crc32(payload)) + payload
-        size = len(frame)
         offset = self._offset
-        if offset + size > self._limit:
-            offset = self._make_room(size, reserve=reserve)
-        end = offset + size
-        if self._mapped is not None and end <= self._segment_bytes:
+        end = offset + len(frame)
+        if end <= self._limit and self._mapped is not None:
             self._mapped[offset:end] = frame
         else:
-            self._write(frame, offset)
+            end = self._append_slowly(frame, reserve=reserve)
         self._offset = end
-        self._position = position = self._position + size
+        self._position = position = self._position + len(frame)
         return position
 
     def when_flushed(self, position: int, callback: Callable[[OSError | None], None]) -> None:
@@ -267,6 +264,18 @@ class Journal:
         self._wake.set()
         self._thread.join()
         os.close(self._lock)
+
+    def _append_slowly(self, frame: bytes, *, reserve: bool) -> int:
+        """Write a frame for which there may be no room, or no memory to write it through; return where it ends."""
+        offset, size = self._offset, len(frame)
+        if offset + size > self._limit:
+            offset = self._make_room(size, reserve=reserve)
+        end = offset + size
+        if self._mapped is not None and end <= self._segment_bytes:
+            self._mapped[offset:end] = frame
+        else:
+            self._write(frame, offset)
+        return end
 
     def _write(self, frame: bytes, offset: int) -> None:
         try:
