@@ -137,17 +137,21 @@ class Books:
             tab.go_on(leases)
         self.limits.renew(leases, now)  # without any too: what could not be counted at once is counted then
 
-    def write(self, record: bytes, *, settles: bool) -> int:
+    def write(self, record: bytes, *, settles: bool = False) -> int:
         """Append a record to the journal; return its position, 0 if there is no journal or no room."""
         if self.journal is None:
             return 0
         try:
             return self.journal.append(record, reserve=settles)
         except JournalFull as error:
-            if not self.unrecorded:
-                _log.error("the ledger cannot be written: %s; calls without a budget go on unrecorded", error)
-            self.unrecorded += 1
-            return 0
+            return self.without_record(error)
+
+    def without_record(self, error: JournalFull) -> int:
+        """There is no room for a record: say so once, and return the position that means that."""
+        if not self.unrecorded:
+            _log.error("the ledger cannot be written: %s; calls without a budget go on unrecorded", error)
+        self.unrecorded += 1
+        return 0
 
     def write_ending(self, ending: Callable[[], bytes]) -> int:
         """Append a settlement soon; return its position if that was at once, else 0."""
@@ -313,21 +317,20 @@ class Tab:
         self.answer = None
         books, key, upstream, needs, price = self._books, self._key, candidate.upstream, self._needs, self._price
         books.open_tabs.add(self)
-        if books.journal is None:
+        if (journal := books.journal) is None:
             return
         cost: int | None = 0
         if not upstream.ability.free:
             cost = None if price is None else needs.input_tokens * price.input // 1_000_000 + price.request
-        self.position = books.write(
-            encode(
-                Intent(
-                    attempt, self._began_at, self._request_id.decode("latin-1"), key.id or key.name, self._route.name,
-                    self._call.endpoint.name, upstream.provider.name, upstream.model, self._call.stream,
-                    spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
-                )
-            ),
-            settles=False,
+        intent = Intent(
+            attempt, self._began_at, self._request_id.decode("latin-1"), key.id or key.name, self._route.name,
+            self._call.endpoint.name, upstream.provider.name, upstream.model, self._call.stream,
+            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
         )  # fmt: skip
+        try:  # as `write` does; whoever waits for an answer waits for this
+            self.position = journal.append(encode(intent))
+        except JournalFull as error:
+            self.position = books.without_record(error)
 
     def give_back(self) -> None:
         """The attempt that room was held for is not made after all."""
@@ -391,7 +394,7 @@ class Tab:
         journal = self._books.journal
         record = encode(Content(self._attempt, request, response))
         if journal is not None and len(record) <= journal.largest:
-            self._books.write(record, settles=False)
+            self._books.write(record)
 
     # -- what it comes to
 
