@@ -1,4 +1,4 @@
-"""Undo the content coding of an answer (RFC 9110 section 8.4). Upstreams are asked for none; some send one all the same."""
+"""Undo the content coding of an answer (RFC 9110 section 8.4). Upstreams are asked for none."""
 
 from __future__ import annotations
 
