@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from gateway.core.plan import Terms
     from gateway.proxy.downstream import Downstream
-    from gateway.proxy.exchange import Exchange
     from gateway.stores.cache import Cache
-    from gateway.types import CachePolicy, Call, Candidate, Header, Usage
+    from gateway.types import CachePolicy, Call, Candidate, Header, Route, Usage
 
 _MISS = b"x-gateway-cache: miss\r\n"
-# Fingerprints of as many candidates are remembered.
-_MOST_REMEMBERED = 4096
 
 
 class Caching:
@@ -36,20 +34,27 @@ class Caching:
         """`now`: wall-clock seconds, because entries are shared between machines."""
         self._cache = cache
         self._now = now
-        self._fingerprints: dict[str, tuple[Candidate, bytes]] = {}
+        self._fingerprints: dict[str, tuple[Route, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<Caching {self._cache!r}>"
 
     async def lookup(
-        self, call: Call, exchange: Exchange, caller: str, headers: Mapping[bytes, bytes], forwarded: bytes
+        self,
+        call: Call,
+        route: Route,
+        terms: Terms,
+        first: Candidate | None,
+        caller: str,
+        headers: Mapping[bytes, bytes],
+        forwarded: bytes,
     ) -> Hit | Miss | None:
         """Return the answer to replay, or what takes a copy of a new one; None if this call has to do with neither.
 
-        `exchange`: as it would be carried out, not run yet. `caller`: whose call it is, different for any two that must
-        not see each other's answers. `headers`: of the request. `forwarded`: its lines that go to the upstream.
+        `first`: the candidate that would be asked now, if there is one. `caller`: whose call it is, different for any
+        two that must not see each other's answers. `headers`: of the request. `forwarded`: its lines that go to the
+        upstream.
         """
-        route = exchange.route
         policy = route.cache
         if policy is None or not (wish := caching.wish_of(headers)).keep:
             return None
@@ -58,14 +63,14 @@ class Caching:
         def key_for(candidate: Candidate) -> bytes | None:
             if not caching.may_keep(call, route, candidate.params):
                 return None
-            return caching.key_of(call, route, self._fingerprint(candidate), whose, forwarded)
+            configured = self._fingerprint(route)
+            return caching.key_of(call, route, configured, terms.order, whose, forwarded, candidate)
 
-        first = exchange.first
         key = key_for(first) if first is not None else None
         if key is None:
             return None
         # A call that asks how the choice is made wants it to be made.
-        look = wish.look and not exchange.explains
+        look = wish.look and not terms.explain
         if look and (entry := await self._cache.get(key)) is not None:
             age_s = max(0.0, self._now() - entry.stored_at)
             if age_s < policy.ttl_s:  # which may have become shorter since
@@ -76,14 +81,12 @@ class Caching:
         """Let go of everything."""
         await self._cache.close()
 
-    def _fingerprint(self, candidate: Candidate) -> bytes:
-        name = candidate.upstream.id
-        known = self._fingerprints.get(name)
-        # A reload brings new candidates of the same name, and two of one upstream differ by their parameters.
-        if known is None or known[0] is not candidate:
-            if len(self._fingerprints) >= _MOST_REMEMBERED:
-                self._fingerprints.clear()
-            known = self._fingerprints[name] = (candidate, caching.fingerprint(candidate))
+    def _fingerprint(self, route: Route) -> bytes:
+        # Only roles and aliases come here, so there are as many names as the configuration has. A reload brings new
+        # routes under the same names, and so does every request that names fallbacks of its own.
+        known = self._fingerprints.get(route.name)
+        if known is None or known[0] is not route:
+            known = self._fingerprints[route.name] = (route, caching.fingerprint(route))
         return known[1]
 
 

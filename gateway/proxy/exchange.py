@@ -83,16 +83,6 @@ class Exchange:
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
 
     @property
-    def route(self) -> Route:
-        """What the model's name means."""
-        return self._route
-
-    @property
-    def explains(self) -> bool:
-        """The client asked how the choice is made."""
-        return self._terms.explain
-
-    @property
     def first(self) -> Candidate | None:
         """The candidate that would be asked now; None: there is none."""
         return self._plan.order[0] if self._plan.order else None

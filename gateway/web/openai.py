@@ -113,7 +113,7 @@ class Operation:
         gateway = self._gateway
         exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
         try:
-            found = await gateway.caching.lookup(call, exchange, caller, client.headers, forwarded)
+            found = await gateway.caching.lookup(call, route, terms, exchange.first, caller, client.headers, forwarded)
             if found is not None:
                 gateway.metrics.cache(route, hit=isinstance(found, Hit))
             if isinstance(found, Hit):

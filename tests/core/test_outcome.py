@@ -39,7 +39,7 @@ def outcome_of(name: str) -> tuple[Outcome, float | None]:
         reader.finish()
         error = reader.error
     else:
-        error = read_answer(body)[1] if status == 200 else read_error(body)
+        error = read_answer(body, CHAT).error if status == 200 else read_error(body)
     wait = None
     if error is not None:
         wait = retry_after_s(headers, NOW)
