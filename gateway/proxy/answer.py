@@ -136,7 +136,8 @@ class Answer:
         started = self.started_at
         return Attempt(
             candidate=self._candidate,
-            outcome=self.outcome or o.OK,
+            # Undecided and not committed to: whoever ended it, it was the gateway.
+            outcome=self.outcome or (o.OK if self.committed_at else o.SHUT_DOWN),
             status=self.status or None,
             message=self._message,
             retry_after_s=self._retry_after_s,

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import msgspec
 
@@ -110,6 +110,9 @@ class FaultyUpstream:
     HTTP (`Violation`, unless `strict=False`), or an exception in a step.
     """
 
+    live: ClassVar[dict[int, FaultyUpstream]] = {}
+    """Those that run, by port."""
+
     def __init__(self, *answers: Answer, strict: bool = True) -> None:
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
@@ -129,6 +132,11 @@ class FaultyUpstream:
     def base_url(self) -> str:
         """What a provider's `base_url` is set to."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def answers_unasked(self) -> bool:
+        """Tell whether it does something to a connection before it has seen a request."""
+        return bool(self._greeting)
 
     @property
     def open_connections(self) -> int:
@@ -162,11 +170,13 @@ class FaultyUpstream:
 
     async def __aenter__(self) -> Self:
         await self.listen()
+        FaultyUpstream.live[self.port] = self
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        FaultyUpstream.live.pop(self.port, None)
         await self.refuse()
         for link in self._links:
             link.abort()
