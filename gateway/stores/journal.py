@@ -325,13 +325,12 @@ class Journal:
         self._flush()
         if self._segment >= 0:
             os.close(self._segment)
-        # The spare's memory map holds a descriptor of its own, which goes with the object.
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            os.close(spare.segment)
+        if self._spare is not None:
+            os.close(self._spare.segment)
             # It is empty. Whoever imports the journal would delete it too.
             with suppress(OSError):
-                spare.path.unlink()
+                self._spare.path.unlink()
+            self._spare = None  # its memory map holds a descriptor of its own, which goes with the object
 
     def _provide(self) -> None:
         """Make a spare segment if there is none."""

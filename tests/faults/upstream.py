@@ -120,6 +120,8 @@ class FaultyUpstream:
         self.port = 0
         self._strict = strict
         self._greeting: Script = ()
+        self.answers_unasked = False
+        """It did something to a connection before it had seen a request."""
         self._answers: tuple[Answer, ...] = answers or (chat_json("Hello!"),)
         self._first = 0
         self._links: set[_Link] = set()
@@ -132,11 +134,6 @@ class FaultyUpstream:
     def base_url(self) -> str:
         """What a provider's `base_url` is set to."""
         return f"http://127.0.0.1:{self.port}/v1"
-
-    @property
-    def answers_unasked(self) -> bool:
-        """Tell whether it does something to a connection before it has seen a request."""
-        return bool(self._greeting)
 
     @property
     def open_connections(self) -> int:
@@ -154,6 +151,7 @@ class FaultyUpstream:
     def on_connect(self, *steps: Step) -> None:
         """Do this with every new connection before its first request is looked at: slow accept, RST, silence."""
         self._greeting = steps
+        self.answers_unasked = True
 
     async def listen(self) -> None:
         """Accept connections; after `refuse`, again on the same port."""
