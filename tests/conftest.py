@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import inspect
-import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -45,7 +45,7 @@ def _open_files() -> dict[int, str]:
     """Return what this process has open, by descriptor; nothing where the system does not tell."""
     found = {}
     with suppress(FileNotFoundError):  # there is no /proc
-        for name in os.listdir("/proc/self/fd"):
+        for one in Path("/proc/self/fd").iterdir():
             with suppress(FileNotFoundError):  # that was the directory itself
-                found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+                found[int(one.name)] = str(one.readlink())
     return found

@@ -9,6 +9,7 @@ from gateway.core import outcome as o
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.proxy.downstream import ClientGone
 from gateway.stores.memory import Memory
+from gateway.upstream.client import USER_AGENT
 from tests.faults.upstream import FaultyUpstream
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from gateway.app import App
     from gateway.types import Attempt, Header, Settlement, Upstream, Usage
+    from tests.faults.upstream import Request
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Any]]
@@ -52,6 +54,12 @@ class Remembering(Memory):
         super().end(upstream, attempt, headers, usage, wall)
         self.ends[upstream.id] += 1
 
+    def teach(self, attempt: Attempt, wall: float) -> None:
+        """Take an attempt for one that a call has just made."""
+        upstream = attempt.candidate.upstream
+        super().begin(upstream, wall, wall, is_retry=False)
+        super().end(upstream, attempt, [], None, wall)
+
     def forget(self) -> None:
         """Forget what attempts taught; those under way stay under way."""
         self.facts.clear()
@@ -77,7 +85,7 @@ class Audit:
         self._app = app
         self._gateway = app.gateway
         self._remember = remember
-        self._memory = app.gateway.memory = Remembering()
+        self.memory = app.gateway.memory = Remembering()
         app.gateway.listeners = (*app.gateway.listeners, self._take)
         self._exposed = ""
         self._calls = 0
@@ -108,7 +116,7 @@ class Audit:
     def _take(self, settlement: Settlement) -> None:
         self.settlements.append(settlement)
         if not self._remember:
-            self._memory.forget()
+            self.memory.forget()
 
     def close(self) -> None:
         """The last call is over; what is counted can still be read."""
@@ -133,8 +141,8 @@ class Audit:
         yield from self._unseen()
 
     def _left_behind(self) -> Iterator[str]:
-        if self._memory.in_flight:
-            yield f"the memory believes attempts to be under way: {self._memory.in_flight}"
+        if self.memory.in_flight:
+            yield f"the memory believes attempts to be under way: {self.memory.in_flight}"
         if self._gateway.books.open_tabs:
             yield f"the books believe attempts to be under way: {self._gateway.books.open_tabs}"
 
@@ -145,7 +153,7 @@ class Audit:
             for attempt in settlement.attempts
             if attempt.outcome not in PREVENTED
         )
-        begins, ends = +self._memory.begins, +self._memory.ends
+        begins, ends = +self.memory.begins, +self.memory.ends
         if not recorded == begins == ends:
             yield f"attempts recorded: {recorded}, begun: {begins}, ended: {ends}"
         counted: Counter[str] = Counter()
@@ -160,7 +168,7 @@ class Audit:
             yield f"attempts in the metrics: {counted['gateway_attempts_total']}, in the settlements: {attempts}"
         answered = counted["gateway_requests_total"]
         if not self._calls <= answered <= self._calls + self._odd_calls:
-            yield f"calls in the metrics: {answered}, that came in: {self._calls} (and {self._odd_calls} other requests)"
+            yield f"calls in the metrics: {answered}, that came in: {self._calls} (and {self._odd_calls} others)"
 
     def _unseen(self) -> Iterator[str]:
         """Compare what is recorded with what the scripted upstreams saw, as far as only this gateway talks to them."""
@@ -173,10 +181,10 @@ class Audit:
                 certain[port] += attempt.status is not None
         for port, upstream in FaultyUpstream.live.items():
             requests = upstream.requests[self._seen_before.get(port, 0) :]
-            seen = sum(one.method == "POST" and one.target.endswith(_OPERATIONS) for one in requests)
+            seen = sum(_is_of_a_call(one) for one in requests)
             least = 0 if upstream.answers_unasked else certain[port]
             if self._is_alone and not least <= seen <= possible[port]:
-                yield f"{upstream!r} saw {seen} requests; recorded are {certain[port]} answered of {possible[port]} sent"
+                yield f"port {port} saw {seen} requests; recorded are {certain[port]} answered of {possible[port]} sent"
 
 
 def _contradictions(settlement: Settlement) -> Iterator[str]:
@@ -188,6 +196,12 @@ def _contradictions(settlement: Settlement) -> Iterator[str]:
         if attempt.ended_at - attempt.duration_s < ended_at - CLOCKS_DIFFER_S:
             yield f"an attempt began before the one before it had ended: {settlement.attempts}"
         ended_at = attempt.ended_at
+
+
+def _is_of_a_call(request: Request) -> bool:
+    """Whether the gateway sent it for a client; not a test by itself, and no probe."""
+    path = request.target.partition("?")[0]
+    return request.method == "POST" and path.endswith(_OPERATIONS) and request.headers.get("user-agent") == USER_AGENT
 
 
 def _port_of(attempt: Attempt) -> int:

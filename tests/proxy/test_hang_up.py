@@ -229,17 +229,19 @@ async def test_while_it_waits_to_try_again(stream: bool, how: str) -> None:
 async def test_while_it_waits_until_an_upstream_is_ready(how: str) -> None:
     """All candidates were told to be left alone for a moment, so the call has no attempt yet."""
     limited = error_json(429, headers={"retry-after": "1"})
-    async with FaultyUpstream(limited) as upstream:
-        async with serving(replace(config(upstream), retries=0), remember=True) as running:
-            assert (await ask(running)).status == 429
-            async with Client(running.port) as client:
-                await client.send(chat(model=ROLE_NAME, stream=True))
-                await asyncio.sleep(0.05)
-                leave(client, how)
-                await exchange_is_over(running)
-            last = running.audit.settlements[-1]
-            assert (last.status, last.hung_up, last.attempts) == (499, True, ())
-            assert len(upstream.requests) == 1
+    async with (
+        FaultyUpstream(limited) as upstream,
+        serving(replace(config(upstream), retries=0), remember=True) as running,
+    ):
+        assert (await ask(running)).status == 429
+        async with Client(running.port) as client:
+            await client.send(chat(model=ROLE_NAME, stream=True))
+            await asyncio.sleep(0.05)
+            leave(client, how)
+            await exchange_is_over(running)
+        last = running.audit.settlements[-1]
+        assert (last.status, last.hung_up, last.attempts) == (499, True, ())
+        assert len(upstream.requests) == 1
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
