@@ -146,15 +146,15 @@ async def serve_hit(
 ) -> None:
     """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
     gateway.metrics.enter(call.endpoint)
-    status = 499
+    whole = False
     try:
-        if await hit.replay(client, request_id):
-            status = 200
+        whole = await hit.replay(client, request_id)
     finally:
         gateway.settle(
             Settlement(
-                call=call, route=route, attempts=(), status=status, usage=None, hung_up=status != 200,
-                duration_s=monotonic() - client.received_at, overhead_s=0.0, cached=True,
+                call=call, route=route, attempts=(), status=200 if whole else 499 if client.gone else 503, usage=None,
+                hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at, overhead_s=0.0,
+                cached=True,
             )
         )  # fmt: skip
 
