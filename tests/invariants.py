@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core import outcome as o
 from gateway.dialects.endpoints import ENDPOINTS
-from gateway.proxy.downstream import ClientGone
+from gateway.proxy.downstream import SCOPE_KEY, ClientGone
 from gateway.stores.memory import Memory
 from gateway.upstream.client import USER_AGENT
 from tests.faults.upstream import FaultyUpstream
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 
     from gateway.app import App
+    from gateway.proxy.downstream import Downstream
     from gateway.types import Attempt, Header, Settlement, Upstream, Usage
     from tests.faults.upstream import Request
 
@@ -71,6 +72,50 @@ class Remembering(Memory):
         self._looked_at.clear()
 
 
+class Watched:
+    """The client's side of a call, which notes what is written to it behind an end."""
+
+    __slots__ = ("_client", "_end", "late")
+
+    def __init__(self, client: Downstream) -> None:
+        object.__setattr__(self, "_client", client)
+        object.__setattr__(self, "_end", "")
+        object.__setattr__(self, "late", [])
+
+    def __getattr__(self, name: str) -> Any:  # all else is the client's
+        return getattr(self._client, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._client, name, value)
+
+    def _note(self, what: str, *, ends: bool) -> None:
+        if self._end:
+            self.late.append(f"{what} after {self._end}")
+        elif ends:
+            object.__setattr__(self, "_end", what)
+
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        self._note("respond", ends=True)
+        self._client.respond(status, lines, body)
+
+    def start(self, status: int, lines: bytes, length: int | None) -> None:
+        self._note("start", ends=False)
+        self._client.start(status, lines, length)
+
+    def write(self, chunk: bytes) -> bool:
+        self._note("write", ends=False)
+        return self._client.write(chunk)
+
+    def finish(self) -> None:
+        self._note("finish", ends=True)
+        self._client.finish()
+
+    def abort(self) -> None:
+        if not self._end:
+            self._note("abort", ends=True)
+        self._client.abort()
+
+
 class Audit:
     """An ASGI application around a gateway's, which watches the calls go through and come to their ends."""
 
@@ -82,6 +127,8 @@ class Audit:
         self.settlements: list[Settlement] = []
         self.failures: list[Exception] = []
         """Of calls that ended in a traceback."""
+        self.late: list[str] = []
+        """What was written to a client behind the end of its answer, or after its connection was broken off."""
         self._app = app
         self._gateway = app.gateway
         self._remember = remember
@@ -104,6 +151,9 @@ class Audit:
         is_call = scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _PATHS
         self._calls += is_call
         self._odd_calls += scope["type"] == "http" and not is_call
+        client = None
+        if SCOPE_KEY in scope.get("extensions", {}):
+            client = scope["extensions"][SCOPE_KEY] = Watched(scope["extensions"][SCOPE_KEY])
         try:
             await self._app(scope, receive, send)
         except ClientGone:
@@ -112,6 +162,9 @@ class Audit:
         except Exception as error:
             self.failures.append(error)
             raise
+        finally:
+            if client is not None:
+                self.late += client.late
 
     def _take(self, settlement: Settlement) -> None:
         self.settlements.append(settlement)
@@ -134,6 +187,7 @@ class Audit:
 
     def _problems(self) -> Iterator[str]:
         yield from (f"a call ended in a traceback: {error!r}" for error in self.failures)
+        yield from (f"a client was written to too late: {late}" for late in self.late)
         yield from self._left_behind()
         for settlement in self.settlements:
             yield from _contradictions(settlement)

@@ -539,6 +539,7 @@ class Answer:
             # The digest is of the upstream's answer, and this is none of it.
             client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
         client.abort()
+        self._client = None  # an end that was held back is not its end
 
     def _drain(self) -> None:
         self._stop_clock()

@@ -383,7 +383,7 @@ async def test_a_thousand_hang_ups_leave_nothing_behind() -> None:
             await leaving_clients(running, 200, lambda number: number * 0.0004)
         await exchange_is_over(running)
         await until(lambda: upstream.open_connections == 0, 2)
-        assert not running.server.server_state.connections
+        await until(lambda: not running.server.server_state.connections, 2, "the end of all connections")
         upstream.always(chat_stream("Hel", "lo"))
         async with Client(running.port) as client:
             for _ in range(10):
