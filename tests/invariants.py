@@ -127,6 +127,8 @@ class Audit:
         self.settlements: list[Settlement] = []
         self.failures: list[Exception] = []
         """Of calls that ended in a traceback."""
+        self.listeners_left = 0
+        """Calls that still listen to their client: the connection is to serve the next request."""
         self.late: list[str] = []
         """What was written to a client behind the end of its answer, or after its connection was broken off."""
         self._app = app
@@ -165,6 +167,7 @@ class Audit:
         finally:
             if client is not None:
                 self.late += client.late
+                self.listeners_left += client.on_hang_up is not None or client.on_writable is not None
 
     def _take(self, settlement: Settlement) -> None:
         self.settlements.append(settlement)
@@ -188,6 +191,8 @@ class Audit:
     def _problems(self) -> Iterator[str]:
         yield from (f"a call ended in a traceback: {error!r}" for error in self.failures)
         yield from (f"a client was written to too late: {late}" for late in self.late)
+        if self.listeners_left:
+            yield f"{self.listeners_left} calls still listen to a client that they are through with"
         yield from self._left_behind()
         for settlement in self.settlements:
             yield from _contradictions(settlement)

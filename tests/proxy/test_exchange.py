@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.core import outcome as o
+from gateway.core.budget import RetryBudget
+from gateway.types import Attempt
 from tests.faults import (
     Client,
     FaultyUpstream,
     Pause,
+    Reset,
     chat,
     chat_json,
     chat_stream,
@@ -19,7 +25,7 @@ from tests.faults import (
     request,
 )
 from tests.proxy.ledgered import ledgered
-from tests.proxy.scene import ask, exchange_is_over
+from tests.proxy.scene import ask, config, exchange_is_over
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -157,3 +163,49 @@ async def test_a_form_that_is_refused_half_way_is_an_attempt(tmp_path: Path) -> 
         line = 'gateway_attempts_total{model="other",outcome="bad_request",provider="first"}'
         assert scene.running.metric(line) == 1
         assert scene.upstreams[0].requests == []
+
+
+def spent(provider: str, running: Running) -> None:
+    """Leave nothing of the allowance for retries at a provider, for as long as the test takes."""
+    running.gateway.memory.budgets[provider] = RetryBudget(earned=0.0, reserve=0.0, at=time.monotonic() + 1000.0)
+
+
+async def test_a_retry_that_the_allowance_does_not_cover_is_not_made() -> None:
+    """An upstream that is failing is not asked again for the same call, whatever `retries` says."""
+    async with FaultyUpstream(error_json(500)) as upstream, serving(config(upstream), remember=True) as running:
+        spent("first", running)
+        assert (await ask(running)).status == 500
+        await exchange_is_over(running)
+        assert outcomes(running) == ["server_error", "no_retry_budget"]
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("failed_before", "expected"), [(0, ["server_error", "ok"]), (1, ["server_error", "no_retry_budget"])]
+)
+async def test_a_fallback_is_a_retry_where_it_fails_itself(failed_before: int, expected: list[str]) -> None:
+    """To an upstream that nothing is known against, the call of another is one like any other."""
+    async with FaultyUpstream(error_json(500)) as one, FaultyUpstream(chat_json()) as two:
+        configured = replace(config(one, two), retries=0)
+        async with serving(configured, remember=True) as running:
+            second = running.gateway.directory.routes["role:rlm"].candidates[1]
+            for _ in range(failed_before):
+                running.audit.memory.teach(Attempt(second, o.SERVER_ERROR), time.time())
+            spent("second", running)
+            await ask(running, chat("Hi", model="role:rlm"))
+            await exchange_is_over(running)
+            assert outcomes(running) == expected
+            assert [len(one.requests), len(two.requests)] == [1, 1 - failed_before]
+
+
+async def test_a_stale_connection_is_no_retry() -> None:
+    """The upstream never had the call, so nothing has to pay for sending it once more."""
+    async with FaultyUpstream(chat_json()) as upstream, serving(config(upstream), remember=True) as running:
+        assert (await ask(running, chat("Hi", model="role:rlm"))).status == 200
+        upstream.script((Reset(),), chat_json())
+        candidate = running.gateway.directory.routes["role:rlm"].candidates[0]
+        running.audit.memory.teach(Attempt(candidate, o.SERVER_ERROR), time.time())
+        spent("first", running)
+        assert (await ask(running, chat("Hi", model="role:rlm"))).status == 200
+        await exchange_is_over(running)
+        assert outcomes(running) == ["stale", "ok"]
