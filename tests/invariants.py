@@ -36,10 +36,12 @@ _PATHS = frozenset(prefix + path for prefix in ("", "/v1") for path in _OPERATIO
 
 
 class Remembering(Memory):
-    """The memory of a gateway, which counts the attempts that begin and end, and can be made to forget."""
+    """The memory of a gateway, which counts the attempts that begin and end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool) -> None:
+        """`keeps`: False to forget at once what an attempt taught; calls at the same time are then strangers too."""
         super().__init__()
+        self._keeps = keeps
         self.begins: Counter[str] = Counter()
         """By upstream id."""
         self.ends: Counter[str] = Counter()
@@ -54,6 +56,11 @@ class Remembering(Memory):
     ) -> None:
         super().end(upstream, attempt, headers, usage, wall)
         self.ends[upstream.id] += 1
+        self._forget()
+
+    def heard(self, upstream: Upstream, attempt: Attempt, headers: list[Header], wall: float) -> None:
+        super().heard(upstream, attempt, headers, wall)
+        self._forget()
 
     def teach(self, attempt: Attempt, wall: float) -> None:
         """Take an attempt for one that a call has just made."""
@@ -61,9 +68,10 @@ class Remembering(Memory):
         super().begin(upstream, wall, wall, is_retry=False)
         super().end(upstream, attempt, [], None, wall)
 
-    def forget(self) -> None:
-        """Forget what attempts taught; those under way stay under way."""
-        self.facts.clear()
+    def _forget(self) -> None:
+        if self._keeps:
+            return
+        self.facts.clear()  # but not `in_flight`: what is under way stays under way
         self.quotas.clear()
         self.budgets.clear()
         self.begun.clear()
@@ -76,6 +84,10 @@ class Watched:
     """The client's side of a call, which notes what is written to it behind an end."""
 
     __slots__ = ("_client", "_end", "late")
+
+    _client: Downstream
+    _end: str
+    late: list[str]
 
     def __init__(self, client: Downstream) -> None:
         object.__setattr__(self, "_client", client)
@@ -123,7 +135,7 @@ class Audit:
     """An upstream that several gateways of a test ask does not know which of them did."""
 
     def __init__(self, app: App, *, remember: bool) -> None:
-        """`remember`: False to make the gateway forget after every call what it taught."""
+        """`remember`: False to make the gateway forget at once what an attempt taught."""
         self.settlements: list[Settlement] = []
         self.failures: list[Exception] = []
         """Of calls that ended in a traceback."""
@@ -133,9 +145,8 @@ class Audit:
         """What was written to a client behind the end of its answer, or after its connection was broken off."""
         self._app = app
         self._gateway = app.gateway
-        self._remember = remember
-        self.memory = app.gateway.memory = Remembering()
-        app.gateway.listeners = (*app.gateway.listeners, self._take)
+        self.memory = app.gateway.memory = Remembering(keeps=remember)
+        app.gateway.listeners = (*app.gateway.listeners, self.settlements.append)
         self._exposed = ""
         self._calls = 0
         self._odd_calls = 0
@@ -168,11 +179,6 @@ class Audit:
             if client is not None:
                 self.late += client.late
                 self.listeners_left += client.on_hang_up is not None or client.on_writable is not None
-
-    def _take(self, settlement: Settlement) -> None:
-        self.settlements.append(settlement)
-        if not self._remember:
-            self.memory.forget()
 
     def close(self) -> None:
         """The last call is over; what is counted can still be read."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.faults import Answer, Response
+    from tests.faults import Answer, Response, Script
     from tests.proxy.ledgered import Ledgered
 
 COST = "x-gateway-cost-usd"
@@ -94,7 +94,7 @@ async def test_a_stream_whose_charge_is_not_on_disk_does_not_end(tmp_path: Path,
         assert not scene.books.open_tabs
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[bytes, Script]] = {
     "a stream that is cut": (STREAM, (stream_head(), ROLE, delta("Hel"), Pause(0.05), Fin())),
     "a stream that is cut within an event": (STREAM, (stream_head(), ROLE, delta("Hel"), Body(b'data: {"ch'), Reset())),
     "a stream that falls silent": (STREAM, (stream_head(), ROLE, delta("Hel"), Stall())),
