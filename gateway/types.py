@@ -553,4 +553,6 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     hung_up: bool
     duration_s: float
     overhead_s: float
-    """What the gateway added: from the request's arrival to its departure, and from the commit to the relay."""
+    """What the gateway added: from the request's arrival to the first attempt, and from the commit to the relay."""
+    cached: bool = False
+    """The answer was kept from an earlier call; there were no attempts."""

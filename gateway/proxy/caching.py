@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from gateway.core import caching
 from gateway.core.caching import Entry
-from gateway.proxy.downstream import ClientGone
 from gateway.proxy.headers import safe, value_of
 from gateway.proxy.recording import Recording
 
@@ -103,20 +102,20 @@ class Hit:
     def __repr__(self) -> str:
         return f"<Hit {self.entry!r}, {self.age_s:.0f} s old>"
 
-    async def replay(self, client: Downstream, request_id: bytes) -> None:
-        """Write the answer as it was written before. Returns when all of it is, or the client has left."""
+    async def replay(self, client: Downstream, request_id: bytes) -> bool:
+        """Write the answer as it was written before. Returns when all of it is, or the client has left: False."""
         if client.gone:
-            return
+            return False
         entry = self.entry
         lines = b"%bx-request-id: %b\r\nx-gateway-cache: hit\r\nage: %d\r\n" % (entry.lines, request_id, self.age_s)
         if entry.length is not None and len(entry.chunks) == 1:
             if b"content-type: text/event-stream" not in entry.lines:
                 lines += b"x-gateway-cost-usd: 0\r\n"  # as with any answer that is no stream
             client.respond(200, lines, entry.chunks[0])
-        else:
-            await self._write(client, lines)
+            return True
+        return await self._write(client, lines)
 
-    async def _write(self, client: Downstream, lines: bytes) -> None:
+    async def _write(self, client: Downstream, lines: bytes) -> bool:
         client.on_hang_up = client.on_writable = self._go_on
         try:
             client.start(200, lines, self.entry.length)
@@ -125,8 +124,9 @@ class Hit:
                     self._waiter = client.loop.create_future()
                     await self._waiter
                 if client.gone:
-                    return
+                    return False
             client.finish()
+            return True
         finally:
             client.on_hang_up = client.on_writable = None
 
@@ -160,13 +160,7 @@ class Miss:
         return f"<Miss {self._recording!r}>"
 
     def watch(self, client: Downstream) -> Downstream:
-        """Return what an exchange is to take for its client.
-
-        Raises:
-            ClientGone: it has left during the look-up. An exchange would not hear of it, and pay for nothing.
-        """
-        if client.gone:
-            raise ClientGone
+        """Return what an exchange is to take for its client."""
         self._recording = Recording(client, self._policy.max_entry_bytes, _MISS)
         return self._recording
 

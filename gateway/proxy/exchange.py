@@ -18,7 +18,7 @@ from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Refusal
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
@@ -28,7 +28,6 @@ from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
     from gateway.core.plan import Terms
-    from gateway.errors import Refusal
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
-_RELAY, _JSON = Then.RELAY, BodyKind.JSON
+_JSON = BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 
@@ -45,8 +44,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
-        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_hung_up", "_over_budget",
+        "_overhead_s", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -74,12 +73,16 @@ class Exchange:
         """Attempts of another plan, before a budget sent the call elsewhere."""
         self._over_budget: Refusal | None = None
         self._answer: Answer | None = None
+        """To the attempt under way, or to the last one."""
         self._usage: Usage | None = None
         self._status = 0
+        self._hung_up = False
         self._overhead_s = 0.0
         self._terms = terms
         self._under_way: Candidate | None = None
-        """Whom the memory believes to be busy with this call."""
+        """The candidate of the attempt under way: the memory counts it as busy, the books have not settled it."""
+        self._place = 0
+        """Where in `_attempts` the attempt under way stands, or will."""
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
 
     @property
@@ -113,24 +116,24 @@ class Exchange:
         self._client.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._call.endpoint)
         try:
+            if self._client.gone:  # it left while its key was looked at or the cache was asked
+                self._interrupted()
+                return
             while True:
-                match next_step(self._plan, self._attempts, monotonic()):
-                    case Try(candidate, fresh):
-                        attempt = await self._try(candidate, fresh=fresh)
-                        if attempt is None:  # there is another plan
-                            continue
+                step = next_step(self._plan, self._attempts, monotonic())
+                if isinstance(step, Relay):
+                    await self._relay()
+                    return
+                self._land(0)
+                if isinstance(step, Try):
+                    attempt = await self._try(step.candidate, fresh=step.fresh)
+                    if attempt is not None:  # else there is another plan
                         self._attempts.append(attempt)
-                        if attempt.outcome.then is not _RELAY:
-                            self._report()
-                            self._tab.settle(attempt, None, 0)
-                    case Wait(until):
-                        await asyncio.sleep(until - monotonic())
-                    case Relay():
-                        await self._relay()
-                        return
-                    case _:
-                        self._give_up()
-                        return
+                elif isinstance(step, Wait):
+                    await asyncio.sleep(step.until - monotonic())
+                else:
+                    self._give_up()
+                    return
         except asyncio.CancelledError:
             self._interrupted()
         finally:
@@ -141,6 +144,12 @@ class Exchange:
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
         """Make an attempt. None: none was made, and there is another plan."""
         tab = self._tab
+        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
+        ask_for_usage = self._asks_for_usage(candidate)
+        try:  # before anything is held or counted: what cannot be written is no attempt
+            request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        except Refusal as refusal:
+            raise self._refused(refusal) from None
         if charged := tab.charged(candidate):
             try:
                 await tab.hold(charged)
@@ -151,15 +160,15 @@ class Exchange:
         if not self._gateway.memory.begin(candidate.upstream, time(), now, is_retry=is_retry):
             tab.give_back()
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
-        self._under_way = candidate
-        tab.begin(candidate)
-        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
-        ask_for_usage = self._asks_for_usage(candidate)
-        answer = self._answer = tab.answer = Answer(
+        answer = self._answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
             strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
         )  # fmt: skip
-        request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        self._under_way, self._place = candidate, len(self._attempts)
+        tab.begin(candidate)
+        tab.answer = answer
+        if not self._overhead_s:
+            self._overhead_s = now - self._client.received_at
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
         channel = None if fresh or self._call.rest_bytes else target.origin.take()
         if channel is None:
@@ -169,8 +178,6 @@ class Exchange:
             except ConnectError as error:
                 answer.fail(error.failure)
                 return answer.attempt()
-        if not self._attempts:
-            self._overhead_s = monotonic() - self._client.received_at
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
@@ -190,7 +197,6 @@ class Exchange:
         except NotOnDisk as refusal:
             channel.close()
             answer.end_as(o.SHUT_DOWN)
-            self._attempts.append(answer.attempt())
             raise self._refused(refusal) from None
         except asyncio.CancelledError:
             channel.close()
@@ -353,49 +359,52 @@ class Exchange:
     def _interrupted(self) -> None:
         """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
         answer, client = self._answer, self._client
-        if answer is not None:
+        self._hung_up = client.gone
+        if answer is not None and self._under_way is not None:
             answer.close()
             if client.gone:
                 answer.abandon()
+                self._hung_up = answer.outcome is o.HUNG_UP
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.usage
-            if self._attempts and self._attempts[-1].outcome.then is _RELAY:
-                self._attempts[-1] = answer.attempt()
-            else:
-                self._attempts.append(answer.attempt())
+            self._attempts[self._place :] = [answer.attempt()]
         if not client.gone:
             client.abort()
         self._status = self._status or (499 if client.gone else 503)
 
-    def _report(self) -> None:
-        """Tell the memory what came of the last attempt."""
+    def _land(self, call_status: int) -> None:
+        """End the attempt under way, if there is one: the one place where memory and books hear that it is over.
+
+        `call_status`: what the client was answered, 0 if the call goes on.
+        """
         candidate, self._under_way = self._under_way, None
-        answer, attempts = self._answer, self._attempts
-        if candidate is not None and answer is not None:
-            told = bool(attempts) and attempts[-1].candidate is candidate
-            attempt = attempts[-1] if told else answer.attempt()  # a form that was refused half-way has none yet
-            self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        answer = self._answer
+        if candidate is None or answer is None:
+            return
+        if len(self._attempts) == self._place:  # given up half-way, by a refusal or an error of ours
+            answer.close()
+            self._attempts.append(answer.attempt())
+        attempt = self._attempts[-1]
+        self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        self._tab.settle(attempt, self._usage, call_status)
 
     def _settle(self) -> None:
-        client, attempts = self._client, self._attempts
-        self._report()
-        if attempts:
-            self._tab.settle(attempts[-1], self._usage, self._status)
-        elif self._answer is not None:  # a form that was refused half-way
-            self._tab.settle(self._answer.attempt(), None, self._status)
-        if self._gateway.books.keeps_content and self._answer is not None and self._answer.sent:
-            self._tab.keep(self._call.body, self._answer.what_passed())
-        self._tab.end(self._status)
+        client, answer = self._client, self._answer
+        status = self._status or 500  # an error of ours: what the edge answers then
+        self._land(status)
+        if self._gateway.books.keeps_content and answer is not None and answer.sent:
+            self._tab.keep(self._call.body, answer.what_passed())
+        self._tab.end(status)
         client.on_hang_up = client.on_writable = None
         self._gateway.settle(
             Settlement(
                 call=self._call,
                 route=self._route,
-                attempts=(*self._earlier, *attempts),
-                status=self._status,
+                attempts=(*self._earlier, *self._attempts),
+                status=status,
                 usage=self._usage,
-                hung_up=client.gone and (self._answer is None or self._answer.outcome is o.HUNG_UP),
+                hung_up=self._hung_up,
                 duration_s=monotonic() - client.received_at,
                 overhead_s=self._overhead_s,
             )

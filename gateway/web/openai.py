@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gateway.dialects.body import read_call
@@ -16,7 +17,7 @@ from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
-from gateway.types import BodyKind, Call
+from gateway.types import BodyKind, Call, Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
 from gateway.web.steering import refuse_other_names, steer
 
@@ -117,7 +118,7 @@ class Operation:
             if found is not None:
                 gateway.metrics.cache(route, hit=isinstance(found, Hit))
             if isinstance(found, Hit):
-                await found.replay(client, request_id)
+                await serve_hit(gateway, call, route, found, client, request_id)
                 tab.end(200)
                 return
             if found is not None:
@@ -139,6 +140,24 @@ class Operation:
             raise UnsupportedMediaType(_wrong_type(content_type, "application/json"))
         body = await client.read_body(self._gateway.config.server.max_body_bytes)
         return read_call(self._endpoint, body)
+
+
+async def serve_hit(
+    gateway: Gateway, call: Call, route: Route, hit: Hit, client: Downstream, request_id: bytes
+) -> None:
+    """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
+    gateway.metrics.enter(call.endpoint)
+    whole = False
+    try:
+        whole = await hit.replay(client, request_id)
+    finally:
+        gateway.settle(
+            Settlement(
+                call=call, route=route, attempts=(), status=200 if whole else 499 if client.gone else 503, usage=None,
+                hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at, overhead_s=0.0,
+                cached=True,
+            )
+        )  # fmt: skip
 
 
 def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:

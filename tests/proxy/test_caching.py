@@ -37,7 +37,7 @@ from tests.proxy.keeping import (
     posted,
     responses_stream,
 )
-from tests.proxy.scene import ROLE_NAME
+from tests.proxy.scene import ROLE_NAME, exchange_is_over
 from tests.proxy.test_recording import Scripted
 from tests.serving import serving
 
@@ -89,6 +89,27 @@ async def test_a_hit_equals_the_first_answer(sent: bytes, answer: Script) -> Non
         same = {name: value for name, value in first.headers.items() if name not in {*only_first, "x-request-id"}}
         again = {name: value for name, value in second.headers.items() if name not in {"x-request-id", "age"}}
         assert again == {**same, "x-gateway-cache": "hit"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_hit_is_counted_as_a_request(stream: bool) -> None:
+    """With its status and its duration, so that rates and objectives stay true; tokens are counted where they cost."""
+    script = chat_stream("Hel", "lo") if stream else chat_json("Hello")
+    async with keeping(script) as scene:
+        for _ in range(3):
+            assert (await scene.ask(chat(model=ROLE_NAME, stream=stream))).status == 200
+        await exchange_is_over(scene.running)
+        metric, labels = scene.running.metric, 'endpoint="chat",route="role:rlm"'
+        assert metric(f'gateway_requests_total{{code="200",{labels}}}') == 3
+        assert metric(f"gateway_request_duration_seconds_count{{{labels}}}") == 3
+        assert metric('gateway_attempts_total{model="first/m",outcome="ok",provider="first"}') == 1
+        assert metric('gateway_tokens_total{direction="output",model="first/m",provider="first"}') == 2
+        assert metric('gateway_overhead_seconds_count{endpoint="chat"}') == 1
+        assert scene.hits == 2
+        hits = scene.running.audit.settlements[1:]
+        assert [(one.status, one.cached, one.attempts, one.usage, one.hung_up) for one in hits] == [
+            (200, True, (), None, False)
+        ] * 2
 
 
 async def test_what_was_true_of_one_answer_is_not_said_again() -> None:
