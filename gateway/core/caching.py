@@ -93,7 +93,7 @@ def wish_of(headers: Mapping[bytes, bytes]) -> Wish:
 def may_keep(call: Call, route: Route) -> bool:
     """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same."""
     policy = route.cache
-    if policy is None or not route.candidates or call.rest_bytes:
+    if policy is None or not route.candidates or call.rest_bytes != 0:
         return False
     if call.endpoint.name in _COMPUTES:
         return True

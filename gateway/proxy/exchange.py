@@ -17,7 +17,6 @@ from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
-from gateway.dialects.multipart import names_model
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Candidate, Plan, Route, Usage
+    from gateway.types import Call, Candidate, Plan, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
@@ -144,7 +143,7 @@ class Exchange:
         )  # fmt: skip
         request = self._render(candidate, target, ask_for_usage=ask_for_usage)
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
-        channel = None if fresh or self._call.rest_bytes else target.origin.take()
+        channel = None if fresh or self._call.rest is not None else target.origin.take()
         if channel is None:
             try:
                 left_s = max(self._plan.deadline - monotonic(), 0.0)
@@ -157,8 +156,8 @@ class Exchange:
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
-        if self._call.rest_bytes:
-            await self._upload(channel, answer)
+        if self._call.rest is not None:
+            await self._upload(channel, answer, self._call.rest)
         await answer.decided
         return answer.attempt()
 
@@ -209,31 +208,51 @@ class Exchange:
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
+        if call.rest_bytes is None:
+            framing, body = b"transfer-encoding: chunked", b"%x\r\n%b\r\n" % (len(body), body)
+        else:
+            framing = b"content-length: %d" % (len(body) + call.rest_bytes)
         return b"".join((
-            target.head, self._forwarded, b"content-type: ", call.content_type,
-            b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
+            target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n", body,
         ))  # fmt: skip
 
-    async def _upload(self, channel: Channel, answer: Answer) -> None:
-        """Send the rest of a large form as it arrives, and keep nothing of it."""
-        left = self._call.rest_bytes
-        seen = b""
+    async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
+        """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
+
+        Raises:
+            BadRequest: what came cannot be sent. The upstream, which has a part, sees its connection end.
+        """
+        is_chunked = self._call.rest_bytes is None
         channel.whole = False
-        while left > 0 and not answer.decided.done():
+        while not channel.whole and not answer.decided.done():
             answer.hold_clock()
-            piece = await self._client.read_some()
+            piece = await self._next_piece(answer)
             answer.restart_clock()
-            left -= len(piece)
-            if not piece or left < 0 or names_model(seen + piece):
+            if piece is None:
+                return
+            try:
+                ready = rest.feed(piece) if piece else rest.end()
+            except BadRequest as refusal:
                 answer.close()
                 answer.outcome = o.BAD_REQUEST
-                raise self._refused(BadRequest('the form is cut short, too long, or holds a second "model" field'))
-            seen = piece[-128:]
-            if answer.decided.done():
-                return
-            channel.whole = left == 0
-            if not channel.write(piece):
+                self._attempts.append(answer.attempt())
+                raise self._refused(refusal) from None
+            if is_chunked:
+                ready = b"%x\r\n%b\r\n" % (len(ready), ready) if ready else b""
+                ready += b"" if piece else b"0\r\n\r\n"
+            channel.whole = not piece
+            if ready and not channel.write(ready):
                 await answer.writable()
+
+    async def _next_piece(self, answer: Answer) -> bytes | None:
+        """Return the next piece of the form, empty at its end; None: the upstream has answered without it."""
+        reading = self._client.loop.create_task(self._client.read_some())
+        try:
+            await asyncio.wait((reading, answer.decided), return_when=asyncio.FIRST_COMPLETED)
+            return None if answer.decided.done() else reading.result()
+        finally:
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # a client that left is told to the task of the exchange
 
     def _asks_for_usage(self, candidate: Candidate) -> bool:
         call = self._call
@@ -357,7 +376,7 @@ class Exchange:
         answer, attempts = self._answer, self._attempts
         if candidate is not None and answer is not None:
             told = bool(attempts) and attempts[-1].candidate is candidate
-            attempt = attempts[-1] if told else answer.attempt()  # a form that was refused half-way has none yet
+            attempt = attempts[-1] if told else answer.attempt()
             self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
 
     def _settle(self) -> None:
@@ -365,7 +384,7 @@ class Exchange:
         self._report()
         if attempts:
             self._tab.settle(attempts[-1], self._usage, self._status)
-        elif self._answer is not None:  # a form that was refused half-way
+        elif self._answer is not None:
             self._tab.settle(self._answer.attempt(), None, self._status)
         if self._gateway.books.keeps_content and self._answer is not None and self._answer.sent:
             self._tab.keep(self._call.body, self._answer.what_passed())

@@ -7,6 +7,8 @@ streamed chunk costs. Everything that happens per request is O(1).
 from __future__ import annotations
 
 import asyncio
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
@@ -24,6 +26,7 @@ LARGEST_HEAD = 64 * 1024
 MOST_HEADERS = 256
 # Below the shortest common keep-alive of the big providers' edges; a FIN before that is seen at once anyway.
 IDLE_S = 55.0
+_READ_SIZE = 64 * 1024
 
 
 class FailureKind(StrEnum):
@@ -140,6 +143,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def write(self, piece: bytes) -> bool:
+        if self._transport.is_closing():  # it broke a moment ago; the receiver is about to hear of it
+            return False
         self._transport.write(piece)
         return self._transport.get_write_buffer_size() < 64 * 1024
 
@@ -192,10 +197,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
+        if exc is not None and self._receiver is not None:
+            self._read_what_is_left()
         receiver = self._receiver
         if receiver is None:
             return
-        if exc is None and not self._in_head and self._is_close_delimited():
+        if not self._in_head and self._is_close_delimited() and (exc is None or self._is_refusal()):
             self._receiver = None
             receiver.on_end()
         elif self.reused and self._fed == 0:
@@ -204,6 +211,29 @@ class Connection(asyncio.Protocol):
             self._fail(
                 FailureKind.BROKEN, str(exc) if exc else "the connection was closed before the answer was complete"
             )
+
+    def _read_what_is_left(self) -> None:
+        """Read what had arrived before the connection broke: mostly the answer that explains why.
+
+        An upstream that will not have an upload answers 413 or 401 and closes. If a write meets that, the event loop
+        drops the connection, and with it what the kernel holds for us: the answer came before the reset (RFC 9112
+        section 9.6). The socket is still open in here. Of TLS only the event loop could read it, and does, as long as
+        the reset comes to its notice by reading.
+        """
+        transport = self._transport
+        if transport.get_extra_info("ssl_object") is not None:
+            return
+        with suppress(OSError):  # what is to be read has been read, or the connection is gone for good
+            fd = transport.get_extra_info("socket").fileno()
+            while self._receiver is not None and fd >= 0 and (left := os.read(fd, _READ_SIZE)):
+                self.data_received(left)
+
+    def _is_refusal(self) -> bool:
+        """Whether the answer is an error. Of one that only the end of the connection ends, a reset is an end too.
+
+        The reset is what closing brings where a request is still being sent; nothing of an error is paid for.
+        """
+        return bool(self._parser.get_status_code() >= 400)
 
     def _is_close_delimited(self) -> bool:
         """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
