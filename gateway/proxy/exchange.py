@@ -357,7 +357,9 @@ class Exchange:
         answer, client = self._answer, self._client
         if answer is not None:
             answer.close()
-            if client.gone:
+            if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
+                answer.outcome = o.BAD_REQUEST
+            elif client.gone:
                 answer.abandon()
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
@@ -368,7 +370,7 @@ class Exchange:
                 self._attempts.append(answer.attempt())
         if not client.gone:
             client.abort()
-        self._status = self._status or (499 if client.gone else 503)
+        self._status = self._status or client.refused or (499 if client.gone else 503)
 
     def _report(self) -> None:
         """Tell the memory what came of the last attempt."""

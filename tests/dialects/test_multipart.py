@@ -253,7 +253,7 @@ def test_any_fragments(cuts: list[int], second: bytes) -> None:
 def test_cuts_change_nothing(body: bytes, start: bytes, size: int) -> None:
     """A form is taken or refused for what it is, and not for how it comes."""
     whole = start + body
-    outcomes = []
+    outcomes: list[object] = []
     for cuts in ((), range(size, len(whole), size)):
         try:
             reader, passed = read(whole, cuts)
