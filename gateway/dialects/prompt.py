@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.dialects import lenient
+
 if TYPE_CHECKING:
     from gateway.types import Call
 
@@ -15,7 +17,7 @@ def last_words(call: Call) -> tuple[str, int]:
     for name in ("messages", "input", "prompt"):
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
-            value = msgspec.json.decode(raw)
+            value = _decoded(raw)
             if isinstance(value, list) and value and isinstance(value[0], dict):
                 turns = [one for one in value if isinstance(one, dict)]
                 last = next((one for one in reversed(turns) if one.get("role") == "user"), {})
@@ -28,7 +30,7 @@ def text_field(call: Call, name: str) -> str:
     """Return a top-level field, or the one of that name in `metadata`, if it is a string."""
     for raw in (call.fields.get(name), call.fields.get("metadata")):
         if isinstance(raw, msgspec.Raw):
-            value = msgspec.json.decode(raw)
+            value = _decoded(raw)
             value = value.get(name) if isinstance(value, dict) else value
             if isinstance(value, str):
                 return value
@@ -40,8 +42,15 @@ def names_in(call: Call, name: str) -> list[str] | None:
     raw = call.fields.get(name)
     if not isinstance(raw, msgspec.Raw):
         return None
-    value = msgspec.json.decode(raw)
+    value = _decoded(raw)
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # it has been read leniently before
+        return lenient.decode(bytes(raw))
 
 
 def _text(content: Any) -> str:

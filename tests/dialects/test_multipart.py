@@ -249,7 +249,9 @@ def test_any_fragments(cuts: list[int], second: bytes) -> None:
     assert body[slice(*reader.span)] == b"cheap"
 
 
-@given(body=st.binary(max_size=120), start=st.sampled_from([b"", b"--b0\r\n", field(b"x", b"1")]), size=st.integers(1, 9))
+@given(
+    body=st.binary(max_size=120), start=st.sampled_from([b"", b"--b0\r\n", field(b"x", b"1")]), size=st.integers(1, 9)
+)
 def test_cuts_change_nothing(body: bytes, start: bytes, size: int) -> None:
     """A form is taken or refused for what it is, and not for how it comes."""
     whole = start + body
