@@ -282,6 +282,8 @@ class Endpoint:
     """Streams of this endpoint know `stream_options.include_usage`."""
     generates: bool = False
     """A plain answer begins only when all of it has been generated, so its first byte may be minutes away."""
+    default_model: str = ""
+    """The name that a call asks for which names no model, if the API says that it need not. Resolved like any name."""
     answers_json: bool = True
     """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
 
@@ -322,6 +324,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """How much of the request body is still to come after `body`, of a form too large to keep; None: not known."""
     rest: RestOfForm | None = None
     """What that has to pass through."""
+    needs: Needs | None = None
+    """What a large body needs, which was found out with it; of a small one it is found out when it is asked for."""
 
     def __repr__(self) -> str:
         return f"<Call {self.endpoint.name} {self.model!r} {len(self.body)} bytes{', stream' if self.stream else ''}>"

@@ -9,6 +9,7 @@ match keys without regard to case; either is how a cheap key would smuggle an ex
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,6 +48,8 @@ _SELF_DELIMITING = frozenset({b"{", b"[", b'"'})
 _MODEL = b'"model"'
 # From here on a body is walked field by field, so that no number of fields takes long; below, all at once is quicker.
 LARGE = 128 * 1024
+_PIECE = 1 << 20
+_utf8 = codecs.getincrementaldecoder("utf-8")
 _SPACE = b" \t\r\n"
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -59,22 +62,23 @@ T = TypeVar("T")
 ASK_FOR_USAGE = b'"stream_options":{"include_usage":true}'
 
 
-def read_call(
-    endpoint: Endpoint, body: bytes, content_type: bytes = b"application/json", *, is_text: bool = False
-) -> Call:
-    """Return what a JSON body asks for. `is_text`: it is known to be UTF-8.
+def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"application/json") -> Call:
+    """Return what a JSON body asks for.
 
     Raises:
         BadRequest: it is not a JSON object in UTF-8, has more than `MOST_FIELDS` fields, `model` is missing or empty, a
             decided field has the wrong type, or a decided key is repeated or spelled in another way.
     """
+    exact: dict[str, tuple[int, int]] | None
     fields = _read_fields(body) if len(body) < LARGE else None
     if fields is None:
-        fields, exact = _read_closely(body, is_text=is_text)
+        fields, exact = _read_closely(body)
     else:
         exact = _check_spelling(fields, body)
     raw_model = fields.get("model")
     if raw_model is None:
+        if endpoint.default_model:
+            return read_call(endpoint, _with_model(body, endpoint.default_model, alone=not fields), content_type)
         raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
     model = _typed(_string, raw_model, "model", "a string")
     if not model.strip() or "\0" in model:
@@ -97,6 +101,12 @@ def read_call(
         wants_usage=wants_usage,
         content_type=content_type,
     )
+
+
+def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:
+    start = body.index(b"{") + 1
+    field = _MODEL + b":" + msgspec.json.encode(model)
+    return b"".join((body[:start], field, b"" if alone else b",", body[start:]))
 
 
 def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> bytes:
@@ -181,14 +191,14 @@ def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
     return fields
 
 
-def _read_closely(body: bytes, *, is_text: bool) -> tuple[dict[str, msgspec.Raw], dict[str, tuple[int, int]]]:
+def _read_closely(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, tuple[int, int]]]:
     """Return the fields of a body field by field, and the spans of their values.
 
     What the strict reader does not take, but the readers of Python and JavaScript do, is looked at through its twin.
     """
     try:
-        if not is_text and not body.isascii():
-            body.decode()
+        if not body.isascii():
+            _check_text(body)
         try:
             found = list(fields_of(body))
         except NotAnObject:
@@ -207,6 +217,22 @@ def _read_closely(body: bytes, *, is_text: bool) -> tuple[dict[str, msgspec.Raw]
         spans[field.key] = (field.start, field.end)
     view = memoryview(body)
     return {key: msgspec.Raw(view[start:end]) for key, (start, end) in spans.items()}, spans
+
+
+def _check_text(body: bytes) -> None:
+    """Decode a body piece by piece, or its text would take up to four times its size.
+
+    Raises:
+        UnicodeDecodeError: it is not UTF-8. `start` counts from the beginning of the body.
+    """
+    view, decoder = memoryview(body), _utf8()
+    for at in range(0, len(body), _PIECE):
+        kept = len(decoder.getstate()[0])
+        try:
+            decoder.decode(view[at : at + _PIECE], final=at + _PIECE >= len(body))
+        except UnicodeDecodeError as error:
+            error.start += at - kept
+            raise
 
 
 def _not_json(body: bytes, reason: str) -> BadRequest:

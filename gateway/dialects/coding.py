@@ -31,13 +31,14 @@ def codings_of(value: bytes) -> tuple[str, ...]:
     Raises:
         UnsupportedMediaType: there is one that is not read here, or too many.
     """
-    named = [one.strip().lower() for one in value.decode("latin-1").split(",")]
-    codings = tuple("gzip" if one in _GZIP else one for one in named if one not in ("", "identity"))
+    said = [one.strip().lower() for one in value.decode("latin-1").split(",")]
+    codings = tuple("gzip" if one in _GZIP else one for one in said if one not in ("", "identity"))
     for coding in codings:
         if coding not in ("gzip", "deflate"):
             raise _unsupported(f'the content coding "{coding[:40]}" is not read here; send gzip, deflate or none')
     if len(codings) > MOST_CODINGS:
-        raise _unsupported(f"the body has {len(codings)} content codings; send at most {MOST_CODINGS}")
+        named = ", ".join(codings)[:80]
+        raise _unsupported(f"the body has {len(codings)} content codings ({named}); send at most {MOST_CODINGS}")
     return codings
 
 

@@ -20,7 +20,7 @@ MOST_FIELDS = 1000
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NUMBER = re.compile(rb"[-+.\w]+")
-# "JSON is malformed: trailing characters (byte 8)": the first byte behind the value and its white space, counted from 1.
+# "JSON is malformed: trailing characters (byte 8)": what comes behind the value and its white space, counted from 1.
 _FOLLOWED = re.compile(r"trailing characters \(byte (\d+)\)$")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)$")
 

@@ -1,7 +1,7 @@
 """Read JSON as lenient readers do, where the strict reader has failed: never instead of it.
 
-Python's and JavaScript's readers take half of a surrogate pair (RFC 8259 section 8.2 leaves it open), and Python's takes
-and writes NaN and Infinity. A relay that is stricter than both of its ends breaks calls between them.
+Python's and JavaScript's readers take half of a surrogate pair (RFC 8259 section 8.2 leaves it open), and Python's
+takes and writes NaN and Infinity. A relay that is stricter than both of its ends breaks calls between them.
 
 Rule: no more is let through than the `json` module takes, and the bytes that are relayed do not change.
 """

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.dialects.body import read_call
 from gateway.dialects.coding import codings_of, decoded
 from gateway.dialects.multipart import FormReader
+from gateway.dialects.needs import read_needs
 from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from gateway.types import BodyKind, Call
 
@@ -51,7 +54,15 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
         body = await _undo(coding, body, limit)
     if endpoint.body is _MULTIPART:
         return await _read_held_form(endpoint, body, content_type)
-    return read_call(endpoint, body)
+    if len(body) < _TURN_BYTES:
+        return read_call(endpoint, body)
+    # In a thread: what is read there at C speed holds the interpreter for milliseconds, but not all of it at once.
+    return await asyncio.to_thread(_read_large, endpoint, body)
+
+
+def _read_large(endpoint: Endpoint, body: bytes) -> Call:
+    call = read_call(endpoint, body)
+    return replace(call, needs=read_needs(call))
 
 
 async def _undo(coding: str, body: bytes, limit: int) -> bytes:

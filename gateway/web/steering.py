@@ -37,7 +37,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
         BadRequest: the client asks for an order that there is none of, or for nobody.
     """
     config = gateway.config
-    needs = read_needs(call)
+    needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from gateway.dialects import lenient
 from gateway.dialects.body import DECIDED, LARGE, read_call, render, without
-from gateway.dialects.endpoints import CHAT
+from gateway.dialects.endpoints import CHAT, ENDPOINTS, MODERATIONS
 from gateway.errors import BadRequest
 from gateway.types import Params
 
 if TYPE_CHECKING:
+    import msgspec
+
     from gateway.types import Call
 
 NEW = b'"new/model"'
@@ -398,8 +400,8 @@ def test_both_ways_to_read_agree(body: str) -> None:
     closely = read(large)
     assert (closely.model, closely.stream, closely.wants_usage) == (at_once.model, at_once.stream, at_once.wants_usage)
     assert closely.model_span == at_once.model_span
-    assert {key: bytes(value) for key, value in closely.fields.items() if key != "pad"} == {
-        key: bytes(value) for key, value in at_once.fields.items()
+    assert {key: bytes(cast("msgspec.Raw", value)) for key, value in closely.fields.items() if key != "pad"} == {
+        key: bytes(cast("msgspec.Raw", value)) for key, value in at_once.fields.items()
     }
 
 
@@ -422,3 +424,30 @@ def test_a_field_is_taken_out(before: str, after: str) -> None:
     assert "models" not in call.fields
     assert call.body[slice(*call.model_span)] == b'"a"'
     assert "models" not in lenient.decode(call.body)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"input":"x"}', "{}", ' { "input" : ["a","b"] } ', '{"input":"\\ud83d"}', '{"x":{"model":"b"}}']
+)
+def test_a_moderation_need_not_name_its_model(body: str) -> None:
+    """OpenAI's reference gives it a default, which is a name like any other; the rest of the body stays as it is."""
+    call = read_call(MODERATIONS, body.encode())
+    assert call.model == "omni-moderation-latest"
+    sent = render(call, NEW, Params(), ask_for_usage=False)
+    assert lenient.decode(sent) == {**lenient.decode(body.encode()), "model": "new/model"}
+    named = read_call(MODERATIONS, b'{"input":"x","model":"guard"}')
+    assert named.model == "guard"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"input":"x","Model":"y"}', '{"model":null}', '{"model":""}', '{"\\u006dodel":"a"}', "[]", ""]
+)
+def test_a_default_is_for_what_is_missing(body: str) -> None:
+    """Not for what is wrong."""
+    with pytest.raises(BadRequest):
+        read_call(MODERATIONS, body.encode())
+
+
+def test_only_moderations_have_a_default() -> None:
+    """Everywhere else a call that names no model is a mistake."""
+    assert [one for one in ENDPOINTS if one.default_model] == [MODERATIONS]
