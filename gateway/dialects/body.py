@@ -22,7 +22,7 @@ from gateway.errors import BadRequest
 from gateway.types import Call, Params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from gateway.types import Endpoint
 
@@ -120,7 +120,15 @@ def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> 
         return b"".join((body[:start], model, body[end:]))
     if not params and "stream_options" not in call.fields:
         return b"".join((body[:start], model, b",", ASK_FOR_USAGE, body[end:]))
-    return _rewrite(call, _changes(call, model, params, ask_for_usage=ask_for_usage))
+    return b"".join(_rewrite(call, _changes(call, model, params, ask_for_usage=ask_for_usage)))
+
+
+def render_in_pieces(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> Sequence[bytes | memoryview]:
+    """Return what `render` does, in pieces that refer to a large body: a copy of 30 MB takes 10 ms."""
+    changes = {"model": model}
+    if params or ask_for_usage:
+        changes = _changes(call, model, params, ask_for_usage=ask_for_usage)
+    return _rewrite(call, changes)
 
 
 def without(call: Call, key: str) -> Call:
@@ -157,21 +165,23 @@ def _changes(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -
     return changes
 
 
-def _rewrite(call: Call, changes: Mapping[str, bytes]) -> bytes:
+def _rewrite(call: Call, changes: Mapping[str, bytes]) -> Sequence[bytes | memoryview]:
     """Put the changed values where they stand, and new fields behind the opening brace."""
-    body = call.body
+    body = memoryview(call.body)
     # A key that nobody decides on may occur twice: each is changed, or a reader that takes the other sees the client's.
-    spans = [(field.key, (field.start, field.end)) for field in _fields_of(body, call.fields) if field.key in changes]
+    spans = [("model", call.model_span)]
+    if len(changes) > 1:
+        fields = _fields_of(call.body, call.fields)
+        spans = [(field.key, (field.start, field.end)) for field in fields if field.key in changes]
     sent = {key for key, _ in spans}
     new = b"".join(msgspec.json.encode(key) + b":" + value + b"," for key, value in changes.items() if key not in sent)
-    pieces: list[bytes] = []
-    last = body.index(b"{") + 1
-    pieces += [body[:last], new]
+    last = call.body.index(b"{") + 1
+    pieces: list[bytes | memoryview] = [body[:last], new]
     for key, (start, end) in spans:
         pieces += [body[last:start], changes[key]]
         last = end
     pieces.append(body[last:])
-    return b"".join(pieces)
+    return pieces
 
 
 def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:

@@ -16,7 +16,7 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
-from gateway.dialects.body import render
+from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -26,6 +26,8 @@ from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.core.plan import Terms
     from gateway.errors import Refusal
     from gateway.proxy.books import Tab
@@ -141,7 +143,7 @@ class Exchange:
             self._call, candidate, self._limits(candidate), self._client.loop,
             strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
         )  # fmt: skip
-        request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
         channel = None if fresh or self._call.rest is not None else target.origin.take()
         if channel is None:
@@ -156,6 +158,8 @@ class Exchange:
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
+        for piece in large:
+            channel.write(piece)
         if self._call.rest is not None:
             await self._upload(channel, answer, self._call.rest)
         await answer.decided
@@ -200,21 +204,41 @@ class Exchange:
         )
         return None
 
-    def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
+    def _render(
+        self, candidate: Candidate, target: Target, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        """Return the request, or its head and a large body in pieces that refer to the client's."""
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
+        if len(call.body) >= LARGE or call.rest is not None:
+            return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
             body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
-        if call.rest_bytes is None:
-            framing, body = b"transfer-encoding: chunked", b"%x\r\n%b\r\n" % (len(body), body)
-        else:
-            framing = b"content-length: %d" % (len(body) + call.rest_bytes)
         return b"".join((
-            target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n", body,
-        ))  # fmt: skip
+            target.head, self._forwarded, b"content-type: ", call.content_type,
+            b"\r\ncontent-length: %d\r\n\r\n" % len(body), body,
+        )), ()  # fmt: skip
+
+    def _render_large(
+        self, candidate: Candidate, target: Target, model: bytes, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        call = self._call
+        pieces: Sequence[bytes | memoryview]
+        if call.endpoint.body is _JSON:
+            pieces = render_in_pieces(call, model, candidate.params, ask_for_usage=ask_for_usage)
+        else:
+            (start, end), body = call.model_span, memoryview(call.body)
+            pieces = (body[:start], model, body[end:])
+        size = sum(map(len, pieces))
+        if call.rest_bytes is None:
+            framing, pieces = b"transfer-encoding: chunked", (b"%x\r\n" % size, *pieces, b"\r\n")
+        else:
+            framing = b"content-length: %d" % (size + call.rest_bytes)
+        head = (target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
+        return b"".join(head), pieces
 
     async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
         """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.

@@ -84,7 +84,7 @@ class Channel(Protocol):
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Send a request head and what there is of its body."""
 
-    def write(self, piece: bytes) -> bool:
+    def write(self, piece: bytes | memoryview) -> bool:
         """Send more of the request body. False: wait for `on_writable`."""
 
     def pause(self) -> None:
@@ -142,7 +142,9 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._transport.write(request)
 
-    def write(self, piece: bytes) -> bool:
+    def write(self, piece: bytes | memoryview) -> bool:
+        if not piece:
+            return True
         if self._transport.is_closing():  # it broke a moment ago; the receiver is about to hear of it
             return False
         self._transport.write(piece)
