@@ -211,6 +211,16 @@ async def test_a_form_that_does_not_come_in_time_is_not_a_hang_up(tmp_path: Path
     assert (row.outcome, row.call_status) == ("bad_request", 408)
 
 
+async def test_a_chunked_form_may_take_the_time_of_its_size() -> None:
+    """As one whose length is announced: what has come gives the rest its time."""
+    whole = framed(MODEL + audio(48_000) + END, "chunked")
+    pieces = [whole[at : at + 6_000] for at in range(0, len(whole), 6_000)]
+    server = "{max_body: 1KB, timeouts: {body: 300ms}}"
+    async with proxied(ANSWER, server=server) as (running, _), Client(running.port) as client:
+        await client.send(*pieces, every_s=0.08)
+        assert (await client.response()).status == 200
+
+
 # -- answered early
 
 
