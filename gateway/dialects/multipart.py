@@ -207,7 +207,7 @@ def _is_model(head: bytes) -> bool:
     parameters = _PARAMETER.findall(found[1]) if found else []
     named = [value for key, value in parameters if key.lower() == b"name"]
     folded = _LINE_END.search(head) is not None or any(line[:1] in {b" ", b"\t"} for line in lines)
-    encoded = any(key.lower() == b"name*" for key, _ in parameters)
+    encoded = any(key.lower().startswith(b"name*") for key, _ in parameters)  # RFC 2231, in pieces too
     if folded or encoded or len(named) != 1 or not _PLAIN_NAME.fullmatch(named[0]):
         raise BadRequest("a part of the multipart body has a header that is not as an HTTP library writes it")
     name: bytes = named[0].strip(b'"')
