@@ -138,7 +138,8 @@ def test_forms(body: bytes, model: bytes | None) -> None:
                 b'name="Model"', b"name=MODEL", b'name = "model"', b'name ="model"', b'name= "model"', b"name='model'",
                 b'name="mod\\el"', b'name="%6dodel"', b'name=" model"', b'name="model "', b'name="model\0"',
                 b'name="model', b"name*=utf-8''model", b"name*=utf-8''%6dodel", b'name="x"; name="model"',
-                b'name="x"; name*=model', b'name="x"; name*0=mod; name*1=el', b'name="x"; name*0*=model', b'name="model"; name="x"', b'"name"="model"', b"name", b'filename="x"',
+                b'name="x"; name*=model', b'name="x"; name*0=mod; name*1=el',
+                b'name="x"; name*0*=model', b'name="model"; name="x"', b'"name"="model"', b"name", b'filename="x"',
                 b'name="x" name="model"',
             )
         ),
@@ -320,8 +321,8 @@ def test_hostile_headers(head: bytes) -> None:
 HEAD = b"Content-Disposition: form-data"
 TOKENS = [
     b"--b0", b"\r\n--b0\r\n", b"\r\n--b0--\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"--", b" ", b"\t", b";", b'"',
-    b"'", b"\\", HEAD, HEAD + b'; name="model"\r\n\r\n', HEAD + b'; name="x"\r\n\r\n', b"content-disposition:", b"; name=",
-    b"name=", b"model", b'"model"', b"; name*=utf-8''model", b"; name*0=mod; name*1=el", b'; filename="a"', b"MODEL",
+    b"'", b"\\", HEAD, HEAD + b'; name="model"\r\n\r\n', HEAD + b'; name="x"\r\n\r\n', b"content-disposition:",
+    b"; name=", b"name=", b"model", b'"model"', b"; name*=utf-8''model", b"; name*0=mod; name*1=el", b'; filename="a"', b"MODEL",
     b"x", b"X: y", b"%6d", b"\0",
 ]  # fmt: skip
 
