@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.dialects import lenient
 from gateway.dialects.body import DECIDED, LARGE, read_call, render, without
 from gateway.dialects.endpoints import CHAT, ENDPOINTS, MODERATIONS
+from gateway.dialects.fields import Field, NotAnObject, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Params
 
@@ -451,3 +452,45 @@ def test_a_default_is_for_what_is_missing(body: str) -> None:
 def test_only_moderations_have_a_default() -> None:
     """Everywhere else a call that names no model is a mistake."""
     assert [one for one in ENDPOINTS if one.default_model] == [MODERATIONS]
+
+
+def walked(body: bytes, window: int) -> list[Field] | None:
+    """The fields of a body that is read so much at a time; None if it is refused."""
+    try:
+        return list(fields_of(body, window))
+    except NotAnObject:
+        return None
+
+
+PARTS = [
+    b"[", b"]", b"{", b"}", b",", b",", b":", b" ", b"1", b'"a"', b'"a":1', b'"a":[1,2]', b'{"b":[{}]}', b"[[1,2],[3]]",
+    b'"},"', b'"]},"', b'"\\"],"', b"null", b'{"c":{"d":1},"e":"x,y"}', b"\n",
+]  # fmt: skip
+
+
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=30), window=st.integers(1, 12), opening=st.sampled_from("[{"))
+@settings(max_examples=500, deadline=None)
+def test_windows_change_nothing(parts: list[bytes], window: int, opening: str) -> None:
+    """However much is read at a time, it is the same JSON, and what is none is refused."""
+    closing = {"[": "]", "{": "}"}[opening]
+    body = b'{"x":' + opening.encode() + b"".join(parts) + closing.encode() + b',"model":"a"}'
+    assert walked(body, window) == walked(body, 1 << 20)
+
+
+@given(body=bodies(), window=st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_windows_take_every_body(body: str, window: int) -> None:
+    """Also with spaces anywhere."""
+    whole = walked(body.encode(), 1 << 20)
+    assert whole is not None
+    assert walked(body.encode(), window) == whole
+
+
+@pytest.mark.parametrize("tail", [b",", b",,1", b", ,1", b",}", b" 1"])
+def test_a_large_array_with_a_comma_too_many(tail: bytes) -> None:
+    """What stands behind a cut is looked at."""
+    for many in (b"1," * 60_000 + b"1", b" " * 200_000 + b"1", b"1," + b" " * 200_000 + b"1"):
+        body = b'{"model":"a","x":[' + many + tail + b"]}"
+        assert walked(body, 1000) is None
+        with pytest.raises(BadRequest, match="not valid JSON"):
+            read(body)

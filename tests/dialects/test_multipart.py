@@ -322,8 +322,8 @@ HEAD = b"Content-Disposition: form-data"
 TOKENS = [
     b"--b0", b"\r\n--b0\r\n", b"\r\n--b0--\r\n", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"--", b" ", b"\t", b";", b'"',
     b"'", b"\\", HEAD, HEAD + b'; name="model"\r\n\r\n', HEAD + b'; name="x"\r\n\r\n', b"content-disposition:",
-    b"; name=", b"name=", b"model", b'"model"', b"; name*=utf-8''model", b"; name*0=mod; name*1=el", b'; filename="a"', b"MODEL",
-    b"x", b"X: y", b"%6d", b"\0",
+    b"; name=", b"name=", b"model", b'"model"', b"; name*=utf-8''model", b"; name*0=mod; name*1=el",
+    b'; filename="a"', b"MODEL", b"x", b"X: y", b"%6d", b"\0",
 ]  # fmt: skip
 
 
