@@ -96,7 +96,7 @@ def may_keep(call: Call, route: Route, params: Params) -> bool:
     `params`: what the candidate that answers adds to the call.
     """
     policy = route.cache
-    if policy is None or call.rest_bytes:
+    if policy is None or call.rest_bytes != 0:
         return False
     if call.endpoint.name in _COMPUTES:
         return True

@@ -16,8 +16,7 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
-from gateway.dialects.body import render
-from gateway.dialects.multipart import names_model
+from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.errors import BadRequest, Refusal
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -27,11 +26,13 @@ from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.core.plan import Terms
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Candidate, Plan, Route, Usage
+    from gateway.types import Call, Candidate, Plan, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
@@ -147,7 +148,7 @@ class Exchange:
         target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
         ask_for_usage = self._asks_for_usage(candidate)
         try:  # before anything is held or counted: what cannot be written is no attempt
-            request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+            request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
         except Refusal as refusal:
             raise self._refused(refusal) from None
         if charged := tab.charged(candidate):
@@ -170,7 +171,7 @@ class Exchange:
         if not self._overhead_s:
             self._overhead_s = now - self._client.received_at
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
-        channel = None if fresh or self._call.rest_bytes else target.origin.take()
+        channel = None if fresh or self._call.rest is not None else target.origin.take()
         if channel is None:
             try:
                 left_s = max(self._plan.deadline - monotonic(), 0.0)
@@ -181,8 +182,10 @@ class Exchange:
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
-        if self._call.rest_bytes:
-            await self._upload(channel, answer)
+        for piece in large:
+            channel.write(piece)
+        if self._call.rest is not None:
+            await self._upload(channel, answer, self._call.rest)
         await answer.decided
         return answer.attempt()
 
@@ -224,9 +227,14 @@ class Exchange:
         )
         return None
 
-    def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
+    def _render(
+        self, candidate: Candidate, target: Target, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        """Return the request, or its head and a large body in pieces that refer to the client's."""
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
+        if len(call.body) >= LARGE or call.rest is not None:
+            return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
             body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
         else:
@@ -234,29 +242,63 @@ class Exchange:
             body = b"".join((call.body[:start], model, call.body[end:]))
         return b"".join((
             target.head, self._forwarded, b"content-type: ", call.content_type,
-            b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
-        ))  # fmt: skip
+            b"\r\ncontent-length: %d\r\n\r\n" % len(body), body,
+        )), ()  # fmt: skip
 
-    async def _upload(self, channel: Channel, answer: Answer) -> None:
-        """Send the rest of a large form as it arrives, and keep nothing of it."""
-        left = self._call.rest_bytes
-        seen = b""
+    def _render_large(
+        self, candidate: Candidate, target: Target, model: bytes, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        call = self._call
+        pieces: Sequence[bytes | memoryview]
+        if call.endpoint.body is _JSON:
+            pieces = render_in_pieces(call, model, candidate.params, ask_for_usage=ask_for_usage)
+        else:
+            (start, end), body = call.model_span, memoryview(call.body)
+            pieces = (body[:start], model, body[end:])
+        size = sum(map(len, pieces))
+        if call.rest_bytes is None:
+            framing, pieces = b"transfer-encoding: chunked", (b"%x\r\n" % size, *pieces, b"\r\n")
+        else:
+            framing = b"content-length: %d" % (size + call.rest_bytes)
+        head = (target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
+        return b"".join(head), pieces
+
+    async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
+        """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
+
+        Raises:
+            BadRequest: what came cannot be sent. The upstream, which has a part, sees its connection end.
+        """
+        is_chunked = self._call.rest_bytes is None
         channel.whole = False
-        while left > 0 and not answer.decided.done():
+        while not channel.whole and not answer.decided.done():
             answer.hold_clock()
-            piece = await self._client.read_some()
+            piece = await self._next_piece(answer)
             answer.restart_clock()
-            left -= len(piece)
-            if not piece or left < 0 or names_model(seen + piece):
+            if piece is None:
+                return
+            try:
+                ready = rest.feed(piece) if piece else rest.end()
+            except BadRequest as refusal:
                 answer.close()
                 answer.end_as(o.BAD_REQUEST)
-                raise self._refused(BadRequest('the form is cut short, too long, or holds a second "model" field'))
-            seen = piece[-128:]
-            if answer.decided.done():
-                return
-            channel.whole = left == 0
-            if not channel.write(piece):
+                raise self._refused(refusal) from None
+            if is_chunked:
+                ready = b"%x\r\n%b\r\n" % (len(ready), ready) if ready else b""
+                ready += b"" if piece else b"0\r\n\r\n"
+            channel.whole = not piece
+            if ready and not channel.write(ready):
                 await answer.writable()
+
+    async def _next_piece(self, answer: Answer) -> bytes | None:
+        """Return the next piece of the form, empty at its end; None: the upstream has answered without it."""
+        reading = self._client.loop.create_task(self._client.read_some())
+        try:
+            await asyncio.wait((reading, answer.decided), return_when=asyncio.FIRST_COMPLETED)
+            return None if answer.decided.done() else reading.result()
+        finally:
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # a client that left is told to the task of the exchange
 
     def _asks_for_usage(self, candidate: Candidate) -> bool:
         call = self._call
@@ -359,10 +401,12 @@ class Exchange:
     def _interrupted(self) -> None:
         """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
         answer, client = self._answer, self._client
-        self._hung_up = client.gone
+        self._hung_up = client.gone and not client.refused
         if answer is not None and self._under_way is not None:
             answer.close()
-            if client.gone:
+            if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
+                answer.end_as(o.BAD_REQUEST)
+            elif client.gone:
                 answer.abandon()
                 self._hung_up = answer.outcome is o.HUNG_UP
             else:
@@ -371,7 +415,7 @@ class Exchange:
             self._attempts[self._place :] = [answer.attempt()]
         if not client.gone:
             client.abort()
-        self._status = self._status or (499 if client.gone else 503)
+        self._status = self._status or client.refused or (499 if client.gone else 503)
 
     def _land(self, call_status: int) -> None:
         """End the attempt under way, if there is one: the one place where memory and books hear that it is over.
