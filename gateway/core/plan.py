@@ -188,7 +188,7 @@ def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) ->
     facts = facts_of(upstream.id)
     if facts is not None and (facts.usable_at > wall or facts.breaker.state is not _CLOSED):
         return False
-    account = facts_of(upstream.provider.name)
+    account = facts_of(upstream.account)
     if account is not None and account.usable_at > wall:
         return False
     if domain is not upstream.id and (shared := facts_of(domain)) is not None and shared.usable_at > wall:
@@ -206,7 +206,7 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     get = known.facts.get
     facts = get(upstream.id, UNKNOWN)
     shared = facts if upstream.domain == upstream.id else get(upstream.domain, UNKNOWN)
-    account = get(upstream.provider.name, UNKNOWN)
+    account = get(upstream.account, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
