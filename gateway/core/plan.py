@@ -64,6 +64,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     """Policies that the client asked for in place of the route's."""
     caller: str = ""
     explain: bool = False
+    repeats: bool = True
+    """It may go to the same upstream again although it may have been carried out there."""
 
 
 class _Standing(NamedTuple):
@@ -104,6 +106,10 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
             waiting.append(standing)
     order = terms.order or route.order
     reasons: list[str] = []
+    patient: _Standing | None = None
+    if route.patience_s and waiting and ready and terms.replayable:
+        patient = _worth_patience(ready, waiting, route, terms, known, wall, rng)
+        waiting = [standing for standing in waiting if standing is not patient]
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
@@ -118,6 +124,10 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         ready += [standing.candidate for standing in waiting]
         reasons += [standing.why for standing in waiting]
         ready_at = tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+    elif patient is not None:
+        ready.insert(0, patient.candidate)
+        reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
+        ready_at = (now + patient.ready_at - wall, *[now] * (len(ready) - 1))
     chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]
@@ -130,13 +140,35 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         deadline=now + total_s,
         ready_at=ready_at,
         retries=terms.retries if terms.replayable else 0,
-        max_wait_s=terms.max_wait_s,
+        max_wait_s=terms.max_wait_s if terms.replayable else 0.0,
         retry_after_s=retry_after_s,
         fails_over_on_policy=route.fails_over_on_policy,
+        patience_s=route.patience_s if terms.replayable else 0.0,
+        repeats=terms.repeats,
         rejected=tuple(rejected),
         reasons=tuple(reasons) if terms.explain else (),
         seed=int(now * 1e6) & 0xFFFFFFFF,
     )
+
+
+def _worth_patience(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    route: Route,
+    terms: Terms,
+    known: Knowledge,
+    wall: float,
+    rng: Random,
+) -> _Standing | None:
+    """Return the first choice if it is not ready now but will be within the route's patience."""
+    soon = {
+        id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s
+    }
+    if not soon:
+        return None
+    both = [one for one in route.candidates if id(one) in soon or any(one is other for other in ready)]
+    placed, _ = _sorted(both, terms.order or route.order, terms, known, wall, rng)
+    return soon.get(id(placed[0]))
 
 
 def _worth_waiting_for(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
-from gateway.core.waits import retry_after_s
+from gateway.core.waits import come_back_s
 from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
@@ -72,7 +72,7 @@ class Answer:
 
     __slots__ = (
         "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_form", "_held", "_held_bytes", "_holds_end",
-        "_limits", "_loop", "_message", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
+        "_limits", "_limits_said", "_loop", "_message", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
         "committed_at", "decided", "ended", "fields", "first_byte_at", "headers", "is_over", "on_data", "outcome",
         "reader", "sent", "started_at", "status", "usage",
     )  # fmt: skip
@@ -102,6 +102,7 @@ class Answer:
         """Nothing more will come: all of it is here, or it broke."""
         self._message = ""
         self._retry_after_s: float | None = None
+        self._limits_said: tuple[Header, ...] = ()
         self._coded: Callable[[bytes], bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -144,6 +145,7 @@ class Answer:
             first_token_s=self.committed_at - started if self.committed_at else None,
             duration_s=(now := monotonic()) - started,
             ended_at=now,
+            limits=self._limits_said,
         )
 
     def body(self) -> bytes:
@@ -380,9 +382,8 @@ class Answer:
             self.outcome = o.OK
 
     def _refuse_error(self, error: UpstreamError, sent: bytes = b"") -> None:
-        self._retry_after_s = retry_after_s(self.headers, time())
-        if self._retry_after_s is None:
-            self._retry_after_s = error.retry_after_s
+        self._retry_after_s = come_back_s(self.headers, error, time())
+        self._limits_said = error.headers
         message = error.message or f"HTTP {self.status} with {len(sent)} bytes"
         self._refuse(o.classify(self.status, error), message)
 

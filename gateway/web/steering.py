@@ -53,7 +53,10 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
     replayable = not call.rest_bytes
-    terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
+    repeats = call.endpoint.repeatable or bytes(call.fields.get("store", b"")) == b"false"
+    terms = Terms(
+        config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain, repeats
+    )  # fmt: skip
     return call, route, terms
 
 
