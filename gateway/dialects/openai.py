@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.core import sse
 from gateway.dialects.counted import Counted, usage_of
-from gateway.dialects.upstream_error import error_in, read_error
+from gateway.dialects.upstream_error import JOB_STATES, error_in, read_error
 from gateway.dialects.usage import (
     Item,
     Picture,
@@ -201,6 +201,7 @@ class _Answer(msgspec.Struct, gc=False):
     error: Any = None
     base_resp: Any = None
     service_tier: Any = None
+    status: Any = None
     data: list[Picture] | None = None
     output: list[Item] | None = None
 
@@ -224,6 +225,8 @@ def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
         raise ValueError(str(error)) from None
     failed = answer.error or answer.base_resp
     said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None
+    if isinstance(answer.status, str) and answer.status in JOB_STATES:  # RunPod's word for a job that has no answer yet
+        said = error_in(msgspec.json.decode(body))
     usage = usage_of(answer.usage, answer.service_tier) if answer.usage is not None else None
     if answer.data or answer.output:
         usage = with_made(usage, pictures_among(answer.data or ()), searches_among(answer.output or ()))

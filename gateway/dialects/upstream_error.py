@@ -18,7 +18,7 @@ from gateway.types import Header, UpstreamError
 _LONGEST_MESSAGE = 500
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|title|h1|\?xml|center)", re.IGNORECASE)
 # RunPod's word for a job, in place of an answer: it waits for a worker, or has failed.
-_JOB_STATES = frozenset({"IN_QUEUE", "IN_PROGRESS", "FAILED", "CANCELLED", "TIMED_OUT"})
+JOB_STATES = frozenset({"IN_QUEUE", "IN_PROGRESS", "FAILED", "CANCELLED", "TIMED_OUT"})
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _MOST_HEADERS = 32
 
@@ -50,8 +50,9 @@ def error_in(value: Any) -> UpstreamError | None:
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return UpstreamError(message=_plain(_written(base.get("status_msg", ""))), code=_text(base["status_code"]))
-    if value.get("status") in _JOB_STATES and "id" in value and "object" not in value and "choices" not in value:
-        return UpstreamError(message=f"the job is {value['status']}", code=_text(value["status"]))
+    status = value.get("status")
+    if isinstance(status, str) and status in JOB_STATES and "id" in value and "object" not in value and "choices" not in value:
+        return UpstreamError(message=f"the job is {status}", code=status)
     # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too,
     # but theirs is an object.
     said = "message" in value and "choices" not in value and ("id" not in value or isinstance(value["message"], str))
