@@ -224,6 +224,13 @@ def _event(attempt: Attempt) -> b.Event:
     return b.Event.SUCCESS if outcome is o.OK or outcome is o.BAD_REQUEST else b.Event.RELEASE
 
 
+def last_refusal(facts: Facts) -> str:
+    """Return the last error with what it was about, for people: `no_credit (about the credit): pay`."""
+    name, colon, said = facts.last_error.partition(":")
+    outcome = o.BY_NAME.get(name)
+    return facts.last_error if outcome is None else f"{name} (about the {outcome.about}){colon}{said}"
+
+
 def aside_for_s(outcome: Outcome, said_s: float | None) -> float:
     """Return for how long what an outcome is about is set aside. `said_s`: how long the refusal itself asks for."""
     if outcome.about is _ALLOWANCE:

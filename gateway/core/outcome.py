@@ -123,7 +123,6 @@ _BY_STATUS = {
     499: OVERLOADED,
     501: ENDPOINT_MISSING,  # llama.cpp: not_supported_error
     503: OVERLOADED,
-    524: OVERLOADED,
     529: OVERLOADED,  # Anthropic: overloaded_error
 }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.core.breaker import State
-from gateway.core.facts import UNKNOWN
+from gateway.core.facts import UNKNOWN, last_refusal
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Needs, Plan, Rejected
@@ -246,7 +246,7 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
         return _Standing(candidate, breaker.retry_at, why, ejected=True)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
-        why = f"left alone for {away.usable_at - wall:.1f} s: {away.last_error}"
+        why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
         return _Standing(candidate, away.usable_at, why, firm=away.limited)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:

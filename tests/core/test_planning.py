@@ -148,9 +148,9 @@ def test_the_price_ceiling(ability: Ability, is_tried: bool) -> None:
         ({"a/m": ejected(7)}, {}, "b", "ejected, no_connect: refused; next probe in 7.0 s"),
         ({"a/m": ejected(7, State.HALF_OPEN)}, {}, "b", "a probe is under way; next probe in 7.0 s"),
         ({"a/m": ejected(0)}, {}, "ab", ""),  # its time has come: this call is the probe
-        ({"a/m": away(42, limited=True)}, {}, "b", "left alone for 42.0 s: rate_limited: slow down"),
+        ({"a/m": away(42, limited=True)}, {}, "b", "left alone for 42.0 s: rate_limited (about the allowance): slow down"),
         ({"a/m": away(-1, limited=True)}, {}, "ab", ""),
-        ({"a": away(30, limited=False)}, {}, "b", "left alone for 30.0 s: no_credit: pay"),  # the whole account
+        ({"a": away(30, limited=False)}, {}, "b", "left alone for 30.0 s: no_credit (about the credit): pay"),  # the whole account
         ({}, {"a/m": spent(30)}, "b", "requests: 0 left, 1 needed, 30.0 s to go"),
         ({}, {"a/m": spent(30, left=1)}, "ab", ""),
         ({}, {"a/m": spent(-1)}, "ab", ""),
