@@ -45,7 +45,10 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", _NO_API),
     o.UNSUPPORTED: ("{model} does not take such a request", "choose another model"),
     o.TOO_LARGE: ("{provider} takes no request of that size", "raise the limits of the account there"),
-    o.UNAFFORDABLE: ("the credit at {provider} does not cover the request", "add credit there, or use another provider"),
+    o.UNAFFORDABLE: (
+        "the credit at {provider} does not cover the request",
+        "add credit there, or use another provider",
+    ),
     o.LOADING: ("{provider} is still loading the model", "try again in a moment"),
     o.MODEL_MISSING: ("{provider} does not serve {model} there", "choose another model, or check the base_url"),
     o.OVERLOADED: ("{provider} is busy or still loading the model", _BUSY),

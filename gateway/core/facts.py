@@ -103,7 +103,6 @@ def shared_by(upstream: Upstream, outcome: Outcome) -> tuple[str, ...]:
             return ()
 
 
-
 def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> Facts:
     """Return the facts after an attempt that ended `now`."""
     outcome = attempt.outcome

@@ -129,9 +129,7 @@ def _turn(plan: Plan, place: int, now: float) -> Step:
 def _start(plan: Plan, candidate: Candidate, at: float, now: float) -> Step:
     """An attempt at `at`, if it then has time to come to something: else it would only be blamed for our deadline."""
     timeouts = candidate.upstream.provider.timeouts
-    least_s = min(
-        timeouts.connect_s + timeouts.first_byte_s * _LEAST_OF_FIRST_BYTE, timeouts.total_s * _LEAST_OF_TOTAL
-    )
+    least_s = min(timeouts.connect_s + timeouts.first_byte_s * _LEAST_OF_FIRST_BYTE, timeouts.total_s * _LEAST_OF_TOTAL)
     if max(at, now) + least_s > plan.deadline:
         return _GIVE_UP
     return Try(candidate) if at <= now else Wait(at)

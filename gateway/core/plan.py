@@ -161,9 +161,7 @@ def _worth_patience(
     rng: Random,
 ) -> _Standing | None:
     """Return the first choice if it is not ready now but will be within the route's patience."""
-    soon = {
-        id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s
-    }
+    soon = {id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s}
     if not soon:
         return None
     both = [one for one in route.candidates if id(one) in soon or any(one is other for other in ready)]

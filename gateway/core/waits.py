@@ -18,12 +18,12 @@ _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 
 # "try again in 6m0s", "in 1.5 seconds", "retry after 2 minutes", "wait 1 hour": a number and a unit, up to four times.
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_UNIT = r"(?:ms|milliseconds?|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)(?![a-z])"
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|milli|msec|s|m|h|d)", re.IGNORECASE)
+_UNIT = r"(?:ms|milliseconds?|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milli|msec|s|m|h|d)", re.IGNORECASE)
 _WORDS = re.compile(
     r"\b(?:(?:re-?try|try|try again|retrying|come back|resets?|reset|available|wait)(?: again)?"
     r"(?: (?:in|after|for|within|at least|about|approximately|another))*"
-    rf"):?\s+((?:\d{{1,9}}(?:\.\d{{1,9}})? ?{_UNIT.replace('(?![a-z])', '')}[ ,]{{0,2}}(?:and )?){{1,4}})(?![a-z])",
+    rf"):?\s+((?:\d+(?:\.\d+)? ?{_UNIT}[ ,]{{0,2}}(?:and )?){{1,4}})(?![a-z])",
     re.IGNORECASE,
 )
 _DATE = re.compile(

@@ -51,7 +51,13 @@ def error_in(value: Any) -> UpstreamError | None:
     if isinstance(base, dict) and base.get("status_code"):
         return UpstreamError(message=_plain(_written(base.get("status_msg", ""))), code=_text(base["status_code"]))
     status = value.get("status")
-    if isinstance(status, str) and status in JOB_STATES and "id" in value and "object" not in value and "choices" not in value:
+    if (
+        isinstance(status, str)
+        and status in JOB_STATES
+        and "id" in value
+        and "object" not in value
+        and "choices" not in value
+    ):
         return UpstreamError(message=f"the job is {status}", code=status)
     # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too,
     # but theirs is an object.
@@ -138,7 +144,7 @@ def _with_waits(said: UpstreamError, text: str, *objects: dict[str, Any]) -> Ups
                              ("estimated_time", 1.0)):  # fmt: skip  # the last is Hugging Face's, of a model that loads
             value = one.get(name)
             if wait_s is None and isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-                wait_s = min(value * unit_s, LONGEST_WAIT_S)
+                wait_s = min(value, LONGEST_WAIT_S / unit_s) * unit_s
     wait_s = wait_in(text) if wait_s is None else wait_s
     daily = said.until_midnight or "free-models-per-day" in text
     return replace(said, retry_after_s=wait_s, resets_at=date_in(text), until_midnight=daily)
@@ -160,7 +166,7 @@ def _lines(headers: object) -> tuple[Header, ...]:
 def _delay(details: list[dict[str, Any]]) -> float | None:
     for item in details:  # Gemini's RetryInfo
         delay = item.get("retryDelay")
-        if isinstance(delay, str) and re.fullmatch(r"\d{1,9}(\.\d{1,9})?s", delay):
+        if isinstance(delay, str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
             return min(float(delay[:-1]), LONGEST_WAIT_S)
     return None
 

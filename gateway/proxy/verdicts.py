@@ -54,7 +54,9 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
             # The provider's own words are left out: some repeat the key that they refuse.
             happened = f"the gateway's own credential for {providers} was refused; check the key of that provider"
         case "endpoint_not_served":
-            happened = f"the gateway serves {endpoint.path}, but the provider behind \"{route.name}\" ({providers}) does not"
+            happened = (
+                f'the gateway serves {endpoint.path}, but the provider behind "{route.name}" ({providers}) does not'
+            )
         case _:
             happened = f'every upstream of "{route.name}" failed'
     message = f"{happened}. Tried {'; '.join(map(_in_words, attempts))}"

@@ -160,7 +160,10 @@ def test_a_limit_that_does_not_say_when_it_ends(seed: int) -> None:
     plan = Plan(order=(A,), max_attempts=4, deadline=600.0, retries=9, max_wait_s=10.0, seed=seed)
     tries, _ = unroll(plan, o.RATE_LIMITED)
     first, second, third, fourth = (at for _, at in tries)
-    assert (first, 1.0 <= second <= 1.5, 2.0 <= third - second <= 3.0, 4.0 <= fourth - third <= 6.0) == (0.0, *[True] * 3)
+    assert (first, 1.0 <= second <= 1.5, 2.0 <= third - second <= 3.0, 4.0 <= fourth - third <= 6.0) == (
+        0.0,
+        *[True] * 3,
+    )
     (_, at), (_, again) = unroll(ALONE, (o.RATE_LIMITED, 0.0))[0]
     assert again - at >= 1.0  # "in 0 s" cannot be meant
     (_, at), (_, again) = unroll(ALONE, (o.RATE_LIMITED, 0.02))[0]
@@ -282,7 +285,10 @@ def failed(*outcomes: Outcome | tuple[Outcome, float]) -> Verdict:
     ("outcomes", "expected"),
     [
         ([(o.RATE_LIMITED, 7.0)], Verdict(429, "rate_limit_exceeded", 7.0, may_be_retried=True)),
-        ([(o.RATE_LIMITED, 7.0), (o.QUOTA_EXHAUSTED, 2.5)], Verdict(429, "rate_limit_exceeded", 2.5, may_be_retried=True)),
+        (
+            [(o.RATE_LIMITED, 7.0), (o.QUOTA_EXHAUSTED, 2.5)],
+            Verdict(429, "rate_limit_exceeded", 2.5, may_be_retried=True),
+        ),
         ([o.RATE_LIMITED], Verdict(429, "rate_limit_exceeded")),
         ([o.RATE_LIMITED, (o.RATE_LIMITED, 9.0)], Verdict(429, "rate_limit_exceeded", 9.0, may_be_retried=True)),
         ([o.CONTEXT_LENGTH, o.CONTEXT_LENGTH], Verdict(400, "context_length_exceeded")),

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core import outcome as o
 from gateway.core.outcome import classify
-from gateway.core.waits import retry_after_s
+from gateway.core.waits import come_back_s
 from gateway.dialects.endpoints import CHAT
 from gateway.dialects.openai import StreamReader, read_answer
 from gateway.dialects.upstream_error import read_error
@@ -42,8 +42,7 @@ def outcome_of(name: str) -> tuple[Outcome, float | None]:
         error = read_answer(body)[1] if status == 200 else read_error(body)
     wait = None
     if error is not None:
-        wait = retry_after_s(headers, NOW)
-        wait = error.retry_after_s if wait is None else wait
+        wait = come_back_s(headers, error, NOW)
     return classify(status, error), wait
 
 
@@ -74,7 +73,7 @@ RECORDED = {
     "openai_429_insufficient_quota": (o.NO_CREDIT, None),
     "openai_429_tpm": (o.RATE_LIMITED, 1.34),
     "openai_stream": (o.OK, None),
-    "openrouter_429_free_daily": (o.QUOTA_EXHAUSTED, None),
+    "openrouter_429_free_daily": (o.QUOTA_EXHAUSTED, 60_800.0),  # until 00:00 UTC
     "openrouter_429_upstream": (o.OVERLOADED, None),
     "openrouter_midstream_error": (o.OVERLOADED, None),
     "openrouter_stream": (o.OK, None),
@@ -162,7 +161,9 @@ def test_statuses(status: int, expected: Outcome) -> None:
         assert classify(status, read_error(b"")) == (o.ENDPOINT_MISSING if status == 404 else expected)
 
 
-@pytest.mark.parametrize("page", [b"<html><h1>Sorry</h1></html>", b"\n<!DOCTYPE html><title>Blocked</title> api key invalid"])
+@pytest.mark.parametrize(
+    "page", [b"<html><h1>Sorry</h1></html>", b"\n<!DOCTYPE html><title>Blocked</title> api key invalid"]
+)
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
@@ -271,7 +272,9 @@ def test_a_code_decides_before_a_type_and_a_type_before_the_text() -> None:
     assert classify(429, UpstreamError("", "who", "what")) == o.RATE_LIMITED
 
 
-def openai(message: str, kind: str = "invalid_request_error", code: str | None = None, param: str | None = None) -> bytes:
+def openai(
+    message: str, kind: str = "invalid_request_error", code: str | None = None, param: str | None = None
+) -> bytes:
     return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}}).encode()
 
 

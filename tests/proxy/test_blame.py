@@ -119,7 +119,9 @@ async def test_our_key_is_refused(status: int, both: bool) -> None:
         json_answer(b"404 page not found", 404, {"content-type": "text/plain"}),
         error_json(404, {"detail": "Not Found"}),
         error_json(405, {"message": "Method Not Allowed"}),
-        error_json(501, {"error": {"code": 501, "message": "This server does not support it", "type": "not_supported_error"}}),
+        error_json(
+            501, {"error": {"code": 501, "message": "This server does not support it", "type": "not_supported_error"}}
+        ),
     ],
 )
 async def test_an_endpoint_that_the_provider_lacks(answer: Script) -> None:
@@ -128,7 +130,11 @@ async def test_an_endpoint_that_the_provider_lacks(answer: Script) -> None:
         async with serving(CHAINS.format(first=one.base_url, second=one.base_url), remember=True) as running:
             response = await ask(running, request("POST", "/v1/responses", {"model": "or/big", "input": "Hi"}))
             error = response.json["error"]
-            assert (response.status, error["code"], error["type"]) == (404, "endpoint_not_served", "invalid_request_error")
+            assert (response.status, error["code"], error["type"]) == (
+                404,
+                "endpoint_not_served",
+                "invalid_request_error",
+            )
             assert 'the gateway serves /responses, but the provider behind "or/big" ("or") does not' in error["message"]
             assert (await ask(running, chat(model="or/big"))).headers["x-gateway-provider"] == "or"
 
@@ -161,9 +167,7 @@ async def test_a_sole_server_that_loads_is_waited_for(name: str, stream: bool) -
 async def test_a_server_that_loads_for_too_long() -> None:
     """It gets its own words relayed, and an SDK may ask again."""
     async with FaultyUpstream(LOADING["llama.cpp"]) as one:
-        yaml = (
-            f'defaults: {{max_wait: 1s}}\nproviders: {{local: {{kind: llamacpp, base_url: "{one.base_url}", probe: false}}}}'
-        )
+        yaml = f'defaults: {{max_wait: 1s}}\nproviders: {{local: {{kind: llamacpp, base_url: "{one.base_url}", probe: false}}}}'
         async with serving(yaml, remember=True) as running:
             response = await ask(running, chat(model="local/m"))
             assert response.status == 503

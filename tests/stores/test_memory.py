@@ -227,7 +227,11 @@ def test_limits_in_a_body_are_read_like_headers() -> None:
     """OpenRouter repeats its headers there, and sends none."""
     memory = Memory()
     begin(memory, A)
-    said = ((b"x-ratelimit-limit", b"20"), (b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"%d" % int((WALL + 45) * 1000)))
+    said = (
+        (b"x-ratelimit-limit", b"20"),
+        (b"x-ratelimit-remaining", b"0"),
+        (b"x-ratelimit-reset", b"%d" % int((WALL + 45) * 1000)),
+    )
     memory.end(A.upstream, Attempt(A, o.RATE_LIMITED, 429, retry_after_s=45.0, limits=said), [], None, WALL)
     (limit,) = memory.quotas["a/m"].limits
     assert (limit.remaining, limit.limit, round(limit.reset_at - WALL, 3)) == (0, 20, 45.0)
