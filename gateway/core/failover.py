@@ -259,7 +259,7 @@ def verdict(attempts: Sequence[Attempt]) -> Verdict:
 
     All limited: 429 with the earliest `retry-after`. All refused for the call's own sake: the client's own 400 or 413.
     All timed out: 504. No such endpoint anywhere: 404. Busy somewhere: 503, worth another try later. Otherwise 502,
-    which names our own key if all refused that: a 401 would send the client looking for a fault in the key it has of us.
+    which names our own key if all refused that: a 401 would let the client doubt the key that it has of us.
     """
     told = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN and attempt.outcome.was_made]
     outcomes = {attempt.outcome for attempt in told}

@@ -109,7 +109,6 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     patient: _Standing | None = None
     if route.patience_s and waiting and ready and terms.replayable:
         patient = _worth_patience(ready, waiting, route, terms, known, wall, rng)
-        waiting = [standing for standing in waiting if standing is not patient]
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
@@ -120,14 +119,8 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     ready_at: tuple[float, ...] = ()
-    if waiting:
-        ready += [standing.candidate for standing in waiting]
-        reasons += [standing.why for standing in waiting]
-        ready_at = tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
-    elif patient is not None:
-        ready.insert(0, patient.candidate)
-        reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
-        ready_at = (now + patient.ready_at - wall, *[now] * (len(ready) - 1))
+    if waiting or patient is not None:
+        ready_at = _line_up(ready, waiting, patient, reasons, now, wall)
     chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]
@@ -151,6 +144,24 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     )
 
 
+def _line_up(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    patient: _Standing | None,
+    reasons: list[str],
+    now: float,
+    wall: float,
+) -> tuple[float, ...]:
+    """Put who has to be waited for into the order, and return when each of the order may be tried (monotonic)."""
+    if patient is not None:
+        ready.insert(0, patient.candidate)
+        reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
+        return (now + max(0.0, patient.ready_at - wall), *[now] * (len(ready) - 1))
+    ready += [standing.candidate for standing in waiting]
+    reasons += [standing.why for standing in waiting]
+    return tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+
+
 def _worth_patience(
     ready: list[Candidate],
     waiting: list[_Standing],
@@ -160,13 +171,16 @@ def _worth_patience(
     wall: float,
     rng: Random,
 ) -> _Standing | None:
-    """Return the first choice if it is not ready now but will be within the route's patience."""
+    """Take the first choice out of `waiting` and return it, if it will be ready within the route's patience."""
     soon = {id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s}
     if not soon:
         return None
     both = [one for one in route.candidates if id(one) in soon or any(one is other for other in ready)]
     placed, _ = _sorted(both, terms.order or route.order, terms, known, wall, rng)
-    return soon.get(id(placed[0]))
+    patient = soon.get(id(placed[0]))
+    if patient is not None:
+        waiting.remove(patient)
+    return patient
 
 
 def _worth_waiting_for(

@@ -101,9 +101,9 @@ POLICY: Final = _any(
     r"\bcontentpolicyviolationerror\b",  # LiteLLM
     r"\bviolat\w+ (?:of )?(?:our|the|openai'?s?|\w+'s) (?:usage|content|safety|acceptable use|use) polic",
     r"\bpotentially violating our\b",
-    r"\b(?:input|prompt|content|request|text|image|message)s? (?:was|were|has been|have been|is) (?:flagged|moderated)\b",
+    r"\b(?:input|prompt|content|request|text|image|message)s? (?:was|were|is|ha(?:s|ve) been) (?:flagged|moderated)\b",
     r"\b(?:requires|failed|blocked by) moderation\b",
-    r"\bblocked (?:due to|because of|by|for) (?:our |the |a |its )?(?:safety|prohibited|content|guardrail|responsible ai)",
+    r"\bblocked (?:due to|because of|by|for) (?:our |the |a |its )?(?:safety|prohibited|content|guardrail)",
     r"\bprohibited_content\b|\bblock_?reason\b",  # Gemini
     r"\bconsidered high risk\b",  # Moonshot
     r"\binappropriate content\b|\bsensitive (?:content|words?|information)\b",  # Alibaba, MiniMax, Z.AI
@@ -143,7 +143,8 @@ MISMATCH: Final = _any(  # of the model and the endpoint
     r"transcriptions?|speech|moderations?|generate)\b(?: api| endpoint)?",
 )
 MODEL: Final = _any(
-    rf"\bmodels?\b\S*\s+{_FEW}(?:does(?: not|n['\u2019]t) exist|not exist\b|(?:is |was |be |could )*not (?:be )?found\b)",
+    rf"\bmodels?\b\S*\s+{_FEW}(?:does(?: not|n['\u2019]t) exist|not exist\b)",
+    rf"\bmodels?\b\S*\s+{_FEW}(?:is |was |could |can)?not (?:be )?found\b",
     rf"\bmodels?\b\S*\s+{_FEW}(?:is |are )?(?:not|no longer) (?:currently )?(?:available|supported|served|offered|"
     r"deployed|hosted)\b(?! (?:in (?!your|this|the region|the country)|with|when|for (?!your|this account)))",
     rf"\bmodels?\b\S*\s+{_FEW}is unavailable for free",

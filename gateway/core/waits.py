@@ -87,7 +87,7 @@ def wait_in(text: str) -> float | None:
 
 
 def date_in(text: str) -> float | None:
-    """Return the date that a message names for the end of a limit ("resets at 2026-11-12T08:00:00Z"), in UTC seconds."""
+    """Return when a limit ends by a message ("resets at 2026-11-12T08:00:00Z"), in wall-clock seconds."""
     found = _DATE.search(text)
     if found is None:
         return None

@@ -18,9 +18,9 @@ MARK = "<!-- made by tests/core/test_set_aside.py -->\n"
 WHAT = {
     About.CALL: ("this call", "nothing"),
     About.MODEL: ("this model at this provider", "the upstream"),
-    About.ALLOWANCE: ("a rate limit or a quota", "all that share the limit: the model, the account, or its free models"),
+    About.ALLOWANCE: ("a rate limit or a quota", "all that share it: the model, the account, or its free models"),
     About.CREDIT: (
-        "the account's money", "all models of the account; at OpenRouter its free ones only if one of them was refused"
+        "the account's money", "all models of the account (at OpenRouter its free ones only if one of them was refused)"
     ),
     About.ACCOUNT: ("the account itself", "all models of the account"),
     About.PROVIDER: ("the upstream as a whole", "the upstream, once it has failed several times in a row"),

@@ -74,13 +74,17 @@ SHAPES = {
     "flat": ({"message": "m", "type": "t", "param": "p", "code": "c"}, UpstreamError("m", "t", "c", param="p")),
     "detail": ({"detail": "Invalid API Key"}, UpstreamError("Invalid API Key")),
     "details of FastAPI": (
-        {"detail": [{"loc": ["body", "stop"], "msg": "no string", "type": "string_type", "input": "what the client said"}]},
+        {"detail": [{"loc": ["body", "stop"], "msg": "no string", "type": "string_type", "input": "what we said"}]},
         UpstreamError("stop: no string", "string_type", param="stop"),
     ),
-    "details of FastAPI, older": ({"detail": [{"loc": ["body"], "msg": "field required"}]}, UpstreamError("field required")),
+    "details of FastAPI, older": (
+        {"detail": [{"loc": ["body"], "msg": "field required"}]},
+        UpstreamError("field required"),
+    ),
     "an object in detail": ({"detail": {"message": "m", "code": "c"}}, UpstreamError("m", None, "c")),
     "OpenRouter's moderation": (
-        {"error": {"code": 403, "message": "m", "metadata": {"reasons": ["hate"], "flagged_input": "x", "provider_name": "P"}}},
+        {"error": {"code": 403, "message": "m",
+                   "metadata": {"reasons": ["hate"], "flagged_input": "x", "provider_name": "P"}}},
         UpstreamError("m", None, "403", flagged=True),
     ),
     "OpenRouter's headers": (
@@ -92,16 +96,21 @@ SHAPES = {
     ),
     "OpenRouter's provider in JSON": (
         {"error": {"code": 400, "message": "Provider returned error",
-                   "metadata": {"raw": '{"error":{"message":"too long","code":"context_length_exceeded"}}', "provider_name": "P"}}},
+                   "metadata": {"raw": '{"error":{"message":"too long","code":"context_length_exceeded"}}',
+                                "provider_name": "P"}}},
         UpstreamError("Provider returned error: too long", None, "context_length_exceeded", behind="P"),
     ),
     "Azure's filter": (
-        {"error": {"message": "m", "code": None, "innererror": {"content_filter_result": {}}}}, UpstreamError("m", flagged=True)
+        {"error": {"message": "m", "code": None, "innererror": {"content_filter_result": {}}}},
+        UpstreamError("m", flagged=True),
     ),
     "Hugging Face": ({"error": "m", "estimated_time": 20.5}, UpstreamError("m", retry_after_s=20.5)),
     "a field for the wait": ({"error": {"message": "m", "retry_after": 7}}, UpstreamError("m", retry_after_s=7.0)),
     "a field beside it": ({"error": {"message": "m"}, "retry_after_ms": 1500}, UpstreamError("m", retry_after_s=1.5)),
-    "a field beyond measure": ({"error": {"message": "m", "retry_after": 10**400}}, UpstreamError("m", retry_after_s=LONGEST_WAIT_S)),
+    "a field beyond measure": (
+        {"error": {"message": "m", "retry_after": 10**400}},
+        UpstreamError("m", retry_after_s=LONGEST_WAIT_S),
+    ),
     "a date": (
         {"error": {"message": "resets at 2026-11-12T08:00:30Z"}},
         UpstreamError("resets at 2026-11-12T08:00:30Z", resets_at=1_794_470_430.0),
@@ -230,7 +239,8 @@ def test_long_messages_are_cut() -> None:
     [
         {"choices": [], "error": None}, {"id": "1", "object": "chat.completion", "choices": []}, {"data": []},
         {"base_resp": {"status_code": 0, "status_msg": "success"}}, {"id": "1", "message": {"content": []}}, [], [1],
-        {"id": "resp_1", "object": "response", "status": "in_progress"}, {"id": "r", "object": "x", "status": "IN_QUEUE"},
+        {"id": "resp_1", "object": "response", "status": "in_progress"},
+        {"id": "r", "object": "x", "status": "IN_QUEUE"},
         {"status": "COMPLETED", "id": "1"}, {"status": ["IN_QUEUE"], "id": "1"},
         None, "error", 1, {"error": {}, "choices": [1]}, {"text": "detail"}, {"title": "a", "data": []},
     ],
