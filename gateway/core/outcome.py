@@ -261,12 +261,14 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Outcome, frozenset[int]], ...] = (
     (words.DAILY, QUOTA_EXHAUSTED, _SIZE),
     (words.POLICY, POLICY, _REFUSED),
     (words.CREDENTIAL, BAD_CREDENTIAL, _REFUSED),
+    (words.TOKEN, BAD_CREDENTIAL, frozenset({403})),
     (words.CREDIT, NO_CREDIT, _REFUSED | {402, 429}),
     (words.UNSUPPORTED, UNSUPPORTED, _REFUSED | {500}),
     (words.MISMATCH, ENDPOINT_MISSING, _REFUSED | {500}),
     (words.ENDPOINT, ENDPOINT_MISSING, frozenset({404, 405, 501})),
     (words.MODEL, MODEL_MISSING, _REFUSED),
     (words.BLOCKED, ACCOUNT_BLOCKED, _REFUSED),
+    (words.REGION, ACCOUNT_BLOCKED, frozenset({403})),
 )
 # A field that is complained of is the client's, except these: they say what a model cannot take.
 _FIELDS_OF_CONTENT = ("messages", "input", "prompt", "contents", "tools", "max_", "instructions")
@@ -299,27 +301,36 @@ def _said(status: int, error: UpstreamError) -> Outcome:
     if status not in _CODE_COUNTS:
         return _by_status(status, page=error.page)
     text = "" if error.page else words.plain_words(error.message)
-    by_code = _by_code(error)
-    if by_code is None or by_code is RATE_LIMITED:
-        if words.wants_more_than_the_limit(text) or (by_code is not None and words.TOO_LARGE.search(text)):
-            return TOO_LARGE
-        if error.per_day:
-            return QUOTA_EXHAUSTED
-    if by_code is OVERLOADED and words.LOADING.search(text):
-        return LOADING
-    if by_code is not None:
-        # "Invalid value" of the one field that we fill in: this model is none for such a call.
-        return UNSUPPORTED if by_code is BAD_REQUEST and error.param == "model" else by_code
-    if error.flagged and status in _REFUSED:
-        return POLICY
-    if (by_text := _by_text(status, error, text)) is not None:
-        return by_text
+    found = _of_code(error, text)
+    if found is None and error.flagged and status in _REFUSED:
+        found = POLICY
+    if found is None:
+        found = _by_text(status, error, text)
+    if found is not None:
+        return found
     if status in _SUCCESS:
         is_status = error.code is not None and _STATUS.fullmatch(error.code)
         return _said(int(error.code), replace(error, code=None)) if is_status and error.code else SERVER_ERROR
     if error.param == "model" and status in _REFUSED:
         return UNSUPPORTED
     return _by_status(status, page=error.page)
+
+
+def _of_code(error: UpstreamError, text: str) -> Outcome | None:
+    """What the code means, as far as the text does not say it better: some codes have two meanings."""
+    known = _by_code(error)
+    if known is None or known is RATE_LIMITED:
+        if words.wants_more_than_the_limit(text) or (known is not None and words.TOO_LARGE.search(text)):
+            return TOO_LARGE
+        return QUOTA_EXHAUSTED if error.per_day else known
+    if known is OVERLOADED and words.LOADING.search(text):
+        return LOADING
+    # "Invalid value" of the one field that we fill in: this model is none for such a call. And a model that is missing
+    # elsewhere than in that field is one that the client named, for one of its tools say.
+    names_ours = error.param == "model"
+    if (known is BAD_REQUEST and names_ours) or (known is MODEL_MISSING and error.param and not names_ours):
+        return UNSUPPORTED
+    return known
 
 
 def _unauthorized(error: UpstreamError) -> Outcome:
@@ -341,18 +352,16 @@ def _by_text(status: int, error: UpstreamError, text: str) -> Outcome | None:
     if error.page:
         return ENDPOINT_MISSING if status in (404, 405, 501) else None
     for pattern, outcome, statuses in _BY_TEXT:
-        if status in statuses and _may_mean(outcome, error.param) and pattern.search(text):
+        if status in statuses and pattern.search(text) and _may_mean(outcome, error.param, text):
             return outcome
     return None
 
 
-def _may_mean(outcome: Outcome, param: str | None) -> bool:
-    """Whether a complaint about this field of the request can mean that."""
-    if param is None or param == "model":
-        return True
-    if outcome.about in _SHUTS_OUT:
-        return False
-    return outcome is not UNSUPPORTED or param.startswith(_FIELDS_OF_CONTENT)
+def _may_mean(outcome: Outcome, param: str | None, text: str) -> bool:
+    """Whether a complaint about this field of the request, in these words, can mean that."""
+    if outcome.about in _SHUTS_OUT and outcome is not LOADING:
+        return param in (None, "model") and not words.THIRD_PARTY.search(text)
+    return outcome is not UNSUPPORTED or param in (None, "model") or param.startswith(_FIELDS_OF_CONTENT)
 
 
 def _by_status(status: int, *, page: bool) -> Outcome:

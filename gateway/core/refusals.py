@@ -60,7 +60,9 @@ TOO_LARGE: Final = _any(
     r"\bpayload too large\b",
     r"\bextra usage is required for long context",  # Anthropic, with 429
     r"\brequest exceeds the maximum size",
-    r"\bmax_(?:completion_|output_)?tokens\W{0,3} is too large",
+    r"\bmax_(?:completion_|output_|new_)?tokens\b.{0,30}?\b(?:is too large|exceeds?|greater than|larger than)\b",
+    r"\bmax_tokens\W{1,3}must be less than or equal to\b",  # Groq
+    r"\bvalid range of max_tokens is\b",  # DeepSeek
     r"\bsupports at most \d+ (?:completion |output )?tokens",
     r"\bmax_tokens: \d+ > \d+",  # Anthropic
     r"\bmaximum allowed number of output tokens",
@@ -88,13 +90,22 @@ CONTEXT: Final = _any(
     r"\bmax_tokens must be at least 1, got -\d",  # vLLM, when the prompt alone is too long
     r"\btoo many (?:input |prompt |total )?tokens\b(?! per)",  # Cohere, Bedrock
     r"\bexceeded model token limit\b",  # Moonshot
+    r"\btokens? limit exceeded: \d+ > \d+",
+    r"\btokens in request more than max tokens\b",
+    r"\bexceed\w* (?:the )?max(?:imum)? (?:context|sequence|input|prompt) length\b",
+    r"\b(?:input|prompt) is longer than the maximum\b",
+    r"\b(?:prompt|input|sequence|total|context)\b[^.]{0,40}?\b(?:tokens?|length)\b[^.]{0,40}?\b(?:exceed(?:s|ed)?|"
+    r"(?:larger|longer|greater|more) than)\b[^.]{0,40}?\b(?:max|maximum|limit|allowed|context)\b"
+    r"(?!.*\bper (?:min|hour|day|sec))",
     r"\bprompt exceeds max\b",  # Z.AI
     r"\brange of input length should be\b",  # Alibaba
     r"\breduce the (?:length|size) of (?:the |your )?(?:messages|prompt|input)\b",
 )
 POLICY: Final = _any(
     r"\brejected (?:as a result of|by) (?:our|the) (?:safety|moderation|content)",
-    r"\bcontent (?:management|usage) polic(?:y|ies)\b",
+    r"\bcontent (?:management |usage |safety )?polic(?:y|ies)\b",
+    r"\b(?:by|in) (?:our |the )?moderation\b|\bmoderation (?:system|failed|policy|check)\b|\bcontent flagged\b",
+    r"\bmay violate (?:our|the) ",
     r"\bcontent[ _-]?filter(?:ing|ed)?\b",
     r"\bcontent exists risk\b",  # DeepSeek
     r"\bcontent violates\b",  # xAI
@@ -127,32 +138,38 @@ UNSUPPORTED: Final = _any(
 
 ENDPOINT: Final = _any(
     r"^\W*$",
-    r"^\W*(?:\d{3} )?(?:page |file |path |route |url |endpoint |resource |the requested (?:resource|url) (?:was )?)?"
-    r"(?:was )?not found\W*$",
+    r"^\W*(?:\d{3} )?(?:the requested )?(?:page |file |resource )?(?:was )?not found\W*$",
+    r"^\W*not found: /|^\W*(?:post|get) \S+ (?:was |is )?not found",
     r"^\W*(?:not implemented|method not allowed|not supported|unsupported)\W*$",
+    r"\b(?:page|path|route|url|uri|endpoint|api(?! deployment)|method|operation)\b(?: \S+){0,2}? "
+    r"(?:(?:was|is|are|could|does|can) )*(?:not|cannot)(?: be)? "
+    r"(?:found|exist|supported|available|implemented|allowed)",
     r"\b(?:unknown|invalid|unsupported|no such|unrecognized) (?:request )?(?:url|endpoint|path|route)\b",
     r"^\W*(?:cannot|no|no route for|no handler for) (?:post|get|put|delete)\b",
-    r"\bno (?:such )?(?:endpoint|route|handler)\b",
-    r"\b(?:path|route|url|endpoint) \S+ (?:was |is )?(?:not found|not supported|does not exist|unknown)",
+    r"\bno (?:such |matching )?(?:endpoint|route|handler)\b",
 )
 MISMATCH: Final = _any(  # of the model and the endpoint
     r"\b(?:only |not )?supported in the /?v1/|\bonly supported in /?v1/",
     r"\bis not a (?:chat|completion|text|embedding) model\b",
     r"\bserver does not support\b",  # llama.cpp
+    r"\bapi is not supported by this model\b",
     r"\bnot support (?:the )?(?:/?v1/)?(?:chat|chat completions?|completions?|responses|embeddings?|rerank\w*|"
     r"transcriptions?|speech|moderations?|generate)\b(?: api| endpoint)?",
 )
 MODEL: Final = _any(
     rf"\bmodels?\b\S*\s+{_FEW}(?:does(?: not|n['\u2019]t) exist|not exist\b)",
     rf"\bmodels?\b\S*\s+{_FEW}(?:is |was |could |can)?not (?:be )?found\b",
-    rf"\bmodels?\b\S*\s+{_FEW}(?:is |are )?(?:not|no longer) (?:currently )?(?:available|supported|served|offered|"
-    r"deployed|hosted)\b(?! (?:in (?!your|this|the region|the country)|with|when|for (?!your|this account)))",
-    rf"\bmodels?\b\S*\s+{_FEW}is unavailable for free",
+    rf"\bmodels?\b\S*\s+{_FEW}(?:is |are |is|are)?(?:not|n['\u2019]t|no longer) (?:currently )?"
+    r"(?:available|supported|served|offered|deployed|hosted|enabled|activated|open|accessible)\b"
+    r"(?! (?:in (?:the )?(?:/?v1|stream|combination|this (?:mode|context|api))|with|when|for (?!your|this|the)))",
+    rf"\bmodels?\b\S*\s+{_FEW}is unavailable\b",
     rf"\bmodels?\b\S*\s+{_FEW}(?:has been|have been|was|were|is|are) (?:now )?(?:deprecated|decommissioned|retired|"
     r"removed|discontinued|shut ?down|sunset|disabled|blocked)\b",
     rf"\bmodels?\b\S*\s+{_FEW}(?:has )?reached (?:its |the )?end[ -]of[ -](?:its |the )?life",
     rf"\bmodels?\b\S*\s+{_FEW}requires? (?:\w+ )?(?:terms|acceptance|agreement)",
-    r"\b(?:accept|agree to) the (?:model )?terms\b.{0,60}\bmodel",
+    r"\bmodel\b.{0,60}\b(?:accept|agree to) (?:the |its )?(?:terms|licen[sc]e)|\bmodel terms\b",
+    r"\bmust be verified to use the model\b",  # OpenAI
+    r"\b(?:the|this) deployment \S+ does not exist\b",
     r"\b(?:invalid|unknown|unavailable|nonexistent|non-existent|unsupported|no such) model(?: name| id)?\b(?! param)",
     r"\bmodel (?:name|id) \S+ is (?:invalid|unknown|not valid)",
     r"\bnot a valid model\b",
@@ -168,7 +185,7 @@ MODEL: Final = _any(
     r"^\W*model: \S+$",  # Anthropic
     r"\bapi deployment for this resource does not exist\b",  # Azure
     r"\bno available channel for model\b",  # new-api
-    r"\b(?:could not find|no router for) (?:real|requested) ?model",  # llama-swap
+    r"\b(?:could not find|no router for) (?:(?:the |real|requested) ?)?model",  # llama-swap
     r"\u6a21\u578b\u4e0d\u5b58\u5728",  # "the model does not exist"
 )
 LOADING: Final = _any(
@@ -177,7 +194,8 @@ LOADING: Final = _any(
     r"(?:loading|loaded|starting|initiali[sz]ing|warming|downloading|deploying)\b",
     r"\b(?:still|currently|is) (?:loading|starting up|warming up|initiali[sz]ing)\b",
     r"\bmodels?\b\S*\s+(?:\S+\s+){0,6}?(?:is |are )?not (?:yet )?(?:ready|loaded)\b",
-    r"\b(?:server|service|endpoint|replica|worker)s? (?:is |are )?(?:not ready|starting|scaling|warming)\b",
+    r"\b(?:server|service|engine|endpoint|replica|worker)s? (?:is |are )?(?:not ready|starting|scaling|warming)\b",
+    r"\bscaling (?:up|from zero)\b|\bwaiting for (?:the )?model to load\b",
     r"\bcold start",
 )
 
@@ -189,8 +207,10 @@ CREDENTIAL: Final = _any(
     r"(?:valid|invalid|expired|revoked|disabled|deleted|deactivated|inactive|missing|leaked|incorrect)\b",
     r"\bapi key was reported as leaked\b",  # Gemini
     r"\bno (?:api key|auth credentials|credentials)\b(?: \w+)? (?:provided|found|supplied)",
+)
+TOKEN: Final = _any(  # of the key by another name, where only a 403 makes clear that it is ours
     r"\b(?:security|bearer|authentication|access|auth) token\b.{0,40}\b(?:invalid|expired|missing|malformed)\b",
-    r"\binvalid (?:authentication|authorization|bearer|token|credentials?)\b",
+    r"\binvalid (?:authentication|authorization|bearer|credentials?|access token|auth token)\b|^\W*invalid token\W*$",
     r"\brequest signature we calculated does not match\b",  # AWS
 )
 BLOCKED: Final = _any(
@@ -203,19 +223,30 @@ BLOCKED: Final = _any(
     r"\b(?:ip|ip address)\b(?: \S+){0,3}? (?:is )?not (?:allowed|authorized|in|on|permitted|whitelisted)\b",
     r"\bhas not been used in project\b.{0,60}\bdisabled\b",  # Google
 )
+REGION: Final = _any(  # where only a 403 makes clear that it is not a parameter of the call
+    r"\b(?:country|region|location|territory)\b(?: \S+){0,2}? not (?:supported|allowed|permitted|available)\b",
+    r"\bunsupported (?:country|region|location|territory)\b",
+    r"\b(?:account|access) (?:has been |is |was )?(?:suspended|disabled|terminated|banned|revoked)\b",
+)
 CREDIT: Final = _any(
     r"\b(?:credit )?balance (?:is |was )?(?:too low|insufficient|not enough|exhausted|negative)\b",
     r"\b(?:insufficient|not enough|no) (?:account )?(?:balance|credits?|funds|quota balance)\b",
     r"\b(?:out of|ran out of|run out of|used all (?:of )?(?:your |its )?(?:available )?) ?credits?\b",
     r"\bdoes(?: not|n['\u2019]t) have any credits\b",
     r"\bcredits? (?:are |is |limit |have been )*(?:depleted|exhausted|exceeded|used up)\b",
-    r"\bexceeded (?:your |the )?monthly (?:included credits|spending limit)",
-    r"\bmonthly (?:spending|usage) limit\b",
+    r"\bexceeded (?:your |the )?monthly included credits",
+    r"\bmonthly (?:spending|usage) limit\b|\b(?:exceeded|reached) (?:your |the )?(?:\w+ )?spending limit\b",
+    r"\bcredit limit (?:is |was |has been )?(?:reached|exceeded)\b|\bnegative balance\b|\bno remaining balance\b",
+    r"\bplease (?:recharge|top up)\b|\b(?:trial|free) credits? (?:have |has )?expired\b",
     r"\breached your specified\b",  # Anthropic
     r"\baccount is not active\b.{0,40}\bbilling\b",
     r"\bbudget has been exceeded\b",  # LiteLLM
     r"\baccount is in good standing\b",  # Alibaba
     r"\u4f59\u989d\u4e0d\u8db3",  # "insufficient balance"
+)
+# A third party's refusal, of something that the call lets the provider fetch or use.
+THIRD_PARTY: Final = _any(
+    r"\b(?:download|fetch|retriev)\w*|\bmcp\b|\b(?:image|file|document|video|audio)[ _]url\b|\bwebhook\b|\bconnector\b",
 )
 SCOPE: Final = _any(  # of a key that is good for other calls
     r"\bmissing scopes?\b",

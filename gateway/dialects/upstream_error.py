@@ -16,6 +16,8 @@ from gateway.types import Header, UpstreamError
 
 # Longer texts are somebody's HTML page.
 _LONGEST_MESSAGE = 500
+# A wait is looked for in so much of a message.
+_LOOKED_AT = 4096
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|title|h1|\?xml|center)", re.IGNORECASE)
 # RunPod's word for a job, in place of an answer: it waits for a worker, or has failed.
 JOB_STATES = frozenset({"IN_QUEUE", "IN_PROGRESS", "FAILED", "CANCELLED", "TIMED_OUT"})
@@ -80,8 +82,7 @@ def _from_detail(detail: object) -> UpstreamError:
         return UpstreamError(message=text, type=_text(first.get("type")), param=where or None)
     if isinstance(detail, dict) and "message" in detail:
         return _from_object(detail, {})
-    text = _written(detail)
-    return UpstreamError(message=_plain(text), retry_after_s=wait_in(text))
+    return _with_waits(UpstreamError(message=_plain(text := _written(detail))), text)
 
 
 def _from_object(error: dict[str, Any], around: dict[str, Any]) -> UpstreamError:
@@ -145,6 +146,7 @@ def _with_waits(said: UpstreamError, text: str, *objects: dict[str, Any]) -> Ups
             value = one.get(name)
             if wait_s is None and isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
                 wait_s = min(value, LONGEST_WAIT_S / unit_s) * unit_s
+    text = text[:_LOOKED_AT]
     wait_s = wait_in(text) if wait_s is None else wait_s
     daily = said.until_midnight or "free-models-per-day" in text
     return replace(said, retry_after_s=wait_s, resets_at=date_in(text), until_midnight=daily)

@@ -13,7 +13,7 @@ from gateway.dialects.endpoints import CHAT
 from gateway.dialects.openai import StreamReader, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.types import About, Blame, Outcome, Then, UpstreamError
-from tests.core.refused import REFUSED, openai
+from tests.core.refused import REFUSED, WORDINGS, openai
 from tests.faults.recipes import FIXTURES
 
 if TYPE_CHECKING:
@@ -279,6 +279,31 @@ def test_a_code_decides_before_a_type_and_a_type_before_the_text() -> None:
 def test_what_a_refusal_is_about(status: int, body: bytes, expected: Outcome) -> None:
     """In the words of some thirty providers; what is not known to be about more is about the call."""
     assert classify(status, read_error(body)).name == expected.name
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [(status, message, outcome) for outcome, told in WORDINGS.items() for status, message in told],
+)
+def test_other_wordings(status: int, message: str, expected: Outcome) -> None:
+    """In OpenAI's shape and as a bare text; the client's words and third parties' shut nobody out."""
+    assert classify(status, read_error(openai(message))).name == expected.name
+    assert classify(status, read_error(message.encode())).name == expected.name
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (openai("The model 'x' does not exist", code="model_not_found", param="tools[0].model"), o.UNSUPPORTED),
+        (openai("The model 'x' does not exist", code="model_not_found", param="model"), o.MODEL_MISSING),
+        (openai("The model 'x' does not exist", param="input_audio_transcription.model"), o.BAD_REQUEST),
+        (openai("Your credit balance is too low", param="messages"), o.BAD_REQUEST),
+        (openai("no", code="insufficient_quota", param="x"), o.NO_CREDIT),
+    ],
+)
+def test_a_field_of_the_request_is_about_the_call(body: bytes, expected: Outcome) -> None:
+    """Whatever the words: a model that only a tool names is not the upstream's."""
+    assert classify(400, read_error(body)).name == expected.name
 
 
 def test_blame_follows_from_what_it_is_about() -> None:
