@@ -296,7 +296,7 @@ class Exchange:
         return b"".join((
             relayed(answer.headers, answer.fields),
             b"x-request-id: ", self._request_id,
-            b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
+            b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
@@ -381,6 +381,11 @@ class Exchange:
                 overhead_s=self._overhead_s,
             )
         )
+
+
+def _made(attempts: list[Attempt]) -> int:
+    """How many requests were sent, or tried to be."""
+    return 1 if len(attempts) == 1 else sum(attempt.outcome.was_made for attempt in attempts)
 
 
 def _is_ours(last: Attempt) -> bool:

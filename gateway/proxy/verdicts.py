@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.core.failover import verdict
+from gateway.core.failover import may_be_retried, verdict
 from gateway.core.names import quoted
+from gateway.core.outcome import RATE_LIMITED
 from gateway.errors import NoCandidate, UpstreamsFailed
 from gateway.proxy.headers import safe
 from gateway.types import About
@@ -28,7 +29,9 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
     reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in plan.rejected) or "it names none"
     if plan.retry_after_s is not None:
         message = f'every upstream of "{route.name}" is at its limit ({reasons})'
-        headers = [retry_after(plan.retry_after_s), (b"x-should-retry", b"false")]
+        headers = [retry_after(plan.retry_after_s)]
+        if not may_be_retried(RATE_LIMITED, plan.retry_after_s):
+            headers.append((b"x-should-retry", b"false"))
         return UpstreamsFailed(message, status=429, code="rate_limit_exceeded", headers=headers)
     if route.candidates:
         message = f'no upstream of "{route.name}" can serve this call ({reasons})'

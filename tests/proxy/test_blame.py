@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults import (
+    ROLE,
     FaultyUpstream,
+    Fin,
     Head,
+    Pause,
     chat,
     chat_json,
     chat_stream,
+    delta,
     error_json,
     json_answer,
     recorded,
     request,
+    stream_head,
 )
 from tests.proxy.scene import ask, exchange_is_over
 from tests.serving import serving
@@ -215,3 +220,78 @@ roles:
                 one.always(chat_json("a"))
                 last = await ask(running, chat(model="role:r"))
                 assert (last.headers["x-gateway-provider"], last.headers["x-gateway-attempts"]) == ("a", "1")
+
+
+async def test_good_streams_that_last_longer_than_our_total_eject_nobody() -> None:
+    """The deadline is ours: the sixth call goes to the same upstream."""
+    slow = (stream_head(), ROLE, *((delta("more "), Pause(0.05)) * 40))
+    timers = "connect: 500ms, first_byte: 2s, first_token: 2s, idle: 2s, total: 300ms"
+    async with FaultyUpstream(slow) as one, FaultyUpstream(chat_stream("b")) as two:
+        yaml = f"""
+defaults: {{timeouts: {{{timers}}}}}
+providers:
+  a: {{kind: openai-compatible, base_url: "{one.base_url}"}}
+  b: {{kind: openai-compatible, base_url: "{two.base_url}"}}
+roles:
+  r: {{models: [a/x, b/x]}}
+"""
+        async with serving(yaml, remember=True) as running:
+            for _ in range(6):
+                response = await ask(running, chat(model="role:r", stream=True))
+                assert response.headers["x-gateway-provider"] == "a"
+            await exchange_is_over(running)
+            assert running.gateway.memory.facts["a/x"].bad == 0.0
+            assert two.requests == []
+
+
+async def test_an_attempt_that_a_budget_prevents_is_none() -> None:
+    """The header says how many requests were sent."""
+    dear = "price: {input: 100000, output: 100000}"
+    async with FaultyUpstream(chat_json("a")) as one, FaultyUpstream(chat_json("b")) as two:
+        yaml = f"""
+providers:
+  a: {{kind: openai-compatible, base_url: "{one.base_url}", local: false, {dear}}}
+  b: {{kind: openai-compatible, base_url: "{two.base_url}", local: false, free: true}}
+roles:
+  r: {{models: [a/x, b/x]}}
+budgets: [{{scope: provider, name: a, limit_usd: 0.01, window: day}}]
+"""
+        async with serving(yaml, remember=True) as running:
+            response = await ask(running, chat(model="role:r"))
+            assert (response.headers["x-gateway-provider"], response.headers["x-gateway-attempts"]) == ("b", "1")
+            assert (len(one.requests), len(two.requests)) == (0, 1)
+
+
+PICTURE = request("POST", "/v1/images/generations", {"model": "a/x", "prompt": "a cat"})
+
+
+@pytest.mark.parametrize(
+    ("call", "tried"),
+    [
+        (PICTURE, 1),
+        (request("POST", "/v1/audio/speech", {"model": "a/x", "input": "Hi", "voice": "v"}), 1),
+        (request("POST", "/v1/responses", {"model": "a/x", "input": "Hi"}), 1),
+        (request("POST", "/v1/responses", {"model": "a/x", "input": "Hi", "store": True}), 1),
+        (request("POST", "/v1/responses", {"model": "a/x", "input": "Hi", "store": False}), 2),
+        (request("POST", "/v1/embeddings", {"model": "a/x", "input": "Hi"}), 2),
+        (chat(model="a/x"), 2),
+    ],
+)
+async def test_what_may_have_been_paid_is_not_asked_for_again(call: bytes, tried: int) -> None:
+    """The connection breaks once the request is there."""
+    async with FaultyUpstream((Fin(),)) as one:
+        yaml = f'providers: {{a: {{kind: openai-compatible, base_url: "{one.base_url}", probe: false}}}}'
+        async with serving(yaml, remember=True) as running:
+            response = await ask(running, call)
+            assert response.status == 502
+            assert len(one.requests) == tried
+
+
+async def test_a_limit_without_words_is_not_hammered() -> None:
+    """Two requests, a second apart at least, and then the refusal."""
+    async with FaultyUpstream(error_json(429)) as one:
+        yaml = f'providers: {{a: {{kind: openai-compatible, base_url: "{one.base_url}", probe: false}}}}'
+        async with serving(yaml, remember=True) as running:
+            assert (await ask(running, chat(model="a/x"))).status == 429
+            first, second = (one_request.received_at for one_request in one.requests)
+            assert second - first >= 1.0

@@ -10,6 +10,8 @@ from gateway.core import outcome as o
 from gateway.core.breaker import State
 from gateway.core.plan import Terms, make_plan
 from gateway.core.quota import Limit
+from gateway.core.waits import come_back_s
+from gateway.dialects.upstream_error import read_error
 from gateway.stores.memory import MOST_BEGUN, MOST_KEPT, Memory
 from gateway.types import (
     Ability,
@@ -236,6 +238,29 @@ def test_limits_in_a_body_are_read_like_headers() -> None:
     (limit,) = memory.quotas["a/m"].limits
     assert (limit.remaining, limit.limit, round(limit.reset_at - WALL, 3)) == (0, 20, 45.0)
     assert memory.facts["a/m"].usable_at == WALL + 45.0
+
+
+def test_a_limit_in_a_body_is_asked_about_once() -> None:
+    """One call a second for 40 s, the reset after 45: one attempt, as if the lines had been headers."""
+    memory = Memory()
+    reset = int((WALL + 45) * 1000)
+    body = b'{"error":{"message":"Rate limit exceeded: free-models-per-min. ","code":429,"metadata":{"headers":{' + (
+        b'"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"%d"}}}}' % reset
+    )
+    error = read_error(body)
+    asked = 0
+    for second in range(60):
+        plan = make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + second, Random(1))
+        if plan.order[0] is A and second < 45:
+            asked += 1
+            begin(memory, A, second)
+            wait_s = come_back_s([], error, WALL + second)
+            attempt = Attempt(A, o.classify(429, error), 429, retry_after_s=wait_s, limits=error.headers)
+            memory.end(A.upstream, attempt, [], None, WALL + second)
+    assert asked == 1
+    assert (
+        make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + 46, Random(1)).order[0] is A
+    )
 
 
 def test_fallbacks_to_the_sound_are_not_paid_for() -> None:
