@@ -22,10 +22,13 @@ from tests.faults import (
     request,
     stream_head,
 )
+from tests.proxy.ledgered import ledgered
 from tests.proxy.scene import ask, exchange_is_over
 from tests.serving import serving
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.faults import Script
 
 CHAINS = """
@@ -244,22 +247,13 @@ roles:
             assert two.requests == []
 
 
-async def test_an_attempt_that_a_budget_prevents_is_none() -> None:
+async def test_an_attempt_that_a_budget_prevents_is_none(tmp_path: Path) -> None:
     """The header says how many requests were sent."""
-    dear = "price: {input: 100000, output: 100000}"
-    async with FaultyUpstream(chat_json("a")) as one, FaultyUpstream(chat_json("b")) as two:
-        yaml = f"""
-providers:
-  a: {{kind: openai-compatible, base_url: "{one.base_url}", local: false, {dear}}}
-  b: {{kind: openai-compatible, base_url: "{two.base_url}", local: false, free: true}}
-roles:
-  r: {{models: [a/x, b/x]}}
-budgets: [{{scope: provider, name: a, limit_usd: 0.01, window: day}}]
-"""
-        async with serving(yaml, remember=True) as running:
-            response = await ask(running, chat(model="role:r"))
-            assert (response.headers["x-gateway-provider"], response.headers["x-gateway-attempts"]) == ("b", "1")
-            assert (len(one.requests), len(two.requests)) == (0, 1)
+    spent = "budgets: [{scope: provider, name: first, limit_usd: 0.00003}]"
+    async with ledgered(tmp_path, chat_json("a"), chat_json("b"), extra=spent) as scene:
+        for provider in ("first", "second"):
+            response = await scene.ask(chat(model="role:rlm"))
+            assert (response.headers["x-gateway-provider"], response.headers["x-gateway-attempts"]) == (provider, "1")
 
 
 PICTURE = request("POST", "/v1/images/generations", {"model": "a/x", "prompt": "a cat"})
