@@ -213,6 +213,12 @@ class Alias(Strict):
     strength: n.Whole | None = Field(
         default=None, ge=0, le=100, description="How hard a task it is good for, 0 to 100. `auto` and `strongest` ask."
     )
+    patience: n.Wait | None = Field(
+        default=None,
+        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
+        "before another is asked. By default not at all.",
+        examples=["2s"],
+    )
     cache: RouteCache | None = Field(default=None, description="Whether answers under this name are kept.")
 
     @model_validator(mode="after")
@@ -255,6 +261,12 @@ class Role(Strict):
     )
     on_policy: n.OnPolicy | None = Field(
         default=None, description="What follows a refusal for the content's sake: stay (the default), or failover."
+    )
+    patience: n.Wait | None = Field(
+        default=None,
+        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
+        "before another is asked. By default not at all.",
+        examples=["2s"],
     )
     cache: RouteCache | None = Field(default=None, description="Whether its answers are kept.")
 

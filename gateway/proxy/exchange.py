@@ -10,11 +10,9 @@ import asyncio
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
-from gateway.core.failover import Relay, Try, Wait, next_step
+from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.errors import BadRequest, Refusal
@@ -22,7 +20,7 @@ from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, BodyKind, Settlement, Then
+from gateway.types import About, Attempt, BodyKind, Settlement
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
 _JSON = BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
+_NEVER = float("inf")
 
 
 class Exchange:
@@ -216,8 +215,6 @@ class Exchange:
             raise self._refused(over.refusal)
         self._over_budget = over.refusal
         if not budget.to or self._tab.downgraded:
-            # An attempt that is not made is no reason to make fewer.
-            self._plan = replace(self._plan, max_attempts=self._plan.max_attempts + 1)
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         self._earlier, self._attempts = tuple(self._attempts), []
         self._route = self._gateway.resolve(budget.to)
@@ -316,11 +313,10 @@ class Exchange:
         first_byte_s = timeouts.first_byte_s
         if self._call.endpoint.generates and not self._call.stream:
             # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
-            tried = 1
-            for attempt in self._attempts:
-                tried += attempt.outcome.then is not Then.AGAIN
+            tried = 1 + used(self._plan, self._attempts)
             is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
-            first_byte_s = max(first_byte_s, left_s if is_last else left_s / 2)
+            # Without another one only the total counts, which is our own clock.
+            first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
         return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
 
     # -- the end
@@ -365,7 +361,7 @@ class Exchange:
         return b"".join((
             relayed(*answer.lines()),
             b"x-request-id: ", self._request_id,
-            b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
+            b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
@@ -377,14 +373,16 @@ class Exchange:
             raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
+        last = attempts[-1]
         alone = len(self._plan.order) == 1
-        if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
+        if alone and answer is not None and answer.status >= 400 and not _is_ours(last):
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status
-            lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
+            may_retry = may_be_retried(last.outcome, last.retry_after_s)
+            lines = self._lines_of(answer) + (b"" if may_retry else b"x-should-retry: false\r\n")
             self._client.respond(answer.status, lines, answer.body())
             return
-        raise self._refused(everybody_failed(self._route, attempts))
+        raise self._refused(everybody_failed(self._route, attempts, self._call.endpoint))
 
     def _refused(self, refusal: Refusal) -> Refusal:
         self._status = refusal.status
@@ -453,6 +451,18 @@ class Exchange:
                 overhead_s=self._overhead_s,
             )
         )
+
+
+def _made(attempts: list[Attempt]) -> int:
+    """How many requests were sent, or tried to be."""
+    return 1 if len(attempts) == 1 else sum(attempt.outcome.was_made for attempt in attempts)
+
+
+def _is_ours(last: Attempt) -> bool:
+    """Whether an upstream's refusal would mislead the client: cut short, or about our key and not the client's."""
+    outcome = last.outcome
+    is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
+    return is_about_us or outcome in _CUT_SHORT
 
 
 def usd(nanousd: int) -> bytes:
