@@ -123,6 +123,8 @@ class Price:
     """In nano-USD for each search the provider made."""
     audio_hour: int = 0
     """In nano-USD for each hour of sound: a price per second or minute is whole by the hour, not the other way round."""
+    least_audio_ms: int = 0
+    """Shorter sound is charged as so much: 10 seconds at Groq."""
     characters: int = 0
     """In nano-USD per million characters that are read out."""
     tiers: tuple[Tier, ...] = ()
@@ -152,7 +154,7 @@ class Price:
         return tokens + once * 250 if once else tokens
 
 
-_NO_AMOUNTS = frozenset({"tiers", "hours", "source"})
+_NO_AMOUNTS = frozenset({"least_audio_ms", "tiers", "hours", "source"})
 
 
 def _costs_nothing(tier: Tier) -> bool:

@@ -54,6 +54,8 @@ _LEFT_OUT = frozenset({"storage_searches_kcount", "cache_image_read_mtok", "inpu
 
 # Hosts that the tables know by another name: docs.together.ai, 2026.
 _ALSO_AT = {"https://api.together.ai": "https://api.together.xyz"}
+# "Minimum billed length": groq.com/pricing, 2026; genai-prices has it as a rule of its own for these.
+_LEAST_AUDIO_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
 # Flex "maintains the same pricing as on-demand": console.groq.com/docs/flex-processing, 2026.
 _COSTS_THE_SAME = frozenset({("groq", "flex")})
 
@@ -185,7 +187,10 @@ class _Tables:
                 for one in found.price_variants or ()
             ):
                 return None, until
-        return _compiled(found.get_prices(at, context), self.source), until
+        price = _compiled(found.get_prices(at, context), self.source)
+        if price is not None and (least := _LEAST_AUDIO_MS.get((provider.id, found.id))):
+            price = replace(price, least_audio_ms=least)
+        return price, until
 
 
 def _changes(

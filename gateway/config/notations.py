@@ -115,6 +115,11 @@ Tokens = Annotated[
 Usd = Annotated[
     int, BeforeValidator(scalars.nano_usd), WithJsonSchema({"type": ["string", "number"], "examples": ["$2", 0.25]})
 ]
+Hours = Annotated[
+    tuple[int, int],
+    BeforeValidator(scalars.hours),
+    WithJsonSchema({"type": "string", "examples": ["16:30-00:30"]}),
+]
 Weight = Annotated[float, BeforeValidator(scalars.share), WithJsonSchema({"type": "number", "minimum": 0})]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]

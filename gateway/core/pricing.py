@@ -88,7 +88,8 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
     )
     once = price.request + usage.images * price.image + usage.web_searches * price.web_search
     total = (read + written + once * _MILLION + usage.characters * price.characters) * _PER_HOUR
-    total += usage.audio_ms * price.audio_hour * _PER_MS
+    if usage.audio_ms:
+        total += max(usage.audio_ms, price.least_audio_ms) * price.audio_hour * _PER_MS
     exact = (
         exact_read
         and exact_written

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NANO = 1_000_000_000
 FOREVER = float("inf")
-# What a call is charged beforehand whose price nobody knows: nothing, but a budget that is spent refuses it as well.
+# What a call is charged beforehand whose price nobody knows, or whose cost cannot be told before the sound is heard:
+# nothing, but a budget that is spent refuses it as well.
 UNPRICED_NANOUSD = 1
 # Models and labels are named by others, so what is kept by name is bounded.
 MOST_KEPT = 4096
@@ -190,7 +191,7 @@ class Spending:
         """
         if self._is_empty and key.budget_nanousd is None:
             return ()
-        amount = UNPRICED_NANOUSD if amount_nanousd is None else amount_nanousd
+        amount = amount_nanousd or UNPRICED_NANOUSD
         found: list[tuple[Charge, Budget]] = []
         for account, what, budget, span in self._applying(key, route.name, upstream.provider.name, upstream.id, labels):
             if not span.start <= wall < span.end:

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.core import sse
-from gateway.dialects.counted import Counted, usage_of
 from gateway.dialects.upstream_error import error_in, read_error
-from gateway.dialects.usage import (
-    Item,
-    Picture,
-    merged,
-    pictures_among,
-    read_usage,
-    searches_among,
-    with_made,
-)
+from gateway.dialects.usage import Answered, merged, read_usage, usage_of_answer
 
 if TYPE_CHECKING:
     from gateway.core.sse import Event
@@ -196,13 +187,9 @@ def _cut_short(rest: bytes) -> bool:
     return False
 
 
-class _Answer(msgspec.Struct, gc=False):
-    usage: Counted | None = None
+class _Answer(Answered, gc=False):
     error: Any = None
     base_resp: Any = None
-    service_tier: Any = None
-    data: list[Picture] | None = None
-    output: list[Item] | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -224,10 +211,7 @@ def read_answer(body: bytes) -> tuple[Usage | None, UpstreamError | None]:
         raise ValueError(str(error)) from None
     failed = answer.error or answer.base_resp
     said = error_in({"error": answer.error, "base_resp": answer.base_resp}) if failed else None
-    usage = usage_of(answer.usage, answer.service_tier) if answer.usage is not None else None
-    if answer.data or answer.output:
-        usage = with_made(usage, pictures_among(answer.data or ()), searches_among(answer.output or ()))
-    return usage, said
+    return usage_of_answer(answer), said
 
 
 def error_body(refusal: Refusal) -> bytes:

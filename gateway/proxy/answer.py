@@ -17,7 +17,7 @@ from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.proxy.decode import decoder_for
-from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
+from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt, Outcome, Usage
 from gateway.upstream.h1 import Failure, FailureKind
 
@@ -174,8 +174,12 @@ class Answer:
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
         """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
         if self._tap is None:
-            return 0
+            return written_tokens(self.body()) if self._form is _WHOLE and self._call.endpoint.generates else 0
         return self._tap.output_tokens_roughly() if roughly else self._tap.output_tokens()
+
+    def end_of_body(self) -> bytes:
+        """Return the last of what went to the client."""
+        return self.body() if self._tap is None else self._tap.end
 
     def what_passed(self) -> bytes:
         """Return what went to the client, as far as it was kept."""
@@ -260,8 +264,11 @@ class Answer:
                 self._form, self.on_data = _EVENTS, self._hold_events
             else:
                 self._form, self.on_data = _CODED_EVENTS, self._hold_coded_events
-        elif not self._call.endpoint.answers_json:
+        elif not self._call.endpoint.answers_json and not self._says_json():
             self.on_data = self._hold_opaque
+
+    def _says_json(self) -> bool:
+        return b"json" in self.fields.get(b"content-type", b"").lower()
 
     def on_end(self) -> None:
         self.is_over = True
@@ -364,7 +371,7 @@ class Answer:
     def _decide_body(self) -> None:
         body = self.body()
         plain = self._coded(body) if self._coded is not None else body
-        if not self._call.endpoint.answers_json:
+        if not self._call.endpoint.answers_json and not self._says_json():
             self.outcome = o.OK
             return
         try:
