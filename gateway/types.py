@@ -122,7 +122,7 @@ class Price:
     web_search: int = 0
     """In nano-USD for each search the provider made."""
     audio_hour: int = 0
-    """In nano-USD for each hour of sound: a price per second or minute is whole by the hour, not the other way round."""
+    """In nano-USD for each hour of sound heard: prices per second and minute are whole by the hour."""
     least_audio_ms: int = 0
     """Shorter sound is charged as so much: 10 seconds at Groq."""
     characters: int = 0

@@ -243,7 +243,7 @@ def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
     if not any(plain.values()):
         return None  # who has no price yet is not free
     tiers = _tiers(plain, steps)
-    return None if tiers is None else Price(**plain, tiers=tiers, source=source)
+    return None if tiers is None else Price(**plain, tiers=tiers, hours=(), source=source)
 
 
 def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) -> tuple[Tier, ...] | None:

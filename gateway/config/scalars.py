@@ -12,7 +12,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _TOKENS = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)\s*([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
 _USD = re.compile(r"\$?(\d{1,6}(?:\.\d{1,9})?)")
-_HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*[-–]\s*([01]?\d|2[0-4]):([0-5]\d)")
+_HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*-\s*([01]?\d|2[0-4]):([0-5]\d)")
 _DAY_S = 24 * 3600
 _NUMBER = re.compile(r"\d{1,4}(?:\.\d{1,6})?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -141,8 +141,8 @@ def hours(value: object) -> tuple[int, int]:
         raise ValueError('not hours of the day; write "16:30-00:30", in UTC')
     from_h, from_m, until_h, until_m = map(int, found.groups())
     since, until = (from_h * 60 + from_m) * 60, (until_h * 60 + until_m) * 60
-    if since == until or since == _DAY_S or until > _DAY_S:
-        raise ValueError('not hours of the day: they begin from 00:00 on, end at 24:00 at the latest, and are not none')
+    if since in (until, _DAY_S) or max(since, until) > _DAY_S:
+        raise ValueError("not hours of the day: they begin from 00:00 on, end at 24:00 at the latest, and are not none")
     return since, until
 
 

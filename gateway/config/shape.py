@@ -170,7 +170,7 @@ class Price(Rates):
             raise ValueError(f"{missing} is missing; write {missing}: 0 if that costs nothing")
         units = self.model_fields_set - {"tiers", "hours", "minimum_seconds"}
         if not units:
-            raise ValueError("says nothing; write input and output, or what else is charged for (request, image, minute)")
+            raise ValueError("says nothing; write input and output, or what else costs (request, image, minute, …)")
         if len({tier.above for tier in self.tiers}) < len(self.tiers):
             raise ValueError("two tiers begin at the same length")
         return self

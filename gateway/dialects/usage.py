@@ -83,7 +83,7 @@ def read_usage(value: Mapping[str, Any]) -> Usage | None:
     if not _BESIDE.isdisjoint(value):
         if "text" in value:
             found = _heard(found, value.get("duration"))
-        found = _charged_beside(found, value.get("meta"), value.get("provider_metadata"), value.get("x_nanogpt_pricing"))
+        found = _charged_beside(found, *map(value.get, ("meta", "provider_metadata", "x_nanogpt_pricing")))
     details = None if usage is None else usage.get("output_tokens_details") or usage.get("completion_tokens_details")
     if isinstance(kind := value.get("type"), str) and kind in _PICTURE_IS_DONE:
         found = with_made(found, 1, 0, details)

@@ -19,11 +19,11 @@ import msgspec
 
 from gateway.core import outcome as o
 from gateway.core import spend
+from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import counts_tokens
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
-from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.units import answers_of, characters_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
@@ -455,9 +455,7 @@ class Tab:
             if free and (usage.input_tokens or usage.output_tokens):
                 paid = books.baseline(self._route)
                 baseline = books.prices.price_of(paid, self._began_at) if paid is not None else None
-        return charge(
-            usage, price, is_estimate=is_estimate, free=free, reported_nanousd=reported, baseline=baseline
-        )
+        return charge(usage, price, is_estimate=is_estimate, free=free, reported_nanousd=reported, baseline=baseline)
 
     def _count(self, cost: int | None) -> None:
         books, charged, amount = self._books, self._charged, cost or 0
