@@ -430,7 +430,8 @@ class Tab:
             price = self._price
             if answer is None or price is None or not price.audio_hour:
                 return None
-            heard = heard_ms(answer.end_of_body(), answer.passed_bytes)
+            end = answer.end_of_body()
+            heard = heard_ms(end, max(len(end), answer.passed_bytes))
             return Usage(audio_ms=heard) if heard else None
         if self._needs.input_tokens == 0:
             return None  # a form: not counted in tokens that we could guess

@@ -26,6 +26,7 @@ def one(kind: str, entry: str) -> Ability:
     return found
 
 
+ZEROS = {"prompt": "0", "completion": "0", "input_cache_read": "0"}
 OPENROUTER = """{
   "id": "google/gemma-4-31b-it", "canonical_slug": "google/gemma-4-31b-it-20260402", "name": "Google: Gemma 4 31B",
   "created": 1775088000, "description": "...", "context_length": 262144,
@@ -65,20 +66,20 @@ def test_openrouter() -> None:
         ({"id": "openrouter/free", "pricing": {"prompt": "-1", "completion": "-1"}}, FREE, True),
         ({"id": "openrouter/auto", "pricing": {"prompt": "-1", "completion": "-1"}}, None, False),
         ({"pricing": {"prompt": "0", "completion": "0.0", "input_cache_read": "0"}}, FREE, True),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "request": "0.005"}}, Price(0, 0, 0, request=5_000_000), False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "web_search": "0.01"}},
+        ({"pricing": {**ZEROS, "request": "0.005"}}, Price(0, 0, 0, request=5_000_000), False),
+        ({"pricing": {**ZEROS, "web_search": "0.01"}},
          Price(0, 0, 0, web_search=10_000_000), False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "audio": "0.000001"}}, Price(0, 0, 0, audio_input=USD), False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "request": "0.005", "image": "0.04"}}, None, False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "image_output": "0.00003"}}, None, False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "video_second": "0.1"}}, None, False),  # whatever comes next
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "discount": 0.5}}, FREE, True),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "overrides": [{"min_prompt_tokens": 9000, "prompt": "1e-6"}]}},
+        ({"pricing": {**ZEROS, "audio": "0.000001"}}, Price(0, 0, 0, audio_input=USD), False),
+        ({"pricing": {**ZEROS, "request": "0.005", "image": "0.04"}}, None, False),
+        ({"pricing": {**ZEROS, "image_output": "0.00003"}}, None, False),
+        ({"pricing": {**ZEROS, "video_second": "0.1"}}, None, False),  # whatever comes next
+        ({"pricing": {**ZEROS, "discount": 0.5}}, FREE, True),
+        ({"pricing": {**ZEROS, "overrides": [{"min_prompt_tokens": 9000, "prompt": "1e-6"}]}},
          Price(0, 0, 0, tiers=(Tier(9000, USD),)), False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "overrides": [
+        ({"pricing": {**ZEROS, "overrides": [
             {"utc_start": "0800", "utc_end": "2000", "prompt": "1e-6"}]}},
          Price(0, 0, 0, hours=(Hours(28_800, 72_000, Price(USD, 0, 0)),)), False),
-        ({"pricing": {"prompt": "0", "completion": "0", "input_cache_read": "0", "image": "0.04"}}, None, False),
+        ({"pricing": {**ZEROS, "image": "0.04"}}, None, False),
         ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None}},
          Price(1_000_000_000, 2_000_000_000), False),
         ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "discount": 0.5, "input_cache_read": "junk"}},

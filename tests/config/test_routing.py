@@ -17,6 +17,11 @@ from gateway.types import Ability, Capability, Hours, LimitScope, Price, Tier
 if TYPE_CHECKING:
     from gateway.types import Route
 
+# By length and by the hour, neither in its order.
+LAYERED = """price: {
+    input: 2, output: 8, tiers: [{above: 1M, input: 9}, {above: 200k, output: 16}],
+    hours: [{between: '16:30-24:00', input: 1}, {between: 00:00-00:30, output: 4, request: 0.001}]}"""
+LONG = (Tier(200_000, output=16 * 10**9), Tier(1_000_000, 9 * 10**9))
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
 PROVIDERS = "providers: {a: {kind: vllm, base_url: 'http://a.test/v1'}, b: {kind: openai, api_key: k, models: [m]}}\n"
 
@@ -124,12 +129,10 @@ def test_waiting_and_trying_again(tmp_path: Path, defaults: str, expected: tuple
         ),
         ("price: {request: 0.002}", Ability(price=Price(0, 0, request=2_000_000))),
         ("price: {minute: 0}", Ability(price=Price(0, 0), free=True)),
-        ("price: {input: 2, output: 8, tiers: [{above: 1M, input: 9}, {above: 200k, output: 16}], "
-         "hours: [{between: '16:30-24:00', input: 1}, {between: 00:00-00:30, output: 4, request: 0.001}]}",
-         Ability(price=Price(
-             2 * 10**9, 8 * 10**9, tiers=(_LATER := (Tier(200_000, output=16 * 10**9), Tier(1_000_000, 9 * 10**9))),
-             hours=(Hours(59_400, 86_400, Price(10**9, 8 * 10**9, tiers=_LATER)),
-                    Hours(0, 1800, Price(2 * 10**9, 4 * 10**9, request=1_000_000, tiers=_LATER)))))),
+        (LAYERED, Ability(price=Price(
+            2 * 10**9, 8 * 10**9, tiers=LONG,
+            hours=(Hours(59_400, 86_400, Price(10**9, 8 * 10**9, tiers=LONG)),
+                   Hours(0, 1800, Price(2 * 10**9, 4 * 10**9, request=1_000_000, tiers=LONG)))))),
         ("price: {input: 1, output: 2}, free: true", Ability(price=Price(10**9, 2 * 10**9), free=True)),
         ("capabilities: [tools, vision], lacks: [audio]", Ability(frozenset({TOOLS, VISION}), frozenset({AUDIO}))),
         ("context: 128k, max_output: 8192", Ability(context_tokens=128_000, max_output_tokens=8192)),
