@@ -6,10 +6,11 @@ Rule: nothing here is on the way of a call whose price has no such unit.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.dialects.counted import Auditor
 from gateway.dialects.endpoints import SPEECH
 
 if TYPE_CHECKING:
@@ -55,10 +56,32 @@ def answers_of(call: Call) -> int:
 def heard_ms(end: bytes, size: int) -> int:
     """Return a guess at how long the sound of a transcript was, in milliseconds; 0 where there is nothing to guess by.
 
-    `end`: the last bytes of the answer. Subtitles end with a time; plain text has `size` bytes. Silence has neither.
+    `end`: the last bytes of the answer. Subtitles and segments end with a time; plain text has `size` bytes. Silence has
+    neither.
     """
     times = _TIME.findall(end)
     if times and b"-->" in end:
         hours, minutes, seconds, millis = (int(part or 0) for part in times[-1])
         return ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis
+    if len(end) == size and end[:1] == b"{":
+        try:
+            said = _transcript(end)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass  # of some other shape: by its size
+        else:
+            if said.segments and (last := Auditor().milliseconds(said.segments[-1].end)):
+                return last
+            size = len(said.text.encode(errors="replace"))
     return size * 1000 // BYTES_PER_SECOND
+
+
+class _Segment(msgspec.Struct, gc=False):
+    end: Any = None
+
+
+class _Transcript(msgspec.Struct, gc=False):
+    text: str = ""
+    segments: list[_Segment] | None = None
+
+
+_transcript = msgspec.json.Decoder(_Transcript).decode

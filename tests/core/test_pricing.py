@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -248,10 +248,12 @@ _UNITS = [
 @pytest.mark.parametrize("unit", _UNITS)
 def test_a_price_of_nothing_has_no_unit_that_costs(unit: str) -> None:
     """Also not above some length, or at some hour; what is not known costs nothing by itself."""
-    some = replace(Price(0, 0), **{unit: 1})
+    said: dict[str, Any] = {unit: 1}
+    some = replace(Price(0, 0), **said)
     assert not some.is_nothing
     assert not Price(0, 0, hours=(Hours(0, 3600, some),)).is_nothing
-    assert replace(some, **{unit: 0}).is_nothing
+    said[unit] = 0
+    assert replace(some, **said).is_nothing
     assert some.blended or unit not in ("request", "image")
 
 

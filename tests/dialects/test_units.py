@@ -57,6 +57,12 @@ def test_answers_that_are_asked_for(fields: bytes, answers: int) -> None:
         (b"x" * 30, 30, 2000),
         (b"x" * 30, 9000, 600_000),
         (b"", 0, 0),
+        (b'{"text": "%b"}' % (b"x" * 30), 42, 2000),
+        (b'{"text": ""}', 12, 0),
+        (b'{"text": "x", "segments": [{"end": 2.5}, {"start": 2.5, "end": 8.47}]}', 70, 8470),
+        (b'{"text": "%b", "segments": [{"end": "?"}]}' % (b"x" * 30), 70, 2000),
+        (b'{"text": 7}' + b" " * 19, 30, 2000),
+        (b'{"tex' + b"x" * 25, 30, 2000),
     ],
 )
 def test_how_long_the_sound_was(end: bytes, size: int, ms: int) -> None:
