@@ -56,8 +56,7 @@ def answers_of(call: Call) -> int:
 def heard_ms(end: bytes, size: int) -> int:
     """Return a guess at how long the sound of a transcript was, in milliseconds; 0 where there is nothing to guess by.
 
-    `end`: the last bytes of the answer. Subtitles and segments end with a time; plain text has `size` bytes. Silence has
-    neither.
+    `end`: the last bytes of the answer. Subtitles and segments end with a time, plain text has `size` bytes.
     """
     times = _TIME.findall(end)
     if times and b"-->" in end:
