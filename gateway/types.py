@@ -525,8 +525,6 @@ class Outcome:
     """As a metric label and in the ledger."""
     blame: Blame
     then: Then
-    asked: bool = True
-    """The upstream was asked. False: the request never left, or the connection it was written to was dead already."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from msgspec.structs import astuple, replace
 
 from gateway.core import outcome as o
 from gateway.core.pricing import cost_of, settle_cost
-from gateway.types import CostSource, Usage
+from gateway.types import CostSource, Then, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from gateway.types import Outcome, Price
 
 NOTHING = Usage()
+_AGAIN = Then.AGAIN
+# An upstream said no, with whatever status: it did no work that it could charge for.
+REFUSALS = frozenset({
+    o.BAD_REQUEST, o.POLICY, o.CONTEXT_LENGTH, o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.NO_CREDIT, o.BAD_CREDENTIAL,
+    o.MODEL_MISSING, o.OVERLOADED, o.SERVER_ERROR,
+})  # fmt: skip
 # The answer ended before its usage, or may have.
 _INTERRUPTED = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT})
 _FREE, _COMPUTED, _UNKNOWN = CostSource.FREE, CostSource.COMPUTED, CostSource.UNKNOWN
@@ -54,12 +60,13 @@ def usage_of_attempt(
     unless of pictures. `guess`: what it will have used, by the
     request and by what passed of the answer; it is asked only if need be, and None where that tells nothing.
     """
-    if not sent or not outcome.asked:
+    # What is to be sent once more, just so and to the same upstream, went to a connection that was dead already.
+    if not sent or outcome.then is _AGAIN:
         return NOTHING, False
     is_suspect = reported is not None and reported.is_suspect
     if reported is not None and _is_empty(reported):
         reported = None  # a prompt has a token at least: zeros are what a server says that does not count
-    if status >= 400 or outcome in o.REFUSALS:
+    if status >= 400 or outcome in REFUSALS:
         return (NOTHING, False) if reported is None else (reported, is_suspect)
     is_whole = reported is not None and bool(reported.output_tokens or reported.images or not writes)
     if outcome is o.OK and is_whole and not is_suspect:

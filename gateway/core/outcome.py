@@ -30,8 +30,8 @@ WRONG_CONTENT = Outcome("wrong_content", _UPSTREAM, _ELSEWHERE)
 EMPTY = Outcome("empty", _UPSTREAM, _ELSEWHERE)
 
 # It did not answer.
-NO_CONNECT = Outcome("no_connect", _UPSTREAM, _ELSEWHERE, asked=False)
-CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE, asked=False)
+NO_CONNECT = Outcome("no_connect", _UPSTREAM, _ELSEWHERE)
+CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE)
 FIRST_BYTE_TIMEOUT = Outcome("first_byte_timeout", _UPSTREAM, _ELSEWHERE)
 FIRST_TOKEN_TIMEOUT = Outcome("first_token_timeout", _UPSTREAM, _ELSEWHERE)
 TOTAL_TIMEOUT = Outcome("total_timeout", _UPSTREAM, _ELSEWHERE)
@@ -40,7 +40,7 @@ STALLED = Outcome("stalled", _UPSTREAM, _ELSEWHERE)
 BROKEN = Outcome("broken", _UPSTREAM, _ELSEWHERE)
 MALFORMED = Outcome("malformed", _UPSTREAM, _ELSEWHERE)
 # A kept connection that the other side closed while our request was under way (RFC 9112 section 9.3.1).
-STALE = Outcome("stale", _NOBODY, _AGAIN, asked=False)
+STALE = Outcome("stale", _NOBODY, _AGAIN)
 
 # It had been relayed in part.
 TRUNCATED = Outcome("truncated", _UPSTREAM, _RELAY)
@@ -48,9 +48,9 @@ IDLE_TIMEOUT = Outcome("idle_timeout", _UPSTREAM, _RELAY)
 STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY)
 
 # It was never asked: the retries of its provider are used up for the moment.
-NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE, asked=False)
+NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE)
 # It was never asked: a budget of money has no room for it.
-OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE, asked=False)
+OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE)
 
 # Nobody was there to receive it.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY)
@@ -133,12 +133,6 @@ _BY_TEXT = (
     ("api key not valid", BAD_CREDENTIAL),
     ("invalid api key", BAD_CREDENTIAL),
 )
-
-# An upstream said no, with whatever status: it did no work that it could charge for.
-REFUSALS = frozenset([
-    *(outcome for outcome in _BY_STATUS.values() if outcome is not WRONG_CONTENT), *_BY_CODE.values(),
-    *(outcome for _, outcome in _BY_TEXT), SERVER_ERROR,
-])  # fmt: skip
 
 _SUCCESS = range(200, 300)
 _STATUS = re.compile(r"[45][0-9]{2}")

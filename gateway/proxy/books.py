@@ -413,7 +413,7 @@ class Tab:
             attempt.outcome,
             attempt.status or 0,
             reported,
-            sent=answer is None or answer.sent,
+            sent=answer is not None and answer.sent,
             finished=answer is not None and answer.reader.finished,
             writes=call.endpoint.generates,
             guess=self._guess,

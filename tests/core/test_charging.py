@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core import outcome as o
-from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
-from gateway.types import CostSource, Outcome, Price, Usage
+from gateway.core.charging import NOTHING, REFUSALS, Bill, charge, usage_of_attempt
+from gateway.types import CostSource, Outcome, Price, Then, Usage
 
 USD = 1_000_000_000
 PRICE = Price(2 * USD, 8 * USD)
@@ -14,6 +14,11 @@ GUESS = Usage(30, 4)
 SAID = Usage(100, 10)
 SUSPECT = Usage(is_suspect=True)
 OUTCOMES: list[Outcome] = [one for one in vars(o).values() if isinstance(one, Outcome)]
+# A model may have been at work.
+AT_WORK = [
+    o.BROKEN, o.MALFORMED, o.STALLED, o.EMPTY, o.WRONG_CONTENT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT,
+    o.TOTAL_TIMEOUT, o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN,
+]  # fmt: skip
 NEVER_ASKED = [o.NO_CONNECT, o.CONNECT_TIMEOUT, o.STALE, o.NO_BUDGET, o.OVER_BUDGET]
 
 
@@ -30,17 +35,17 @@ def used(
     return usage_of_attempt(outcome, status, reported, sent=sent, finished=finished, writes=writes, guess=lambda: guess)
 
 
-@pytest.mark.parametrize("outcome", NEVER_ASKED, ids=lambda one: one.name)
-@pytest.mark.parametrize("sent", [True, False])
-def test_who_was_never_asked_is_owed_nothing(outcome: Outcome, sent: bool) -> None:
-    """A connection that turns out to be closed brings nothing to anybody, however much was written to it."""
-    assert used(outcome, status=0, sent=sent) == (NOTHING, False)
-    assert used(outcome, SAID, status=0, sent=sent) == (NOTHING, False)
+def test_every_outcome_has_been_thought_of() -> None:
+    """A new one must say whether a model may have worked on it; until it does, it is charged for."""
+    assert set(OUTCOMES) == {*REFUSALS, *NEVER_ASKED, *AT_WORK, o.OK}
+    assert len(OUTCOMES) == len(REFUSALS) + len(NEVER_ASKED) + len(AT_WORK) + 1
 
 
-def test_every_other_outcome_was_asked() -> None:
-    """A new outcome is one that may cost something, until it says otherwise."""
-    assert [one for one in OUTCOMES if not one.asked] == [one for one in OUTCOMES if one in NEVER_ASKED]
+def test_a_dead_connection_costs_nothing() -> None:
+    """It brings nothing to anybody, however much was written to it."""
+    assert used(o.STALE, status=0) == (NOTHING, False)
+    assert used(o.STALE, SAID, status=0) == (NOTHING, False)
+    assert [one for one in OUTCOMES if one.then is Then.AGAIN] == [o.STALE]
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda one: one.name)
@@ -48,10 +53,7 @@ def test_what_was_not_sent_costs_nothing(outcome: Outcome) -> None:
     assert used(outcome, sent=False) == (NOTHING, False)
 
 
-REFUSALS = [one for one in OUTCOMES if one in o.REFUSALS]
-
-
-@pytest.mark.parametrize("outcome", REFUSALS, ids=lambda one: one.name)
+@pytest.mark.parametrize("outcome", [one for one in OUTCOMES if one in REFUSALS], ids=lambda one: one.name)
 @pytest.mark.parametrize("status", [200, 400, 402, 413, 429, 500, 503])
 def test_a_refusal_costs_nothing(outcome: Outcome, status: int) -> None:
     """With a status, or as an error inside a 200; unless it says itself that it took something."""
@@ -60,12 +62,7 @@ def test_a_refusal_costs_nothing(outcome: Outcome, status: int) -> None:
     assert used(outcome, SAID, status=status) == (SAID, False)
 
 
-@pytest.mark.parametrize(
-    "outcome",
-    [o.BROKEN, o.MALFORMED, o.STALLED, o.EMPTY, o.WRONG_CONTENT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT,
-     o.TOTAL_TIMEOUT, o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN],
-    ids=lambda one: one.name,
-)  # fmt: skip
+@pytest.mark.parametrize("outcome", AT_WORK, ids=lambda one: one.name)
 @pytest.mark.parametrize("status", [0, 200])
 def test_what_failed_after_it_was_sent_is_estimated(outcome: Outcome, status: int) -> None:
     """The request has gone, and may be billed."""
