@@ -414,7 +414,7 @@ class Tab:
             attempt.status or 0,
             reported,
             sent=answer is not None and answer.sent,
-            finished=answer is not None and answer.reader.finished,
+            finished=answer is not None and answer.judge.finished,
             writes=call.endpoint.generates,
             guess=self._guess,
         )
@@ -438,7 +438,7 @@ class Tab:
         return Usage(input_tokens=self._needs.input_tokens) if answer is None else self._estimate(answer)
 
     def _estimate(self, answer: Answer, *, roughly: bool = False) -> Usage:
-        said = answer.reader.usage
+        said = answer.usage
         return Usage(
             input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
             output_tokens=answer.output_tokens_so_far(roughly=roughly),
