@@ -141,6 +141,40 @@ async def test_a_transcription_that_says_nothing_of_its_length(tmp_path: Path, a
     assert (row.cost_nanousd, row.cost_source) == (ms * 100, CostSource.ESTIMATED)
 
 
+@pytest.mark.parametrize(
+    ("price", "usage", "cost"),
+    [(WHISPER, {"type": "duration", "seconds": 27}, 2_700_000), (TRANSCRIBER, TOKENS, 600_450_000)],
+)
+async def test_a_transcription_that_streams(tmp_path: Path, price: str, usage: object, cost: int) -> None:
+    """Says how much it was in its last event."""
+    deltas = [Body(event({"type": "transcript.text.delta", "delta": "hi"})) for _ in range(3)]
+    done = Body(event({"type": "transcript.text.done", "text": "hi", "usage": usage}))
+    async with ledgered(tmp_path, (stream_head(), *deltas, done, End()), kinds=[price]) as scene:
+        await scene.ask(TRANSCRIPTION)
+        row = await scene.row()
+    assert (row.outcome, row.cost_nanousd, row.cost_source) == ("ok", cost, CostSource.COMPUTED)
+
+
+@pytest.mark.parametrize(
+    ("details", "cost"),
+    [
+        ({}, 34_162_000),
+        ({"output_tokens_details": {"text_tokens": 56, "image_tokens": 1000}}, 32_370_000 + 560_000),
+    ],
+)
+async def test_pictures_without_a_word_on_their_tokens(tmp_path: Path, details: dict[str, object], cost: int) -> None:
+    """All of the output is pictures, unless something else is said: gpt-image-1.5 at $5, $8, $10 and $32."""
+    usage = {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
+             "input_tokens_details": {"text_tokens": 10, "image_tokens": 40}, **details}  # fmt: skip
+    price = "price: {input: 5, image_input: 8, output: 10, image_output: 32}"
+    async with ledgered(
+        tmp_path, json_answer({"data": [{"b64_json": "AAAA"}], "usage": usage}), kinds=[price]
+    ) as scene:
+        await scene.ask(PICTURES)
+        row = await scene.row()
+    assert (row.cost_nanousd, row.cost_source) == (cost, CostSource.COMPUTED)
+
+
 @pytest.mark.parametrize("price", [PAID, WHISPER])
 @pytest.mark.parametrize("answer", [plain(b"", "text/plain"), json_answer({"text": ""})])
 async def test_silence_costs_nobody_knows_what(tmp_path: Path, price: str, answer: Answer) -> None:
