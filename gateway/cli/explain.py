@@ -206,7 +206,7 @@ def _costs(one: dict[str, Any]) -> str:
         return "price unknown"
     each = one.get("price_usd_each") or {}  # a gateway of an earlier version does not say
     parts = [f"${price['input']:g}/${price['output']:g} per Mtok"] if any(price.values()) or not each else []
-    return ", ".join([*parts, *(f"${usd:g} a {name.replace('_', ' ')}" for name, usd in each.items())])
+    return ", ".join([*parts, *(f"${usd:g} {_a(name)}" for name, usd in each.items())])
 
 
 # -- what it would cost
@@ -244,8 +244,10 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
     elif price is not None:
         written = min(needs.output_tokens, longest or needs.output_tokens)
         price = price_at(price, time())
-        usual, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
+        usual, exact = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
         worst = worst_case(needs, price, longest)
+        if not usual and not exact:  # it charges for something that tokens do not tell
+            usual = worst = None
     return {
         "estimate_nanousd": usual,
         "estimate_usd": None if usual is None else exact_usd(usual),
@@ -307,7 +309,9 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
         if one["free"]:
             rows.append(["    ", one["upstream"], "free", "", ""])
         elif cost["estimate_nanousd"] is None:
-            rows.append(["    ", one["upstream"], "unknown", "", "give the model a price, or see `gateway models`"])
+            missing = "give the model a price, or see `gateway models`"
+            told = f"{_parts(cost)}, which tokens do not tell" if cost["price_nanousd_each"] else missing
+            rows.append(["    ", one["upstream"], "unknown", "", told])
         else:
             rows.append(
                 [
@@ -331,11 +335,15 @@ def _parts(cost: dict[str, Any]) -> str:
     per_mtok = ", ".join(
         f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()
     )
-    each = "".join(
-        f", {usd(nanousd)} a {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_each"].items()
-    )
+    each = "".join(f", {usd(nanousd)} {_a(name)}" for name, nanousd in cost["price_nanousd_each"].items())
     source = f"; by {cost['price_source']}" if cost["price_source"] else ""
+    if each and not any(cost["price_nanousd_per_mtok"].values()):
+        return each.removeprefix(", ") + source
     return f"{per_mtok} per million{each}{source}"
+
+
+def _a(unit: str) -> str:
+    return f"{'an' if unit.startswith(('hour', 'image')) else 'a'} {unit.replace('_', ' ')}"
 
 
 def _at_most(candidates: int, max_attempts: int) -> str:

@@ -198,8 +198,8 @@ def _price(row: Row) -> str:
     if price is None:
         return "?"
     parts = [f"{_usd(price.input)} in, {_usd(price.output)} out"] if price.input or price.output else []
-    units = (("call", price.request), ("picture", price.image), ("hour", price.audio_hour))
-    parts += [f"{_usd(nano)} a {unit}" for unit, nano in units if nano]
+    units = (("a call", price.request), ("a picture", price.image), ("an hour of sound", price.audio_hour))
+    parts += [f"{_usd(nano)} {unit}" for unit, nano in units if nano]
     parts += [f"{_usd(price.characters)} a million characters"] if price.characters else []
     return ", ".join(parts) or "by the search"
 
