@@ -103,11 +103,19 @@ def charge(
     """
     if usage is NOTHING:  # that much is known without a price
         return Bill(0, _FREE if free else _COMPUTED, 0)
+    if is_estimate and price is not None and usage is not None and _without_tokens(usage, price):
+        is_estimate = False
     cost, source, estimate = settle_cost(usage, price, reported_nanousd, usage_is_estimate=is_estimate, free=free)
     saved = 0
     if free and baseline is not None and cost is not None and usage is not None:
         saved = max(0, cost_of(usage, baseline)[0] - cost)
     return Bill(cost, source, estimate, saved)
+
+
+def _without_tokens(usage: Usage, price: Price) -> bool:
+    """Tell whether a usage costs the same whatever its tokens and its sound are: a price by the call is exact."""
+    cost, exact = cost_of(replace(usage, input_tokens=0, output_tokens=0, audio_ms=0), price)
+    return bool(cost) and exact and (cost, True) == cost_of(usage, price)
 
 
 def _is_empty(usage: Usage) -> bool:

@@ -162,6 +162,12 @@ def test_nothing_is_guessed_in_vain() -> None:
         (Usage(images=1), PRICE, False, False, Bill(None, CostSource.UNKNOWN, None)),
         (SAID, Price(0, 0, request=2_000_000), False, False, Bill(2_000_000, CostSource.COMPUTED, 2_000_000)),
         (SAID, None, True, False, Bill(0, CostSource.FREE, 0, 280_000)),
+        # a price by the call, the picture or the character is exact, whatever the tokens were
+        (GUESS, Price(0, 0, request=2_000_000), False, True, Bill(2_000_000, CostSource.COMPUTED, 2_000_000)),
+        (Usage(30, images=2), Price(0, 0, image=7), False, True, Bill(14, CostSource.COMPUTED, 14)),
+        (Usage(30, characters=2), Price(0, 0, characters=USD), False, True, Bill(2000, CostSource.COMPUTED, 2000)),
+        (GUESS, Price(USD, 0, request=2_000_000), False, True, Bill(2_030_000, CostSource.ESTIMATED, 2_030_000)),
+        (Usage(audio_ms=3_600_000), Price(0, 0, audio_hour=USD), False, True, Bill(USD, CostSource.ESTIMATED, USD)),
     ],
 )
 def test_what_a_usage_costs(
