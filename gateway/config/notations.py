@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -28,6 +29,7 @@ DURABILITIES = ("process", "strict")
 BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
 ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 THEN = ("refuse", "downgrade")
 
 
@@ -120,6 +122,12 @@ Hours = Annotated[
     BeforeValidator(scalars.hours),
     WithJsonSchema({"type": "string", "examples": ["16:30-00:30"]}),
 ]
+TimeZone = Annotated[
+    ZoneInfo,
+    BeforeValidator(scalars.time_zone),
+    WithJsonSchema({"type": "string", "examples": ["Europe/Berlin", "America/New_York"]}),
+]
+Weekday = Annotated[str, BeforeValidator(_one_of("day", WEEKDAYS)), WithJsonSchema(_names(WEEKDAYS))]
 Weight = Annotated[float, BeforeValidator(scalars.share), WithJsonSchema({"type": "number", "minimum": 0})]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]

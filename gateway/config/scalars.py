@@ -6,6 +6,9 @@ import re
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from gateway.core.names import nearest, quoted
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
@@ -144,6 +147,17 @@ def hours(value: object) -> tuple[int, int]:
     if since in (until, _DAY_S) or max(since, until) > _DAY_S:
         raise ValueError("not hours of the day: they begin from 00:00 on, end at 24:00 at the latest, and are not none")
     return since, until
+
+
+def time_zone(value: object) -> ZoneInfo:
+    """Read the name of a time zone, `Europe/Berlin`, as the system's tz database has it."""
+    if not isinstance(value, str):
+        raise ValueError("not the name of a time zone; write Europe/Berlin")
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = nearest(value, available_timezones())
+        raise ValueError(f"unknown time zone {quoted(value)}{near or '; write Europe/Berlin'}") from None
 
 
 def share(value: object) -> float:

@@ -96,6 +96,11 @@ class Defaults(Strict):
         default=["listed"], description="What candidates are sorted by, the first policy first.", examples=[["free"]]
     )
     stream_usage: n.Flag = Field(default=True, description="Ask providers for the usage of streams.")
+    timezone: n.TimeZone | None = Field(
+        default=None,
+        description="Whose midnight begins the days, weeks and months of budgets. By default UTC.",
+    )
+    week_starts: n.Weekday = Field(default="monday", description="The day on which the weeks of budgets begin.")
     params: n.Params = Field(default={})
 
 

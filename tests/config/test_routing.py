@@ -265,6 +265,15 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
         ("models: {x: {model: a/x, price: {input: 3}}}", [
             "2:33: output is missing; write output: 0 if that costs nothing"
         ]),
+        ("defaults: {timezone: Europe/Berln}", [
+            '2:22: unknown time zone "Europe/Berln"; did you mean "Europe/Berlin"?'
+        ]),
+        ("defaults: {timezone: Europe}", ['2:22: unknown time zone "Europe"; did you mean "Europe/Rome"?']),
+        ("defaults: {timezone: ../x}", ['2:22: unknown time zone "../x"; write Europe/Berlin']),
+        ("defaults: {timezone: 2}", ["2:22: not the name of a time zone; write Europe/Berlin"]),
+        ("defaults: {week_starts: someday}", [
+            '2:25: unknown day "someday"; there are monday, tuesday, wednesday, thursday, friday, saturday, sunday'
+        ]),
         ("models: {x: {model: a/x, price: {}}}", [
             "2:33: says nothing; write input and output, or what else costs (request, image, minute, …)"
         ]),
