@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.config import Config, load
 from gateway.core.names import AUTO_ORDERS, MOST_FALLBACKS, resolve
 from gateway.core.rules import HARD, LANGUAGES, Features, choose
+from gateway.core.spend import Calendar
 from gateway.core.strategies import STRATEGIES
 from gateway.errors import ConfigError
 from gateway.types import Ability, Capability, Hours, LimitScope, Price, Tier
@@ -96,6 +99,21 @@ def test_waiting_and_trying_again(tmp_path: Path, defaults: str, expected: tuple
     """How long a call waits for a limit, and how often it asks the same upstream again."""
     config = loaded(tmp_path, defaults)
     assert (config.max_wait_s, config.retries) == expected
+
+
+@pytest.mark.parametrize(
+    "defaults, calendar",
+    [
+        ("", Calendar()),
+        ("defaults: {timezone: Europe/Berlin}", Calendar(ZoneInfo("Europe/Berlin"))),
+        ("defaults: {timezone: UTC, week_starts: sunday}", Calendar(ZoneInfo("UTC"), 6)),
+    ],
+)
+def test_when_days_and_weeks_of_budgets_begin(tmp_path: Path, defaults: str, calendar: Calendar) -> None:
+    """A worker process gets it with the rest of the configuration."""
+    config = loaded(tmp_path, defaults)
+    assert config.calendar == calendar
+    assert pickle.loads(pickle.dumps(config.calendar)) == calendar  # noqa: S301  # our own
 
 
 @pytest.mark.parametrize(
