@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.core import outcome as o
-from gateway.dialects.endpoints import COMPLETIONS, SPEECH
+from gateway.dialects.endpoints import COMPLETIONS
 from gateway.dialects.events import StreamReader
 from gateway.dialects.inflate import Inflate, decoded, is_coded, is_readable
 from gateway.dialects.openai import error_event
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 # So much of one answer is held at most, in bytes. Longer ones are embeddings by the thousand, or pictures.
 LARGEST_HELD = 16 << 20
+# Of an error of the upstream's own less is held. One of the client's may echo its whole request (FastAPI's 422).
+LARGEST_ERROR = 1 << 20
 _EVENT_STREAM = b"text/event-stream"
 # What an event stream may begin with (WHATWG HTML section 9.2.5).
 _FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
@@ -98,6 +100,7 @@ class Judge:
     __slots__ = (
         "_body", "_body_bytes", "_call", "_coding", "_fields", "_inflate", "_is_wanted", "_mask", "_skim", "_status",
         "_strip_usage", "_take", "_usage", "content_type", "error", "message", "outcome", "phase", "reader", "receive",
+        "says_events",
     )  # fmt: skip
 
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
@@ -126,6 +129,8 @@ class Judge:
         """What the upstream itself said of its failure."""
         self.content_type: bytes | None = None
         """What the client is to be told in place of the upstream's header, where that is wrong."""
+        self.says_events = False
+        """Its head announces an event stream."""
         self.reader: StreamReader | None = None
         """Follows the events of a stream."""
         self._take: Callable[[bytes], bytes] = self._first
@@ -141,9 +146,14 @@ class Judge:
         return self.reader is not None
 
     @property
-    def is_decoded(self) -> bool:
-        """A content coding is undone on the way, so that headers about it are no longer true."""
+    def is_coded(self) -> bool:
+        """It is a stream in a content coding: a decoded copy is judged."""
         return self._inflate is not None
+
+    @property
+    def is_decoded(self) -> bool:
+        """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
+        return self._inflate is not None and self._strip_usage
 
     @property
     def usage(self) -> Usage | None:
@@ -171,6 +181,7 @@ class Judge:
         """Take the status and the headers (by lower-case name)."""
         self._status = status
         self._fields = fields
+        self.says_events = fields.get(b"content-type", b"")[:17].lower() == _EVENT_STREAM
         coding = fields.get(b"content-encoding", b"")
         if coding and is_coded(coding):
             self._coding = coding
@@ -178,7 +189,7 @@ class Judge:
             self._become(self._keep)
         elif self._coding and not is_readable(coding):
             self._fault(o.WRONG_CONTENT, f"the answer is in a coding that was not asked for: {_text(coding)}")
-        elif self._coding and self._says_events():
+        elif self._coding and self.says_events:
             self._inflate = Inflate()
             self.receive = self._receive_coded
         elif self._coding:
@@ -208,13 +219,12 @@ class Judge:
         reader = self.reader
         if self.phase is not BROKEN or reader is None or self.is_said or self.outcome is None:
             return b""
+        if self.is_coded and not self.is_decoded:
+            return b""  # it would have to be in the coding too
         event = error_event(self.message, f"upstream_{self.outcome.name}", terminal=self._call.endpoint.terminal)
         return b"\n\n" + event if reader.is_amid_event else event
 
     # -- what form it has
-
-    def _says_events(self) -> bool:
-        return self._fields.get(b"content-type", b"")[:17].lower() == _EVENT_STREAM
 
     def _first(self, piece: bytes) -> bytes:
         """Take what the body begins with."""
@@ -223,7 +233,8 @@ class Judge:
             piece = b"".join(self._body)
             self._body.clear()
         start = piece.lstrip(_BLANK)[:6]
-        if len(start) < 6 and (not start or any(field.startswith(start) for field in _FIELDS)):
+        is_short = len(start) < 6 and any(field.startswith(start) for field in _FIELDS)
+        if not start or (is_short and not self.says_events):
             self._body.append(piece)  # too little to tell
             self._body_bytes = len(piece)
             if self._body_bytes > LARGEST_HELD:
@@ -237,16 +248,17 @@ class Judge:
             piece = b"".join(self._body)
             self._body.clear()
         start = piece.lstrip(_BLANK)
-        says_events = self._says_events()
-        looks_like_events = start.startswith(_FIELDS)
+        says_events = self.says_events
+        is_json = start[:1] in _JSON_BEGINS
         call = self._call
-        if looks_like_events and (says_events or call.stream or call.endpoint.answers_json):
+        may_be_events = call.stream or call.endpoint.answers_json
+        if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
             self.reader = StreamReader(call.endpoint, strip_usage=self._strip_usage, choices=_choices_of(call))
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
                 self.content_type = _EVENT_STREAM
             self._become(self._take_events)
-        elif start[:1] in _JSON_BEGINS or call.endpoint.answers_json or says_events or self._says_html() or not piece:
+        elif is_json or call.endpoint.answers_json or says_events or self._says_html() or not piece:
             self._become(self._keep)
         else:
             self._become(self._pass)
@@ -259,7 +271,7 @@ class Judge:
             self.receive = take
 
     def _receive_coded(self, piece: bytes) -> bytes:
-        """Take a piece of a stream in a content coding: the client gets it without."""
+        """Take a piece of a stream in a content coding."""
         if self._inflate is None or self.phase in (REFUSED, BROKEN):
             return b""
         try:
@@ -267,7 +279,8 @@ class Judge:
         except ValueError as error:
             self._fault(o.MALFORMED, str(error))
             return b""
-        return self._take(plain) if plain else b""
+        passes = self._take(plain) if plain else b""
+        return passes if self._strip_usage else piece
 
     # -- events
 
@@ -285,7 +298,8 @@ class Judge:
         elif reader.ended and self.phase is HELD:
             self._fault(o.EMPTY, "the stream ended without any content")
         elif reader.ended:
-            self._move(_END)
+            if self._inflate is None or self._strip_usage:  # else the checksum of the coding is still to come
+                self._move(_END)
         elif self.phase is HELD:
             self._body_bytes += len(piece)
             if self._body_bytes > LARGEST_HELD:
@@ -302,7 +316,7 @@ class Judge:
 
     def _end_events(self, reader: StreamReader) -> bytes:
         """The body of a stream is complete. Return its last event if that only lacks its empty line."""
-        rest = reader.finish()
+        rest = reader.finish() if not self.is_coded or self.is_decoded else reader.finish()[:0]
         if reader.committed and self.phase is HELD:
             self._open_events()
         if reader.error is not None:
@@ -323,14 +337,14 @@ class Judge:
         """Keep a piece of a body that is read when it is complete, and hand it on to be held."""
         self._body.append(piece)
         self._body_bytes += len(piece)
-        if self._body_bytes > LARGEST_HELD:
+        if self._body_bytes > (LARGEST_HELD if self._status < 500 else LARGEST_ERROR):
             self._begin_flow()
         return piece
 
     def _begin_flow(self) -> None:
         """A body is too large to hold."""
         if not 200 <= self._status < 300:
-            self._fault(o.MALFORMED, f"an error of more than {LARGEST_HELD} bytes")
+            self._fault(o.MALFORMED, f"an error of more than {self._body_bytes} bytes")
             return
         if not self._coding:
             self._skim = Skim()
@@ -358,7 +372,7 @@ class Judge:
         """All of a plain answer is here before any of it was shown."""
         body = self._whole_body()
         call = self._call
-        if not body.strip(_BLANK):
+        if not body and (self.says_events or not call.endpoint.answers_json):
             self._fault(o.EMPTY, "the answer is empty")
             return
         try:
@@ -388,11 +402,9 @@ class Judge:
         return self._fields.get(b"content-type", b"")[:9].lower() == b"text/html"
 
     def _lacking(self, read: Read) -> None:
-        """JSON without an answer in it. Where sound was due, any JSON is one."""
+        """It is JSON without an answer in it."""
         if read.lack == "an object":
             self._fault(o.WRONG_CONTENT, "the answer is not a JSON object")
-        elif self._call.endpoint is SPEECH:
-            self._fault(o.WRONG_CONTENT, "sound was asked for, and the answer is JSON")
         else:
             self._fault(o.EMPTY, f"the answer lacks {read.lack}")
 

@@ -16,11 +16,7 @@ from gateway.dialects.endpoints import (
     EMBEDDINGS,
     IMAGE_EDITS,
     IMAGE_GENERATIONS,
-    MODERATIONS,
-    RERANK,
     RESPONSES,
-    TRANSCRIPTIONS,
-    TRANSLATIONS,
 )
 from gateway.dialects.upstream_error import error_in
 from gateway.dialects.usage import Answered, read_usage, usage_of_answer
@@ -35,6 +31,13 @@ _CONTENT_KEYS = ("content", "reasoning", "reasoning_content", "reasoning_details
 _BLOCKED = ("promptFeedback", "prompt_feedback")
 
 
+# Fields that describe an answer and are no part of it.
+_ABOUT = frozenset({
+    "id", "object", "created", "created_at", "model", "usage", "error", "status", "system_fingerprint", "service_tier",
+    "provider", "base_resp", "code", "type", "version", "request_id", "meta", "metadata", "incomplete_details",
+})  # fmt: skip
+
+
 class Read(NamedTuple):
     """What a plain answer says."""
 
@@ -47,17 +50,13 @@ class Read(NamedTuple):
 class _Choice(msgspec.Struct, gc=False):
     finish_reason: Any = None
     error: Any = None
-    message: msgspec.Raw = msgspec.Raw()
-    text: msgspec.Raw = msgspec.Raw()
 
 
 class _Answer(Answered, gc=False):
     error: Any = None
     base_resp: Any = None
     object: Any = None
-    status: Any = None
     choices: list[_Choice] | None = None
-    results: list[Any] | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -127,7 +126,8 @@ def _is_filled(answer: _Answer, endpoint: Endpoint) -> bool:
             if choice.finish_reason is None or choice.finish_reason == "error" or choice.error is not None:
                 return False
         return True
-    return endpoint is EMBEDDINGS and bool(answer.data)
+    data = answer.data
+    return endpoint is EMBEDDINGS and bool(data) and data is not None and memoryview(data[0].embedding).nbytes > 4
 
 
 def _read_value(value: Any, endpoint: Endpoint) -> Read:
@@ -142,44 +142,38 @@ def _read_value(value: Any, endpoint: Endpoint) -> Read:
 
 
 def _lack_of(value: Any, endpoint: Endpoint) -> str:
-    """Return what a decoded answer lacks to be one, or nothing."""
-    if endpoint is RERANK and isinstance(value, list) and value:  # Hugging Face's servers answer with the bare list
+    """Return what a decoded answer lacks to be one, or nothing.
+
+    Of chats the shape is known. Others answer in shapes of their own (rerankers above all), so that only an answer in
+    which nothing stands but what describes it is none.
+    """
+    if isinstance(value, list) and value and not endpoint.generates:  # Hugging Face's rerankers send the bare list
         return ""
     if not isinstance(value, dict):
         return "an object"
     if endpoint is CHAT or endpoint is COMPLETIONS:
         return _lack_of_choices(value)
-    if endpoint is RESPONSES:
-        output = value.get("output")
-        done = value.get("status", "completed") == "completed"  # in the background it is queued, and has none yet
-        return "output" if (done or "status" not in value) and not output else ""
-    if endpoint is EMBEDDINGS:
+    if endpoint is RESPONSES and "output" in value:
+        return "output" if value.get("status") == "completed" and not value["output"] else ""
+    if endpoint is EMBEDDINGS or endpoint is IMAGE_GENERATIONS or endpoint is IMAGE_EDITS:
         data = value.get("data")
-        rows = data if isinstance(data, list) else []
-        filled = any(isinstance(row, dict) and row.get("embedding") for row in rows)
-        return "" if filled else "embeddings"
-    if endpoint is IMAGE_GENERATIONS or endpoint is IMAGE_EDITS:
-        data = value.get("data")
-        made = any(isinstance(one, dict) and (one.get("url") or one.get("b64_json")) for one in data or ())
-        return "" if made else "pictures"
-    if endpoint is MODERATIONS or endpoint is RERANK:
-        return "" if value.get("results") or value.get("data") else "results"
-    if endpoint is TRANSCRIPTIONS or endpoint is TRANSLATIONS:
-        return "" if "text" in value or "segments" in value else "text"
-    return "sound"
+        if isinstance(data, list) and not any(_is_made(one) for one in data):
+            return "embeddings" if endpoint is EMBEDDINGS else "pictures"
+    says = any(one or one == "" for name, one in value.items() if name not in _ABOUT)
+    return "" if says else "content"
+
+
+def _is_made(one: Any) -> bool:
+    """Whether an entry of `data` holds an embedding or a picture."""
+    return isinstance(one, dict) and any(one.get(name) for name in ("embedding", "url", "b64_json"))
 
 
 def _lack_of_choices(value: dict[str, Any]) -> str:
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices:
         return "choices"
-    known = [choice for choice in choices if isinstance(choice, dict)]
-    finished = [bool(choice.get("finish_reason")) for choice in known]
-    if not known or (any(finished) and not all(finished)):
-        return "the end of every choice"
-    if any(finished) or any(has_content(choice, "message") for choice in known):
-        return ""
-    return "content"
+    known = (choice for choice in choices if isinstance(choice, dict))
+    return "" if any(choice.get("finish_reason") or has_content(choice, "message") for choice in known) else "content"
 
 
 def is_blocked(value: Any) -> bool:

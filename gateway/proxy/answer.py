@@ -211,7 +211,7 @@ class Answer:
             self._finish()
         elif judge.phase is not OPEN:
             self._end_soon()
-        elif judge.reader is not None and not judge.is_decoded and not self._holds_end and self._channel is not None:
+        elif judge.reader is not None and not judge.is_coded and not self._holds_end and self._channel is not None:
             self.on_data = self._steady(client, self._tap, judge.reader)
 
     def release(self) -> None:
@@ -471,7 +471,7 @@ class Answer:
             started_at=self.started_at,
             touched_at=self._touched,
             answered=bool(self.first_byte_at),
-            awaits_content=not self.committed_at and self.judge.is_stream,
+            awaits_content=not self.committed_at and (self.judge.is_stream or self.judge.says_events),
         )
         if due.left_s > 0.001:
             self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s()), self._look_at_clock)
