@@ -441,7 +441,7 @@ class Tab:
         said = answer.usage
         return Usage(
             input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
-            output_tokens=answer.output_tokens_so_far(roughly=roughly),
+            output_tokens=answer.output_tokens_so_far(roughly=roughly) if self._call.endpoint.generates else 0,
         )
 
     def _bill(self, upstream: Upstream, usage: Usage | None, *, is_estimate: bool) -> Bill:
