@@ -6,10 +6,9 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from gateway.config import overlay
-from gateway.config.notations import WEEKDAYS
 from gateway.config.settings import LedgerSettings
 from gateway.core.names import nearest, quoted
-from gateway.core.spend import Calendar
+from gateway.core.spend import WEEKDAYS, Calendar
 from gateway.types import Budget, OnUnknown, RouteKind, Scope, Window
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from gateway.config import scalars
 from gateway.config.kinds import KINDS
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
+from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.types import Capability, LimitScope, Window
@@ -29,7 +30,6 @@ DURABILITIES = ("process", "strict")
 BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
 ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 THEN = ("refuse", "downgrade")
 
 

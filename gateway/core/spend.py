@@ -42,13 +42,16 @@ _EACH = "each-"
 _OWN = "own"
 
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
 @dataclass(frozen=True, slots=True)
 class Calendar:
     """When the days, weeks and months of budgets begin."""
 
     zone: tzinfo = UTC
     week_starts: int = 0
-    """The day of the week that is the first, 0 for Monday."""
+    """The first day of the week, as an index of WEEKDAYS."""
 
 
 USUAL_CALENDAR = Calendar()
