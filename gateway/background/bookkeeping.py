@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
 from gateway.catalog.prices import PriceBook
-from gateway.core.spend import Spending, Spent, window_of
+from gateway.core.spend import USUAL_CALENDAR, Calendar, Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
 from gateway.stores.importer import Importer, Recovered, recover
@@ -75,7 +75,8 @@ class Bookkeeping:
         self._ledger = config.ledger
         self._keyring = keyring
         self._metrics = metrics
-        self._spending = Spending(config.budgets)
+        self._calendar = config.calendar
+        self._spending = Spending(config.budgets, config.calendar)
         self._prices = PriceBook()
         self._importer: Importer | None = None
         self._redis: RedisLimits | None = None
@@ -204,7 +205,7 @@ class Bookkeeping:
         now = time.time()
         try:
             found = await asyncio.to_thread(
-                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now
+                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now, self._calendar
             )
         except StoreError as error:
             _log.warning("what was spent before cannot be read: %s", error)
@@ -294,7 +295,11 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
 
 
 def spent(
-    opened: Callable[[], Store], windows: frozenset[Window], keys: Mapping[str, Key], now: float
+    opened: Callable[[], Store],
+    windows: frozenset[Window],
+    keys: Mapping[str, Key],
+    now: float,
+    calendar: Calendar = USUAL_CALENDAR,
 ) -> dict[Window, list[Spent]]:
     """Return what the ledger says was spent in the windows that `now` lies in. Blocks.
 
@@ -307,12 +312,12 @@ def spent(
     with closing(opened()) as store:
         # Before and after: in between, some may begin and others end.
         going = {row.attempt: row for row in store.under_way()}
-        told = {window: store.totals(_SPENT_BY, since=window_of(window, now)[0]) for window in windows}
+        told = {window: store.totals(_SPENT_BY, since=window_of(window, now, calendar)[0]) for window in windows}
         for row in store.under_way():
             if (before := going.get(row.attempt)) is None or (row.cost_nanousd or 0) > (before.cost_nanousd or 0):
                 going[row.attempt] = row
     for window, totals in told.items():
-        start, _ = window_of(window, now)
+        start, _ = window_of(window, now, calendar)
         held: Counter[tuple[str, ...]] = Counter()
         for row in going.values():
             if row.at >= start:

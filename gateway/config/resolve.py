@@ -88,6 +88,7 @@ class Resolution:
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory)),
         )

@@ -15,7 +15,7 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
 from gateway.core.waits import come_back_s
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
-from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
+from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
 
@@ -53,8 +53,8 @@ class Answer:
 
     __slots__ = (
         "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
-        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended", "fields",
-        "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
+        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended",
+        "fields", "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
     def __init__(
@@ -186,8 +186,12 @@ class Answer:
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
         """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
         if self._tap is None:
-            return 0
+            return written_tokens(self.body()) if not self.judge.is_stream else 0
         return self._tap.output_tokens_roughly() if roughly else self._tap.output_tokens()
+
+    def end_of_body(self) -> bytes:
+        """Return the last of what went to the client."""
+        return self.body() if self._tap is None else self._tap.end
 
     def what_passed(self) -> bytes:
         """Return what went to the client, as far as it was kept."""
