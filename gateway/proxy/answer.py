@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
+from gateway.core.secrets import mask_of
 from gateway.core.waits import retry_after_s
 from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
 from gateway.dialects.upstream_error import read_error
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.deadlines import Limits
+    from gateway.core.secrets import Mask
     from gateway.proxy.downstream import Downstream
     from gateway.types import Call, Candidate, Header, UpstreamError
     from gateway.upstream.h1 import Channel
@@ -294,6 +296,19 @@ class Answer:
         self._held_bytes += len(piece)
         self._touched = monotonic()
 
+    def _mask(self) -> Mask:
+        """What the provider must not be quoted with. Only where something has failed: to look it up costs 2 us."""
+        return mask_of(self._candidate.upstream.provider)
+
+    def _hold_masked(self, plain: bytes) -> bytes:
+        """Hold a body that says no without our credentials. Where they were in it, it goes on without its coding."""
+        masked = self._mask().bytes(plain)
+        if masked is not plain:
+            self._held = [masked]
+            self.headers = [header for header in self.headers if header[0] != b"content-encoding"]
+            self.fields.pop(b"content-encoding", None)
+        return masked
+
     def _hold_body(self, chunk: bytes) -> None:
         self._hold(chunk)
         if self._held_bytes > LARGEST_HELD_BODY:
@@ -312,7 +327,7 @@ class Answer:
 
     def _hold_events(self, chunk: bytes) -> None:
         if ready := self.reader.feed(chunk):
-            self._hold(ready)
+            self._hold(ready if self.reader.error is None else self._mask().bytes(ready))
             self._look_at_events(self._pass_events)
 
     def _hold_coded_events(self, chunk: bytes) -> None:
@@ -346,11 +361,12 @@ class Answer:
         form = self._form
         if form is _ERROR:
             body = self.body()
-            self._refuse_error(read_error(self._coded(body) if self._coded is not None else body), sent=body)
+            plain = self._hold_masked(self._coded(body) if self._coded is not None else body)
+            self._refuse_error(read_error(plain), sent=body)
         elif form in _STREAMS:
             rest = reader.finish()
             if form is _EVENTS:
-                self._held.append(rest)
+                self._held.append(rest if reader.error is None else self._mask().bytes(rest))
             if reader.error is not None and not reader.committed:
                 self._refuse_error(reader.error)
             elif reader.committed and reader.complete:
@@ -373,6 +389,7 @@ class Answer:
             self._refuse(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(plain[:512]).message}")
             return
         if error is not None:
+            self._hold_masked(plain)
             self._refuse_error(error)
         elif self._call.stream:
             self._refuse(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
@@ -388,7 +405,7 @@ class Answer:
 
     def _refuse(self, outcome: Outcome, message: str) -> None:
         self.outcome = outcome
-        self._message = message
+        self._message = self._mask().text(message)
         self._stop_clock()
         self._resolve()
 
@@ -406,6 +423,8 @@ class Answer:
     def _pass_events(self, chunk: bytes) -> None:
         reader = self.reader
         ready = reader.feed(chunk)
+        if reader.error is not None:
+            ready = self._mask().bytes(ready)
         if not _is_comment(ready):
             self._touched = monotonic()
         self._emit(ready)
@@ -483,7 +502,7 @@ class Answer:
             return
         if self._form is _EVENTS:
             if self.is_over and (rest := self.reader.finish()) and self.reader.complete:
-                self._emit(rest)
+                self._emit(rest if self.reader.error is None else self._mask().bytes(rest))
             self._settle_stream()
         elif self._form is _CODED_EVENTS:
             if self.is_over:
@@ -503,7 +522,7 @@ class Answer:
         self.usage = reader.usage
         if reader.error is not None:
             self.outcome = o.STREAM_ERROR
-            self._message = reader.error.message
+            self._message = self._mask().text(reader.error.message)
         else:
             self.outcome = o.OK if reader.complete else o.TRUNCATED
 

@@ -297,8 +297,12 @@ class Exchange:
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
+        lines = relayed(answer.headers, answer.fields)
+        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
+        if answer.status >= 400 or mask.occurs(lines):
+            lines = mask.bytes(lines)
         return b"".join((
-            relayed(answer.headers, answer.fields),
+            lines,
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
