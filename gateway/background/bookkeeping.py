@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
+from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
 from gateway.core.spend import Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
@@ -29,9 +30,8 @@ from gateway.stores.store import StoreError
 from gateway.types import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
 
     from gateway.background.keyring import Keyring
     from gateway.config import Config, LedgerSettings
@@ -115,12 +115,16 @@ class Bookkeeping:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._seed(), SEED_WITHIN_S)
 
-    def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
+    def works(self) -> tuple[Work, ...]:
         """Return what is to run for as long as the process serves."""
-        running: tuple[Coroutine[Any, Any, None], ...] = (
-            self._warm(), self._go_on(), self._seed_again(), self._purge(), self.alerts.run(),
-        )  # fmt: skip
-        return running if self._redis is None else (*running, self._redis.run())
+        works = (
+            Work("prices", self._warm, ends=True),
+            Work("progress", self._go_on),
+            Work("seeds", self._seed_again),
+            Work("retention", self._purge),
+            Work("alerts", self.alerts.run),
+        )
+        return works if self._redis is None else (*works, Work("limits", self._redis.run))
 
     async def reconcile(self, gateway: Gateway) -> None:
         """Compare the ledger with what providers bill, for as long as this is the process that writes it."""
