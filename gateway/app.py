@@ -20,6 +20,7 @@ from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
 from gateway.stores.keys import open_keys
+from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
@@ -51,7 +52,7 @@ class App:
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
-        self._keyring = Keyring(open_keys(config.ledger))
+        self._keyring = Keyring(open_keys(config.ledger), seen=seen_beside(config.ledger))
         self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)

@@ -508,6 +508,29 @@ def test_a_database_that_is_away(directory: Path, path: Path, caplog: pytest.Log
         assert one.stop(20.0)
 
 
+def test_a_failure_that_nobody_expected(directory: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread goes on, with a store that is opened anew; it is said once, with its traceback."""
+    opened: list[SQLiteStore] = []
+
+    class Broken(SQLiteStore):
+        def open_rows(self, writer: str) -> Sequence[Row]:
+            raise ValueError("a row of a newer version")
+
+    def open_store() -> Store:
+        opened.append(Broken(path) if len(opened) < 3 else SQLiteStore(path))
+        return opened[-1]
+
+    with closing(small(directory)) as journal:
+        write(journal, [settle(attempt(1, 1, A))])
+    one = Importer(directory, open_store)
+    one.start()
+    eventually(lambda: left(directory) == [])
+    eventually(lambda: len(rows_in(path)) == 1)
+    assert one.import_errors == 3
+    assert [record.exc_info is not None for record in caplog.records] == [True, False]
+    assert one.stop(20.0)
+
+
 def test_who_does_not_import_knows_how_much_waits(directory: Path, path: Path) -> None:
     """Each process has budgets to guard, and the backlog is reported once."""
     leave(directory, [settle(attempt(call, 1, A)) for call in range(60)])
