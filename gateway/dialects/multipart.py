@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 
+from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS, refused
 from gateway.errors import BadRequest
 
+# Of forms nothing but `model` is read, so what could choose another one is refused to every caller.
+_NOT_A_CALLER_S = frozenset(map(str.lower, LOCATIONS | CHOICES | CARRIERS))
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?=;|$)', re.IGNORECASE)
 _DISPOSITION = re.compile(
     rb'content-disposition:[ \t]*form-data((?:[ \t]*;[ \t]*[\w*-]+=(?:"(?:[^"\\]|\\.)*"|[^\s;"]+))*)[ \t]*(?:;[ \t]*)?',
@@ -101,6 +104,8 @@ def _is_model(head: bytes) -> bool:
     name: bytes = named[0].strip(b'"')
     if name != b"model" and name.strip().lower() == b"model":
         raise BadRequest('the field "model" must be written so', param="model")
+    if (meant := name.strip().lower().decode("latin-1")) in _NOT_A_CALLER_S:
+        raise refused(meant)
     return name == b"model"
 
 
