@@ -292,8 +292,10 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
         _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)
     if found.quarantined:
         _log.error(
-            "%d journal segments are damaged; they are kept as *.quarantined in %s", found.quarantined, directory
-        )
+            "%d journal segments are damaged; all that can be read is in the ledger, and the files are kept as "
+            "*.quarantined in %s",
+            found.quarantined, directory,
+        )  # fmt: skip
     return found
 
 
