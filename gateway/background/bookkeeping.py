@@ -60,6 +60,8 @@ SEED_WITHIN_S = 2.0
 BUDGETS_SHOWN = 1000
 # At the end there is so much time to import the rest of the journal; what is left waits for the next start.
 IMPORT_WITHIN_S = 5.0
+# A start looks for so long for damage in the ledger's database.
+CHECK_WITHIN_S = 1.0
 _DAY_S = 86_400.0
 _SPENT_BY = ("key", "route", "provider", "model")
 
@@ -287,6 +289,13 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
     if directory is None:
         return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
+        if damage := store.damage(CHECK_WITHIN_S):
+            # No reason not to serve: the journal has everything, and is imported as far as the database takes it.
+            _log.error(
+                "the ledger is damaged (%s); calls go on, and the journal keeps what the database does not take: "
+                "restore a backup of it, or move it away while no gateway runs, and a new one will be made", damage,
+            )  # fmt: skip
+            return Recovered()
         found = recover(directory, store)
     if found.in_doubt:
         _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)

@@ -249,6 +249,10 @@ class PostgresStore:
         """Keep the request and the response of an attempt."""
         self._transact(lambda transaction: transaction.do(_PUT_CONTENT, (attempt, request, response)))
 
+    def damage(self, within_s: float) -> str:  # noqa: ARG002  # as the protocol has it
+        """Return nothing: what is wrong with its files, a server says itself."""
+        return ""
+
     def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
