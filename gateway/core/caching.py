@@ -14,9 +14,9 @@ import msgspec
 from gateway.types import Usage  # noqa: TC001  # msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from gateway.types import Call, Params, Route
+    from gateway.types import Call, Candidate, Params, Route
 
 # By their nature the same for the same question, as long as the model is.
 _COMPUTES = frozenset({"embeddings", "rerank", "moderations"})
@@ -90,15 +90,16 @@ def wish_of(headers: Mapping[bytes, bytes]) -> Wish:
     return Wish(look=keep and b"no-cache" not in directives, keep=keep)
 
 
-def may_keep(call: Call, route: Route) -> bool:
-    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same."""
+def may_keep(call: Call, route: Route, params: Params) -> bool:
+    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same.
+
+    `params`: what the candidate that answers adds to the call.
+    """
     policy = route.cache
-    if policy is None or not route.candidates or call.rest_bytes:
+    if policy is None or call.rest_bytes:
         return False
     if call.endpoint.name in _COMPUTES:
         return True
-    # Whoever is first decides. The others may add something else, but that is as the configuration wants it.
-    params = route.candidates[0].params
     if call.endpoint.name not in _GENERATES or _has_memory(call, params):
         return False
     return policy.nondeterministic or _is_deterministic(call, params)
@@ -132,46 +133,39 @@ def _value(name: str, call: Call, params: Params) -> bytes:
     return params.defaults.get(name, b"null")
 
 
-def fingerprint(route: Route) -> bytes:
-    """Return 32 bytes that differ when the configuration of a route does, in anything that an answer depends on.
+def fingerprint(candidate: Candidate) -> bytes:
+    """Return 32 bytes that differ when the configuration of a candidate does, in anything its answer depends on.
 
-    What is learnt at run time (abilities, prices, health) and credentials are not in it.
+    Facts learnt at run time (abilities, prices, health) and credentials are not in it, nor are the other candidates:
+    an answer is its model's, by whatever way the call came there.
     """
-    policies = (route.order, sorted(route.needs), route.max_price, route.fails_over_on_policy)
-    candidates = [
-        (
-            one.upstream.id,
-            one.upstream.provider.kind,
-            one.upstream.provider.base_url,
-            one.upstream.provider.query,
-            [header for header in one.upstream.provider.headers if header[0] not in _CREDENTIALS],
-            sorted(one.params.defaults.items()),
-            sorted(one.params.forced.items()),
-            one.weight,
-            one.rank,
-        )
-        for one in route.candidates
-    ]
-    return sha256(msgspec.msgpack.encode((policies, candidates))).digest()
+    provider, params = candidate.upstream.provider, candidate.params
+    said = (
+        candidate.upstream.id,
+        provider.kind,
+        provider.base_url,
+        provider.query,
+        [header for header in provider.headers if header[0] not in _CREDENTIALS],
+        sorted(params.defaults.items()),
+        sorted(params.forced.items()),
+    )
+    return sha256(msgspec.msgpack.encode(said)).digest()
 
 
-def key_of(
-    call: Call, route: Route, configured: bytes, order: Iterable[str], caller: str | None, forwarded: bytes
-) -> bytes:
-    """Return the 32 bytes under which the answer to a call is kept.
+def key_of(call: Call, route: Route, configured: bytes, caller: str | None, forwarded: bytes) -> bytes:
+    """Return the 32 bytes under which the answer of one candidate to a call is kept.
 
-    `configured`: the route's fingerprint. `order`: what the client wants the candidates sorted by. `caller`: whose
-    answer it is; None: everybody's. `forwarded`: the header lines that go to the upstream as the client sent them.
+    `configured`: the candidate's fingerprint. `caller`: whose answer it is; None: everybody's. `forwarded`: the header
+    lines that go to the upstream as the client sent them.
     """
     start, end = call.model_span
     body = memoryview(call.body)  # it may be megabytes, and slices of bytes are copies
     parts = (
-        b"answer 1",
+        b"answer 2",
         call.endpoint.path.encode(),
         b"stream" if call.stream else b"plain",
         route.name.encode(),
         configured,
-        ",".join(order).encode(),
         b"everybody" if caller is None else b"key " + caller.encode(),
         _without(forwarded, _OF_THE_REQUEST),
         body[:start],

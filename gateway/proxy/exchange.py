@@ -83,6 +83,33 @@ class Exchange:
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
 
     @property
+    def route(self) -> Route:
+        """What the model's name means."""
+        return self._route
+
+    @property
+    def explains(self) -> bool:
+        """The client asked how the choice is made."""
+        return self._terms.explain
+
+    @property
+    def first(self) -> Candidate | None:
+        """The candidate that would be asked now; None: there is none."""
+        return self._plan.order[0] if self._plan.order else None
+
+    @property
+    def answered_by(self) -> Candidate | None:
+        """The candidate that gave an answer which is whole by its own word; None if there is none."""
+        answer, attempts = self._answer, self._attempts
+        if answer is None or not attempts or attempts[-1].outcome is not o.OK or not answer.judge.is_conclusive:
+            return None
+        return attempts[-1].candidate
+
+    def watch(self, client: Downstream) -> None:
+        """Take this for the client's side: one that keeps a copy of the answer."""
+        self._client = client
+
+    @property
     def usage(self) -> Usage | None:
         """What the answer says it took."""
         return self._usage
@@ -140,7 +167,7 @@ class Exchange:
         ask_for_usage = self._asks_for_usage(candidate)
         answer = self._answer = tab.answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
-            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
+            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict, mask=target.mask,
         )  # fmt: skip
         request = self._render(candidate, target, ask_for_usage=ask_for_usage)
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
@@ -172,7 +199,7 @@ class Exchange:
             await self._gateway.books.on_disk(self._tab.position)
         except NotOnDisk as refusal:
             channel.close()
-            answer.outcome = o.SHUT_DOWN
+            answer.end_as(o.SHUT_DOWN)
             self._attempts.append(answer.attempt())
             raise self._refused(refusal) from None
         except asyncio.CancelledError:
@@ -226,7 +253,7 @@ class Exchange:
             left -= len(piece)
             if not piece or left < 0 or names_model(seen + piece):
                 answer.close()
-                answer.outcome = o.BAD_REQUEST
+                answer.end_as(o.BAD_REQUEST)
                 raise self._refused(BadRequest('the form is cut short, too long, or holds a second "model" field'))
             seen = piece[-128:]
             if answer.decided.done():
@@ -266,7 +293,7 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
-        if answer.is_over and not answer.reader.committed:
+        if answer.is_ready:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
@@ -297,7 +324,7 @@ class Exchange:
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
-        lines = relayed(answer.headers, answer.fields)
+        lines = relayed(*answer.lines())
         mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
         if answer.status >= 400 or mask.occurs(lines):
             lines = mask.bytes(lines)
@@ -346,7 +373,7 @@ class Exchange:
                 answer.abandon()
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
-            self._usage = answer.reader.usage or answer.usage
+            self._usage = answer.usage
             if self._attempts and self._attempts[-1].outcome.then is _RELAY:
                 self._attempts[-1] = answer.attempt()
             else:
@@ -397,7 +424,7 @@ def usd(nanousd: int) -> bytes:
 
 def _length_of(answer: Answer) -> int | None:
     """The length that the upstream announced, where it is still true of what the client will get."""
-    if answer.reader.strips_usage:
+    if answer.judge.is_decoded or (answer.judge.reader is not None and answer.judge.reader.strips_usage):
         return None
     length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).

@@ -111,22 +111,23 @@ class Operation:
     ) -> None:  # fmt: skip
         """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
         gateway = self._gateway
+        exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
         try:
-            found = await gateway.caching.lookup(call, route, terms, caller, client.headers, forwarded)
+            found = await gateway.caching.lookup(call, exchange, caller, client.headers, forwarded)
             if found is not None:
                 gateway.metrics.cache(route, hit=isinstance(found, Hit))
             if isinstance(found, Hit):
                 await found.replay(client, request_id)
                 tab.end(200)
                 return
-            watched = client if found is None else found.watch(client)
+            if found is not None:
+                exchange.watch(found.watch(client))
         except BaseException:
             tab.end(0)
             raise
-        exchange = Exchange(gateway, call, route, terms, watched, tab, request_id=request_id, forwarded=forwarded)
         await exchange.run()
         if found is not None:
-            found.keep(exchange.usage)
+            found.keep(exchange.answered_by, exchange.usage)
 
     async def _read(self, client: Downstream, content_type: bytes) -> Call:
         kind = content_type.partition(b";")[0].strip().lower()

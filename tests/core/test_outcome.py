@@ -10,7 +10,8 @@ from gateway.core import outcome as o
 from gateway.core.outcome import classify
 from gateway.core.waits import retry_after_s
 from gateway.dialects.endpoints import CHAT
-from gateway.dialects.openai import StreamReader, read_answer
+from gateway.dialects.events import StreamReader
+from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.types import Blame, Outcome, Then, UpstreamError
 from tests.faults.recipes import FIXTURES

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.sse import Event, events, whole_events
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES
-from gateway.dialects.openai import StreamReader
+from gateway.dialects.events import StreamReader
 
 if TYPE_CHECKING:
     from gateway.types import Endpoint

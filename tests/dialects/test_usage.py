@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.counted import MOST_TOKENS, MOST_USD, nanousd
-from gateway.dialects.openai import read_answer
+from gateway.dialects.plain import read_answer
 from gateway.dialects.usage import MOST_MADE, cost_of_headers, merged, read_usage
 from gateway.types import Usage
 
