@@ -280,7 +280,13 @@ class Judge:
             self._fault(o.MALFORMED, str(error))
             return b""
         passes = self._take(plain) if plain else b""
-        return passes if self._strip_usage else piece
+        if self._strip_usage:
+            return passes
+        reader = self.reader
+        if reader is not None and reader.error is not None and self._mask is not None and self._mask(plain) != plain:
+            reader.says_so = False  # what holds a credential cannot be masked within its coding: it is broken off
+            return b""
+        return piece
 
     # -- events
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,6 +29,7 @@ from tests.faults import (
     request,
     stream_head,
 )
+from tests.faults.recipes import _compressed
 from tests.proxy.scene import exchange_is_over
 from tests.serving import config_of, serving
 from tests.stores.journal_records import all_of
@@ -145,6 +147,28 @@ async def test_an_error_event(script: Script) -> None:
     """Before and after the first content, in one piece and in many."""
     async with gateway(script) as running:
         assert_clean(await ask(running, chat(model="p0/m", stream=True)))
+
+
+@pytest.mark.parametrize("contents", [0, 1, 3])
+async def test_an_error_event_in_a_coding(contents: int) -> None:
+    """It cannot be masked there; the client is told by the end of the connection that the answer is none."""
+    bodies = _compressed([ROLE, *[delta("Hel")] * contents, error_event(SAID)])
+    async with gateway((stream_head({"content-encoding": "gzip"}), *bodies, End())) as running:
+        response = await ask(running, chat(model="p0/m", stream=True))
+        assert not response.complete or response.status >= 400
+        read = zlib.decompressobj(31).decompress(response.body) if response.status == 200 else response.body
+        for secret in SECRETS:
+            assert secret.encode() not in read
+
+
+async def test_a_refusal_in_an_unknown_coding() -> None:
+    """Nobody can tell what is in it, so nothing of it goes on."""
+    answer = json_answer(SAID[::-1].encode(), 401, {"content-encoding": "br"})
+    async with gateway(answer) as running:
+        response = await ask(running, chat(model="p0/m"))
+        assert response.status == 401
+        assert "content-encoding" not in response.headers
+        assert "coding that was not asked for" in response.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
