@@ -49,6 +49,10 @@ class Downstream(Protocol):
     def content_length(self) -> int | None:
         """How long the request body is, if its head says so."""
 
+    @property
+    def answered(self) -> int:
+        """The status of the answer that has begun; 0: none has. The server itself answers when a body is late."""
+
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a complete answer."""
 

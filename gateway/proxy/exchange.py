@@ -18,7 +18,7 @@ from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, ShuttingDown
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
@@ -334,11 +334,19 @@ class Exchange:
         self._client.task.cancel()
 
     def _interrupted(self) -> None:
-        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
+        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough.
+
+        Raises:
+            ShuttingDown: by a shutdown, and nothing has been sent to the client.
+        """
         answer, client = self._answer, self._client
+        # The server has refused the rest of the request (late, too large) before there was any answer.
+        refused = client.answered if client.gone and not self._status else 0
         if answer is not None:
             answer.close()
-            if client.gone:
+            if refused:
+                answer.outcome = o.BAD_REQUEST
+            elif client.gone:
                 answer.abandon()
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
@@ -347,9 +355,12 @@ class Exchange:
                 self._attempts[-1] = answer.attempt()
             else:
                 self._attempts.append(answer.attempt())
-        if not client.gone:
+        if client.gone:
+            self._status = self._status or refused or 499
+        elif client.answered:
             client.abort()
-        self._status = self._status or (499 if client.gone else 503)
+        else:
+            raise self._refused(ShuttingDown())
 
     def _report(self) -> None:
         """Tell the memory what came of the last attempt."""

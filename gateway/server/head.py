@@ -41,15 +41,8 @@ class ExpectationFailed(Refusal):
     code = "expectation_failed"
 
 
-class UpgradeRequired(Refusal):
-    """A WebSocket is wanted. Codex falls back to HTTP at once on this status, and on no other (its release 0.169)."""
-
-    status = 426
-    code = "websocket_not_supported"
-
-
 def objection(
-    version: str, method: bytes, headers: Sequence[Header], fields: Mapping[bytes, bytes], target_host: str | None
+    version: str, headers: Sequence[Header], fields: Mapping[bytes, bytes], target_host: str | None
 ) -> Refusal | None:
     """Return why a request is not served, or None.
 
@@ -74,9 +67,6 @@ def objection(
         return BadRequest("the host of the request target is not the one of the Host header", code="invalid_host")
     if b"expect" in fields and _tokens(headers, b"expect") != {b"100-continue"}:
         return ExpectationFailed('of expectations only "100-continue" is met here; leave the Expect header out')
-    if b"upgrade" in fields and method == b"GET" and version == "1.1" and _wants_websocket(headers):
-        message = "this gateway does not speak WebSocket; send the request with HTTP POST, and stream with server-sent events"
-        return UpgradeRequired(message, headers=[(b"upgrade", b"HTTP/1.1")])
     return None
 
 
@@ -109,12 +99,8 @@ def _of_coding(version: str, coding: bytes) -> Refusal | None:
     return UnknownCoding(f'the transfer coding "{shown}" is not undone here; send "chunked" alone')
 
 
-def _wants_websocket(headers: Sequence[Header]) -> bool:
-    return b"websocket" in _tokens(headers, b"upgrade") and b"upgrade" in _tokens(headers, b"connection")
-
-
 def _tokens(headers: Sequence[Header], name: bytes) -> set[bytes]:
-    return {token.strip().partition(b"/")[0].lower() for token in (_joined(headers, name) or b"").split(b",")}
+    return {token.strip().lower() for token in (_joined(headers, name) or b"").split(b",")}
 
 
 def _joined(headers: Sequence[Header], name: bytes) -> bytes | None:

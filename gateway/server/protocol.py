@@ -146,8 +146,11 @@ class ClientProtocol(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
-        else:
+        elif self._barren <= LARGEST_HEAD:
             self._barren += len(data)
+        else:
+            self._refuse(_too_many_trailers())
+            return
         rest: bytes | memoryview = data
         try:
             while True:
@@ -167,8 +170,6 @@ class ClientProtocol(HttpToolsProtocol):
         else:
             if self._in_head and self._head_bytes > LARGEST_HEAD:
                 self._refuse(HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes"))
-            elif self._barren > LARGEST_HEAD + len(data):
-                self._refuse(_too_many_trailers())
 
     def _decline(self) -> None:
         """Serve a request that offered another protocol as what it is (RFC 9110 section 7.8).
@@ -242,10 +243,11 @@ class ClientProtocol(HttpToolsProtocol):
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not spoken here; send HTTP/1.1")
         fields = dict(headers)
-        method = parser.get_method()
-        if (refusal := objection(version, method, headers, fields, host)) is not None:
+        if (refusal := objection(version, headers, fields, host)) is not None:
             raise refusal
         cycle = Cycle(self, fields, keep_alive=version == "1.1" and parser.should_keep_alive())
+        if (cors := self.settings.cors) is not None:
+            cycle.cors = cors.lines(fields.get(b"origin"))
         if b"transfer-encoding" in fields:
             self.headers = cast("Any", _Trailers())
             self._framing = b"transfer-encoding: chunked\r\n"
@@ -259,7 +261,7 @@ class ClientProtocol(HttpToolsProtocol):
             "client": self.client,
             "scheme": self.scheme,
             "root_path": "",
-            "method": method.decode("ascii"),
+            "method": parser.get_method().decode("ascii"),
             "path": path,
             "raw_path": raw_path,
             "query_string": query,

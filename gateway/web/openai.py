@@ -17,6 +17,7 @@ from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
 from gateway.types import BodyKind, Call
+from gateway.web.charset import refuse_charset
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
 from gateway.web.steering import refuse_other_names, steer
 
@@ -136,6 +137,8 @@ class Operation:
             return await _read_form(self._endpoint, client, content_type)
         if kind != b"application/json":
             raise UnsupportedMediaType(_wrong_type(content_type, "application/json"))
+        if len(kind) != len(content_type):
+            refuse_charset(content_type)
         body = await client.read_body(self._gateway.config.server.max_body_bytes)
         return read_call(self._endpoint, body)
 
