@@ -71,6 +71,10 @@ class App:
             return self._web(scope, receive, send)
         return self._lifespan(scope, receive, send)
 
+    def stop(self) -> None:
+        """Say that the end is near: `/readyz` answers 503 from now on."""
+        self.gateway.draining = True
+
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
@@ -124,6 +128,7 @@ def _report(task: asyncio.Task[None]) -> None:
 
 def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    server = make_server(App(config, place=place, recovered=recovered), config.server)
+    app = App(config, place=place, recovered=recovered)
+    server = make_server(app, config.server, app.stop, supervised=bool(place))
     server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -1,4 +1,4 @@
-"""Read the server's settings: the file's, with GATEWAY_HOST, GATEWAY_PORT, GATEWAY_DRAIN_DELAY and GATEWAY_API_KEY over them."""
+"""Read the server's settings: the file's, with those of the environment over them (GATEWAY_HOST and its kin)."""
 
 from __future__ import annotations
 

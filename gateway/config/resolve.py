@@ -205,11 +205,15 @@ class Resolution:
             drain_s=said.drain,
             drain_delay_s=said.drain_delay,
             max_connections=said.max_connections,
-            cors=Cors(tuple(said.cors.origins), said.cors.credentials, said.cors.max_age) if said.cors.origins else None,
+            cors=_cors(said.cors) if said.cors.origins else None,
         )
         return clients.with_environment(
             server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))
         )
+
+
+def _cors(said: shape.Cors) -> Cors:
+    return Cors(tuple(said.origins), said.credentials, said.max_age)
 
 
 def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
@@ -218,8 +222,8 @@ def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Itera
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
     if server.cors is not None and EVERY in server.cors.origins and not server.api_keys:
         yield (
-            "server.cors lets the pages of every site read answers, and the configuration has no key; without keys such "
-            "pages are still refused, so name their origins or set GATEWAY_API_KEY"
+            "server.cors lets the pages of every site read answers, and the configuration has no key; without keys "
+            "such pages are still refused, so name their origins or set GATEWAY_API_KEY"
         )
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):

@@ -31,7 +31,7 @@ OWN = frozenset({
 })  # fmt: skip
 """What the gateway says itself, beside x-gateway-*. An upstream's word for it does not pass, so none is sent twice.
 
-The upstream's own request id passes as x-upstream-request-id. Two values of x-should-retry read as none (openai-python).
+The upstream's own request id passes as x-upstream-request-id. Two values of x-should-retry read as none (openai SDKs).
 """
 # What an upstream says about its own site. Passed on, it would be said of the gateway's: HSTS and clear-site-data take
 # effect on the gateway's host name, a redirect is followed by SDKs, a proxy in front obeys x-accel-redirect.

@@ -51,8 +51,8 @@ class Cycle:
     """One request and its response: the ASGI channel for the small endpoints, a `Downstream` for the data plane."""
 
     __slots__ = (
-        "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "answered", "content_length", "cors",
-        "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
+        "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "answered", "content_length",
+        "cors", "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
         "received_at", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 

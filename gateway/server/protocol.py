@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.config import ServerSettings
+    from gateway.server.crowd import Crowd
     from gateway.types import Header
 
 KEEP_ALIVE_S = 75.0
@@ -36,6 +37,8 @@ MOST_QUEUED = 8
 # Bytes per second that a request body must reach over its base time.
 SLOWEST_BODY = 16 * 1024
 MOST_TARGETS = 1024
+# What a connection beyond the limit may ask for.
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _NEVER = float("inf")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
@@ -44,7 +47,7 @@ _targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
 class _Trailers:
     """Takes the place of a request's headers when they are complete: counts trailer fields, and keeps none.
 
-    A trailer is no header (RFC 9110 section 6.5.1): a key or a beta flag in one would pass by whatever looked at the head.
+    A trailer is no header (RFC 9110 section 6.5.1): a key in one would pass by whatever looked at the head.
     """
 
     __slots__ = ("_bytes", "_fields")
@@ -67,6 +70,13 @@ class _Trailers:
 
 def _too_many_trailers() -> HeadTooLarge:
     return HeadTooLarge(f"the request has more than {MOST_HEADERS} trailer fields or {LARGEST_HEAD} bytes of them")
+
+
+def _crowded(most: int) -> Refusal:
+    message = f"the gateway has all the {most} connections it may have (server.max_connections); try again in a moment"
+    refusal = Refusal(message, status=503, code="too_many_connections", headers=[(b"retry-after", b"1")])
+    refusal.type = "server_error"
+    return refusal
 
 
 class _Continuation:
@@ -99,9 +109,12 @@ class _Continuation:
 class ClientProtocol(HttpToolsProtocol):
     """One client connection. `deadline` is when it is closed unless something happens first."""
 
-    def __init__(self, *args: Any, settings: ServerSettings, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: ServerSettings, crowd: Crowd, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
+        self.crowd = crowd
+        self.is_guest = False
+        """There are too many connections: it may ask for the health, and is closed after that."""
         self.parser = httptools.HttpRequestParser(self)  # strict: uvicorn's own is lenient about data after close
         self.deadline = _NEVER
         self.write_paused = False
@@ -125,9 +138,21 @@ class ClientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
         self.deadline = monotonic() + self.settings.header_timeout_s
+        if len(self.connections) > self.crowd.most:
+            self.crowd.make_room(self, cast("Any", self.connections))
+
+    def idle_since(self) -> float | None:
+        """When the last request was answered, or the connection made, if nothing is under way on it."""
+        if self._head_bytes or self._deaf or self._queue or self.write_paused or not self._in_head:
+            return None
+        if self.cycle is None:
+            return self.deadline - self.settings.header_timeout_s
+        return self.deadline - KEEP_ALIVE_S if self.cycle.response_complete else None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the signature of asyncio
         self.connections.discard(self)
+        if self.is_guest:
+            self.crowd.leave(self)
         self.deadline = _NEVER
         self._deaf = True
         for cycle in (self.cycle, *self._queue):
@@ -245,7 +270,12 @@ class ClientProtocol(HttpToolsProtocol):
         fields = dict(headers)
         if (refusal := objection(version, headers, fields, host)) is not None:
             raise refusal
-        cycle = Cycle(self, fields, keep_alive=version == "1.1" and parser.should_keep_alive())
+        lasting = version == "1.1" and not self.crowd.is_draining and parser.should_keep_alive()
+        if self.is_guest:
+            if path not in HEALTH_PATHS:
+                raise _crowded(self.crowd.most)
+            lasting = False
+        cycle = Cycle(self, fields, keep_alive=lasting)
         if (cors := self.settings.cors) is not None:
             cycle.cors = cors.lines(fields.get(b"origin"))
         if b"transfer-encoding" in fields:
@@ -270,7 +300,8 @@ class ClientProtocol(HttpToolsProtocol):
             "extensions": {SCOPE_KEY: cycle},
         }
         if not self.write_paused:
-            self.deadline = cycle.received_at + self.settings.body_timeout_s + (cycle.content_length or 0) / SLOWEST_BODY
+            body_s = self.settings.body_timeout_s + (cycle.content_length or 0) / SLOWEST_BODY
+            self.deadline = cycle.received_at + body_s
         if self.cycle is None or self.cycle.response_complete:
             self._begin(cycle)
         else:  # pipelined: its turn comes

@@ -101,8 +101,8 @@ class Connection(asyncio.Protocol):
     """One connection to an origin: idle in the pool, or busy with one exchange."""
 
     __slots__ = (
-        "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused", "_pool",
-        "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
+        "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused",
+        "_pool", "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:

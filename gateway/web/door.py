@@ -210,12 +210,14 @@ def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cor
         # An image or a script of another site's page is asked for without Origin; browsers say so in this header.
         if headers.get(b"sec-fetch-site", b"").lower() == b"cross-site":
             raise Forbidden(_FOREIGN_PAGE)
-    elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (cors is None or not cors.admits(page, by_name=True)):
+    elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (
+        cors is None or not cors.admits(page, by_name=True)
+    ):
         raise Forbidden(_FOREIGN_PAGE)
 
 
 _FOREIGN_PAGE = (
-    "a page of another site may not call the gateway; name its origin in server.cors.origins, or create a key and send it"
+    "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
 )
 
 
