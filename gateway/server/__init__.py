@@ -122,12 +122,15 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {one: signal.signal(one, self.handle_exit) for one in (*_STOPS, *hang_up_signals(), *idle_signals())}
+        taken = (*_STOPS, *hang_up_signals(), *idle_signals())
+        for one in taken:
+            signal.signal(one, self.handle_exit)
         try:
             yield
         finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            # The process ends, and well. One signal more would only spoil its exit status.
+            for one in taken:
+                signal.signal(one, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
         """Take a signal: begin the end, or hurry it."""
