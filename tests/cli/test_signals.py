@@ -104,24 +104,29 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path, sent: Sequence[signa
     def answer(seen: Any) -> Any:
         return ENDLESS if seen.json.get("stream") else (Stall(),)
 
-    async with FaultyUpstream(answer) as upstream, in_front_of(upstream, tmp_path, workers=workers) as running:
-        async with Client(running.port) as stream, Client(running.port) as plain, Client(running.port) as late:
-            await stream.send(chat("Hi", model="a/m", stream=True))
-            streamed = await stream.head()
-            await plain.send(chat("Hi", model="a/m"))
-            await upstream.wait_request(1)
-            await late.send(chat("Hi", model="a/m")[:-5])
-            before = time.monotonic()
-            await signalled(running, *sent)
-            await stream.finish(streamed)
-            assert b'"upstream_shut_down"' in streamed.body
-            assert streamed.broken_by == "fin"
-            for refused in (await plain.response(), await late.response()):
-                assert refused.status == 503
-                assert refused.json["error"]["code"] == "shutting_down"
-                assert refused.headers["connection"] == "close"
-            assert await ended(running) == 0
-            assert time.monotonic() - before < 5
+    async with (
+        FaultyUpstream(answer) as upstream,
+        in_front_of(upstream, tmp_path, workers=workers) as running,
+        Client(running.port) as stream,
+        Client(running.port) as plain,
+        Client(running.port) as late,
+    ):
+        await stream.send(chat("Hi", model="a/m", stream=True))
+        streamed = await stream.head()
+        await plain.send(chat("Hi", model="a/m"))
+        await upstream.wait_request(1)
+        await late.send(chat("Hi", model="a/m")[:-5])
+        before = time.monotonic()
+        await signalled(running, *sent)
+        await stream.finish(streamed)
+        assert b'"upstream_shut_down"' in streamed.body
+        assert streamed.broken_by == "fin"
+        for refused in (await plain.response(), await late.response()):
+            assert refused.status == 503
+            assert refused.json["error"]["code"] == "shutting_down"
+            assert refused.headers["connection"] == "close"
+        assert await ended(running) == 0
+        assert time.monotonic() - before < 5
     assert "Traceback" not in "".join(running.err)
     booked = await rows(tmp_path)
     assert sorted(row["call_status"] for row in booked) == [200, 503]

@@ -8,7 +8,8 @@ from gateway.core.authority import host_of, host_of_origin, is_loopback
 
 HOSTS = {
     "localhost": "localhost", "LOCALHOST:8400": "localhost", "localhost:": "localhost", "127.0.0.1": "127.0.0.1",
-    "127.0.0.1:1": "127.0.0.1", "[::1]": "::1", "[::1]:8400": "::1", "[0:0:0:0:0:0:0:1]": "::1", "[2001:DB8::1]:443": "2001:db8::1",
+    "127.0.0.1:1": "127.0.0.1", "[::1]": "::1", "[::1]:8400": "::1", "[0:0:0:0:0:0:0:1]": "::1",
+    "[2001:DB8::1]:443": "2001:db8::1",
     "gateway": "gateway", "my_gateway.internal:8400": "my_gateway.internal", "a-b.example.": "a-b.example.",
     "gateway.1.example": "gateway.1.example", "1password.example": "1password.example",
 }  # fmt: skip
@@ -38,7 +39,8 @@ def test_no_host(written: str) -> None:
     ("origin", "host"),
     [
         ("http://localhost:3000", "localhost"), ("https://App.example", "app.example"), ("http://[::1]:1", "::1"),
-        ("null", None), ("", None), ("file://", None), ("file://localhost", None), ("chrome-extension://localhost", None),
+        ("null", None), ("", None), ("file://", None), ("file://localhost", None),
+        ("chrome-extension://localhost", None),
         ("http://localhost/", None), ("http://localhost#x", None), ("http://evil.example@localhost", None),
         ("http://localhost:x", None), ("http://", None), ("localhost", None),
     ],
