@@ -12,6 +12,7 @@ from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
+from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
 from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
@@ -205,16 +206,28 @@ class Resolution:
             body_timeout_s=said.timeouts.body,
             write_timeout_s=said.timeouts.write,
             drain_s=said.drain,
+            drain_delay_s=said.drain_delay,
+            max_connections=said.max_connections,
+            cors=_cors(said.cors) if said.cors.origins else None,
         )
         return clients.with_environment(
             server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))
         )
 
 
+def _cors(said: shape.Cors) -> Cors:
+    return Cors(tuple(said.origins), said.credentials, said.max_age)
+
+
 def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
     """Yield what is legal and probably not meant."""
     if clients.is_open_to_others(server):
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
+    if server.cors is not None and EVERY in server.cors.origins and not server.api_keys:
+        yield (
+            "server.cors lets the pages of every site read answers, and the configuration has no key; without keys "
+            "such pages are still refused, so name their origins or set GATEWAY_API_KEY"
+        )
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
             yield f'provider "{one.name}" sends its key over plain http; use https'

@@ -15,7 +15,7 @@ from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
-from gateway.errors import BadRequest, Refusal
+from gateway.errors import BadRequest, Refusal, ShuttingDown
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
@@ -401,12 +401,18 @@ class Exchange:
         self._client.task.cancel()
 
     def _interrupted(self) -> None:
-        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
+        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough.
+
+        Raises:
+            ShuttingDown: by a shutdown, and nothing has been sent to the client.
+        """
         answer, client = self._answer, self._client
-        self._hung_up = client.gone and not client.refused
+        # The server has refused the rest of the request (late, too large) before there was any answer.
+        refused = client.answered if client.gone and not self._status else 0
+        self._hung_up = client.gone and not refused
         if answer is not None and self._under_way is not None:
             answer.close()
-            if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
+            if refused:
                 answer.end_as(o.BAD_REQUEST)
             elif client.gone:
                 answer.abandon()
@@ -415,9 +421,12 @@ class Exchange:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.usage
             self._attempts[self._place :] = [answer.attempt()]
-        if not client.gone:
+        if client.gone:
+            self._status = self._status or refused or 499
+        elif client.answered:
             client.abort()
-        self._status = self._status or client.refused or (499 if client.gone else 503)
+        else:
+            raise self._refused(ShuttingDown())
 
     def _land(self, call_status: int) -> None:
         """End the attempt under way, if there is one: the one place where memory and books hear that it is over.
