@@ -71,6 +71,7 @@ class Resolution:
                 ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
+                kinds=frozenset(KINDS),
             )
         )
         self.problems += [(self._written(one.where), one.about_name, one.message) for one in objections]

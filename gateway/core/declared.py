@@ -9,6 +9,7 @@ from gateway.core.abilities import Abilities, Said, unknown
 from gateway.core.names import (
     AUTO_ORDERS,
     BUILT_IN,
+    FALLBACK_OF,
     LAST,
     ROLE,
     Directory,
@@ -21,12 +22,14 @@ from gateway.core.names import (
 from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from gateway.types import Ability, CachePolicy, Capability, Provider
 
 # Nobody writes this by hand, and the recursion must end before Python's does.
 LONGEST_CHAIN = 50
+# Parameters that differ at each level of names double the candidates with each.
+MOST_CANDIDATES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Declared:
     curated: Callable[[Provider, str], Ability] = unknown
     of_providers: Mapping[str, Said] = field(default_factory=dict)
     """Provider name -> what holds for all its models."""
+    kinds: frozenset[str] = frozenset()
+    """The names of all kinds of providers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,11 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
             expansion.objections.append(Objection(("fallback", name), message, about_name=True))
         for i, target in enumerate(targets):
             # Only for the alias used by its own name: what other names expand to is settled by now.
-            found = expansion.of(target, ("fallback", name, i))
-            aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=max(one.rank, i + 1)) for one in found)
+            expansion.of(target, ("fallback", name, i))  # to object at the place where the target is written
+        # Only for the alias used by its own name, and for roles that only rename it: all other expansions are settled.
+        aliases[name] = (*aliases.get(name, ()), *expansion.fallback_of(name))
+    for name, role in declared.roles.items():
+        roles[name] = (*roles[name], *_with(ROLE + name, role.params, expansion.inherited_fallback(name)))
     used = [one for where, name in declared.uses if name not in AUTO_ORDERS for one in expansion.of(name, where)]
 
     named = [one for expanded in (*roles.values(), *aliases.values(), used) for one in expanded]
@@ -131,6 +139,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         order=declared.order,
         pool=tuple(pool.values()),
         abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),
+        kinds=declared.kinds,
     )
     return directory.renewed(), (*_misnamed(declared), *expansion.objections)
 
@@ -192,13 +201,37 @@ class _Expansion:
                 _shared(self.of(one, ("roles", name, i), trail), role.weights[i] if role.weights else 1.0)
                 for i, one in enumerate(role.targets)
             ]
-            found = _with(role.params, [one for step in steps for one in step])
+            found = _with(target, role.params, [one for step in steps for one in step])
         elif alias is not None:
-            found = _with(alias.params, self.of(alias.target, ("models", target), trail))
+            found = _with(target, alias.params, self.of(alias.target, ("models", target), trail))
         else:
             return self._models(target, where)
+        if len(found) > MOST_CANDIDATES:
+            self.object(where, f"{quoted(target)} stands for more than {MOST_CANDIDATES} candidates")
+            found = found[:MOST_CANDIDATES]
         self._done[target] = found
         return found
+
+    def fallback_of(self, alias: str) -> Iterator[Candidate]:
+        """Yield who steps in for an alias, each target after the one before it."""
+        for i, target in enumerate(self.declared.fallback.get(alias, ())):
+            for one in self.of(target, ("fallback", alias, i)):
+                names = one.via or (target,)
+                yield replace(one, rank=max(one.rank, i + 1), via=(f"{FALLBACK_OF}{alias}", *names))
+
+    def inherited_fallback(self, role: str) -> Iterable[Candidate]:
+        """Return who steps in for the alias that a role only renames, be it through other names; mostly nobody."""
+        name, alias = ROLE + role, None
+        for _ in range(LONGEST_CHAIN):
+            if (found := self._role(name)) is not None and len(found.targets) == 1:
+                name = found.targets[0]
+            elif found is None and (alias := self.declared.aliases.get(name)) is not None:
+                if self.declared.fallback.get(name):
+                    return self.fallback_of(name)
+                name = alias.target
+            else:
+                break
+        return ()
 
     def route(self, name: str, kind: RouteKind, found: Iterable[Candidate]) -> Route:
         """Return the route of a role or alias, chosen from as it says, or as what it merely renames says."""
@@ -289,12 +322,12 @@ class _Expansion:
         return f"unknown model or alias {quoted(target)}{nearest(target, known)}"
 
 
-def _with(params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def _with(name: str, params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
     # Duplicates go at every level: roles that name each other twice would double the list with each.
-    once: dict[str, Candidate] = {}
+    once: dict[tuple[object, ...], Candidate] = {}
     for one in found:
-        once.setdefault(one.upstream.id, one)
-    return tuple(replace(one, params=merged(one.params, params)) for one in once.values())
+        once.setdefault(one.identity, one)
+    return tuple(replace(one, params=merged(one.params, params), via=(name, *one.via)) for one in once.values())
 
 
 def _shared(found: tuple[Candidate, ...], weight: float) -> Iterable[Candidate]:

@@ -92,7 +92,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         # Of most models little is known that could stand against them; then there is nothing to ask.
         may_object = ability.lacks or ability.context_tokens or ability.max_output_tokens or max_price is not None
         if may_object and (objection := _objection(candidate, route, needs)) is not None:
-            rejected.append(Rejected(upstream.id, objection))
+            rejected.append(Rejected(candidate.label, objection))
             continue
         if _is_clear(upstream, known, tokens, wall):
             ready.append(candidate)
@@ -109,7 +109,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
-        rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
+        rejected += [Rejected(standing.candidate.label, standing.why) for standing in waiting]
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
@@ -156,7 +156,7 @@ def _worth_waiting_for(
         elif wait_s <= max_wait_s:
             kept.append(standing)
         else:
-            rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
+            rejected.append(Rejected(standing.candidate.label, standing.why))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
     # A short wait for a healthy one beats a try at one that is dead or spent.
     kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))

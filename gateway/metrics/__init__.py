@@ -111,7 +111,7 @@ class Metrics(Collector):
             return
         last = attempts[-1]
         upstream = last.candidate.upstream
-        name = upstream.id if route.configured else OTHER
+        name = last.candidate.label if route.configured else OTHER
         cell = counts.cell((endpoint, route.label, settlement.status, upstream.provider.name, name, last.outcome.name))
         cell.calls += 1
         cell.hang_ups += settlement.hung_up
@@ -126,7 +126,7 @@ class Metrics(Collector):
             cell.reasoning += usage.reasoning_tokens
         for attempt in attempts[:-1]:
             upstream = attempt.candidate.upstream
-            name = upstream.id if route.configured else OTHER
+            name = attempt.candidate.label if route.configured else OTHER
             labels = (upstream.provider.name, name, attempt.outcome.name)
             counts.passed_over[labels] = counts.passed_over.get(labels, 0) + 1
 

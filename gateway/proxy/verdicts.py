@@ -46,7 +46,7 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt]) -> Refusal:
     if said.retry_after_s is not None:
         headers.append(retry_after(said.retry_after_s))
     tried = "; ".join(
-        f"{attempt.candidate.upstream.id}: {attempt.outcome.name}"
+        f"{attempt.candidate.label}: {attempt.outcome.name}"
         + (f" (HTTP {attempt.status})" if attempt.status else "")
         + (f", {attempt.message}" if attempt.message else "")
         for attempt in attempts
@@ -65,7 +65,7 @@ def plan_in_a_header(plan: Plan) -> bytes:
     reasons = plan.reasons or ("",) * len(plan.order)
     value = {
         "order": [
-            {"upstream": candidate.upstream.id, **({"why": why} if why else {})}
+            {"upstream": candidate.label, **({"why": why} if why else {})}
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "why": one.reason} for one in plan.rejected],
