@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.names import ROLE, quoted
+from gateway.core.names import ROLE, nearest, quoted
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -95,6 +95,23 @@ def promote(path: Path, model: str, alias: str) -> None:
     if not _is_mapping(aliases):
         aliases = _set(root, "models", _mapping())
     _set(aliases, alias, _scalar(model))
+    _write(path, root)
+
+
+def demote(path: Path, alias: str) -> None:
+    """Take an alias out of the overlay and keep all else that it says.
+
+    Raises:
+        ConfigError: the overlay has no such alias, or cannot be read or written.
+    """
+    said = read(path).get("models")
+    if not isinstance(said, dict) or alias not in said:
+        near = nearest(alias, said if isinstance(said, dict) else ())
+        raise ConfigError([f"{path}: there is no alias {quoted(alias)}{near}"])
+    root = _tree(path)
+    aliases = _member(root, "models")
+    assert aliases is not None  # noqa: S101  # it has just been read
+    aliases.value = [(key, value) for key, value in aliases.value if key.value != alias]
     _write(path, root)
 
 

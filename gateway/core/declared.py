@@ -19,12 +19,12 @@ from gateway.core.names import (
     split,
     unknown_role,
 )
-from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
+from gateway.types import Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.types import Ability, CachePolicy, Capability, Provider
+    from gateway.types import Ability, CachePolicy, Capability
 
 # Nobody writes this by hand, and the recursion must end before Python's does.
 LONGEST_CHAIN = 50
@@ -81,6 +81,8 @@ class Declared:
     """Provider name -> what holds for all its models."""
     kinds: frozenset[str] = frozenset()
     """The names of all kinds of providers."""
+    tolerates: Callable[[tuple[str | int, ...]], bool] = lambda _: False
+    """Whether a target at this place may be unknown: it is then like one whose provider cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Objection:
     message: str
     about_name: bool = False
     """The name itself is wrong, not what stands behind it."""
+    tolerated: bool = False
+    """The directory is complete all the same."""
 
 
 def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
@@ -296,17 +300,24 @@ class _Expansion:
 
     def _models(self, target: str, where: _Where) -> tuple[Candidate, ...]:
         if target.startswith(ROLE):
-            self.object(where, unknown_role(target, (ROLE + name for name in self.declared.roles)))
-            return ()
+            return self._nobody(target, where, unknown_role(target, (ROLE + name for name in self.declared.roles)))
         providers = self.declared.providers
         if (pair := split(target, providers)) is not None:
             return (self.candidate(*pair),)
         found = tuple(
             one for provider in providers.values() for one in self.models_of(provider) if one.upstream.model == target
         )
-        if not found:
-            self.object(where, self._unknown(target))
-        return found
+        return found or self._nobody(target, where, self._unknown(target))
+
+    def _nobody(self, target: str, where: _Where, why: str) -> tuple[Candidate, ...]:
+        """Object to a target; where it is tolerated, return one that cannot be used, and says why."""
+        tolerated = where[0] in ("models", "roles", "fallback") and self.declared.tolerates(where)
+        self.objections.append(Objection(where, why, tolerated=tolerated))
+        if not tolerated:
+            return ()
+        name, slash, model = target.partition("/")
+        stand_in = Provider(name if slash else "(nobody)", "openai-compatible", "", unusable=why)
+        return (Candidate(Upstream(stand_in, model or target)),)
 
     def _unknown(self, target: str) -> str:
         """Say what is wrong with a target. The default provider does not make it right: in a file it is a slip."""
