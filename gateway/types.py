@@ -228,6 +228,8 @@ class Rejected:
 
     upstream_id: str
     reason: str
+    brief: str = field(default="", compare=False)
+    """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
 
 
 class RouteKind(StrEnum):

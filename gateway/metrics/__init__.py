@@ -176,6 +176,14 @@ class Metrics(Collector):
         """A call was refused because of its key. `reason`: one of a few words of ours, never the client's."""
         self._counts.count(families.KEYS_REFUSED, (reason,))
 
+    def ejected(self, upstream: str, reason: str) -> None:
+        """An upstream was taken out of use. Both are labels: a configured name, and the name of an outcome."""
+        self._counts.count(families.EJECTIONS, (upstream, reason))
+
+    def fell_back(self, route: Route, upstream: str, reason: str) -> None:
+        """A call was answered by another than its first choice. `reason`: one of a few words of ours."""
+        self._counts.count(families.FALLBACKS, (route.label, upstream, reason))
+
     def snapshot(self) -> bytes:
         """Return everything counted so far, for another process to add or to go on from."""
         return encode(self._told())

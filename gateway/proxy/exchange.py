@@ -15,6 +15,8 @@ from msgspec.structs import replace
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
+from gateway.core.fallbacks import Passed, passed_before
+from gateway.core.fallbacks import header as reason_header
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
+LISTED = ("listed",)
 _RELAY, _JSON = Then.RELAY, BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
@@ -302,9 +305,32 @@ class Exchange:
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
+            self._fallback_line() if len(self._attempts) > 1 or self._is_choosy() else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
+
+    def _is_choosy(self) -> bool:
+        """Tell whether the plan passed candidates over, or put them into another order than that of preference."""
+        plan, route = self._plan, self._route
+        if not plan.ready_at and len(plan.rejected) == len(route.rejected):
+            return self._tab.downgraded
+        is_first = self._attempts[-1].candidate is route.candidates[0] and (self._terms.order or route.order) == LISTED
+        return not is_first or self._tab.downgraded
+
+    def _fallback_line(self) -> bytes:
+        """Return the header line that says why the first choice did not answer, and have it noted; empty if it did."""
+        gateway, route = self._gateway, self._route
+        passed = passed_before(
+            route, self._terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng
+        )
+        if self._tab.downgraded:
+            earlier = [Passed(one.candidate.label, one.outcome.name, one.outcome.name) for one in self._earlier]
+            passed = (*earlier, Passed(self._call.model, o.OVER_BUDGET.name, o.OVER_BUDGET.name), *passed)
+        if not passed:
+            return b""
+        gateway.notices.fell_back(route, self._attempts[-1].candidate, passed)
+        return b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
 
     def _give_up(self) -> None:
         attempts, answer = self._attempts, self._answer

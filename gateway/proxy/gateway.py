@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.core import names
 from gateway.core.rules import looked_at
 from gateway.proxy.headers import safe
+from gateway.proxy.notices import Notices
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -37,6 +38,8 @@ class Gateway:
         self.directory = config.directory
         self.looked_at = looked_at(config.rules)
         """Which features of a request some rule looks at."""
+        self.notices = Notices(metrics, lambda: self.directory)
+        memory.turned = self.notices.turned
         self.draining = False
         self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
         self._lines: dict[tuple[str, str], bytes] = {}

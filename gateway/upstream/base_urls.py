@@ -63,8 +63,9 @@ def other_ports(base_url: str, kind: str = "") -> tuple[str, ...]:
     own = urlsplit(KINDS[kind].base_url).port if kind in KINDS else None
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     ports = dict.fromkeys((own, *_USUAL_PORTS) if own else _USUAL_PORTS)
-    ports.pop(parts.port, None)
-    return tuple(urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")) for port in ports)
+    return tuple(
+        urlunsplit((parts.scheme, f"{host}:{port}", parts.path, "", "")) for port in ports if port != parts.port
+    )
 
 
 def known_address(base_url: str) -> str | None:
