@@ -23,6 +23,7 @@ from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import counts_tokens
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
+from gateway.core.plan import NO_NEEDS
 from gateway.core.pricing import cost_of, settle_cost, worst_case
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NoCandidate, Refusal
@@ -124,6 +125,27 @@ class Books:
     def open(self, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs) -> Tab:
         """Begin a call."""
         return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs)
+
+    async def count_refused(self, request_id: bytes, key: Key) -> Refusal | None:
+        """Count a request that is refused before it is a call; return what it is told instead if the key has no room.
+
+        Names that nobody knows and bodies that nobody can read cost the gateway as much as calls do.
+        """
+        if key.requests_per_min is None:
+            return None
+        now = time()
+        charges = limits_of(msgspec.structs.replace(key, tokens_per_min=None, max_streams=None), NO_NEEDS, now)
+        lease = f"{request_id.decode('latin-1')}/refused"
+        try:
+            full = await self.limits.hold(lease, charges, now)
+        except Unavailable:
+            return None
+        if full is not None:
+            self.metrics.key_refused("rate_limit")
+            left = full.limit - sum(self.limits.counted(full.account, full.window_start))
+            return limit_refusal(full, now, left=max(0, left))
+        self.limits.settle(lease, charges, (1,), now)
+        return None
 
     def go_on(self, now: float) -> Iterator[None]:
         """Write down how far the attempts under way have come, and hold what they hold for longer. Every 2 s.
