@@ -118,8 +118,8 @@ def _mark(read: Source, where: source.Path, *, at_key: bool) -> Mark:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return source.decoded(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 (byte {error.start + 1})"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from error

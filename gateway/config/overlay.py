@@ -170,12 +170,14 @@ def _take_over(path: Within, source: Source, result: Source, file: str, *, deep:
 
 
 def _text(path: Path) -> str:
+    from gateway.config.source import decoded
+
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return decoded(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 (byte {error.start + 1})"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
 
 
 # The file is edited as a tree of nodes: values would lose how they are written, and `${VAR}` with it.

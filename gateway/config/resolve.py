@@ -76,7 +76,7 @@ class Resolution:
                     **{name: self._role(name, written) for name, written in self.file.roles.items()},
                 },
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
-                default_provider=defaults.provider or None,
+                default_provider=(defaults.provider or "").strip() or None,
                 tolerates=self.tolerates,
                 order=tuple(defaults.order),
                 uses=(
@@ -212,7 +212,7 @@ class Resolution:
                 self.problems.append((("server", "api_keys", i), False, wrong))
             digests.add(clients.digest(key.strip()))
         server = ServerSettings(
-            host=said.host,
+            host=said.host.strip(),
             port=said.port,
             workers=said.workers,
             api_keys=frozenset(digests),

@@ -106,6 +106,8 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
     for name, targets in declared.fallback.items():
         if name not in declared.aliases:
             near = nearest(name, declared.aliases)
+            if name.removeprefix(ROLE) in declared.roles:
+                near = "; it is a role: write who steps in behind the others in its models"
             message = f"fallback is for an alias, and {quoted(name)} is none{near}"
             expansion.objections.append(Objection(("fallback", name), message, about_name=True))
         for i, target in enumerate(targets):
@@ -328,8 +330,11 @@ class _Expansion:
         first, slash, _ = target.partition("/")
         if slash and first not in self.declared.providers:
             near = nearest(first, self.declared.providers)
+            if not near and first in self.declared.kinds:
+                near = f'; write "{first}:" below providers'
             return f"unknown model {quoted(target)}: no provider {quoted(first)} is configured{near}"
-        known = (*self.declared.aliases, *(m for one in self.declared.providers.values() for m in one.models))
+        roles = (ROLE + name for name in self.declared.roles)
+        known = (*self.declared.aliases, *roles, *(m for one in self.declared.providers.values() for m in one.models))
         return f"unknown model or alias {quoted(target)}{nearest(target, known)}"
 
 

@@ -226,7 +226,7 @@ async def test_a_model_that_was_just_added_is_found_when_it_is_asked_for() -> No
     """A bare name that nobody is known to list makes the gateway look again, and the call waits for that."""
     models = ["tiny"]
 
-    def growing(asked: Request) -> Script | Answer:
+    def growing(asked: Request) -> Script:
         return cast("Callable[[Request], Script]", lists(*models))(asked)
 
     async with (

@@ -144,7 +144,7 @@ PASSED = [
     ("models: {x: '${GONE}'}", ["overlay.yaml:1:13: GONE is not set; set it, or write ${GONE:-default}"]),
     ("models: {x: a/1, y: a/2, x: a/3}", ['overlay.yaml:1:26: the key "x" stands here and in line 1']),
     ("models: {main: minimax/m1}", [  # the name leads somewhere without the overlay
-        'overlay.yaml:1:16: unknown model "minimax/m1": no provider "minimax" is configured; the entry is passed over']),
+        'overlay.yaml:1:16: unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" below providers; the entry is passed over']),
     ("roles: {rlm: {models: [minimax/m1]}}", ['overlay.yaml:1:24: unknown model "minimax/m1"']),
     ("defaults: {provider: minimax, max_attempts: 7}", ['overlay.yaml:1:22: no provider "minimax" is configured']),
     ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is none']),
@@ -190,9 +190,9 @@ def test_every_other_entry_counts(tmp_path: Path, environ: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("promoted", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured')]),
-    ("role:only", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured')]),
-    ("role:mixed", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured'),
+    ("promoted", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" below providers')]),
+    ("role:only", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" below providers')]),
+    ("role:mixed", [("minimax/m1", 'unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" below providers'),
                     ("(nobody)/role:gone", ('unknown role "gone"; there are role:main, role:reasoning, role:planner, role:rlm, role:memory, role:browser, '
                      "role:vision, role:embedding, role:only, role:mixed"))]),
     ("second", [("(nobody)/m2", 'unknown model or alias "m2"')]),
