@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LONGEST = 512
 """Bytes of the header. Beyond that it says how many more there are."""
 NOT_READY = "not ready"
+UNABLE = "unable"
 
 
 class Passed(NamedTuple):
@@ -55,13 +56,23 @@ def passed_before(
         if names := failed.pop(label, []):
             found[label] = Passed(label, ", ".join(names), names[-1])
         elif (out := rejected.get(label)) is not None:
-            word = out.brief.partition(" (")[0] if out.brief else "unable"
+            word = out.brief.partition(" (")[0] if out.brief else UNABLE
             found[label] = Passed(label, out.brief or out.reason, _word(word))
         else:  # it would have to be waited for, and this one not so long
             found[label] = Passed(label, NOT_READY, _word(NOT_READY))
     # Who stood behind and was tried first: when nobody was ready, or after a budget had changed the plan.
     late = {label: Passed(label, ", ".join(names), names[-1]) for label, names in failed.items()}
     return (*found.values(), *late.values())
+
+
+def is_fallback(answered: Candidate, passed: Sequence[Passed]) -> bool:
+    """Tell whether another upstream answered because the first choice failed or was out of use.
+
+    A text model that stands before the one that sees is no choice for a picture, and the same upstream asked in another
+    way is no other upstream.
+    """
+    upstream = answered.upstream.id
+    return any(one.reason != UNABLE and one.label.partition("#")[0] != upstream for one in passed)
 
 
 def header(passed: Sequence[Passed]) -> bytes:

@@ -223,6 +223,7 @@ class Tab:
     __slots__ = (
         "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_key", "_key_charges", "_n",
         "_needs", "_price", "_request_id", "_route", "_settled", "_told", "answer", "candidate", "cost", "downgraded",
+        "is_fallback",
         "position", "used_tokens",
     )  # fmt: skip
 
@@ -251,6 +252,8 @@ class Tab:
         """Of the attempt that was settled last, in nano-USD."""
         self.downgraded = False
         """The call was sent elsewhere by a budget, and those that do so no longer object."""
+        self.is_fallback = False
+        """Another upstream answers than the first choice, which failed or was not there."""
         self.position = 0
         """Of the last record in the journal."""
         self.used_tokens = 0
@@ -396,8 +399,11 @@ class Tab:
         if books.journal is not None:
             money = (cost, source, estimate, saved, self._price.source if self._price is not None else "")
             self.position = books.write_ending(
-                partial(_ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status)
-            )
+                partial(
+                    _ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status,
+                    int(self.is_fallback),
+                )
+            )  # fmt: skip
         if self._charged:
             self._count(cost)
 
@@ -483,7 +489,7 @@ class Tab:
 
 def _ending(
     identity: str, began_at: float, attempt: Attempt, usage: Usage | None, is_estimate: bool,  # noqa: FBT001  # by `partial`
-    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int,
+    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int, fallback: int,
 ) -> bytes:  # fmt: skip
     """Return the record of a settlement. `money`: cost, where it is from, the estimate, what was saved, whose price."""
     return encode(
@@ -492,6 +498,7 @@ def _ending(
             *money, answer.sha256() if answer is not None and call_status else b"",
             int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
             answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+            fallback,
         )
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
-from gateway.core.fallbacks import Passed, passed_before
+from gateway.core.fallbacks import Passed, is_fallback, passed_before
 from gateway.core.fallbacks import header as reason_header
 from gateway.core.plan import make_plan
 from gateway.dialects.body import render
@@ -49,7 +49,7 @@ class Exchange:
 
     __slots__ = (
         "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
-        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_passed", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,8 @@ class Exchange:
         self._earlier: tuple[Attempt, ...] = ()
         """Attempts of another plan, before a budget sent the call elsewhere."""
         self._over_budget: Refusal | None = None
+        self._passed: tuple[Passed, ...] = ()
+        """Who stood before the candidate that answers."""
         self._answer: Answer | None = None
         self._usage: Usage | None = None
         self._status = 0
@@ -269,6 +271,8 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
+        if len(self._attempts) > 1 or self._is_choosy():
+            self._look_back()
         if answer.is_over and not answer.reader.committed:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
@@ -305,7 +309,7 @@ class Exchange:
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
-            self._fallback_line() if len(self._attempts) > 1 or self._is_choosy() else b"",
+            b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
@@ -318,19 +322,20 @@ class Exchange:
         is_first = self._attempts[-1].candidate is route.candidates[0] and (self._terms.order or route.order) == LISTED
         return not is_first or self._tab.downgraded
 
-    def _fallback_line(self) -> bytes:
-        """Return the header line that says why the first choice did not answer, and have it noted; empty if it did."""
-        gateway, route = self._gateway, self._route
+    def _look_back(self) -> None:
+        """Find out why another than the first choice answers, if that is so, and have it noted."""
+        gateway, route, tab = self._gateway, self._route, self._tab
+        answered = self._attempts[-1].candidate
         passed = passed_before(
             route, self._terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng
         )
-        if self._tab.downgraded:
+        if tab.downgraded:
             earlier = [Passed(one.candidate.label, one.outcome.name, one.outcome.name) for one in self._earlier]
             passed = (*earlier, Passed(self._call.model, o.OVER_BUDGET.name, o.OVER_BUDGET.name), *passed)
-        if not passed:
-            return b""
-        gateway.notices.fell_back(route, self._attempts[-1].candidate, passed)
-        return b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
+        self._passed = passed
+        tab.is_fallback = is_fallback(answered, passed)
+        if passed:
+            gateway.notices.fell_back(route, answered, passed)
 
     def _give_up(self) -> None:
         attempts, answer = self._attempts, self._answer

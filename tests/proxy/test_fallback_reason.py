@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.proxy.notices import AGAIN_S, Notices
+from gateway.stores.sqlite import SQLiteStore
 from tests.faults import Client, FaultyUpstream, chat, chat_json, chat_stream, error_json, refuse_port
+from tests.proxy.ledgered import ledgered
 from tests.proxy.scene import ask, config, exchange_is_over, proxied
 from tests.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from tests.faults import Answer, Response
+    from tests.faults import Answer, Response, Script
     from tests.serving import Running
 
 REASON = "x-gateway-fallback-reason"
@@ -57,6 +60,33 @@ async def test_the_header_of_a_fallback(first: Answer, reason: str, *, stream: b
         assert (response.status, response.headers[REASON]) == (200, reason)
         assert SECRET not in str(response.headers)
         assert "x-evil" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("answers", "requests", "fallbacks"),
+    [
+        (((chat_json(),), (chat_json(),)), 1, 0),
+        (((FAILED, chat_json()), ()), 1, 0),  # a retry at the same upstream is none
+        (((FAILED,), (chat_json(),)), 1, 1),
+        (((LIMITED,), (chat_json(),)), 3, 3),  # nor need the first choice be asked in vain each time
+        (((error_json(400),), (chat_json(),)), 1, 0),
+        (((FAILED,), (error_json(400),)), 1, 0),  # an error is counted as one
+    ],
+)
+async def test_the_ledger_counts_answers_of_others(
+    tmp_path: Path, answers: tuple[tuple[Script, ...], ...], requests: int, fallbacks: int
+) -> None:
+    """`gateway usage` counts as fallbacks what another upstream than the first choice answered."""
+    lists = [one for one in answers if one]
+    async with ledgered(tmp_path, *(one[0] for one in lists), remember=True) as scene:
+        for upstream, scripts in zip(scene.upstreams, lists, strict=True):
+            upstream.script(*scripts)
+        for _ in range(requests):
+            await scene.ask(chat(model="role:rlm"))
+        await scene.rows()
+    with SQLiteStore(tmp_path / "ledger.sqlite", read_only=True) as store:
+        (total,) = store.totals()
+    assert (total.calls, total.fallbacks) == (requests, fallbacks)
 
 
 @pytest.mark.parametrize("stream", [False, True])
