@@ -51,6 +51,10 @@ _LET_THROUGH = Then.RELAY
 
 # Worth the same upstream once more: it may be over in a moment, and no answer was paid for.
 _PASSES = frozenset({o.NO_CONNECT, o.BROKEN, o.OVERLOADED, o.SERVER_ERROR, o.RATE_LIMITED, o.EMPTY})
+# Not for the way that an upstream was asked: with other parameters it would refuse as well.
+_WHATEVER_IS_ASKED = frozenset({
+    o.NO_CONNECT, o.CONNECT_TIMEOUT, o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.NO_CREDIT, o.BAD_CREDENTIAL, o.MODEL_MISSING,
+})  # fmt: skip
 _BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S = 4.0
 
@@ -105,7 +109,14 @@ def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
 
 
 def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
-    """Whether the call was too long for a candidate that is known to take at least as much."""
+    """Whether it cannot do better: the call was too long for one that takes as much, or its upstream is out of use."""
+    if any(
+        one.outcome in _WHATEVER_IS_ASKED
+        and one.candidate is not candidate  # listed twice is a retry
+        and one.candidate.upstream.id == candidate.upstream.id
+        for one in counted
+    ):
+        return True
     context = candidate.upstream.ability.context_tokens
     return context is not None and any(
         attempt.outcome is o.CONTEXT_LENGTH and (attempt.candidate.upstream.ability.context_tokens or 0) >= context

@@ -271,7 +271,8 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
-        if len(self._attempts) > 1 or self._is_choosy():
+        plan = self._plan
+        if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
             self._look_back()
         if answer.is_over and not answer.reader.committed:
             self._usage = answer.usage
@@ -314,18 +315,15 @@ class Exchange:
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
 
-    def _is_choosy(self) -> bool:
-        """Tell whether the plan passed candidates over, or put them into another order than that of preference."""
-        plan, route = self._plan, self._route
-        if not plan.ready_at and len(plan.rejected) == len(route.rejected):
-            return self._tab.downgraded
-        is_first = self._attempts[-1].candidate is route.candidates[0] and (self._terms.order or route.order) == LISTED
-        return not is_first or self._tab.downgraded
-
     def _look_back(self) -> None:
         """Find out why another than the first choice answers, if that is so, and have it noted."""
         gateway, route, tab = self._gateway, self._route, self._tab
         answered = self._attempts[-1].candidate
+        if len(self._attempts) == 1 and not tab.downgraded:
+            if not self._plan.ready_at and len(self._plan.rejected) == len(route.rejected):
+                return  # all that could be used was ready
+            if answered is route.candidates[0] and (self._terms.order or route.order) == LISTED:
+                return
         passed = passed_before(
             route, self._terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng
         )
