@@ -326,7 +326,8 @@ def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], s
     found: dict[str, dict[str, Ability]] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
-        if slash and name in config.directory.providers and f"{name}/{model}" not in config.directory.routes:
+        # Also of configured models: of what the configuration does not say of them, the gateway may know more by now.
+        if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
     return found, "none"
 
