@@ -47,9 +47,7 @@ def taken_out(source: Source, environ: Mapping[str, str]) -> Blanks:
         if not isinstance(entry, dict):
             continue
         path: Path = ("providers", name)
-        blank = {
-            key: empty_variables(source, (*path, key), environ) for key in _blank(entry, source, path, environ)
-        }
+        blank = {key: empty_variables(source, (*path, key), environ) for key in _blank(entry, source, path, environ)}
         for key in (*blank, *(["model_override"] if entry.get("model_override") == "" else [])):
             del entry[key]
         blank |= _blank_headers(entry, source, path, environ)

@@ -159,7 +159,7 @@ def _path_at(over: Source, mark: Mark) -> Path:
 def _to_blame(
     base: Source, over: Source, file: str, check: Check, tolerates: Callable[[Path], bool], problems: int
 ) -> Path | None:
-    """Take the entry out because of which something is wrong elsewhere, and return its path; None if it is no single one.
+    """Take the entry out because of which something is wrong elsewhere, and return its path; None if it is not one.
 
     An overlay that takes an alias away breaks the roles that name it.
     """

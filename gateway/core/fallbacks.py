@@ -32,7 +32,7 @@ class Passed(NamedTuple):
     why: str
     """An outcome, or what the plan had against it: `rate_limited`, `left alone 12 s (rate_limited)`, `lacks vision`."""
     reason: str
-    """As a metric label: an outcome's name, `ejected`, `left_alone`, `being_probed`, `quota_short`, `not_ready`, `unable`."""
+    """As a metric label: an outcome's name, or one of a few words of ours: `ejected`, `left_alone`, `unable`, ..."""
 
 
 def passed_before(

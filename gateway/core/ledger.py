@@ -151,7 +151,7 @@ class Row(msgspec.Struct, gc=False):
 
     @property
     def is_fallback(self) -> bool:
-        """Another upstream than the call's first choice. Of rows of earlier versions a second attempt is taken for one."""
+        """Another upstream than the first choice. In rows of earlier versions each second attempt is taken for one."""
         if self.version >= _SETTLED and self.version & _CHOICE_SAID:
             return bool(self.version & _FALLBACK)
         return number_of(self.attempt) > 1

@@ -204,7 +204,9 @@ def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
         return message
     if default.unusable:
         return f"{message}; {why_unusable(default)}"
-    return f"{message}; to ask {default.name} for that id, write {quoted(f'{default.name}/{name}')}" if name else message
+    return (
+        f"{message}; to ask {default.name} for that id, write {quoted(f'{default.name}/{name}')}" if name else message
+    )
 
 
 def _meant(name: str, directory: Directory, *, known_only: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Tell when an upstream, an account or an allowance goes out of use or comes back: the moments that people ask about."""
+"""Tell when an upstream, an account or an allowance goes out of use, and when it comes back."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from gateway.core.fallbacks import header
+from gateway.core.names import quoted
 from gateway.core.turns import What
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ AGAIN_S = 60.0
 MOST_REMEMBERED = 1024
 
 
+def _shown(name: str) -> str:
+    """Return a name, which may be a client's, without what could forge a line in the log."""
+    return quoted(name)[1:-1]
+
+
 class Notices:
     """What is told, and how often."""
 
@@ -42,25 +49,26 @@ class Notices:
 
     def turned(self, turn: Turn) -> None:
         """An upstream, an account or an allowance has gone out of use, or is back."""
+        name = _shown(turn.name)
         if turn.what is What.RETURNED:
             if (more := self._due("returned", turn.name, turn.reason)) is not None:
-                _log.info("%s is back in use after %s%s", turn.name, turn.reason or "a failure", more)
+                _log.info("%s is back in use after %s%s", name, turn.reason or "a failure", more)
             return
         self._metrics.ejected(self._label(turn.name), turn.reason)
         if (more := self._due(turn.what, turn.name, turn.reason)) is None:
             return
         if turn.what is What.EJECTED:
-            _log.warning("%s is ejected: %s; next probe in %.0f s%s", turn.name, turn.reason, turn.for_s, more)
+            _log.warning("%s is ejected: %s; next probe in %.0f s%s", name, turn.reason, turn.for_s, more)
         else:
-            _log.warning("%s is set aside for %.0f s: %s%s", turn.name, turn.for_s, turn.reason, more)
+            _log.warning("%s is set aside for %.0f s: %s%s", name, turn.for_s, turn.reason, more)
 
     def fell_back(self, route: Route, answered: Candidate, passed: Sequence[Passed]) -> None:
         """A call was not answered by its first choice."""
         first = passed[0]
         self._metrics.fell_back(route, self._label(first.label), first.reason)
         if (more := self._due("fallback", first.label, first.reason)) is not None:
-            why = "; ".join(f"{one.label}: {one.why}" for one in passed)
-            _log.info("%s fell back to %s (%s)%s", route.name, answered.label, why, more)
+            why = header(passed).decode()
+            _log.info("%s fell back to %s (%s)%s", _shown(route.name), _shown(answered.label), why, more)
 
     def _due(self, *what: str) -> str | None:
         """Return what to add to a line that may be written now; None if it was written lately."""

@@ -71,7 +71,9 @@ def other_ports(base_url: str, kind: str = "") -> tuple[str, ...]:
 def known_address(base_url: str) -> str | None:
     """Return the address of a known provider whose host is spelt nearly like this one."""
     host = urlsplit(base_url).hostname or ""
-    known = {urlsplit(one.base_url).hostname or "": one.base_url for one in KINDS.values() if one.base_url[:5] == "https"}
+    known = {
+        urlsplit(one.base_url).hostname or "": one.base_url for one in KINDS.values() if one.base_url[:5] == "https"
+    }
     close = get_close_matches(host[:100], known, n=1, cutoff=0.8)
     return known[close[0]] if close and close[0] != host and "{" not in known[close[0]] else None
 

@@ -253,7 +253,7 @@ LOCAL = TWO.replace("one: {kind: openai-compatible,", "one: {kind: openai-compat
 
 
 async def test_misses_do_not_hammer_providers() -> None:
-    """However often unknown names are asked for, each provider is asked within its own time, and more seldom in vain."""
+    """However often unknown names are asked for, each provider is asked in its own time, and more seldom in vain."""
     holder = Holder(LOCAL)
     clock = [1000.0]
     found = Discovery(cast("Gateway", holder), now=lambda: clock[0])

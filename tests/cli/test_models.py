@@ -204,8 +204,8 @@ def test_an_alias_of_another_project_is_no_obstacle(file: Path, here: Path) -> N
     done = CliRunner().invoke(main, ["check"], catch_exceptions=False)
     assert done.exit_code == 0
     assert (
-        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; nobody answers to '
-        "it. Mend it, or take it out: gateway models demote eagle-7b" in done.output
+        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; nobody '
+        "answers to it. Mend it, or take it out: gateway models demote eagle-7b" in done.output
     )
     assert "nobody answers: eagle-7b" in done.output
     done = CliRunner().invoke(main, ["explain", "eagle-7b"], catch_exceptions=False)

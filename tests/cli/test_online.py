@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.online import finding, is_listed
+from gateway.cli.online import finding, is_listed, look
+from gateway.config import load
 from gateway.types import Provider
 from gateway.upstream.ask import Listing
 from tests.cli.command import gateway_async
-from gateway.config import load
-from gateway.cli.online import look
 from tests.faults import FaultyUpstream, error_json, json_answer, refuse_port
 
 if TYPE_CHECKING:

@@ -141,13 +141,14 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("models: {a: '${X:?get one at example.com}'}", ["gateway.yaml:1:13: X is not set: get one at example.com"]),
         ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name or a mapping: {models: […]}"]),
         # Slips that people make: what stands there, and what to write.
-        ("models: {main: 4}", ["gateway.yaml:1:16: must be a name or a mapping: {model: …}; a name that looks like a "
-         "number stands in quotes"]),
-        ("models: {main: {model: 3.5}}", ["gateway.yaml:1:24: must be text; if it looks like a number, put it in quotes"]),
-        ("providers:\n\ta: {kind: vllm}", ["gateway.yaml:2:1: not YAML: found character that cannot start any token; the "
-         "line is indented with a tab, write spaces"]),
-        ("providers:\n  openai: {api_key: ${K:-}}", ["gateway.yaml:2:22: not YAML: did not find expected ',' or '}'; a "
-         'reference inside { } or [ ] stands in quotes: "${NAME:-}"']),
+        ("models: {main: 4}", [("gateway.yaml:1:16: must be a name or a mapping: {model: …}; a name that looks like a "
+         "number stands in quotes")]),
+        ("models: {main: {model: 3.5}}", [
+            "gateway.yaml:1:24: must be text; if it looks like a number, put it in quotes"]),
+        ("providers:\n\ta: {kind: vllm}", [("gateway.yaml:2:1: not YAML: found character that cannot start any token; "
+         "the line is indented with a tab, write spaces")]),
+        ("providers:\n  openai: {api_key: ${K:-}}", [("gateway.yaml:2:22: not YAML: did not find expected ',' or '}'; "
+         'a reference inside { } or [ ] stands in quotes: "${NAME:-}"')]),
         ("providers: {openai: {api_key: $K}}", [
             "gateway.yaml:1:31: a variable is written ${NAME}; a text that begins with a dollar sign, $$"]),
         ("providers: {x: {base_url: 'http://h/v1', type: openai, key_env: K}}", [
@@ -157,12 +158,12 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             'gateway.yaml:1:17: unknown key "api_base"; write base_url']),
         ("default_provider: x", ['gateway.yaml:1:1: unknown key "default_provider"; write defaults: {provider: NAME}']),
         ("roles: {r: {models: [demo/echo], strategy: x}}", ['gateway.yaml:1:34: unknown key "strategy"; write order']),
-        ("models: {m: {model: demo/echo, fallbacks: x}}", ['gateway.yaml:1:32: unknown key "fallbacks"; write fallback: '
-         "{ALIAS: [others]} at the top of the file"]),
-        ("roles: {r: demo/echo}\nfallback: {r: [demo/echo]}", ['gateway.yaml:2:12: fallback is for an alias, and "r" is '
-         "none; it is a role: write who steps in behind the others in its models"]),
-        ("roles: {r: openai/gpt-5}", ['gateway.yaml:1:12: unknown model "openai/gpt-5": no provider "openai" is '
-         'configured; write "openai:" below providers']),
+        ("models: {m: {model: demo/echo, fallbacks: x}}", [('gateway.yaml:1:32: unknown key "fallbacks"; write '
+         "fallback: {ALIAS: [others]} at the top of the file")]),
+        ("roles: {r: demo/echo}\nfallback: {r: [demo/echo]}", [('gateway.yaml:2:12: fallback is for an alias, and "r" '
+         "is none; it is a role: write who steps in behind the others in its models")]),
+        ("roles: {r: openai/gpt-5}", [('gateway.yaml:1:12: unknown model "openai/gpt-5": no provider "openai" is '
+         'configured; write "openai:" below providers')]),
         ("roles: {reasoning: demo/echo}\nmodels: {x: reasonin}", [
             'gateway.yaml:2:13: unknown model or alias "reasonin"; did you mean "role:reasoning"?']),
         ("roles: {r: {models: [demo/echo], order: [cheepest]}}", [
@@ -171,8 +172,8 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("models: {main: '${M:-}'}", ["gateway.yaml:1:16: must not be empty; it comes from M, which is empty"]),
         ("server: {port: '${P:-}'}", [
             "gateway.yaml:1:16: must be a whole number; it comes from P, which is empty"]),
-        ("defaults: {timeouts: {idle: '${A:-}${B:-}'}}", ["gateway.yaml:1:29: not a duration; write 30s, 500ms, 10m or "
-         "1h30m; it comes from A and B, which are empty"]),
+        ("defaults: {timeouts: {idle: '${A:-}${B:-}'}}", [("gateway.yaml:1:29: not a duration; write 30s, 500ms, 10m "
+         "or 1h30m; it comes from A and B, which are empty")]),
     ],
 )  # fmt: skip
 def test_single_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:

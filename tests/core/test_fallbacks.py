@@ -13,14 +13,27 @@ from gateway.core.facts import Facts
 from gateway.core.fallbacks import LONGEST, Passed, header, passed_before
 from gateway.core.plan import Knowledge, Terms, make_plan
 from gateway.core.quota import Limit, Quota
-from gateway.types import Ability, Attempt, Candidate, Capability, Needs, Params, Price, Provider, Route, RouteKind
-from gateway.types import Rejected, Upstream
+from gateway.types import (
+    Ability,
+    Attempt,
+    Candidate,
+    Capability,
+    Needs,
+    Params,
+    Price,
+    Provider,
+    Rejected,
+    Route,
+    RouteKind,
+    Upstream,
+)
 
 WALL = 1000.0
+NONE = Params()
 SECRET = "sk-secret from the upstream"
 
 
-def candidate(name: str, rank: int = 0, params: Params = Params(), **ability: Any) -> Candidate:
+def candidate(name: str, rank: int = 0, params: Params = NONE, **ability: Any) -> Candidate:
     provider = Provider(name, "openai", f"https://{name}.test/v1")
     label = f"{name}/m#{ability.pop('label')}" if "label" in ability else ""
     return Candidate(Upstream(provider, "m", Ability(**ability)), params, rank=rank, label=label)

@@ -232,13 +232,13 @@ def test_a_slip_is_not_sent_to_the_default_provider(
 @pytest.mark.parametrize(
     "default, name, message",
     [
-        ("openrouter", "opnrouter/auto", ('unknown model "opnrouter/auto": no provider "opnrouter" is configured; did you '
-         'mean "openrouter/auto"?; to ask openrouter for that id, write "openrouter/opnrouter/auto"')),
+        ("openrouter", "opnrouter/auto", ('unknown model "opnrouter/auto": no provider "opnrouter" is configured; did '
+         'you mean "openrouter/auto"?; to ask openrouter for that id, write "openrouter/opnrouter/auto"')),
         ("ollama", "reasoning", 'unknown model "reasoning"; did you mean "role:reasoning"?'),
         (None, "ollma/gemma3:4b", ('unknown model "ollma/gemma3:4b": no provider "ollma" is configured; did you mean '
          '"ollama/gemma3:4b"?')),
-        (None, "zzz/y", ('unknown model "zzz/y": no provider "zzz" is configured; there are openrouter, openai, ollama, '
-         "vllm, runpod")),
+        (None, "zzz/y", ('unknown model "zzz/y": no provider "zzz" is configured; there are openrouter, openai, '
+         "ollama, vllm, runpod")),
     ],
 )  # fmt: skip
 def test_what_is_said_of_a_slip(default: str | None, name: str, message: str) -> None:
@@ -340,7 +340,10 @@ def test_arms_have_their_shares_and_callers() -> None:
 def test_fallbacks_of_a_request_with_other_parameters(names: tuple[str, ...], expected: list[str]) -> None:
     """A request may name the ways to ask a model one after the other."""
     directory, _ = make_directory(TWICE)
-    assert [one.label for one in resolve_many(names, directory).candidates] == [*expected, *(["ollama/x"] * ("cold" in names))]
+    assert [one.label for one in resolve_many(names, directory).candidates] == [
+        *expected,
+        *(["ollama/x"] * ("cold" in names)),
+    ]
 
 
 def test_fallbacks_in_a_circle_are_no_circle() -> None:

@@ -158,26 +158,30 @@ async def test_ejection_and_return_are_told_once(log: pytest.LogCaptureFixture) 
 
 async def test_an_account_that_is_set_aside(log: pytest.LogCaptureFixture) -> None:
     """A key that is refused takes the account out, and both are told; models that clients made up are no labels."""
-    async with FaultyUpstream(error_json(401, {"error": {"message": SECRET}})) as first:
-        async with serving(config(first), remember=True) as running:
-            await ask(running, chat(model="first/made-up"))
-            assert counted(running, "gateway_upstream_ejections") == {
-                '{reason="bad_credential",upstream="first/other"}': 1.0,
-                '{reason="bad_credential",upstream="first"}': 1.0,
-            }  # fmt: skip
+    async with (
+        FaultyUpstream(error_json(401, {"error": {"message": SECRET}})) as first,
+        serving(config(first), remember=True) as running,
+    ):
+        await ask(running, chat(model="first/made-up\nforged"))
+        assert counted(running, "gateway_upstream_ejections") == {
+            '{reason="bad_credential",upstream="first/other"}': 1.0,
+            '{reason="bad_credential",upstream="first"}': 1.0,
+        }  # fmt: skip
     assert said(log) == [
-        "first/made-up is set aside for 30 s: bad_credential",
+        "first/made-up\N{REPLACEMENT CHARACTER}forged is set aside for 30 s: bad_credential",
         "first is set aside for 30 s: bad_credential",
     ]
 
 
 async def test_a_return_is_told(log: pytest.LogCaptureFixture) -> None:
     """The call that finds it well again says so."""
-    async with FaultyUpstream(error_json(429, headers={"retry-after": "0"}), chat_json("Hi")) as upstream:
-        async with serving(config(upstream), remember=True) as running:
-            response = await ask(running, chat(model="role:rlm"))
-            assert response.status == 200
-            await exchange_is_over(running)
+    async with (
+        FaultyUpstream(error_json(429, headers={"retry-after": "0"}), chat_json("Hi")) as upstream,
+        serving(config(upstream), remember=True) as running,
+    ):
+        response = await ask(running, chat(model="role:rlm"))
+        assert response.status == 200
+        await exchange_is_over(running)
     assert said(log) == [
         "first/m is set aside for 1 s: rate_limited",
         "first/m is back in use after rate_limited",
@@ -210,4 +214,7 @@ def test_a_storm_does_not_flood_the_log(log: pytest.LogCaptureFixture) -> None:
         clock[0] += AGAIN_S
         notices.turned(Turn(f"z{number}/m", What.RETURNED, "broken"))
     assert len(notices._told) <= 1024
-    assert 'gateway_fallbacks_total{reason="broken",route="role:main",upstream="other"} 1000.0' in metrics.expose().decode()
+    assert (
+        'gateway_fallbacks_total{reason="broken",route="role:main",upstream="other"} 1000.0'
+        in metrics.expose().decode()
+    )
