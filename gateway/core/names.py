@@ -190,8 +190,12 @@ def _is_slip(name: str, default: Provider, directory: Directory) -> bool:
 def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
     """Say that a name is unknown, what may have been meant, and what the default provider has to do with it."""
     message = f"unknown model {quoted(name)}"
+    if name in directory.providers and name:
+        return f'{message}, it is a provider; name a model of it: "{name}/MODEL"'
     first, slash, rest = name.partition("/")
-    provider_is_unknown = bool(slash and rest) and first not in directory.providers
+    if not slash:
+        first = rest = slips.provider_by_colon(name, directory.providers, directory.kinds)
+    provider_is_unknown = bool(first and rest) and first not in directory.providers
     if provider_is_unknown:
         message += f": no provider {quoted(first)} is configured"
     meant = _meant(name, directory, known_only=not provider_is_unknown)

@@ -56,10 +56,11 @@ def is_slip(
     """
     if default.model_override:  # it serves its one model under any name
         return False
-    first, slash, _ = name.partition("/")
+    first, slash, rest = name.partition("/")
+    if name in providers or (slash and not (first and rest)):  # `openai`, `openai/`
+        return True
     if not slash:
-        first, colon, _ = name.partition(":")
-        return bool(colon) and default.kind not in TAGGED and first != "ft" and bool(_near(first, providers))
+        return default.kind not in TAGGED and bool(provider_by_colon(name, providers, kinds))
     if first != first.lower() in providers and default.kind in ANY_PUBLISHER:  # `OpenAI/gpt-5` beside a provider openai
         return True
     publishers = {one.partition("/")[0].lower() for one in listed if "/" in one}
@@ -77,6 +78,14 @@ def is_slip(
     if _near(first, providers):
         return True
     return lower in kinds and default.kind not in ANY_PUBLISHER and bool(listed)
+
+
+def provider_by_colon(name: str, providers: Mapping[str, Provider], kinds: Collection[str]) -> str:
+    """Return what a name has before its colon if that looks like a provider: `opnai:gpt-5`, not `llama3:8b`."""
+    first, colon, rest = name.partition(":")
+    if not (colon and rest) or "/" in name or first == "ft":  # OpenAI's fine-tunes
+        return ""
+    return first if first.lower() in kinds or _near(first, providers) else ""
 
 
 def providers_meant(name: str, providers: Mapping[str, Provider]) -> list[str]:

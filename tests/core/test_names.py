@@ -199,6 +199,14 @@ LISTS = {
         ("closed", False, "ft:gpt-5:acme::1", None),
         ("closed", False, "gpt-6", None),
         ("mistral", False, "mistralai/mistral-large", "mistral/mistral-large"),
+        ("openrouter", False, "mistarl:large", "mistral/large"),
+        ("openrouter", False, "anthropic:claude", ""),  # a kind that is not configured
+        ("ollama", False, "anthropic:claude", None),  # there it may be a tag
+        ("openrouter", False, "google", None),
+        # Half a name.
+        ("openrouter", True, "mistral", ""),
+        ("openrouter", True, "mistral/", ""),
+        ("openrouter", True, "/gpt-5", ""),
         # A forgotten prefix.
         ("openrouter", True, "reasoning", "role:reasoning"),
         ("plain", False, "reasoning", "role:reasoning"),
@@ -237,6 +245,8 @@ def test_a_slip_is_not_sent_to_the_default_provider(
         ("ollama", "reasoning", 'unknown model "reasoning"; did you mean "role:reasoning"?'),
         (None, "ollma/gemma3:4b", ('unknown model "ollma/gemma3:4b": no provider "ollma" is configured; did you mean '
          '"ollama/gemma3:4b"?')),
+        (None, "opnai:x", 'unknown model "opnai:x": no provider "opnai" is configured; did you mean "openai/x"?'),
+        ("ollama", "openai", 'unknown model "openai", it is a provider; name a model of it: "openai/MODEL"'),
         (None, "zzz/y", ('unknown model "zzz/y": no provider "zzz" is configured; there are openrouter, openai, '
          "ollama, vllm, runpod")),
     ],
