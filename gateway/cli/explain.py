@@ -187,8 +187,7 @@ def _show(route: Route, account: dict[str, Any]) -> None:
             candidate = known.get(_label(one))
             place = host(candidate.upstream.provider.base_url) if candidate else ""
             params = written(candidate.params) if candidate else ""
-            came = f"via {' > '.join(one['via'])}" if one.get("via") else ""
-            rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, came])
+            rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, _came(one)])
         click.echo("\n".join(terminal.columns(rows)))
     else:
         click.echo(terminal.bad("\nnobody can answer it now"))
@@ -198,6 +197,13 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         click.echo("\n".join(terminal.columns(rows)))
     if account["live"]:
         click.echo("\nby what the running gateway knows now")
+
+
+def _came(one: dict[str, Any]) -> str:
+    """Return the names that led to a candidate, where they are several or tell it from its like."""
+    via = one.get("via") or []
+    is_plain = len(via) < 2 and _label(one) == one["upstream"]
+    return "" if is_plain else f"via {' > '.join(via)}"
 
 
 def _label(one: dict[str, Any]) -> str:

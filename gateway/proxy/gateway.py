@@ -48,6 +48,8 @@ class Gateway:
         self.look: Callable[[], asyncio.Task[None] | None] | None = None
         """Asks providers again what they list, if that may be done now. Nobody does without discovery."""
         self.draining = False
+        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settle,)
+        """Told of every call that is over, in this order. They return at once and do not raise."""
         self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
         self._lines: dict[tuple[str, str], bytes] = {}
         self._routes: dict[str, Route] = {}
@@ -99,5 +101,6 @@ class Gateway:
         return lines
 
     def settle(self, settlement: Settlement) -> None:
-        """Take note of an exchange that is over. Called exactly once for each."""
-        self.metrics.settle(settlement)
+        """Tell the listeners of a call that is over. Called exactly once for each."""
+        for listener in self.listeners:
+            listener(settlement)
