@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from gateway.config import shape
+    from gateway.config.blanks import Blanks
     from gateway.config.source import Path, Source
     from gateway.core.names import Directory
 
@@ -40,8 +41,20 @@ DEMO = Provider(
 class Resolution:
     """One pass over a file. What it complains about is in `problems`, as (path, at its key?, message)."""
 
-    def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str], vacant: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        file: shape.File,
+        source: Source,
+        environ: Mapping[str, str],
+        vacant: Mapping[str, str],
+        blanks: Blanks | None = None,
+        tolerates: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
+        """`tolerates`: whether an unknown name may stand at this place; then it is nobody's, and no problem."""
         self.file = file
+        self.tolerates = tolerates
+        self.tolerated: list[tuple[Path, bool, str]] = []
+        self.blanks = blanks or {}
         self.source = source
         self.environ = environ
         self.vacant = vacant
@@ -64,7 +77,8 @@ class Resolution:
                     **{name: self._role(name, written) for name, written in self.file.roles.items()},
                 },
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
-                default_provider=defaults.provider,
+                default_provider=(defaults.provider or "").strip() or None,
+                tolerates=self.tolerates,
                 order=tuple(defaults.order),
                 uses=(
                     *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
@@ -72,9 +86,12 @@ class Resolution:
                 ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
+                kinds=frozenset(KINDS),
             )
         )
-        self.problems += [(self._written(one.where), one.about_name, one.message) for one in objections]
+        for one in objections:
+            into = self.tolerated if one.tolerated else self.problems
+            into.append((self._written(one.where), one.about_name, one.message))
         server = self._server()
         rules = tuple(make_rule(one, self._at("rules", i, "when")) for i, one in enumerate(self.file.rules))
         return Config(
@@ -123,7 +140,8 @@ class Resolution:
         path = ("providers", name)
         kind = written.kind or (name if name in KINDS else "openai-compatible")
         url = written.base_url
-        if written.kind is None and kind != name and url is None:
+        blank = self.blanks.get(name, {})
+        if written.kind is None and kind != name and url is None and not blank:
             message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
             self.problems.append(((*path, "base_url"), False, message))
             url = "http://stand-in.invalid"
@@ -145,6 +163,7 @@ class Resolution:
             discover=written.discover,
             enabled=written.enabled,
             admin_key=(written.admin_key or "").strip(),
+            blank=blank,
         )
         return make_provider(name, entry, self.environ, self.timeouts, self._at(*path))
 
@@ -197,7 +216,7 @@ class Resolution:
                 self.problems.append((("server", "api_keys", i), False, wrong))
             digests.add(clients.digest(key.strip()))
         server = ServerSettings(
-            host=said.host,
+            host=said.host.strip(),
             port=said.port,
             workers=said.workers,
             api_keys=frozenset(digests),

@@ -520,7 +520,8 @@ class File(Strict):
     models: dict[str, Alias] = Field(default={}, description="Alias -> what it stands for.")
     roles: dict[str, Role] = Field(default={}, description="Job -> who may do it. Asked for as role:NAME.")
     fallback: dict[str, list[str]] = Field(
-        default={}, description="Alias -> who steps in, when the alias is used by its own name."
+        default={},
+        description="Alias -> who steps in, when the alias is used by its own name or by a role that only renames it.",
     )
     presets: dict[str, n.Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
     rules: list[Rule] = Field(
