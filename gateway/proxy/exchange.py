@@ -16,8 +16,10 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
+from gateway.core.room import most_output
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
+from gateway.dialects.needs import lowered_limits
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -27,6 +29,8 @@ from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.core.plan import Terms
     from gateway.errors import Refusal
     from gateway.proxy.books import Tab
@@ -45,8 +49,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
-        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_lowered", "_over_budget",
+        "_overhead_s", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +80,8 @@ class Exchange:
         self._answer: Answer | None = None
         self._usage: Usage | None = None
         self._status = 0
+        self._lowered = b""
+        """What the last attempt asked for in place of the client's `max_tokens`, as a header says it."""
         self._overhead_s = 0.0
         self._terms = terms
         self._under_way: Candidate | None = None
@@ -205,7 +211,9 @@ class Exchange:
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
         if call.endpoint.body is _JSON:
-            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
+            self._lowered = b""
+            lowered = self._lower(candidate) if candidate.upstream.provider.strict_max_tokens else None
+            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage, lowered=lowered)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -213,6 +221,17 @@ class Exchange:
             target.head, self._forwarded, b"content-type: ", call.content_type,
             b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
         ))  # fmt: skip
+
+    def _lower(self, candidate: Candidate) -> Mapping[str, bytes]:
+        """Return the limits that a strict upstream is sent in place of the client's, which it would refuse."""
+        needs = self._terms.needs
+        most = most_output(candidate.upstream.ability, needs) if needs.output_tokens else None
+        if most is None or needs.output_tokens <= most:
+            return {}
+        lowered = lowered_limits(self._call, most, candidate.params.forced)
+        if lowered:
+            self._lowered = b"%d->%d" % (needs.output_tokens, most)
+        return lowered
 
     async def _upload(self, channel: Channel, answer: Answer) -> None:
         """Send the rest of a large form as it arrives, and keep nothing of it."""
@@ -302,6 +321,7 @@ class Exchange:
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
+            b"x-gateway-max-tokens: %b\r\n" % self._lowered if self._lowered else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
