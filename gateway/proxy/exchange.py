@@ -44,6 +44,8 @@ _RELAY, _JSON = Then.RELAY, BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 
+_CODE = b"context_length_exceeded"
+
 
 class Exchange:
     """One call of one client. `run` it once."""
@@ -332,7 +334,9 @@ class Exchange:
             raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
-        alone = len(self._plan.order) == 1
+        # Agents go by the code (Codex shortens the conversation, or says why it cannot go on); llama.cpp has another.
+        lacks_code = attempts[-1].outcome is o.CONTEXT_LENGTH and answer is not None and _CODE not in answer.body()
+        alone = len(self._plan.order) == 1 and not lacks_code
         if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status

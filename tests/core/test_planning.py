@@ -148,7 +148,7 @@ SMALL, LARGE, BRIEF = (
     ],
 )
 def test_room(first: Ability, needs: Needs, tried: str, order: tuple[str, ...], explain: bool) -> None:
-    """Whoever may have too little room stands behind whoever has enough, whatever the order; only a clear case is out."""
+    """With too little room, perhaps, a model stands behind the others, whatever the order. A clear case is out."""
     terms = replace(WAITS, needs=needs, explain=explain)
     plan = planned(candidate("a", first), candidate("b", LARGE), terms=terms, order=order)
     assert names(plan) == tried
