@@ -16,7 +16,7 @@ import msgspec
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import NOTHING_KNOWN
-from gateway.core.room import is_tight, is_too_long
+from gateway.core.room import is_too_long, wanted_output
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Needs, Plan, Rejected
 
@@ -88,10 +88,6 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     reasons: list[str] = []
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
-    behind: list[str] = []
-    if terms.explain or len(tight) > 1:
-        tight, behind = _sorted(tight, order, terms, known, wall, rng)
-        behind = [f"{why} (may have too little room)" for why in behind]
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
@@ -100,9 +96,10 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     ready_at: tuple[float, ...] = ()
-    # What is ready and tight comes before what has room and must be waited for.
-    ready += tight
-    reasons += behind
+    if tight:  # before what has room and must be waited for
+        tight, behind = _sorted(tight, order, terms, known, wall, rng)
+        ready += tight
+        reasons += [f"{why} (may have too little room)" for why in behind]
     if waiting:
         ready_at = (now,) * len(ready)
         ready += [standing.candidate for standing in waiting]
@@ -139,17 +136,21 @@ def _sifted(
     rejected: list[Rejected] = list(route.rejected)
     max_price = route.max_price
     tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
+    wanted = wanted_output(needs)
+    room = needs.input_tokens + wanted
     for candidate in route.candidates:
         upstream = candidate.upstream
         ability = upstream.ability
-        group = ready
-        # Of most models little is known that could stand against them; then there is nothing to ask.
-        if ability.lacks or ability.context_tokens or ability.max_output_tokens or max_price is not None:
+        context, longest = ability.context_tokens, ability.max_output_tokens
+        is_tight = (context is not None and room > context) or (longest is not None and wanted > longest)
+        # Of most models nothing is known that could stand against them; then there is nothing to ask.
+        if is_tight or ability.lacks or max_price is not None:
             if (objection := _objection(candidate, route, needs)) is not None:
                 rejected.append(objection)
                 continue
-            if is_tight(ability, needs):
-                group = tight
+            group = tight if is_tight else ready
+        else:
+            group = ready
         if _is_clear(upstream, known, tokens, wall):
             group.append(candidate)
             continue

@@ -27,11 +27,9 @@ def is_too_long(ability: Ability, needs: Needs) -> bool:
     return context is not None and needs.input_tokens > CLEARLY * context
 
 
-def is_tight(ability: Ability, needs: Needs) -> bool:
-    """Tell whether prompt or answer may find too little room: then others are asked first."""
-    wanted = min(needs.output_tokens or LEAST_OUTPUT_TOKENS, LONG_OUTPUT_TOKENS)
-    context, longest = ability.context_tokens, ability.max_output_tokens
-    return (context is not None and needs.input_tokens + wanted > context) or (longest is not None and wanted > longest)
+def wanted_output(needs: Needs) -> int:
+    """Return how many tokens a model should have room for besides the prompt, or else others are asked first."""
+    return min(needs.output_tokens or LEAST_OUTPUT_TOKENS, LONG_OUTPUT_TOKENS)
 
 
 def most_output(ability: Ability, needs: Needs) -> int | None:
