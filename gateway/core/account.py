@@ -65,5 +65,6 @@ def _estimate(candidate: Candidate, needs: Needs) -> float | None:
         return 0.0
     if ability.price is None:
         return None
-    cost, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=needs.output_tokens), ability.price)
+    written = min(needs.output_tokens, ability.max_output_tokens or needs.output_tokens)
+    cost, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), ability.price)
     return cost / NANO

@@ -20,6 +20,7 @@ from gateway.core.room import most_output
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
 from gateway.dialects.needs import lowered_limits
+from gateway.dialects.overlong import with_code
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 _RELAY, _JSON = Then.RELAY, BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
-
-_CODE = b"context_length_exceeded"
 
 
 class Exchange:
@@ -334,14 +333,15 @@ class Exchange:
             raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
-        # Agents go by the code (Codex shortens the conversation, or says why it cannot go on); llama.cpp has another.
-        lacks_code = attempts[-1].outcome is o.CONTEXT_LENGTH and answer is not None and _CODE not in answer.body()
-        alone = len(self._plan.order) == 1 and not lacks_code
+        alone = len(self._plan.order) == 1
         if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status
             lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
-            self._client.respond(answer.status, lines, answer.body())
+            body = answer.body()
+            if attempts[-1].outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
+                body = with_code(body)
+            self._client.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts))
 

@@ -121,8 +121,7 @@ async def test_too_long(small_llama: LlamaServer, agent: Agent, context: int, tm
         assert len(sent) < 8
         assert set(before.statuses) <= {200, 400}
         assert {renamed(body) for body in sent} >= set(arrived)
-        for error in before.refusals:
-            assert (error["code"], error["type"]) == ("context_length_exceeded", "invalid_request_error")
+        assert {error["code"] for error in before.refusals} == {"context_length_exceeded"}
         kept_back = {renamed(body) for body in sent} - set(arrived)
         assert bool(kept_back) == (context == 2048)
         for body in kept_back:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.faults import Client, FaultyUpstream, chat_json, error_json, recorded, request
 from tests.serving import serving
+
+if TYPE_CHECKING:
+    from tests.faults import Answer
 
 YAML = """
 providers:
@@ -25,12 +28,18 @@ PATH = "/v1/chat/completions"
 
 
 async def ask(
-    body: dict[str, Any], *, kind: str = "vllm", strict: str = "null", first: object = None, path: str = PATH
+    body: dict[str, Any],
+    *,
+    kind: str = "vllm",
+    strict: str = "null",
+    first: Answer | None = None,
+    second: Answer | None = None,
+    path: str = PATH,
 ) -> tuple[Any, list[bytes], list[bytes]]:
     """Return what a client gets, and the bodies that each of two upstreams got."""
     async with (
-        FaultyUpstream(first or chat_json()) as one,  # type: ignore[arg-type]  # any answer
-        FaultyUpstream(chat_json()) as two,
+        FaultyUpstream(first or chat_json()) as one,
+        FaultyUpstream(second or chat_json()) as two,
         serving(YAML.format(kind=kind, strict=strict, first=one.base_url, second=two.base_url)) as running,
         Client(running.port) as client,
     ):
@@ -119,22 +128,46 @@ async def test_what_no_upstream_can_take(body: dict[str, Any], code: str, says: 
     assert (first, second) == ([], [])
 
 
-@pytest.mark.parametrize("fault", ["llamacpp_400_ctx"])
-async def test_an_upstream_that_counts_differently(fault: str) -> None:
-    """If a prompt turns out to be too long after all, the client learns it by the code it knows."""
-    response, sent, _ = await ask({"model": "small"}, first=recorded(fault))
+async def test_an_upstream_that_counts_differently() -> None:
+    """If a prompt turns out to be too long after all, the client learns it by the code it knows; the words are kept."""
+    response, sent, _ = await ask({"model": "small"}, first=recorded("llamacpp_400_ctx"))
+    assert (response.status, len(sent)) == (400, 1)
+    assert response.json["error"] == {
+        "code": "context_length_exceeded",
+        "message": "the request exceeds the available context size, try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9000,
+        "n_ctx": 4096,
+    }
+    assert response.headers["content-length"] == str(len(response.body))
+
+
+async def test_several_that_count_differently() -> None:
+    """The next one is asked; if none has room, that is the client's own 400."""
+    too_long = recorded("llamacpp_400_ctx")
+    response, sent, then = await ask({"model": "role:then"}, second=too_long)
+    assert (response.status, len(then), len(sent)) == (200, 1, 1)
+    response, sent, then = await ask({"model": "role:then"}, first=too_long, second=too_long)
     error = response.json["error"]
-    assert (response.status, error["type"]) == (400, "invalid_request_error")
-    assert error["code"] == "context_length_exceeded"
-    assert "the request exceeds the available context size" in error["message"]
-    assert len(sent) == 1
+    assert (response.status, len(then), len(sent)) == (400, 1, 1)
+    assert (error["type"], error["code"]) == ("invalid_request_error", "context_length_exceeded")
+    assert response.headers["x-should-retry"] == "false"
 
 
-async def test_openais_own_words_are_kept() -> None:
-    """They have the code already."""
-    body = {"error": {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}}
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_openais_own_words_are_kept(status: int) -> None:
+    """They have the code already, and pass byte for byte."""
+    error = {"message": "too long", "type": "invalid_request_error", "code": "context_length_exceeded"}
+    body = json.dumps({"error": error}, indent=2).encode()
+    response, _, _ = await ask({"model": "small"}, first=error_json(status, body))
+    assert (response.status, response.body) == (status, body)
+
+
+async def test_another_refusal_is_not_touched() -> None:
+    """It may say what it likes."""
+    body = b'{"error" : {"message": "no such parameter", "type": "exceeded", "code": 400}}'
     response, _, _ = await ask({"model": "small"}, first=error_json(400, body))
-    assert (response.status, response.json) == (400, body)
+    assert (response.status, response.body) == (400, body)
 
 
 async def test_a_schema_with_a_picture_in_it_is_served() -> None:
