@@ -91,23 +91,18 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
     )
 
 
-def render(
-    call: Call, model: bytes, params: Params, *, ask_for_usage: bool, lowered: Mapping[str, bytes] | None = None
-) -> bytes:
+def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> bytes:
     """Return the body for an upstream that knows the model as `model` (a JSON string).
 
-    `ask_for_usage` turns on `stream_options.include_usage`, keeping the client's other options. `lowered` are fields of
-    the client's that get another value, unless the configuration forces one.
+    `ask_for_usage` turns on `stream_options.include_usage`, keeping the client's other options.
     """
     start, end = call.model_span
     body = call.body
-    if not params and not lowered:
-        if not ask_for_usage:
-            return b"".join((body[:start], model, body[end:]))
-        if "stream_options" not in call.fields:
-            return b"".join((body[:start], model, b",", ASK_FOR_USAGE, body[end:]))
-    changes = _changes(call, model, params, ask_for_usage=ask_for_usage)
-    return _rewrite(call, {**lowered, **changes} if lowered else changes)
+    if not params and not ask_for_usage:
+        return b"".join((body[:start], model, body[end:]))
+    if not params and "stream_options" not in call.fields:
+        return b"".join((body[:start], model, b",", ASK_FOR_USAGE, body[end:]))
+    return _rewrite(call, _changes(call, model, params, ask_for_usage=ask_for_usage))
 
 
 def without(call: Call, key: str) -> Call:

@@ -6,6 +6,8 @@ with a property of that name, a tool's result that quotes one, and prose about p
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -14,8 +16,6 @@ from gateway.dialects.endpoints import EMBEDDINGS
 from gateway.types import BodyKind, Capability, Needs
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from gateway.types import Call
 
 # English averages four bytes a token; other scripts are nearer to two, but their bytes are two or three a letter.
@@ -52,6 +52,9 @@ _DEEPEST = 4
 # Escapes are looked for in long bodies, by samples: six bytes may stand for one letter.
 _WORTH_SAMPLING = 8192
 _SAMPLE = 128
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NO_NUMBER = re.compile(rb"-?Infinity|NaN")
 
 _limit = msgspec.json.Decoder(int | None).decode
 _NOTHING = msgspec.Raw(b"null")
@@ -141,25 +144,31 @@ def output_limit(raw: object) -> int:
     return 0 if asked is None or asked < 0 else min(asked, 1 << 40)
 
 
-def lowered_limits(call: Call, most: int, forced: Container[str] = ()) -> dict[str, bytes]:
-    """Return the fields that allow a longer answer than `most` tokens, with that in place of their value.
-
-    `forced`: fields that the configuration sets, whatever the client says.
-    """
-    fields = call.fields
-    return {name: b"%d" % most for name in _LIMITS if name not in forced and output_limit(fields.get(name)) > most}
+def lowered_limits(call: Call, most: int) -> dict[str, bytes]:
+    """Return the fields that allow a longer answer than `most` tokens, with that in place of their value."""
+    return {name: b"%d" % most for name in _LIMITS if output_limit(call.fields.get(name)) > most}
 
 
 def _media_of(call: Call) -> list[_Medium]:
     """Return the pictures, sounds and files that a call sends along."""
     found: list[_Medium] = []
-    try:
-        for name in _SPOKEN:
-            if name in call.fields:
-                _look_for_media(call.fields[name], found)
-    except msgspec.DecodeError:  # what is let through may be stranger than what can be decoded
-        return []
+    for name in _SPOKEN:
+        if (raw := call.fields.get(name)) is not None:
+            before = len(found)
+            try:
+                _look_for_media(raw, found)
+            except msgspec.DecodeError:
+                del found[before:]
+                with suppress(msgspec.DecodeError):
+                    _look_for_media(_tamed(raw), found)
     return found
+
+
+def _tamed(raw: object) -> object:
+    """Return JSON without what only lenient readers take: halves of surrogate pairs, and numbers that are none."""
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    return msgspec.Raw(_NO_NUMBER.sub(b"0", _SURROGATE.sub(rb"\\u0020", bytes(raw))))
 
 
 def _look_for_media(raw: object, found: list[_Medium], depth: int = 0) -> None:

@@ -26,12 +26,10 @@ from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, BodyKind, Settlement, Then
+from gateway.types import Attempt, BodyKind, Params, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.core.plan import Terms
     from gateway.errors import Refusal
     from gateway.proxy.books import Tab
@@ -212,9 +210,11 @@ class Exchange:
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
         if call.endpoint.body is _JSON:
+            params = candidate.params
             self._lowered = b""
-            lowered = self._lower(candidate) if candidate.upstream.provider.strict_max_tokens else None
-            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage, lowered=lowered)
+            if candidate.upstream.provider.strict_max_tokens:
+                params = self._lower(candidate)
+            body = render(call, model, params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -223,16 +223,16 @@ class Exchange:
             b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
         ))  # fmt: skip
 
-    def _lower(self, candidate: Candidate) -> Mapping[str, bytes]:
-        """Return the limits that a strict upstream is sent in place of the client's, which it would refuse."""
-        needs = self._terms.needs
+    def _lower(self, candidate: Candidate) -> Params:
+        """Return the parameters for a strict upstream: with lower limits, where it would refuse the client's."""
+        params, needs = candidate.params, self._terms.needs
         most = most_output(candidate.upstream.ability, needs) if needs.output_tokens else None
         if most is None or needs.output_tokens <= most:
-            return {}
-        lowered = lowered_limits(self._call, most, candidate.params.forced)
-        if lowered:
+            return params
+        lowered = lowered_limits(self._call, most)
+        if lowered.keys() - params.forced.keys():
             self._lowered = b"%d->%d" % (needs.output_tokens, most)
-        return lowered
+        return Params(params.defaults, {**lowered, **params.forced})
 
     async def _upload(self, channel: Channel, answer: Answer) -> None:
         """Send the rest of a large form as it arrives, and keep nothing of it."""

@@ -19,6 +19,7 @@ providers:
   two: {{kind: llamacpp, base_url: "{second}"}}
 models:
   small: {{model: one/a, context: 8000, max_output: 4096, lacks: [vision]}}
+  forced: {{model: one/c, max_output: 4096, params: {{force: {{max_tokens: 9999}}}}}}
   other: {{model: two/b, context: 2000, lacks: [tools]}}
 roles:
   both: {{models: [small, other]}}
@@ -90,6 +91,13 @@ async def test_what_is_left_alone(value: object) -> None:
     response, sent, _ = await ask({"model": "small", "max_tokens": value})
     assert (response.status, "x-gateway-max-tokens" in response.headers) == (200, False)
     assert json.loads(sent[0])["max_tokens"] == value
+
+
+async def test_what_the_configuration_forces_is_not_lowered() -> None:
+    """The operator has said how long an answer may be."""
+    response, sent, _ = await ask({"model": "forced", "max_tokens": 32_000})
+    assert (response.status, "x-gateway-max-tokens" in response.headers) == (200, False)
+    assert json.loads(sent[0])["max_tokens"] == 9999
 
 
 async def test_room_beside_a_long_prompt() -> None:
