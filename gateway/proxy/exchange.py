@@ -16,17 +16,16 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, next_step
 from gateway.core.plan import make_plan
-from gateway.core.room import most_output
 from gateway.dialects.body import render
 from gateway.dialects.multipart import names_model
-from gateway.dialects.needs import lowered_limits
 from gateway.dialects.overlong import with_code
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
+from gateway.proxy.lowering import lowered_params, lowering_line
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, BodyKind, Params, Settlement, Then
+from gateway.types import Attempt, BodyKind, Settlement, Then
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_lowered", "_over_budget",
-        "_overhead_s", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
+        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -79,8 +78,6 @@ class Exchange:
         self._answer: Answer | None = None
         self._usage: Usage | None = None
         self._status = 0
-        self._lowered = b""
-        """What the last attempt asked for in place of the client's `max_tokens`, as a header says it."""
         self._overhead_s = 0.0
         self._terms = terms
         self._under_way: Candidate | None = None
@@ -211,9 +208,8 @@ class Exchange:
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
         if call.endpoint.body is _JSON:
             params = candidate.params
-            self._lowered = b""
             if candidate.upstream.provider.strict_max_tokens:
-                params = self._lower(candidate)
+                params = lowered_params(call, candidate, self._terms.needs)
             body = render(call, model, params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
@@ -222,17 +218,6 @@ class Exchange:
             target.head, self._forwarded, b"content-type: ", call.content_type,
             b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
         ))  # fmt: skip
-
-    def _lower(self, candidate: Candidate) -> Params:
-        """Return the parameters for a strict upstream: with lower limits, where it would refuse the client's."""
-        params, needs = candidate.params, self._terms.needs
-        most = most_output(candidate.upstream.ability, needs) if needs.output_tokens else None
-        if most is None or needs.output_tokens <= most:
-            return params
-        lowered = lowered_limits(self._call, most)
-        if lowered.keys() - params.forced.keys():
-            self._lowered = b"%d->%d" % (needs.output_tokens, most)
-        return Params(params.defaults, {**lowered, **params.forced})
 
     async def _upload(self, channel: Channel, answer: Answer) -> None:
         """Send the rest of a large form as it arrives, and keep nothing of it."""
@@ -316,13 +301,15 @@ class Exchange:
                 answer.release()
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
-        upstream = self._attempts[-1].candidate.upstream
+        candidate = self._attempts[-1].candidate
+        upstream = candidate.upstream
+        strict = upstream.provider.strict_max_tokens
         return b"".join((
             relayed(answer.headers, answer.fields),
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
             self._gateway.lines(self._route, upstream),
-            b"x-gateway-max-tokens: %b\r\n" % self._lowered if self._lowered else b"",
+            lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
