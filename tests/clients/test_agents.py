@@ -44,6 +44,7 @@ class Agent(NamedTuple):
 
 OPENCODE = Agent("opencode", run_opencode, "/v1/chat/completions")
 CODEX = Agent("codex", run_codex, "/v1/responses")
+pytestmark = pytest.mark.deadline(120)
 agents = pytest.mark.parametrize("agent", [OPENCODE, CODEX], ids=lambda agent: agent.name)
 
 
