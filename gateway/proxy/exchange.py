@@ -325,9 +325,8 @@ class Exchange:
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
         lines = relayed(*answer.lines())
-        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
-        if answer.status >= 400 or mask.occurs(lines):
-            lines = mask.bytes(lines)
+        if answer.status >= 400 or answer.mask.occurs(lines):
+            lines = answer.mask.bytes(lines)
         return b"".join((
             lines,
             b"x-request-id: ", self._request_id,
