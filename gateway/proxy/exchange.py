@@ -375,9 +375,8 @@ class Exchange:
         upstream = candidate.upstream
         strict = upstream.provider.strict_max_tokens
         lines = relayed(*answer.lines())
-        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
-        if answer.status >= 400 or mask.occurs(lines):
-            lines = mask.bytes(lines)
+        if answer.status >= 400 or answer.mask.occurs(lines):
+            lines = answer.mask.bytes(lines)
         return b"".join((
             lines,
             b"x-request-id: ", self._request_id,
