@@ -145,7 +145,7 @@ def serves(*paths: str, otherwise: Script | None = None, key: str = "k") -> Call
          "did not answer as this API does (HTTP 200: JSON that is no list of models)", "/v1"),
         ("", serves("/v1", otherwise=json_answer({"status": "ok"})), "did not answer as this API does", "/v1"),
         ("", serves("/v1", otherwise=error_json(403, {"message": "Missing Authentication Token"})),  # AWS' gateway
-         "did not accept the key", "/v1"),
+         "forbids this request", "/v1"),
         ("", serves("/v1", key="another"), "has no list of models", "/v1"),  # the key is the next mistake
         ("/v1", error_json(301, headers={"location": "/api/v1/models"}),
          "did not answer as this API does", "/api/v1"),
