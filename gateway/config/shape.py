@@ -65,7 +65,7 @@ class Server(Strict):
         "GATEWAY_API_KEY is added.",
         examples=[["${GATEWAY_API_KEY:-}"]],
     )
-    max_body: n.Size = Field(default=32 * 1024 * 1024, description="The largest request body.")
+    max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
 
@@ -281,6 +281,12 @@ class Alias(Strict):
     strength: n.Whole | None = Field(
         default=None, ge=0, le=100, description="How hard a task it is good for, 0 to 100. `auto` and `strongest` ask."
     )
+    patience: n.Wait | None = Field(
+        default=None,
+        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
+        "before another is asked. By default not at all.",
+        examples=["2s"],
+    )
     cache: RouteCache | None = Field(default=None, description="Whether answers under this name are kept.")
 
     @model_validator(mode="after")
@@ -323,6 +329,12 @@ class Role(Strict):
     )
     on_policy: n.OnPolicy | None = Field(
         default=None, description="What follows a refusal for the content's sake: stay (the default), or failover."
+    )
+    patience: n.Wait | None = Field(
+        default=None,
+        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
+        "before another is asked. By default not at all.",
+        examples=["2s"],
     )
     cache: RouteCache | None = Field(default=None, description="Whether its answers are kept.")
 

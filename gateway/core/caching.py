@@ -14,7 +14,7 @@ import msgspec
 from gateway.types import Usage  # noqa: TC001  # msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from gateway.types import Call, Candidate, Params, Route
 
@@ -96,7 +96,7 @@ def may_keep(call: Call, route: Route, params: Params) -> bool:
     `params`: what the candidate that answers adds to the call.
     """
     policy = route.cache
-    if policy is None or call.rest_bytes:
+    if policy is None or call.rest_bytes != 0:
         return False
     if call.endpoint.name in _COMPUTES:
         return True
@@ -133,39 +133,55 @@ def _value(name: str, call: Call, params: Params) -> bytes:
     return params.defaults.get(name, b"null")
 
 
-def fingerprint(candidate: Candidate) -> bytes:
-    """Return 32 bytes that differ when the configuration of a candidate does, in anything its answer depends on.
+def fingerprint(route: Route) -> bytes:
+    """Return 32 bytes that differ when the configuration of a route does, in anything that an answer depends on.
 
-    Facts learnt at run time (abilities, prices, health) and credentials are not in it, nor are the other candidates:
-    an answer is its model's, by whatever way the call came there.
+    What is learnt at run time (abilities, prices, health) and credentials are not in it.
     """
-    provider, params = candidate.upstream.provider, candidate.params
-    said = (
-        candidate.upstream.id,
-        provider.kind,
-        provider.base_url,
-        provider.query,
-        [header for header in provider.headers if header[0] not in _CREDENTIALS],
-        sorted(params.defaults.items()),
-        sorted(params.forced.items()),
-    )
-    return sha256(msgspec.msgpack.encode(said)).digest()
+    policies = (route.order, sorted(route.needs), route.max_price, route.fails_over_on_policy)
+    candidates = [
+        (
+            one.upstream.id,
+            one.upstream.provider.kind,
+            one.upstream.provider.base_url,
+            one.upstream.provider.query,
+            [header for header in one.upstream.provider.headers if header[0] not in _CREDENTIALS],
+            sorted(one.params.defaults.items()),
+            sorted(one.params.forced.items()),
+            one.weight,
+            one.rank,
+        )
+        for one in route.candidates
+    ]
+    return sha256(msgspec.msgpack.encode((policies, candidates))).digest()
 
 
-def key_of(call: Call, route: Route, configured: bytes, caller: str | None, forwarded: bytes) -> bytes:
+def key_of(
+    call: Call,
+    route: Route,
+    configured: bytes,
+    order: Iterable[str],
+    caller: str | None,
+    forwarded: bytes,
+    candidate: Candidate,
+) -> bytes:
     """Return the 32 bytes under which the answer of one candidate to a call is kept.
 
-    `configured`: the candidate's fingerprint. `caller`: whose answer it is; None: everybody's. `forwarded`: the header
-    lines that go to the upstream as the client sent them.
+    `configured`: the route's fingerprint. `order`: what the client wants the candidates sorted by. `caller`: whose
+    answer it is; None: everybody's. `forwarded`: the header lines that go to the upstream as the client sent them.
     """
     start, end = call.model_span
     body = memoryview(call.body)  # it may be megabytes, and slices of bytes are copies
     parts = (
         b"answer 2",
+        # Two candidates of one upstream differ by what they add.
+        candidate.upstream.id.encode(),
+        msgspec.msgpack.encode((sorted(candidate.params.defaults.items()), sorted(candidate.params.forced.items()))),
         call.endpoint.path.encode(),
         b"stream" if call.stream else b"plain",
         route.name.encode(),
         configured,
+        ",".join(order).encode(),
         b"everybody" if caller is None else b"key " + caller.encode(),
         _without(forwarded, _OF_THE_REQUEST),
         body[:start],

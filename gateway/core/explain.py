@@ -39,6 +39,17 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.QUOTA_EXHAUSTED: ("the quota at {provider} is used up", "wait until it is renewed, or use another provider"),
     o.NO_CREDIT: ("there is no credit left at {provider}", "add credit there, or use another provider"),
     o.BAD_CREDENTIAL: ("{provider} did not accept the key", "check {key}"),
+    o.ACCOUNT_BLOCKED: ("{provider} does not serve this account from here", "see there what became of the account"),
+    o.FORBIDDEN: ("{provider} forbids this request", "check what {key} may do there"),
+    o.NOT_FOUND: ("{provider} did not find what was asked for", "choose another model, or check the base_url"),
+    o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", _NO_API),
+    o.UNSUPPORTED: ("{model} does not take such a request", "choose another model"),
+    o.TOO_LARGE: ("{provider} takes no request of that size", "raise the limits of the account there"),
+    o.UNAFFORDABLE: (
+        "the credit at {provider} does not cover the request",
+        "add credit there, or use another provider",
+    ),
+    o.LOADING: ("{provider} is still loading the model", "try again in a moment"),
     o.MODEL_MISSING: ("{provider} does not serve {model} there", "choose another model, or check the base_url"),
     o.OVERLOADED: ("{provider} is busy or still loading the model", _BUSY),
     o.SERVER_ERROR: ("{provider} failed", _BUSY),
@@ -53,6 +64,7 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.IDLE_TIMEOUT: ("{provider} fell silent in the middle", _BUSY),
     o.BROKEN: ("{provider} broke the connection", _BUSY),
     o.TRUNCATED: ("the stream of {provider} ended before its end", _BUSY),
+    o.STREAM_REFUSED: ("{provider} refused the request in the middle of its stream", "check what was asked"),
     o.STREAM_ERROR: ("{provider} failed in the middle of its stream", _BUSY),
 }
 

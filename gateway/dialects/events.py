@@ -6,6 +6,7 @@ is left out: the usage that only the gateway asked for, and what no SDK could re
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -115,6 +116,10 @@ def _data_at(chunk: bytes) -> int:
     return 6 if chunk.startswith(b"data: {") else chunk.find(b"\ndata: {") + 7
 
 
+_DATA_LINE = re.compile(rb"[\r\n]data:")
+_WORDLESS = UpstreamError(message="an error without a word")
+
+
 class StreamReader:
     """Follows one event stream: feed it what arrives, pass on what it returns.
 
@@ -138,7 +143,7 @@ class StreamReader:
         self.opened = bytearray()
         """Of an event that has not come to its end."""
         self.odd = bytearray()
-        """Text that came in place of an event and was left out; it says what broke if nothing follows it."""
+        """Text that came in place of JSON and was left out. It says what broke, if nothing follows it."""
         self._large: Skim | None = None
         """Of an event that is passing in pieces."""
         self.is_amid_event = False
@@ -239,6 +244,8 @@ class StreamReader:
 
     def _begins_content(self, beginning: bytes) -> bool:
         """Whether a large event is content, by its beginning. A `response.created` echoes the whole request."""
+        if not beginning.lstrip(b"\r\n").startswith(b"data:") and not _DATA_LINE.search(beginning):
+            return False  # a comment, so far
         if self._terminal != "response":
             return True
         names = [kind.encode() for kind in _RESPONSE_PREAMBLE]
@@ -300,9 +307,7 @@ class StreamReader:
         if isinstance(value, list) and (error := error_in(value)) is not None:  # Gemini's
             self._fail(error, says_so=False)
             return True
-        if not isinstance(value, dict):
-            return self._pass_over(text, event, is_cut=False)
-        return self._note(value, event)
+        return self._note(value, event) if isinstance(value, dict) else True  # else not ours to judge
 
     def _end(self) -> bool:
         """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
@@ -321,14 +326,14 @@ class StreamReader:
         elif is_cut:
             self.broken = "it sent an event that is not JSON"
         else:
-            self.odd[:] = text[:200]
+            self.odd[:] = text[:200] or b"an event without data"
         return False
 
     def _fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
-        self.error = error or UpstreamError(message="an error without a word")
+        self.error = error if error is not None and (error.message or error.code) else _WORDLESS
         self.says_so = says_so
         if not says_so and self.committed:
-            self.broken = self.error.message or "an error without a word"
+            self.broken = self.error.message or str(self.error.code)
 
     def _note(self, value: dict[str, Any], event: Event) -> bool:
         """Take note of one event's value. Return whether it passes: not if it is the usage that nobody asked for."""
@@ -393,7 +398,7 @@ class StreamReader:
             self._fail(error_in(value), says_so=False)
         if kind in _RESPONSE_ENDS:
             self._note_response_end(value, kind)
-        if kind not in _RESPONSE_PREAMBLE and self.error is None and not self._is_empty_end(value, kind):
+        if kind not in _RESPONSE_PREAMBLE and self.error is None:
             self.committed = True
             self.odd.clear()
 
@@ -407,11 +412,6 @@ class StreamReader:
         if kind == "response.failed":
             error = error_in({"error": response.get("error") or {"message": "the response failed"}})
             self._fail(error, says_so=True)
-
-    def _is_empty_end(self, value: dict[str, Any], kind: str | None) -> bool:
-        """Whether a response is completed with nothing in it, as a plain one without output would be."""
-        response = value.get("response")
-        return kind == "response.completed" and isinstance(response, dict) and response.get("output") == []
 
 
 def _cut_short(rest: bytes) -> bool:

@@ -153,8 +153,8 @@ def _lack_of(value: Any, endpoint: Endpoint) -> str:
         return "an object"
     if endpoint is CHAT or endpoint is COMPLETIONS:
         return _lack_of_choices(value)
-    if endpoint is RESPONSES and "output" in value:
-        return "output" if value.get("status") == "completed" and not value["output"] else ""
+    if endpoint is RESPONSES and isinstance(value.get("output"), list):  # in the background it is empty at first
+        return ""
     if endpoint is EMBEDDINGS or endpoint is IMAGE_GENERATIONS or endpoint is IMAGE_EDITS:
         data = value.get("data")
         if isinstance(data, list) and not any(_is_made(one) for one in data):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
-from gateway.core.waits import retry_after_s
+from gateway.core.waits import come_back_s
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
 from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt
@@ -52,8 +52,8 @@ class Answer:
     """
 
     __slots__ = (
-        "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_loop",
-        "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended", "fields",
+        "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
+        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended", "fields",
         "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class Answer:
         self._tap: Tap | None = None
         self._hung_up = False
         self._retry_after_s: float | None = None
+        self._limits_said: tuple[Header, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self.judge = Judge(call, strip_usage=strip_usage)
@@ -140,6 +141,7 @@ class Answer:
             first_token_s=self.committed_at - started if self.committed_at else None,
             duration_s=(now := monotonic()) - started,
             ended_at=now,
+            limits=self._limits_said,
         )
 
     def body(self) -> bytes:
@@ -347,9 +349,8 @@ class Answer:
         error = self.judge.error
         if error is None:
             return
-        self._retry_after_s = retry_after_s(self.headers, time())
-        if self._retry_after_s is None:
-            self._retry_after_s = error.retry_after_s
+        self._retry_after_s = come_back_s(self.headers, error, time())
+        self._limits_said = error.headers
 
     def _resolve(self) -> None:
         if not self.decided.done():

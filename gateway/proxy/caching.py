@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from gateway.core import caching
 from gateway.core.caching import Entry
-from gateway.proxy.downstream import ClientGone
 from gateway.proxy.headers import safe, value_of
 from gateway.proxy.recording import Recording
 
@@ -19,14 +18,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
 
+    from gateway.core.plan import Terms
     from gateway.proxy.downstream import Downstream
-    from gateway.proxy.exchange import Exchange
     from gateway.stores.cache import Cache
-    from gateway.types import CachePolicy, Call, Candidate, Header, Usage
+    from gateway.types import CachePolicy, Call, Candidate, Header, Route, Usage
 
 _MISS = b"x-gateway-cache: miss\r\n"
-# Fingerprints of as many candidates are remembered.
-_MOST_REMEMBERED = 4096
 
 
 class Caching:
@@ -36,20 +33,27 @@ class Caching:
         """`now`: wall-clock seconds, because entries are shared between machines."""
         self._cache = cache
         self._now = now
-        self._fingerprints: dict[str, tuple[Candidate, bytes]] = {}
+        self._fingerprints: dict[str, tuple[Route, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<Caching {self._cache!r}>"
 
     async def lookup(
-        self, call: Call, exchange: Exchange, caller: str, headers: Mapping[bytes, bytes], forwarded: bytes
+        self,
+        call: Call,
+        route: Route,
+        terms: Terms,
+        first: Candidate | None,
+        caller: str,
+        headers: Mapping[bytes, bytes],
+        forwarded: bytes,
     ) -> Hit | Miss | None:
         """Return the answer to replay, or what takes a copy of a new one; None if this call has to do with neither.
 
-        `exchange`: as it would be carried out, not run yet. `caller`: whose call it is, different for any two that must
-        not see each other's answers. `headers`: of the request. `forwarded`: its lines that go to the upstream.
+        `first`: the candidate that would be asked now, if there is one. `caller`: whose call it is, different for any
+        two that must not see each other's answers. `headers`: of the request. `forwarded`: its lines that go to the
+        upstream.
         """
-        route = exchange.route
         policy = route.cache
         if policy is None or not (wish := caching.wish_of(headers)).keep:
             return None
@@ -58,14 +62,14 @@ class Caching:
         def key_for(candidate: Candidate) -> bytes | None:
             if not caching.may_keep(call, route, candidate.params):
                 return None
-            return caching.key_of(call, route, self._fingerprint(candidate), whose, forwarded)
+            configured = self._fingerprint(route)
+            return caching.key_of(call, route, configured, terms.order, whose, forwarded, candidate)
 
-        first = exchange.first
         key = key_for(first) if first is not None else None
         if key is None:
             return None
         # A call that asks how the choice is made wants it to be made.
-        look = wish.look and not exchange.explains
+        look = wish.look and not terms.explain
         if look and (entry := await self._cache.get(key)) is not None:
             age_s = max(0.0, self._now() - entry.stored_at)
             if age_s < policy.ttl_s:  # which may have become shorter since
@@ -76,14 +80,12 @@ class Caching:
         """Let go of everything."""
         await self._cache.close()
 
-    def _fingerprint(self, candidate: Candidate) -> bytes:
-        name = candidate.upstream.id
-        known = self._fingerprints.get(name)
-        # A reload brings new candidates of the same name, and two of one upstream differ by their parameters.
-        if known is None or known[0] is not candidate:
-            if len(self._fingerprints) >= _MOST_REMEMBERED:
-                self._fingerprints.clear()
-            known = self._fingerprints[name] = (candidate, caching.fingerprint(candidate))
+    def _fingerprint(self, route: Route) -> bytes:
+        # Only roles and aliases come here, so there are as many names as the configuration has. A reload brings new
+        # routes under the same names, and so does every request that names fallbacks of its own.
+        known = self._fingerprints.get(route.name)
+        if known is None or known[0] is not route:
+            known = self._fingerprints[route.name] = (route, caching.fingerprint(route))
         return known[1]
 
 
@@ -100,20 +102,20 @@ class Hit:
     def __repr__(self) -> str:
         return f"<Hit {self.entry!r}, {self.age_s:.0f} s old>"
 
-    async def replay(self, client: Downstream, request_id: bytes) -> None:
-        """Write the answer as it was written before. Returns when all of it is, or the client has left."""
+    async def replay(self, client: Downstream, request_id: bytes) -> bool:
+        """Write the answer as it was written before. Returns when all of it is, or the client has left: False."""
         if client.gone:
-            return
+            return False
         entry = self.entry
         lines = b"%bx-request-id: %b\r\nx-gateway-cache: hit\r\nage: %d\r\n" % (entry.lines, request_id, self.age_s)
         if entry.length is not None and len(entry.chunks) == 1:
             if b"content-type: text/event-stream" not in entry.lines:
                 lines += b"x-gateway-cost-usd: 0\r\n"  # as with any answer that is no stream
             client.respond(200, lines, entry.chunks[0])
-        else:
-            await self._write(client, lines)
+            return True
+        return await self._write(client, lines)
 
-    async def _write(self, client: Downstream, lines: bytes) -> None:
+    async def _write(self, client: Downstream, lines: bytes) -> bool:
         client.on_hang_up = client.on_writable = self._go_on
         try:
             client.start(200, lines, self.entry.length)
@@ -122,8 +124,9 @@ class Hit:
                     self._waiter = client.loop.create_future()
                     await self._waiter
                 if client.gone:
-                    return
+                    return False
             client.finish()
+            return True
         finally:
             client.on_hang_up = client.on_writable = None
 
@@ -157,13 +160,7 @@ class Miss:
         return f"<Miss {self._recording!r}>"
 
     def watch(self, client: Downstream) -> Downstream:
-        """Return what an exchange is to take for its client.
-
-        Raises:
-            ClientGone: it has left during the look-up. An exchange would not hear of it, and pay for nothing.
-        """
-        if client.gone:
-            raise ClientGone
+        """Return what an exchange is to take for its client."""
         self._recording = Recording(client, self._policy.max_entry_bytes, _MISS)
         return self._recording
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.core import names
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
@@ -37,7 +39,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
         BadRequest: the client asks for an order that there is none of, or for nobody.
     """
     config = gateway.config
-    needs = read_needs(call)
+    needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name
@@ -52,8 +54,11 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
-    replayable = not call.rest_bytes
-    terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
+    replayable = call.rest_bytes == 0
+    repeats = call.endpoint.repeatable or _leaves_nothing(call)
+    terms = Terms(
+        config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain, repeats
+    )  # fmt: skip
     return call, route, terms
 
 
@@ -91,6 +96,12 @@ def order_of(value: str) -> tuple[str, ...]:
             known = ", ".join(STRATEGIES)
             raise BadRequest(f"unknown policy {names.quoted(one)}; there are {known}", code="unknown_policy")
     return order
+
+
+def _leaves_nothing(call: Call) -> bool:
+    """Whether a call says that nothing of it is to be stored at the provider (`store: false`)."""
+    store = call.fields.get("store")
+    return isinstance(store, msgspec.Raw) and bytes(store) == b"false"
 
 
 def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:

@@ -66,6 +66,24 @@ roles:
 
 
 @pytest.mark.parametrize(
+    ("text", "patience_s"),
+    [
+        ("roles: {r: a/x}", 0.0),
+        ("roles: {r: {models: [a/x, b/y], patience: 2s}}", 2.0),
+        ("roles: {r: {models: [a/x, b/y], patience: 500ms}}", 0.5),
+        ("roles: {r: {models: [a/x, b/y], patience: 0}}", 0.0),
+        ("roles: {r: main}\nmodels: {main: {model: a/x, patience: 3s}}", 3.0),  # of what it merely renames
+        ("roles: {r: {models: [main], patience: 1s}}\nmodels: {main: {model: a/x, patience: 3s}}", 1.0),
+        ("roles: {r: {models: [main], patience: 0}}\nmodels: {main: {model: a/x, patience: 3s}}", 0.0),
+        ("roles: {r: {models: [main, b/y]}}\nmodels: {main: {model: a/x, patience: 3s}}", 0.0),
+    ],
+)
+def test_patience(tmp_path: Path, text: str, patience_s: float) -> None:
+    """Of a role or an alias, handed down where there is a single target."""
+    assert route(tmp_path, f"\n{text}\n").patience_s == patience_s
+
+
+@pytest.mark.parametrize(
     "text, expected",
     [
         ("roles: {r: a/x}", (("listed",), None, False)),
@@ -272,6 +290,7 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
             "2:37: input should be less than or equal to 10"]),
         ("roles: {r: {models: [a/x], max_price: two}}", ['2:39: not an amount of USD; write 2, 0.25 or "$2"']),
         ("roles: {r: {models: [a/x], max_price: -1}}", ["2:39: an amount is at least 0 and at most 100000 USD"]),
+        ("roles: {r: {models: [a/x], patience: often}}", ["2:38: not a duration; write 30s, 500ms, 10m or 1h30m"]),
         ("roles: {r: {models: [a/x], on_policy: fail}}", ['2:39: unknown choice "fail"; there are stay, failover']),
         ("roles: {r: {models: [{model: a/x, wait: 3}]}}", [
             '2:35: unknown key "wait"; here may stand model, weight']),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ def outline(text: bytes, *cuts: int) -> bytes:
     """Return the outline of a text that arrives cut at these places."""
     skim = Skim()
     places = [0, *sorted(cut % (len(text) + 1) for cut in cuts), len(text)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         skim.feed(text[start:end])
     return skim.outline()
 
