@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.names import quoted
+from gateway.core.secrets import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,16 +96,6 @@ def problem(
         ),
     }
     heard = [f"HTTP {status}"] if status else []
-    heard += [without_secrets(said.message, provider)] if said.message else []
+    heard += [mask_of(provider).text(said.message)] if said.message else []
     detail = f" ({': '.join(heard)})" if heard else ""
     return Problem(outcome.name, happened.format_map(words) + detail, remedy.format_map(words))
-
-
-def without_secrets(text: str, provider: Provider) -> str:
-    """Take a provider's credentials out of what it said: some repeat the key that they refuse."""
-    for _, value in provider.headers:
-        line = value.decode("latin-1")
-        for secret in (line, line.removeprefix("Bearer ")):
-            if len(secret) >= 4:
-                text = text.replace(secret, "[key]")
-    return text

@@ -162,7 +162,7 @@ class Exchange:
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
         answer = self._answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
-            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
+            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict, mask=target.mask,
         )  # fmt: skip
         self._under_way, self._place = candidate, len(self._attempts)
         tab.begin(candidate)
@@ -358,8 +358,12 @@ class Exchange:
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
+        lines = relayed(*answer.lines())
+        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
+        if answer.status >= 400 or mask.occurs(lines):
+            lines = mask.bytes(lines)
         return b"".join((
-            relayed(*answer.lines()),
+            lines,
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
