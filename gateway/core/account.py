@@ -26,7 +26,13 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
         "needs": sorted(route.needs | needs.capabilities),
         "max_attempts": plan.max_attempts,
         "candidates": [
-            {"upstream": candidate.upstream.id, "why": why, **_known_of(candidate, needs, known, now)}
+            {
+                "upstream": candidate.upstream.id,
+                "label": candidate.label,
+                "via": [name for name in candidate.via if name != route.name],
+                "why": why,
+                **_known_of(candidate, needs, known, now),
+            }
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "reason": one.reason} for one in plan.rejected],

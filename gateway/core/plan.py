@@ -79,6 +79,8 @@ class _Standing(NamedTuple):
     ejected: bool = False
     desperate: bool = False
     """It is only tried because nothing better is left."""
+    brief: str = ""
+    """Why not sooner, without a word of the provider's."""
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
@@ -94,7 +96,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         # Of most models little is known that could stand against them; then there is nothing to ask.
         may_object = ability.lacks or ability.context_tokens or ability.max_output_tokens or max_price is not None
         if may_object and (objection := _objection(candidate, route, needs)) is not None:
-            rejected.append(Rejected(upstream.id, objection))
+            rejected.append(Rejected(candidate.label, objection))
             continue
         if _is_clear(upstream, known, tokens, wall):
             ready.append(candidate)
@@ -114,7 +116,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
-        rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
+        rejected += [Rejected(standing.candidate.label, standing.why, brief=standing.brief) for standing in waiting]
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
@@ -200,7 +202,7 @@ def _worth_waiting_for(
         elif wait_s <= max_wait_s:
             kept.append(standing)
         else:
-            rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
+            rejected.append(Rejected(standing.candidate.label, standing.why, brief=standing.brief))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
     # A short wait for a healthy one beats a try at one that is dead or spent.
     kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))
@@ -255,19 +257,25 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
-        return _Standing(candidate, breaker.retry_at, why, ejected=True)
+        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({_outcome(facts)})"
+        return _Standing(candidate, breaker.retry_at, why, ejected=True, brief=brief)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
         why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
-        return _Standing(candidate, away.usable_at, why, firm=away.limited)
+        brief = f"left alone {away.usable_at - wall:.0f} s ({_outcome(away)})"
+        return _Standing(candidate, away.usable_at, why, firm=away.limited, brief=brief)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
         begun = known.begun.get(upstream.domain, ())
         output_tokens = needs.output_tokens or USUAL_OUTPUT_TOKENS
         ready_at, why = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
         if why:
-            return _Standing(candidate, ready_at, why)
+            return _Standing(candidate, ready_at, why, brief="quota short")
     return None
+
+
+def _outcome(facts: Facts) -> str:
+    return facts.last_error.partition(":")[0]
 
 
 def _sorted(

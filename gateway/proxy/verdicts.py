@@ -72,7 +72,7 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
 def _in_words(attempt: Attempt) -> str:
     status = f" (HTTP {attempt.status})" if attempt.status else ""
     is_safe = attempt.message and attempt.outcome.about is not About.ACCOUNT
-    return f"{attempt.candidate.upstream.id}: {attempt.outcome.name}{status}{f', {attempt.message}' if is_safe else ''}"
+    return f"{attempt.candidate.label}: {attempt.outcome.name}{status}{f', {attempt.message}' if is_safe else ''}"
 
 
 def retry_after(wait_s: float) -> Header:
@@ -85,7 +85,7 @@ def plan_in_a_header(plan: Plan) -> bytes:
     reasons = plan.reasons or ("",) * len(plan.order)
     value = {
         "order": [
-            {"upstream": candidate.upstream.id, **({"why": why} if why else {})}
+            {"upstream": candidate.label, **({"why": why} if why else {})}
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "why": one.reason} for one in plan.rejected],

@@ -107,6 +107,27 @@ roles: {all: {models: [ears, pens, flat], order: [free, cheapest]}}
     assert "free  " not in shown
 
 
+def test_where_candidates_come_from(file: Path) -> None:
+    """Two ways to ask one model are two rows, each with the names that lead to it, through a fallback too."""
+    file.write_text(
+        FILE.replace("roles:", "  warm: {model: cloud/small, params: {temperature: 1}}\n"
+                     "  cold: {model: cloud/small, params: {temperature: 0}}\n"
+                     "fallback: {here: [small]}\nroles:\n  arms: {models: [warm, cold]}\n  jobs: here")
+    )  # fmt: skip
+    lines = [line.split() for line in run("role:arms").output.splitlines() if line.startswith("  ")]
+    assert [(line[1], line[-3], line[-2:]) for line in lines] == [
+        ("cloud/small#warm", "temperature=1", ["via", "warm"]),
+        ("cloud/small#cold", "temperature=0", ["via", "cold"]),
+    ]
+    told = json.loads(run("role:jobs", "--json").output)["candidates"]
+    assert [(one["label"], one["via"]) for one in told] == [
+        ("home/tiny", ["here"]),
+        ("cloud/small", ["fallback of here", "small"]),
+    ]
+    told = json.loads(run("role:arms", "--json", "--tokens", "10").output)["candidates"]
+    assert [one["params"]["defaults"] for one in told] == [{"temperature": 1}, {"temperature": 0}]
+
+
 def test_without_a_size_nothing_is_estimated() -> None:
     done = run("role:work")
     assert "would cost" not in done.output
