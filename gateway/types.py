@@ -57,6 +57,8 @@ class Provider:
     """The server runs on this machine or network and its use costs nothing."""
     stream_usage: bool = False
     """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
+    strict_max_tokens: bool = False
+    """A call is refused if `max_tokens` is more than the model writes, or than its context has room for."""
     model_override: str | None = None
     """The one model this endpoint serves, whatever the client called it (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
@@ -288,6 +290,8 @@ class Rejected:
     reason: str
     brief: str = field(default="", compare=False)
     """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
+    context_tokens: int | None = None
+    """How long its context is, if the reason is that the prompt is longer; None for any other reason."""
 
 
 class RouteKind(StrEnum):

@@ -36,6 +36,7 @@ class Entry:
     models: tuple[str, ...] = ()
     local: bool | None = None
     stream_usage: bool | None = None
+    strict_max_tokens: bool | None = None
     limits: LimitScope | None = None
     probe: bool | None = None
     discover: bool | None = None
@@ -88,6 +89,7 @@ def make_provider(
         timeouts=merged_timeouts(timeouts, kind.timeouts, entry.timeouts),
         local=near and kind.free_when_local if entry.local is None else entry.local,
         stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
+        strict_max_tokens=kind.strict_max_tokens if entry.strict_max_tokens is None else entry.strict_max_tokens,
         model_override=entry.model_override,
         limit_scope=kind.limits if entry.limits is None else entry.limits,
         probe=kind.probe if entry.probe is None else entry.probe,

@@ -158,6 +158,7 @@ class Resolution:
             models=tuple(written.models),
             local=written.local,
             stream_usage=written.stream_usage,
+            strict_max_tokens=written.strict_max_tokens,
             limits=LimitScope(written.limits) if written.limits else None,
             probe=written.probe,
             discover=written.discover,

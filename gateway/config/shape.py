@@ -248,6 +248,11 @@ class Provider(Strict):
     stream_usage: n.Flag | None = Field(
         default=None, description="It understands stream_options.include_usage. By default, what the kind does."
     )
+    strict_max_tokens: n.Flag | None = Field(
+        default=None,
+        description="It refuses a max_tokens that is more than the model writes or its context has room for, so the "
+        "gateway lowers it. By default, what the kind does.",
+    )
     limits: n.Scope | None = Field(
         default=None,
         description="What its rate limits are counted by: each model, the account, or (free_account) the account for "

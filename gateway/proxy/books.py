@@ -28,7 +28,7 @@ from gateway.core.plan import NO_NEEDS
 from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.units import answers_of, characters_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
-from gateway.errors import NoCandidate, Refusal
+from gateway.errors import NO_RETRY, NoCandidate, Refusal
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
 from gateway.types import CostSource, OnUnknown, Scope, Usage
@@ -320,7 +320,9 @@ class Tab:
             raise OverBudget(charged[0][1], refusal)
         if self._price is None and (objection := spend.objection_to_unpriced(charged)) is not None:
             named = f"{self.candidate.upstream.id}: {objection}" if self.candidate is not None else objection
-            raise OverBudget(_refusing(charged), NoCandidate(named, code="price_unknown"), is_for_all=False)
+            raise OverBudget(
+                _refusing(charged), NoCandidate(named, code="price_unknown", headers=[NO_RETRY]), is_for_all=False
+            )
         asked = [charge for charge, budget in charged if not (self.downgraded and budget.downgrade)]
         try:
             full = await books.limits.hold(f"{self._id}/{self._n + 1}", asked, self._began_at)

@@ -17,10 +17,12 @@ from gateway.core.fallbacks import Passed, is_fallback, passed_before
 from gateway.core.fallbacks import header as reason_header
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
+from gateway.dialects.overlong import with_code
 from gateway.errors import BadRequest, Refusal, ShuttingDown
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
+from gateway.proxy.lowering import lowered_params, lowering_line
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import About, Attempt, BodyKind, Settlement
 from gateway.upstream.h1 import ConnectError
@@ -239,7 +241,10 @@ class Exchange:
         if len(call.body) >= LARGE or call.rest is not None:
             return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
-            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
+            params = candidate.params
+            if candidate.upstream.provider.strict_max_tokens:
+                params = lowered_params(call, candidate, self._terms.needs)
+            body = render(call, model, params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -366,17 +371,19 @@ class Exchange:
                 answer.release()
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
-        upstream = self._attempts[-1].candidate.upstream
+        candidate = self._attempts[-1].candidate
+        upstream = candidate.upstream
+        strict = upstream.provider.strict_max_tokens
         lines = relayed(*answer.lines())
-        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
-        if answer.status >= 400 or mask.occurs(lines):
-            lines = mask.bytes(lines)
+        if answer.status >= 400 or answer.mask.occurs(lines):
+            lines = answer.mask.bytes(lines)
         return b"".join((
             lines,
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
             b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
+            lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
@@ -414,7 +421,10 @@ class Exchange:
             self._status = answer.status
             may_retry = may_be_retried(last.outcome, last.retry_after_s)
             lines = self._lines_of(answer) + (b"" if may_retry else b"x-should-retry: false\r\n")
-            self._client.respond(answer.status, lines, answer.body())
+            body = answer.body()
+            if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
+                body = with_code(body)
+            self._client.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts, self._call.endpoint))
 

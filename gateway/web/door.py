@@ -18,7 +18,7 @@ from cachetools import LRUCache
 
 from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
 from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
-from gateway.errors import BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
+from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -159,7 +159,7 @@ class Door:
         if count >= MOST_FAILURES:
             wait = b"%d" % ceil(ends - now)
             message = f"too many requests without a good API key from your address; try again in {wait.decode()} s"
-            return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait)])
+            return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait), NO_RETRY])
         self._failures[address] = (ends, count + 1)
         return refusal
 
