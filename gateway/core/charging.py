@@ -23,11 +23,14 @@ NOTHING = Usage()
 _AGAIN = Then.AGAIN
 # An upstream said no, with whatever status: it did no work that it could charge for.
 REFUSALS = frozenset({
-    o.BAD_REQUEST, o.POLICY, o.CONTEXT_LENGTH, o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.NO_CREDIT, o.BAD_CREDENTIAL,
-    o.MODEL_MISSING, o.OVERLOADED, o.SERVER_ERROR,
+    o.BAD_REQUEST, o.POLICY, o.CONTEXT_LENGTH, o.TOO_LARGE, o.UNAFFORDABLE, o.UNSUPPORTED, o.FORBIDDEN, o.NOT_FOUND,
+    o.ENDPOINT_MISSING, o.MODEL_MISSING, o.LOADING, o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.NO_CREDIT, o.BAD_CREDENTIAL,
+    o.ACCOUNT_BLOCKED, o.OVERLOADED, o.SERVER_ERROR,
 })  # fmt: skip
 # The answer ended before its usage, or may have.
-_INTERRUPTED = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT})
+_INTERRUPTED = frozenset({
+    o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT,
+})  # fmt: skip
 _FREE, _COMPUTED, _UNKNOWN = CostSource.FREE, CostSource.COMPUTED, CostSource.UNKNOWN
 
 
@@ -61,7 +64,7 @@ def usage_of_attempt(
     request and by what passed of the answer; it is asked only if need be, and None where that tells nothing.
     """
     # What is to be sent once more, just so and to the same upstream, went to a connection that was dead already.
-    if not sent or outcome.then is _AGAIN:
+    if not (sent and outcome.sent) or outcome.then is _AGAIN:
         return NOTHING, False
     is_suspect = reported is not None and reported.is_suspect
     if reported is not None and _is_empty(reported):

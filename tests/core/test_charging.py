@@ -17,7 +17,8 @@ OUTCOMES: list[Outcome] = [one for one in vars(o).values() if isinstance(one, Ou
 # A model may have been at work.
 AT_WORK = [
     o.BROKEN, o.MALFORMED, o.STALLED, o.EMPTY, o.WRONG_CONTENT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT,
-    o.TOTAL_TIMEOUT, o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN,
+    o.TOTAL_TIMEOUT, o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP,
+    o.SHUT_DOWN,
 ]  # fmt: skip
 NEVER_ASKED = [o.NO_CONNECT, o.CONNECT_TIMEOUT, o.STALE, o.NO_BUDGET, o.OVER_BUDGET]
 
@@ -46,6 +47,12 @@ def test_a_dead_connection_costs_nothing() -> None:
     assert used(o.STALE, status=0) == (NOTHING, False)
     assert used(o.STALE, SAID, status=0) == (NOTHING, False)
     assert [one for one in OUTCOMES if one.then is Then.AGAIN] == [o.STALE]
+
+
+@pytest.mark.parametrize("outcome", NEVER_ASKED, ids=lambda one: one.name)
+def test_who_was_never_asked_is_owed_nothing(outcome: Outcome) -> None:
+    """Whatever else is known of the attempt."""
+    assert used(outcome, status=0) == (NOTHING, False)
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda one: one.name)
