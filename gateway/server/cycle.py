@@ -122,7 +122,8 @@ class Cycle:
         protocol = self._protocol
         if self.expects_continue and not self.response_started:
             self.expects_continue = False
-            protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.scope["http_version"] != "1.0":  # which does not know it (RFC 9110 section 10.1.1)
+                protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         protocol.flow.resume_reading()
         self._waiter = protocol.loop.create_future()
         await self._waiter

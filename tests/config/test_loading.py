@@ -226,6 +226,55 @@ def test_the_shipped_file_points_editors_at_the_schema() -> None:
     assert SHIPPED.read_text().splitlines()[0] == "# yaml-language-server: $schema=./gateway.schema.json"
 
 
+CORS = "server: {{api_keys: [a-client-key-of-good-length], cors: {{origins: {}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("written", "origins"),
+    [
+        ('"https://App.example.com/"', ("https://app.example.com",)), ('["*"]', ("*",)),
+        ('["${GONE:-}", "http://localhost:*"]', ("http://localhost:*",)),
+    ],
+)  # fmt: skip
+def test_pages_of_other_sites(tmp_path: Path, written: str, origins: tuple[str, ...]) -> None:
+    """One origin or several, as browsers write them; what a variable leaves empty is none."""
+    server = loaded(tmp_path, CORS.format(written)).server
+    assert server.cors is not None
+    assert server.cors.origins == origins
+
+
+@pytest.mark.parametrize("written", ["[]", '["${GONE:-}"]', "~"])
+def test_no_pages_of_other_sites(tmp_path: Path, written: str) -> None:
+    """It is off unless an origin is named."""
+    assert loaded(tmp_path, CORS.format(written)).server.cors is None
+
+
+@pytest.mark.parametrize(
+    ("cors", "complaint"),
+    [
+        ('{origins: ["app.example.com"]}', '"app.example.com" is not an origin; write it like'),
+        ('{origins: ["https://a.example/path"]}', "is not an origin"),
+        ("{origins: [3000]}", "an origin is text"),
+        ('{origins: ["*"], credentials: true}', "credentials cannot be allowed to every site"),
+    ],
+)
+def test_pages_that_cannot_be_meant(tmp_path: Path, cors: str, complaint: str) -> None:
+    assert any(complaint in one for one in problems(tmp_path, f"server: {{cors: {cors}}}"))
+
+
+def test_every_page_and_no_key_is_warned_of(tmp_path: Path) -> None:
+    """It is legal, and lets in nobody."""
+    assert any("server.cors" in one for one in loaded(tmp_path, 'server: {cors: {origins: "*"}}').warnings)
+    assert loaded(tmp_path, CORS.format('"*"')).warnings == ()
+
+
+@pytest.mark.parametrize(("said", "delay_s"), [("0", 0.0), ("5s", 5.0), ("", 2.0), ("500ms", 0.5)])
+def test_the_environment_may_delay_the_drain(tmp_path: Path, said: str, delay_s: float) -> None:
+    """A pod is configured there."""
+    server = loaded(tmp_path, "server: {drain_delay: 2s, max_connections: 7}", {"GATEWAY_DRAIN_DELAY": said}).server
+    assert (server.drain_delay_s, server.max_connections) == (delay_s, 7)
+
+
 def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
     """Everything has a default, and the demo answers by its full name."""
     config = loaded(tmp_path, "")

@@ -102,8 +102,12 @@ async def test_what_has_one_meaning_is_served(name: str) -> None:
 async def test_http_1_0_gets_no_interim_answer() -> None:
     """It does not know 100 (RFC 9110 section 10.1.1)."""
     async with proxied(chat_json(), server=KEYED) as (running, _):
-        response = await ask(running, plain(HOST, b"expect: 100-continue\r\n", version=b"1.0"))
-        assert (response.status, response.interim) == (200, [])
+        for version, interim in ((b"1.0", []), (b"1.1", [100])):
+            whole = plain(HOST, b"expect: 100-continue\r\n", version=version)
+            async with Client(running.port) as client:
+                await client.send(whole[: -len(BODY)], BODY, every_s=0.1)
+                response = await client.response()
+                assert (response.status, response.interim) == (200, interim)
 
 
 # -- trailers
