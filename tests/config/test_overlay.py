@@ -134,7 +134,7 @@ PASSED = [
     ("experiments: {x: {arms: [a, b]}}", ['overlay.yaml:1:1: unknown key "experiments"']),  # of a later version
     ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
     ("roles: {new: {models: [main], order: [luckiest]}}", ['overlay.yaml:1:39: unknown policy "luckiest"']),
-    ("roles: {new: {models: [main], patience: 2h}}", ["overlay.yaml:1:"]),
+    ("roles: {new: {models: [main], tempo: 2h}}", ["overlay.yaml:1:"]),
     ("roles: {rlm: {order: []}}", ["overlay.yaml:1:22: must not be empty"]),
     ("providers: {a: {limits: mode}}", ['overlay.yaml:1:25: unknown scope "mode"; did you mean "model"?']),
     ("providers: {b: {}}", [
