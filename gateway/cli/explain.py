@@ -202,7 +202,11 @@ def _costs(one: dict[str, Any]) -> str:
     if one["free"]:
         return "free"
     price = one["price_usd_per_mtok"]
-    return f"${price['input']:g}/${price['output']:g} per Mtok" if price else "price unknown"
+    if not price:
+        return "price unknown"
+    each = one.get("price_usd_each") or {}  # a gateway of an earlier version does not say
+    parts = [f"${price['input']:g}/${price['output']:g} per Mtok"] if any(price.values()) or not each else []
+    return ", ".join([*parts, *(f"${usd:g} {_a(name)}" for name, usd in each.items())])
 
 
 # -- what it would cost
@@ -225,7 +229,9 @@ def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
 
 def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dict[str, Any]:
     """Return the estimated cost of a call, and the most it may come to; null where there is no price."""
-    from gateway.core.pricing import cost_of, worst_case
+    from time import time
+
+    from gateway.core.pricing import cost_of, price_at, worst_case
     from gateway.core.report import exact_usd
     from gateway.types import Usage
 
@@ -237,8 +243,11 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
         usual = worst = 0
     elif price is not None:
         written = min(needs.output_tokens, longest or needs.output_tokens)
-        usual, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
+        price = price_at(price, time())
+        usual, exact = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
         worst = worst_case(needs, price, longest)
+        if not usual and not exact:  # it charges for something that tokens do not tell
+            usual = worst = None
     return {
         "estimate_nanousd": usual,
         "estimate_usd": None if usual is None else exact_usd(usual),
@@ -270,12 +279,22 @@ def _per_mtok(price: Price) -> dict[str, int]:
         "cache_write_1h": price.cache_write_1h,
         "output": price.output,
         "reasoning": price.reasoning,
+        "audio_input": price.audio_input,
+        "audio_output": price.audio_output,
+        "image_input": price.image_input,
+        "image_output": price.image_output,
     }
     return {name: nanousd for name, nanousd in parts.items() if nanousd is not None}
 
 
 def _each(price: Price) -> dict[str, int]:
-    parts = {"request": price.request, "image": price.image, "web_search": price.web_search}
+    parts = {
+        "request": price.request,
+        "image": price.image,
+        "web_search": price.web_search,
+        "hour_of_sound": price.audio_hour,
+        "million_characters": price.characters,
+    }
     return {name: nanousd for name, nanousd in parts.items() if nanousd}
 
 
@@ -290,7 +309,9 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
         if one["free"]:
             rows.append(["    ", one["upstream"], "free", "", ""])
         elif cost["estimate_nanousd"] is None:
-            rows.append(["    ", one["upstream"], "unknown", "", "give the model a price, or see `gateway models`"])
+            missing = "give the model a price, or see `gateway models`"
+            told = f"{_parts(cost)}, which tokens do not tell" if cost["price_nanousd_each"] else missing
+            rows.append(["    ", one["upstream"], "unknown", "", told])
         else:
             rows.append(
                 [
@@ -314,11 +335,15 @@ def _parts(cost: dict[str, Any]) -> str:
     per_mtok = ", ".join(
         f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()
     )
-    each = "".join(
-        f", {usd(nanousd)} a {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_each"].items()
-    )
+    each = "".join(f", {usd(nanousd)} {_a(name)}" for name, nanousd in cost["price_nanousd_each"].items())
     source = f"; by {cost['price_source']}" if cost["price_source"] else ""
+    if each and not any(cost["price_nanousd_per_mtok"].values()):
+        return each.removeprefix(", ") + source
     return f"{per_mtok} per million{each}{source}"
+
+
+def _a(unit: str) -> str:
+    return f"{'an' if unit.startswith(('hour', 'image')) else 'a'} {unit.replace('_', ' ')}"
 
 
 def _at_most(candidates: int, max_attempts: int) -> str:

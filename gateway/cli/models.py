@@ -194,7 +194,14 @@ def _tokens(count: int | None) -> str:
 def _price(row: Row) -> str:
     if row.free:
         return "free"
-    return "?" if row.price is None else f"{_usd(row.price.input)} in, {_usd(row.price.output)} out"
+    price = row.price
+    if price is None:
+        return "?"
+    parts = [f"{_usd(price.input)} in, {_usd(price.output)} out"] if price.input or price.output else []
+    units = (("a call", price.request), ("a picture", price.image), ("an hour of sound", price.audio_hour))
+    parts += [f"{_usd(nano)} {unit}" for unit, nano in units if nano]
+    parts += [f"{_usd(price.characters)} a million characters"] if price.characters else []
+    return ", ".join(parts) or "by the search"
 
 
 def _usd(nano: int) -> str:
@@ -216,6 +223,11 @@ def _as_json(row: Row) -> dict[str, Any]:
             "input_nanousd_per_mtok": row.price.input,
             "output_nanousd_per_mtok": row.price.output,
             "cached_input_nanousd_per_mtok": row.price.cached_input,
+            "request_nanousd": row.price.request,
+            "image_nanousd": row.price.image,
+            "web_search_nanousd": row.price.web_search,
+            "audio_hour_nanousd": row.price.audio_hour,
+            "million_characters_nanousd": row.price.characters,
         },
         "free": row.free,
         "upstreams": row.upstreams,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -10,6 +11,7 @@ from gateway.config import scalars
 from gateway.config.kinds import KINDS
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
+from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.types import Capability, LimitScope, Window
@@ -115,6 +117,17 @@ Tokens = Annotated[
 Usd = Annotated[
     int, BeforeValidator(scalars.nano_usd), WithJsonSchema({"type": ["string", "number"], "examples": ["$2", 0.25]})
 ]
+Hours = Annotated[
+    tuple[int, int],
+    BeforeValidator(scalars.hours),
+    WithJsonSchema({"type": "string", "examples": ["16:30-00:30"]}),
+]
+TimeZone = Annotated[
+    ZoneInfo,
+    BeforeValidator(scalars.time_zone),
+    WithJsonSchema({"type": "string", "examples": ["Europe/Berlin", "America/New_York"]}),
+]
+Weekday = Annotated[str, BeforeValidator(_one_of("day", WEEKDAYS)), WithJsonSchema(_names(WEEKDAYS))]
 Weight = Annotated[float, BeforeValidator(scalars.share), WithJsonSchema({"type": "number", "minimum": 0})]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]

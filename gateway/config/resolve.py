@@ -88,6 +88,7 @@ class Resolution:
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory)),
         )
@@ -148,7 +149,8 @@ class Resolution:
 
     def _alias(self, name: str, written: shape.Alias) -> Alias:
         params = encoded(written.params, self.presets, self._at("models", name, "params"))
-        return Alias(written.model, params, said_of_one(written), self._cache(written.cache, "models", name))
+        cache = self._cache(written.cache, "models", name)
+        return Alias(written.model, params, said_of_one(written), cache, written.patience)
 
     def _role(self, name: str, written: shape.Role) -> Role:
         return Role(
@@ -160,6 +162,7 @@ class Resolution:
             max_price=written.max_price,
             fails_over_on_policy=written.on_policy == "failover" if written.on_policy else None,
             cache=self._cache(written.cache, "roles", name),
+            patience_s=written.patience,
         )
 
     def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:

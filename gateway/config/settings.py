@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.core.spend import Calendar
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Config:
     """What sends a call elsewhere than it asked for, the first one first."""
     ledger: LedgerSettings = LedgerSettings()
     budgets: tuple[Budget, ...] = ()
+    calendar: Calendar = field(default_factory=Calendar)
+    """When the days and weeks of budgets begin."""
     cache: CacheSettings = CacheSettings()
     overlay: Path | None = None
     """The file of changes made at run time that is merged in; None if there is none."""

@@ -39,6 +39,8 @@ class Alias:
     """What is known of the model it stands for; it counts under every name of that model."""
     cache: CachePolicy | None = None
     """None: as what it stands for, if that is a name of its own. A policy of 0 seconds keeps nothing."""
+    patience_s: float | None = None
+    """Likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Role:
     fails_over_on_policy: bool | None = None
     cache: CachePolicy | None = None
     """As of an alias."""
+    patience_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +215,13 @@ class _Expansion:
             max_price = role.max_price if max_price is None else max_price
             on_policy = role.fails_over_on_policy if on_policy is None else on_policy
         cache = next((one.cache for one in self._behind(name) if one.cache is not None), None)
+        patience_s = next((one.patience_s for one in self._behind(name) if one.patience_s is not None), 0.0)
         return replace(
             route_of(name, kind, found, order=order or self.declared.order),
             needs=needs,
             max_price=max_price,
             fails_over_on_policy=bool(on_policy),
+            patience_s=patience_s,
             cache=cache if cache is not None and cache.ttl_s else None,
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.core.breaker import State
-from gateway.core.facts import UNKNOWN
+from gateway.core.facts import UNKNOWN, last_refusal
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Needs, Plan, Rejected
@@ -64,6 +64,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     """Policies that the client asked for in place of the route's."""
     caller: str = ""
     explain: bool = False
+    repeats: bool = True
+    """It may go to the same upstream again although it may have been carried out there."""
 
 
 class _Standing(NamedTuple):
@@ -104,6 +106,9 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
             waiting.append(standing)
     order = terms.order or route.order
     reasons: list[str] = []
+    patient: _Standing | None = None
+    if route.patience_s and waiting and ready and terms.replayable:
+        patient = _worth_patience(ready, waiting, route, terms, known, wall, rng)
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
@@ -114,10 +119,8 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     ready_at: tuple[float, ...] = ()
-    if waiting:
-        ready += [standing.candidate for standing in waiting]
-        reasons += [standing.why for standing in waiting]
-        ready_at = tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+    if waiting or patient is not None:
+        ready_at = _line_up(ready, waiting, patient, reasons, now, wall)
     chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]
@@ -130,13 +133,54 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         deadline=now + total_s,
         ready_at=ready_at,
         retries=terms.retries if terms.replayable else 0,
-        max_wait_s=terms.max_wait_s,
+        max_wait_s=terms.max_wait_s if terms.replayable else 0.0,
         retry_after_s=retry_after_s,
         fails_over_on_policy=route.fails_over_on_policy,
+        patience_s=route.patience_s if terms.replayable else 0.0,
+        repeats=terms.repeats,
         rejected=tuple(rejected),
         reasons=tuple(reasons) if terms.explain else (),
         seed=int(now * 1e6) & 0xFFFFFFFF,
     )
+
+
+def _line_up(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    patient: _Standing | None,
+    reasons: list[str],
+    now: float,
+    wall: float,
+) -> tuple[float, ...]:
+    """Put who has to be waited for into the order, and return when each of the order may be tried (monotonic)."""
+    if patient is not None:
+        ready.insert(0, patient.candidate)
+        reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
+        return (now + max(0.0, patient.ready_at - wall), *[now] * (len(ready) - 1))
+    ready += [standing.candidate for standing in waiting]
+    reasons += [standing.why for standing in waiting]
+    return tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+
+
+def _worth_patience(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    route: Route,
+    terms: Terms,
+    known: Knowledge,
+    wall: float,
+    rng: Random,
+) -> _Standing | None:
+    """Take the first choice out of `waiting` and return it, if it will be ready within the route's patience."""
+    soon = {id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s}
+    if not soon:
+        return None
+    both = [one for one in route.candidates if id(one) in soon or any(one is other for other in ready)]
+    placed, _ = _sorted(both, terms.order or route.order, terms, known, wall, rng)
+    patient = soon.get(id(placed[0]))
+    if patient is not None:
+        waiting.remove(patient)
+    return patient
 
 
 def _worth_waiting_for(
@@ -188,7 +232,7 @@ def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) ->
     facts = facts_of(upstream.id)
     if facts is not None and (facts.usable_at > wall or facts.breaker.state is not _CLOSED):
         return False
-    account = facts_of(upstream.provider.name)
+    account = facts_of(upstream.account)
     if account is not None and account.usable_at > wall:
         return False
     if domain is not upstream.id and (shared := facts_of(domain)) is not None and shared.usable_at > wall:
@@ -206,7 +250,7 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     get = known.facts.get
     facts = get(upstream.id, UNKNOWN)
     shared = facts if upstream.domain == upstream.id else get(upstream.domain, UNKNOWN)
-    account = get(upstream.provider.name, UNKNOWN)
+    account = get(upstream.account, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
@@ -214,7 +258,7 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
         return _Standing(candidate, breaker.retry_at, why, ejected=True)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
-        why = f"left alone for {away.usable_at - wall:.1f} s: {away.last_error}"
+        why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
         return _Standing(candidate, away.usable_at, why, firm=away.limited)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:

@@ -19,7 +19,7 @@ from gateway.metrics import families
 from gateway.metrics.counts import BudgetShare, Counts, Histogram, LedgerState, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -75,6 +75,7 @@ class Metrics(Collector):
         self._now = now
         self._watched: Watched | None = None
         self._ledger: Callable[[], LedgerState] | None = None
+        self._background: Callable[[], Mapping[str, bool]] | None = None
         self._counts = Counts()
         self._before = Counts()
         """What a predecessor had been told by others, who in this process began again at 0."""
@@ -92,6 +93,14 @@ class Metrics(Collector):
         """At every scrape, also tell how the ledger and the budgets are."""
         self._ledger = ledger
 
+    def background_watch(self, background: Callable[[], Mapping[str, bool]]) -> None:
+        """At every scrape, also tell which pieces of background work go on."""
+        self._background = background
+
+    def restarted(self, task: str) -> None:
+        """A piece of background work has failed, and is started again."""
+        self._counts.count(families.RESTARTS, (task,))
+
     def enter(self, endpoint: Endpoint) -> None:
         """A call has begun."""
         flying = self._counts.in_flight
@@ -108,6 +117,8 @@ class Metrics(Collector):
             cell = counts.cell((endpoint, route.label, settlement.status, "", "", ""))
             cell.calls += 1
             cell.hang_ups += settlement.hung_up
+            if settlement.cached:
+                cell.duration.observe(settlement.duration_s)
             return
         last = attempts[-1]
         upstream = last.candidate.upstream
@@ -188,7 +199,7 @@ class Metrics(Collector):
         """
         before = decode(state)
         self._before = Counts(ignored=before.ignored, ledger=LedgerState().plus(before.ledger, lives=False))
-        before.ignored, before.ledger = 0, LedgerState()
+        before.ignored, before.ledger, before.background = 0, LedgerState(), {}
         self._counts.add(before, lives=False)
 
     def expose(self) -> bytes:
@@ -227,4 +238,5 @@ class Metrics(Collector):
         counts, before = self._counts, self._before
         counts.ignored = before.ignored + (0 if self._watched is None else self._watched.memory.ignored)
         counts.ledger = before.ledger if self._ledger is None else before.ledger.plus(self._ledger(), lives=True)
+        counts.background = {} if self._background is None else dict(self._background())
         return counts

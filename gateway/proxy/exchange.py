@@ -10,26 +10,23 @@ import asyncio
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
-from gateway.core.failover import Relay, Try, Wait, next_step
+from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Refusal
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, BodyKind, Settlement, Then
+from gateway.types import About, Attempt, BodyKind, Settlement
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.core.plan import Terms
-    from gateway.errors import Refusal
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
@@ -37,17 +34,18 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
-_RELAY, _JSON = Then.RELAY, BodyKind.JSON
+_JSON = BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
+_NEVER = float("inf")
 
 
 class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
-        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_hung_up", "_over_budget",
+        "_overhead_s", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -75,13 +73,34 @@ class Exchange:
         """Attempts of another plan, before a budget sent the call elsewhere."""
         self._over_budget: Refusal | None = None
         self._answer: Answer | None = None
+        """To the attempt under way, or to the last one."""
         self._usage: Usage | None = None
         self._status = 0
+        self._hung_up = False
         self._overhead_s = 0.0
         self._terms = terms
         self._under_way: Candidate | None = None
-        """Whom the memory believes to be busy with this call."""
+        """The candidate of the attempt under way: the memory counts it as busy, the books have not settled it."""
+        self._place = 0
+        """Where in `_attempts` the attempt under way stands, or will."""
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
+
+    @property
+    def first(self) -> Candidate | None:
+        """The candidate that would be asked now; None: there is none."""
+        return self._plan.order[0] if self._plan.order else None
+
+    @property
+    def answered_by(self) -> Candidate | None:
+        """The candidate that gave an answer which is whole by its own word; None if there is none."""
+        answer, attempts = self._answer, self._attempts
+        if answer is None or not attempts or attempts[-1].outcome is not o.OK or not answer.judge.is_conclusive:
+            return None
+        return attempts[-1].candidate
+
+    def watch(self, client: Downstream) -> None:
+        """Take this for the client's side: one that keeps a copy of the answer."""
+        self._client = client
 
     @property
     def usage(self) -> Usage | None:
@@ -97,24 +116,24 @@ class Exchange:
         self._client.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._call.endpoint)
         try:
+            if self._client.gone:  # it left while its key was looked at or the cache was asked
+                self._interrupted()
+                return
             while True:
-                match next_step(self._plan, self._attempts, monotonic()):
-                    case Try(candidate, fresh):
-                        attempt = await self._try(candidate, fresh=fresh)
-                        if attempt is None:  # there is another plan
-                            continue
+                step = next_step(self._plan, self._attempts, monotonic())
+                if isinstance(step, Relay):
+                    await self._relay()
+                    return
+                self._land(0)
+                if isinstance(step, Try):
+                    attempt = await self._try(step.candidate, fresh=step.fresh)
+                    if attempt is not None:  # else there is another plan
                         self._attempts.append(attempt)
-                        if attempt.outcome.then is not _RELAY:
-                            self._report()
-                            self._tab.settle(attempt, None, 0)
-                    case Wait(until):
-                        await asyncio.sleep(until - monotonic())
-                    case Relay():
-                        await self._relay()
-                        return
-                    case _:
-                        self._give_up()
-                        return
+                elif isinstance(step, Wait):
+                    await asyncio.sleep(step.until - monotonic())
+                else:
+                    self._give_up()
+                    return
         except asyncio.CancelledError:
             self._interrupted()
         finally:
@@ -125,6 +144,12 @@ class Exchange:
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
         """Make an attempt. None: none was made, and there is another plan."""
         tab = self._tab
+        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
+        ask_for_usage = self._asks_for_usage(candidate)
+        try:  # before anything is held or counted: what cannot be written is no attempt
+            request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        except Refusal as refusal:
+            raise self._refused(refusal) from None
         if charged := tab.charged(candidate):
             try:
                 await tab.hold(charged)
@@ -135,15 +160,15 @@ class Exchange:
         if not self._gateway.memory.begin(candidate.upstream, time(), now, is_retry=is_retry):
             tab.give_back()
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
-        self._under_way = candidate
-        tab.begin(candidate)
-        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
-        ask_for_usage = self._asks_for_usage(candidate)
-        answer = self._answer = tab.answer = Answer(
+        answer = self._answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
-            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
+            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict, mask=target.mask,
         )  # fmt: skip
-        request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        self._under_way, self._place = candidate, len(self._attempts)
+        tab.begin(candidate)
+        tab.answer = answer
+        if not self._overhead_s:
+            self._overhead_s = now - self._client.received_at
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
         channel = None if fresh or self._call.rest is not None else target.origin.take()
         if channel is None:
@@ -153,8 +178,6 @@ class Exchange:
             except ConnectError as error:
                 answer.fail(error.failure)
                 return answer.attempt()
-        if not self._attempts:
-            self._overhead_s = monotonic() - self._client.received_at
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
@@ -175,8 +198,7 @@ class Exchange:
             await self._gateway.books.on_disk(self._tab.position)
         except NotOnDisk as refusal:
             channel.close()
-            answer.outcome = o.SHUT_DOWN
-            self._attempts.append(answer.attempt())
+            answer.end_as(o.SHUT_DOWN)
             raise self._refused(refusal) from None
         except asyncio.CancelledError:
             channel.close()
@@ -193,8 +215,6 @@ class Exchange:
             raise self._refused(over.refusal)
         self._over_budget = over.refusal
         if not budget.to or self._tab.downgraded:
-            # An attempt that is not made is no reason to make fewer.
-            self._plan = replace(self._plan, max_attempts=self._plan.max_attempts + 1)
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         self._earlier, self._attempts = tuple(self._attempts), []
         self._route = self._gateway.resolve(budget.to)
@@ -258,8 +278,7 @@ class Exchange:
                 ready = rest.feed(piece) if piece else rest.end()
             except BadRequest as refusal:
                 answer.close()
-                answer.outcome = o.BAD_REQUEST
-                self._attempts.append(answer.attempt())
+                answer.end_as(o.BAD_REQUEST)
                 raise self._refused(refusal) from None
             if is_chunked:
                 ready = b"%x\r\n%b\r\n" % (len(ready), ready) if ready else b""
@@ -294,11 +313,10 @@ class Exchange:
         first_byte_s = timeouts.first_byte_s
         if self._call.endpoint.generates and not self._call.stream:
             # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
-            tried = 1
-            for attempt in self._attempts:
-                tried += attempt.outcome.then is not Then.AGAIN
+            tried = 1 + used(self._plan, self._attempts)
             is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
-            first_byte_s = max(first_byte_s, left_s if is_last else left_s / 2)
+            # Without another one only the total counts, which is our own clock.
+            first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
         return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
 
     # -- the end
@@ -309,7 +327,7 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
-        if answer.is_over and not answer.reader.committed:
+        if answer.is_ready:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
@@ -340,10 +358,14 @@ class Exchange:
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
+        lines = relayed(*answer.lines())
+        mask = self._gateway.client.target(upstream.provider, self._call.endpoint).mask
+        if answer.status >= 400 or mask.occurs(lines):
+            lines = mask.bytes(lines)
         return b"".join((
-            relayed(answer.headers, answer.fields),
+            lines,
             b"x-request-id: ", self._request_id,
-            b"\r\nx-gateway-attempts: %d\r\n" % len(self._attempts),
+            b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
@@ -355,14 +377,16 @@ class Exchange:
             raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
+        last = attempts[-1]
         alone = len(self._plan.order) == 1
-        if alone and answer is not None and answer.status >= 400 and attempts[-1].outcome not in _CUT_SHORT:
+        if alone and answer is not None and answer.status >= 400 and not _is_ours(last):
             # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
             self._status = answer.status
-            lines = self._lines_of(answer) + b"x-should-retry: false\r\n"
+            may_retry = may_be_retried(last.outcome, last.retry_after_s)
+            lines = self._lines_of(answer) + (b"" if may_retry else b"x-should-retry: false\r\n")
             self._client.respond(answer.status, lines, answer.body())
             return
-        raise self._refused(everybody_failed(self._route, attempts))
+        raise self._refused(everybody_failed(self._route, attempts, self._call.endpoint))
 
     def _refused(self, refusal: Refusal) -> Refusal:
         self._status = refusal.status
@@ -379,55 +403,70 @@ class Exchange:
     def _interrupted(self) -> None:
         """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
         answer, client = self._answer, self._client
-        if answer is not None:
+        self._hung_up = client.gone and not client.refused
+        if answer is not None and self._under_way is not None:
             answer.close()
             if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
-                answer.outcome = o.BAD_REQUEST
+                answer.end_as(o.BAD_REQUEST)
             elif client.gone:
                 answer.abandon()
+                self._hung_up = answer.outcome is o.HUNG_UP
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
-            self._usage = answer.reader.usage or answer.usage
-            if self._attempts and self._attempts[-1].outcome.then is _RELAY:
-                self._attempts[-1] = answer.attempt()
-            else:
-                self._attempts.append(answer.attempt())
+            self._usage = answer.usage
+            self._attempts[self._place :] = [answer.attempt()]
         if not client.gone:
             client.abort()
         self._status = self._status or client.refused or (499 if client.gone else 503)
 
-    def _report(self) -> None:
-        """Tell the memory what came of the last attempt."""
+    def _land(self, call_status: int) -> None:
+        """End the attempt under way, if there is one: the one place where memory and books hear that it is over.
+
+        `call_status`: what the client was answered, 0 if the call goes on.
+        """
         candidate, self._under_way = self._under_way, None
-        answer, attempts = self._answer, self._attempts
-        if candidate is not None and answer is not None:
-            told = bool(attempts) and attempts[-1].candidate is candidate
-            attempt = attempts[-1] if told else answer.attempt()
-            self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        answer = self._answer
+        if candidate is None or answer is None:
+            return
+        if len(self._attempts) == self._place:  # given up half-way, by a refusal or an error of ours
+            answer.close()
+            self._attempts.append(answer.attempt())
+        attempt = self._attempts[-1]
+        self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        self._tab.settle(attempt, self._usage, call_status)
 
     def _settle(self) -> None:
-        client, attempts = self._client, self._attempts
-        self._report()
-        if attempts:
-            self._tab.settle(attempts[-1], self._usage, self._status)
-        elif self._answer is not None:
-            self._tab.settle(self._answer.attempt(), None, self._status)
-        if self._gateway.books.keeps_content and self._answer is not None and self._answer.sent:
-            self._tab.keep(self._call.body, self._answer.what_passed())
-        self._tab.end(self._status)
+        client, answer = self._client, self._answer
+        status = self._status or 500  # an error of ours: what the edge answers then
+        self._land(status)
+        if self._gateway.books.keeps_content and answer is not None and answer.sent:
+            self._tab.keep(self._call.body, answer.what_passed())
+        self._tab.end(status)
         client.on_hang_up = client.on_writable = None
         self._gateway.settle(
             Settlement(
                 call=self._call,
                 route=self._route,
-                attempts=(*self._earlier, *attempts),
-                status=self._status,
+                attempts=(*self._earlier, *self._attempts),
+                status=status,
                 usage=self._usage,
-                hung_up=client.gone and (self._answer is None or self._answer.outcome is o.HUNG_UP),
+                hung_up=self._hung_up,
                 duration_s=monotonic() - client.received_at,
                 overhead_s=self._overhead_s,
             )
         )
+
+
+def _made(attempts: list[Attempt]) -> int:
+    """How many requests were sent, or tried to be."""
+    return 1 if len(attempts) == 1 else sum(attempt.outcome.was_made for attempt in attempts)
+
+
+def _is_ours(last: Attempt) -> bool:
+    """Whether an upstream's refusal would mislead the client: cut short, or about our key and not the client's."""
+    outcome = last.outcome
+    is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
+    return is_about_us or outcome in _CUT_SHORT
 
 
 def usd(nanousd: int) -> bytes:
@@ -438,7 +477,7 @@ def usd(nanousd: int) -> bytes:
 
 def _length_of(answer: Answer) -> int | None:
     """The length that the upstream announced, where it is still true of what the client will get."""
-    if answer.reader.strips_usage:
+    if answer.judge.is_decoded or (answer.judge.reader is not None and answer.judge.reader.strips_usage):
         return None
     length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).

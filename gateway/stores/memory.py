@@ -95,10 +95,10 @@ class Memory:
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         self._keep(self.facts, upstream.id, facts.observe(known, attempt, usage, wall))
         self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
-        if attempt.outcome in facts.ACCOUNT_WIDE:
-            self._observe(upstream.provider.name, attempt, wall)
-        elif attempt.outcome in facts.SAID and upstream.domain != upstream.id:
-            self._observe(upstream.domain, attempt, wall)
+        if attempt.outcome is not OK:
+            for shared in facts.shared_by(upstream, attempt.outcome):
+                self._observe(shared, attempt, wall)
+            headers = [*headers, *attempt.limits]
         if headers:
             self._look(upstream.domain, headers, attempt, wall)
 

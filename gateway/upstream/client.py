@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import __version__
+from gateway.core.secrets import mask_of
 from gateway.types import BodyKind
 from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.core.secrets import Mask
     from gateway.types import Endpoint, Provider, Upstream
     from gateway.upstream.h1 import Channel
 
@@ -47,6 +51,8 @@ class Target:
     origin: Origin
     head: bytes
     """The request head up to the headers that differ from call to call. Holds the credential; never logged."""
+    mask: Mask
+    """What must not come back from there."""
 
     def __repr__(self) -> str:
         return f"<Target {self.provider.name}>"
@@ -55,7 +61,9 @@ class Target:
 class Client:
     """All connections to all providers."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
+        """`make_tls`: what the system trusts and allows, of which nothing below TLS 1.2 is used."""
+        self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
         self._targets: dict[tuple[int, str], Target] = {}
         self._models: dict[tuple[str, bool], bytes] = {}
@@ -71,7 +79,7 @@ class Client:
         target = self._targets.get(key)
         if target is None:
             origin = self.origin(provider.base_url)
-            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint))
+            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
         return target
 
     def origin(self, base_url: str) -> Origin:
@@ -108,7 +116,7 @@ class Client:
     def _tls_context(self) -> ssl.SSLContext:
         # Built when first needed: reading the trust store takes some 20 ms.
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = self._make_tls()
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls

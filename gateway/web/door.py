@@ -40,8 +40,8 @@ MOST_ADDRESSES = 8192
 MOST_ADMITTED = 8192
 
 ABOUT_KEYS = frozenset({
-    "invalid_api_key", "expired_api_key", "revoked_api_key", "model_not_allowed", "too_many_failures",
-    "keys_unavailable", "ambiguous_credentials",
+    "invalid_api_key", "expired_api_key", "revoked_api_key", "unreadable_api_key", "model_not_allowed",
+    "too_many_failures", "keys_unavailable", "ambiguous_credentials",
 })  # fmt: skip
 """The codes of refusals because of a key, for whoever counts them."""
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import secrets
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from gateway.dialects.openai import error_body
@@ -14,6 +15,7 @@ from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
+from gateway.types import Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
 from gateway.web.reading import read_request
 from gateway.web.steering import refuse_other_names, steer
@@ -105,22 +107,41 @@ class Operation:
     ) -> None:  # fmt: skip
         """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
         gateway = self._gateway
+        exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
         try:
-            found = await gateway.caching.lookup(call, route, terms, caller, client.headers, forwarded)
+            found = await gateway.caching.lookup(call, route, terms, exchange.first, caller, client.headers, forwarded)
             if found is not None:
                 gateway.metrics.cache(route, hit=isinstance(found, Hit))
             if isinstance(found, Hit):
-                await found.replay(client, request_id)
+                await serve_hit(gateway, call, route, found, client, request_id)
                 tab.end(200)
                 return
-            watched = client if found is None else found.watch(client)
+            if found is not None:
+                exchange.watch(found.watch(client))
         except BaseException:
             tab.end(0)
             raise
-        exchange = Exchange(gateway, call, route, terms, watched, tab, request_id=request_id, forwarded=forwarded)
         await exchange.run()
         if found is not None:
-            found.keep(exchange.usage)
+            found.keep(exchange.answered_by, exchange.usage)
+
+
+async def serve_hit(
+    gateway: Gateway, call: Call, route: Route, hit: Hit, client: Downstream, request_id: bytes
+) -> None:
+    """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
+    gateway.metrics.enter(call.endpoint)
+    whole = False
+    try:
+        whole = await hit.replay(client, request_id)
+    finally:
+        gateway.settle(
+            Settlement(
+                call=call, route=route, attempts=(), status=200 if whole else 499 if client.gone else 503, usage=None,
+                hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at, overhead_s=0.0,
+                cached=True,
+            )
+        )  # fmt: skip
 
 
 def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:

@@ -20,12 +20,13 @@ from gateway.web.models import Models
 from gateway.web.openai import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
 
     Scope = MutableMapping[str, Any]
@@ -57,10 +58,20 @@ class Place(Route):
 class Web:
     """The ASGI application for HTTP. The data plane is one dictionary look-up; everything else is Starlette's."""
 
-    def __init__(self, gateway: Gateway, keyring: Keyring | None = None) -> None:
-        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none."""
-        self.door = Door(gateway.config.server.api_keys, Keyring(None) if keyring is None else keyring)
-        models, health, explain = Models(gateway), Health(gateway), Explain(gateway)
+    def __init__(
+        self, gateway: Gateway, keyring: Keyring | None = None, background: Mapping[str, Standing] | None = None
+    ) -> None:
+        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none.
+
+        `background`: how each piece of background work is.
+        """
+        keyring = Keyring(None) if keyring is None else keyring
+        self.door = Door(gateway.config.server.api_keys, keyring)
+        models, health, explain = (
+            Models(gateway),
+            Health(gateway, keyring, {} if background is None else background),
+            Explain(gateway),
+        )
         operations = {endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS}
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
         places = [

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,7 +14,8 @@ from gateway.app import App
 from gateway.background.bookkeeping import Bookkeeping, journal_of, recover_ledger, spent
 from gateway.config.settings import LedgerSettings
 from gateway.core.ledger import Intent, State
-from gateway.core.spend import Spent, window_of
+from gateway.core.spend import Calendar, Spent, window_of
+from gateway.metrics import LedgerState
 from gateway.stores.shared import SharedLimits
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import StoreError
@@ -86,6 +88,19 @@ def test_what_was_spent_in_a_window(tmp_path: Path, window: Window, ages: tuple[
     found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({window}), {}, NOON)
     assert list(found) == [window]
     assert sum(one.cost_nanousd for one in found[window]) == sum(10**number for number in range(counted))
+
+
+def test_what_was_spent_since_midnight_somewhere_else(tmp_path: Path) -> None:
+    """A day that begins at 23:00 UTC."""
+    berlin = Calendar(ZoneInfo("Europe/Berlin"))
+    path = tmp_path / "ledger.sqlite"
+    start, _ = window_of(Window.DAY, NOON, berlin)
+    with SQLiteStore(path) as store:
+        store.write(
+            [row(number, at=start + age, cost_nanousd=10**number) for number, age in enumerate((-1.0, 0.0, 5.0))]
+        )
+    found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({Window.DAY}), {}, NOON, berlin)
+    assert [one.cost_nanousd for one in found[Window.DAY]] == [110]
 
 
 def test_by_whom_it_was_spent(tmp_path: Path) -> None:
@@ -231,6 +246,7 @@ async def test_letting_go_leaves_room_for_others(tmp_path: Path) -> None:
         scene.bookkeeping.let_go()
         assert other.counted(charge.account, 0) == (ONE_CALL, 0)
         other.close()
+        scene.running.gateway.metrics.ledger_watch(LedgerState)  # what is let go of cannot be told any more
 
 
 async def test_each_process_is_a_writer_of_its_own(tmp_path: Path) -> None:
