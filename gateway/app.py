@@ -73,6 +73,10 @@ class App:
             return self._web(scope, receive, send)
         return self._lifespan(scope, receive, send)
 
+    def stop(self) -> None:
+        """Say that the end is near: `/readyz` answers 503 from now on."""
+        self.gateway.draining = True
+
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
         sharing = self._sharing()
@@ -121,6 +125,7 @@ class App:
 
 def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    server = make_server(App(config, place=place, recovered=recovered), config.server)
+    app = App(config, place=place, recovered=recovered)
+    server = make_server(app, config.server, app.stop, supervised=bool(place))
     server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -57,6 +57,8 @@ class Provider:
     """The server runs on this machine or network and its use costs nothing."""
     stream_usage: bool = False
     """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
+    strict_max_tokens: bool = False
+    """A call is refused if `max_tokens` is more than the model writes, or than its context has room for."""
     model_override: str | None = None
     """The one model this endpoint serves, whatever the client called it (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
@@ -195,6 +197,10 @@ class Ability:
     """How hard a task it is good for, 0 to 100, by family and size. Only `auto` asks."""
 
 
+def _seed_of(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """One model at one provider."""
@@ -216,7 +222,7 @@ class Upstream:
     def __post_init__(self) -> None:
         name = f"{self.provider.name}/{self.model}"
         object.__setattr__(self, "id", name)
-        object.__setattr__(self, "seed", int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big"))
+        object.__setattr__(self, "seed", _seed_of(name))
         scope = self.provider.limit_scope
         shared = scope is LimitScope.ACCOUNT or (scope is LimitScope.FREE_ACCOUNT and self.ability.free)
         domain = name if not shared else self.provider.name
@@ -256,6 +262,24 @@ class Candidate:
     """Its share where the order is `weighted`."""
     rank: int = 0
     """Whatever the order, those of a lower rank come first: a fallback is no equal."""
+    via: tuple[str, ...] = field(default=(), compare=False)
+    """The names that led to it, the outermost first: `("role:rlm", "careful", "main")`."""
+    label: str = field(default="", compare=False)
+    """Its name in logs, metrics and plans: the upstream's id, with `#name` where a route has that upstream twice."""
+
+    seed: int = field(init=False, compare=False, repr=False)
+    """A hash of `label`, the same in every process: what spreads callers over candidates."""
+
+    def __post_init__(self) -> None:
+        upstream, label = self.upstream, self.label or self.upstream.id
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "seed", upstream.seed if label == upstream.id else _seed_of(label))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it another candidate than its neighbours: the upstream, and the parameters it is asked with."""
+        params = self.params
+        return self.upstream.id, frozenset(params.defaults.items()), frozenset(params.forced.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +288,10 @@ class Rejected:
 
     upstream_id: str
     reason: str
+    brief: str = field(default="", compare=False)
+    """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
+    context_tokens: int | None = None
+    """How long its context is, if the reason is that the prompt is longer; None for any other reason."""
 
 
 class RouteKind(StrEnum):

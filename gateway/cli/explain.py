@@ -41,8 +41,8 @@ def explain(
     if tokens or max_tokens:
         _add_costs(account, route, needs_of(asked))
     if as_json:
-        described_ = {one["upstream"]: one for one in described(route)["candidates"]}
-        account["candidates"] = [{**described_.get(one["upstream"], {}), **one} for one in account["candidates"]]
+        described_ = {one["label"]: one for one in described(route)["candidates"]}
+        account["candidates"] = [{**described_.get(_label(one), {}), **one} for one in account["candidates"]]
         terminal.print_json(account)
     else:
         _show(route, account)
@@ -155,6 +155,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     upstream, provider = candidate.upstream, candidate.upstream.provider
     return {
         "upstream": upstream.id,
+        "label": candidate.label,
         "provider": provider.name,
         "kind": provider.kind,
         "model": upstream.model,
@@ -178,15 +179,15 @@ def _show(route: Route, account: dict[str, Any]) -> None:
     what = {"role": "a role", "alias": "an alias", "model": "a model"}.get(route.kind.value, "built in")
     order = "" if account["order"] == ["listed"] else f", ordered by {', '.join(account['order'])}"
     click.echo(f"{terminal.bold(route.name)} is {what}{order}")
-    known = {one.upstream.id: one for one in route.candidates}
+    known = {one.label: one for one in route.candidates}
     if account["candidates"]:
         click.echo(f"\nasked in this order{_at_most(len(account['candidates']), account['max_attempts'])}:")
         rows = []
         for number, one in enumerate(account["candidates"], 1):
-            candidate = known.get(one["upstream"])
+            candidate = known.get(_label(one))
             place = host(candidate.upstream.provider.base_url) if candidate else ""
             params = written(candidate.params) if candidate else ""
-            rows.append([f"  {number}.", one["upstream"], place, _costs(one), one["why"], params])
+            rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, _came(one)])
         click.echo("\n".join(terminal.columns(rows)))
     else:
         click.echo(terminal.bad("\nnobody can answer it now"))
@@ -196,6 +197,18 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         click.echo("\n".join(terminal.columns(rows)))
     if account["live"]:
         click.echo("\nby what the running gateway knows now")
+
+
+def _came(one: dict[str, Any]) -> str:
+    """Return the names that led to a candidate, where they are several or tell it from its like."""
+    via = one.get("via") or []
+    is_plain = len(via) < 2 and _label(one) == one["upstream"]
+    return "" if is_plain else f"via {' > '.join(via)}"
+
+
+def _label(one: dict[str, Any]) -> str:
+    """Return what tells a candidate apart. A gateway of an earlier version that runs does not say it."""
+    return str(one.get("label", one["upstream"]))
 
 
 def _costs(one: dict[str, Any]) -> str:
@@ -216,10 +229,10 @@ def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
     """Add to each candidate what the call would cost there, and to the whole what it may come to."""
     from gateway.core.report import exact_usd
 
-    known = {one.upstream.id: one for one in route.candidates}
+    known = {one.label: one for one in route.candidates}
     worst: list[int | None] = []
     for one in account["candidates"]:
-        one["cost"] = _cost(one, known.get(one["upstream"]), needs)
+        one["cost"] = _cost(one, known.get(_label(one)), needs)
         worst.append(one["cost"]["worst_nanousd"])
     asked = [nanousd for nanousd in worst[: account["max_attempts"]] if nanousd is not None]
     account["worst_nanousd"] = sum(asked)
@@ -307,16 +320,16 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
     for one in account["candidates"]:
         cost = one["cost"]
         if one["free"]:
-            rows.append(["    ", one["upstream"], "free", "", ""])
+            rows.append(["    ", _label(one), "free", "", ""])
         elif cost["estimate_nanousd"] is None:
             missing = "give the model a price, or see `gateway models`"
             told = f"{_parts(cost)}, which tokens do not tell" if cost["price_nanousd_each"] else missing
-            rows.append(["    ", one["upstream"], "unknown", "", told])
+            rows.append(["    ", _label(one), "unknown", "", told])
         else:
             rows.append(
                 [
                     "    ",
-                    one["upstream"],
+                    _label(one),
                     usd(cost["estimate_nanousd"]),
                     f"at most {usd(cost['worst_nanousd'])}",
                     _parts(cost),

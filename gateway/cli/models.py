@@ -77,6 +77,28 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
         click.echo(f"{alias} leads to {target}, says {file}; restart the gateway if it runs")
 
 
+@models.command()
+@click.argument("alias")
+@terminal.json_option
+def demote(alias: str, *, as_json: bool) -> None:
+    """Take ALIAS, which was promoted, out of the overlay again.
+
+    It works without a configuration: an alias may be left over from another one.
+    """
+    from gateway.config import overlay
+    from gateway.errors import ConfigError
+
+    file = _overlay_file()
+    try:
+        overlay.demote(file, alias)
+    except ConfigError as error:
+        raise Mistake(*error.problems) from None
+    if as_json:
+        terminal.print_json({"alias": alias, "overlay": str(file)})
+    else:
+        click.echo(f"{alias} is gone from {file}; restart the gateway if it runs")
+
+
 def by_kind(directory: Directory) -> Iterator[Route]:
     """Yield the routes: roles, then aliases, then models."""
     from gateway.types import RouteKind
@@ -316,7 +338,8 @@ def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], s
     found: dict[str, dict[str, Ability]] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
-        if slash and name in config.directory.providers and f"{name}/{model}" not in config.directory.routes:
+        # Also of configured models: of what the configuration does not say of them, the gateway may know more by now.
+        if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
     return found, "none"
 
@@ -386,16 +409,28 @@ def _promote(alias: str, target: str) -> Path:
     Raises:
         Mistake: there is no place for it, or it cannot be written.
     """
-    import os
-
     from gateway.config import overlay
     from gateway.errors import ConfigError
 
-    file = overlay.location(os.environ)
-    if file is None:
-        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
+    file = _overlay_file()
     try:
         overlay.promote(file, target, alias)
     except ConfigError as error:
         raise Mistake(*error.problems) from None
+    return file
+
+
+def _overlay_file() -> Path:
+    """Return the file of changes made at run time, be it there or not.
+
+    Raises:
+        Mistake: there is no place for it.
+    """
+    import os
+
+    from gateway.config import overlay
+
+    file = overlay.location(os.environ)
+    if file is None:
+        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
     return file

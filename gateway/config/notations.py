@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config import scalars
 from gateway.config.kinds import KINDS
+from gateway.core.cors import origin
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.spend import WEEKDAYS
@@ -80,6 +81,18 @@ def _params_or_preset(value: object) -> object:
 
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _but_blank(value: object) -> object:
+    """What a variable that is not set leaves behind is no entry."""
+    listed = _listed(value)
+    return [one for one in listed if one != ""] if isinstance(listed, list) else listed
+
+
+def _origin(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("an origin is text")
+    return origin(value)
 
 
 def _each_once(names: list[str]) -> list[str]:
@@ -163,6 +176,9 @@ Endpoints = Annotated[
 ]
 Languages = Annotated[
     list[LanguageName], Field(min_length=1), BeforeValidator(_listed), _name_or_names(_names(LANGUAGES))
+]
+Origins = Annotated[
+    list[Annotated[str, BeforeValidator(_origin)]], BeforeValidator(_but_blank), _name_or_names({"type": "string"})
 ]
 Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _name_or_names({"type": "string"})]
 

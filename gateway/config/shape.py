@@ -48,6 +48,27 @@ class ServerTimeouts(Strict):
     write: n.Duration = Field(default=60.0, description="For a client that does not read its answer.")
 
 
+class Cors(Strict):
+    """Which pages of other sites may call the gateway from a browser. Off unless origins are named."""
+
+    origins: n.Origins = Field(
+        default=[],
+        description="The sites, as browsers name them; https://*.example.com is any subdomain, http://localhost:* any "
+        "port, * every site.",
+        examples=[["https://app.example.com", "http://localhost:3000"]],
+    )
+    credentials: n.Flag = Field(
+        default=False, description="Pages may send cookies along. The gateway reads none; a proxy before it may."
+    )
+    max_age: n.Duration = Field(default=600.0, description="How long a browser may remember a preflight.")
+
+    @model_validator(mode="after")
+    def _not_everybody_with_credentials(self) -> Cors:
+        if self.credentials and "*" in self.origins:
+            raise ValueError("credentials cannot be allowed to every site; name the origins, or leave them out")
+        return self
+
+
 class Server(Strict):
     """Where and how the gateway listens. A change needs a restart."""
 
@@ -68,6 +89,18 @@ class Server(Strict):
     max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
+    drain_delay: n.Wait = Field(
+        default=0.0,
+        description="How long connections are still accepted after a stop, while /readyz answers 503. "
+        "GATEWAY_DRAIN_DELAY wins.",
+    )
+    max_connections: n.Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="The most connections of clients, in each process. By default, half of the file descriptors.",
+    )
+    cors: Cors = Field(default=Cors(), description="Which pages of other sites may call the gateway.")
 
 
 class Timeouts(Strict):
@@ -214,6 +247,11 @@ class Provider(Strict):
     )
     stream_usage: n.Flag | None = Field(
         default=None, description="It understands stream_options.include_usage. By default, what the kind does."
+    )
+    strict_max_tokens: n.Flag | None = Field(
+        default=None,
+        description="It refuses a max_tokens that is more than the model writes or its context has room for, so the "
+        "gateway lowers it. By default, what the kind does.",
     )
     limits: n.Scope | None = Field(
         default=None,
@@ -487,7 +525,8 @@ class File(Strict):
     models: dict[str, Alias] = Field(default={}, description="Alias -> what it stands for.")
     roles: dict[str, Role] = Field(default={}, description="Job -> who may do it. Asked for as role:NAME.")
     fallback: dict[str, list[str]] = Field(
-        default={}, description="Alias -> who steps in, when the alias is used by its own name."
+        default={},
+        description="Alias -> who steps in, when the alias is used by its own name or by a role that only renames it.",
     )
     presets: dict[str, n.Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
     rules: list[Rule] = Field(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gateway.core.facts import UNKNOWN
 from gateway.core.pricing import cost_of, price_at
 from gateway.core.quota import NOTHING_KNOWN
@@ -26,12 +28,24 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
         "needs": sorted(route.needs | needs.capabilities),
         "max_attempts": plan.max_attempts,
         "candidates": [
-            {"upstream": candidate.upstream.id, "why": why, **_known_of(candidate, needs, known, now)}
+            {
+                "upstream": candidate.upstream.id,
+                "label": candidate.label,
+                "via": [name for name in candidate.via if name != route.name],
+                "why": why,
+                **_known_of(candidate, _possible(candidate, needs), known, now),
+            }
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "reason": one.reason} for one in plan.rejected],
         "retry_after_s": plan.retry_after_s,
     }
+
+
+def _possible(candidate: Candidate, needs: Needs) -> Needs:
+    """What comes of a call's needs: a model writes no more than it can."""
+    longest = candidate.upstream.ability.max_output_tokens or needs.output_tokens
+    return replace(needs, output_tokens=min(needs.output_tokens, longest))
 
 
 def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:

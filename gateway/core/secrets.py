@@ -70,12 +70,13 @@ Said = bytes
 class Mask:
     """What one provider must not be quoted with. Made once for each provider, by `mask_of`."""
 
-    __slots__ = ("_plain", "_secrets", "_words")
+    __slots__ = ("_ends", "_plain", "_secrets", "_words")
 
     def __init__(self, secrets: frozenset[Said]) -> None:
         long = sorted(one for one in secrets if len(one) >= SHORT)
         short = sorted(one for one in secrets if _SHORTEST <= len(one) < SHORT)
         self._plain = tuple(long)
+        self._ends = tuple(one[-SHORTEST_PIECE:] for one in long)
         self._secrets = tuple(_secret(form) for form in dict.fromkeys(form for one in long for form in _forms(one)))
         words = b"|".join(re.escape(one) for one in short)
         self._words = re.compile(rb"(?<![\w-])(?:%b)(?![\w-])" % words) if words else None
@@ -87,12 +88,13 @@ class Mask:
         return bool(self._plain or self._words)
 
     def occurs(self, said: Said) -> bool:
-        """Tell whether a secret stands there as it is: a look of 0.1 us, for header lines of every answer.
+        """Tell whether a secret stands there as it is: half a microsecond, for header lines of every answer.
 
         A secret of less than SHORT bytes is not looked for, nor one that is escaped; `bytes` masks both.
         """
-        for one in self._plain:  # noqa: SIM110  # a generator takes twice as long
-            if one in said:
+        # `find`, because `in` asks first if it is a number; and of a long secret the end, which is found faster.
+        for end in self._ends:  # noqa: SIM110  # a generator takes twice as long
+            if said.find(end) >= 0:
                 return True
         return False
 

@@ -86,7 +86,7 @@ def sticky(candidate: Candidate, view: View) -> float:
     """The same caller to the same upstream (rendezvous hashing), so that prompt caches stay warm."""
     # splitmix64's finalizer of the two hashes. Hashing caller and upstream together is a microsecond each; a CRC is
     # linear, and four accounts with similar names get 50, 25, 12 and 13 % of the callers.
-    mixed = view.caller ^ candidate.upstream.seed
+    mixed = view.caller ^ candidate.seed
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
     return mixed >> 11

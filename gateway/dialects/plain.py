@@ -5,11 +5,11 @@ Rule: `failure_in` says of any decoded value whether it is an error, of a body a
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from gateway.dialects import lenient
 from gateway.dialects.endpoints import (
     CHAT,
     COMPLETIONS,
@@ -77,10 +77,7 @@ def decode(body: bytes) -> Any:
         pass
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    try:
-        return json.loads(body.decode("utf-8", "replace").removeprefix("\ufeff"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    return lenient.decode(body.decode("utf-8", "replace").removeprefix("\ufeff").encode())
 
 
 def read_answer(body: bytes, endpoint: Endpoint) -> Read:

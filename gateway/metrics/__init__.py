@@ -122,7 +122,7 @@ class Metrics(Collector):
             return
         last = attempts[-1]
         upstream = last.candidate.upstream
-        name = upstream.id if route.configured else OTHER
+        name = last.candidate.label if route.configured else OTHER
         cell = counts.cell((endpoint, route.label, settlement.status, upstream.provider.name, name, last.outcome.name))
         cell.calls += 1
         cell.hang_ups += settlement.hung_up
@@ -137,7 +137,7 @@ class Metrics(Collector):
             cell.reasoning += usage.reasoning_tokens
         for attempt in attempts[:-1]:
             upstream = attempt.candidate.upstream
-            name = upstream.id if route.configured else OTHER
+            name = attempt.candidate.label if route.configured else OTHER
             labels = (upstream.provider.name, name, attempt.outcome.name)
             counts.passed_over[labels] = counts.passed_over.get(labels, 0) + 1
 
@@ -186,6 +186,14 @@ class Metrics(Collector):
     def key_refused(self, reason: str) -> None:
         """A call was refused because of its key. `reason`: one of a few words of ours, never the client's."""
         self._counts.count(families.KEYS_REFUSED, (reason,))
+
+    def ejected(self, upstream: str, reason: str) -> None:
+        """An upstream was taken out of use. Both are labels: a configured name, and the name of an outcome."""
+        self._counts.count(families.EJECTIONS, (upstream, reason))
+
+    def fell_back(self, route: Route, upstream: str, reason: str) -> None:
+        """A call was answered by another than its first choice. `reason`: one of a few words of ours."""
+        self._counts.count(families.FALLBACKS, (route.label, upstream, reason))
 
     def snapshot(self) -> bytes:
         """Return everything counted so far, for another process to add or to go on from."""

@@ -44,6 +44,8 @@ CACHE_HITS = "gateway_cache_hits"
 CACHE_MISSES = "gateway_cache_misses"
 KEYS_REFUSED = "gateway_keys_refused"
 RESTARTS = "gateway_background_restarts"
+EJECTIONS = "gateway_upstream_ejections"
+FALLBACKS = "gateway_fallbacks"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (DEGRADATIONS, "How often an upstream became much worse than usual.", ("provider", "model")),
     (PROBES, "Questions in the background whether a provider can be reached.", ("provider", "outcome")),
@@ -56,6 +58,8 @@ _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (CACHE_MISSES, "Calls looked for in the cache in vain.", ("route",)),
     (KEYS_REFUSED, "Calls refused because of their key.", ("reason",)),
     (RESTARTS, "How often background work failed and was started again.", ("task",)),
+    (EJECTIONS, "How often an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
+    (FALLBACKS, "Calls whose first choice did not answer, by that choice.", ("route", "upstream", "reason")),
 )
 _IN_NANO = frozenset({COST, SAVED})
 

@@ -58,8 +58,8 @@ class Answer:
 
     __slots__ = (
         "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
-        "_loop", "_mask", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided",
-        "ended", "fields", "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
+        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended",
+        "fields", "first_byte_at", "headers", "is_over", "judge", "mask", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +77,7 @@ class Answer:
         self._candidate = candidate
         self._limits = limits
         self._loop = loop
-        self._mask = mask
+        self.mask = mask
         self._channel: Channel | None = None
         self._client: Downstream | None = None
         self._held: list[bytes] = []
@@ -366,11 +366,11 @@ class Answer:
 
         A coding that cannot be undone was not asked for, and may hide them: then nothing of the body goes on.
         """
-        if not self._held or not self._mask:
+        if not self._held or not self.mask:
             return
         body, coding = self.body(), self.fields.get(b"content-encoding", b"")
         plain = decoded(coding, body) if is_coded(coding) else body
-        masked = self._mask.bytes(plain)
+        masked = self.mask.bytes(plain)
         if masked is not plain or (is_coded(coding) and not plain):
             self._held = [masked or _UNREADABLE]
             gone = _ABOUT_CODING if masked else _ABOUT_CODING | {b"content-type"}

@@ -24,10 +24,11 @@ from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import counts_tokens
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
+from gateway.core.plan import NO_NEEDS
 from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.units import answers_of, characters_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
-from gateway.errors import NoCandidate, Refusal
+from gateway.errors import NO_RETRY, NoCandidate, Refusal
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
 from gateway.types import CostSource, OnUnknown, Scope, Usage
@@ -122,6 +123,27 @@ class Books:
         """Begin a call."""
         return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs)
 
+    async def count_refused(self, request_id: bytes, key: Key) -> Refusal | None:
+        """Count a request that is refused before it is a call; return what it is told instead if the key has no room.
+
+        Names that nobody knows and bodies that nobody can read cost the gateway as much as calls do.
+        """
+        if key.requests_per_min is None:
+            return None
+        now = time()
+        charges = limits_of(msgspec.structs.replace(key, tokens_per_min=None, max_streams=None), NO_NEEDS, now)
+        lease = f"{request_id.decode('latin-1')}/refused"
+        try:
+            full = await self.limits.hold(lease, charges, now)
+        except Unavailable:
+            return None
+        if full is not None:
+            self.metrics.key_refused("rate_limit")
+            left = full.limit - sum(self.limits.counted(full.account, full.window_start))
+            return limit_refusal(full, now, left=max(0, left))
+        self.limits.settle(lease, charges, (1,), now)
+        return None
+
     def go_on(self, now: float) -> Iterator[None]:
         """Write down how far the attempts under way have come, and hold what they hold for longer. Every 2 s.
 
@@ -198,6 +220,7 @@ class Tab:
     __slots__ = (
         "_attempt", "_began_at", "_books", "_call", "_characters", "_charged", "_id", "_key", "_key_charges", "_n",
         "_needs", "_price", "_request_id", "_route", "_settled", "_told", "answer", "candidate", "cost", "downgraded",
+        "is_fallback",
         "position", "used_tokens",
     )  # fmt: skip
 
@@ -228,6 +251,8 @@ class Tab:
         """Of the attempt that was settled last, in nano-USD."""
         self.downgraded = False
         """The call was sent elsewhere by a budget, and those that do so no longer object."""
+        self.is_fallback = False
+        """Another upstream answers than the first choice, which failed or was not there."""
         self.position = 0
         """Of the last record in the journal."""
         self.used_tokens = 0
@@ -295,7 +320,9 @@ class Tab:
             raise OverBudget(charged[0][1], refusal)
         if self._price is None and (objection := spend.objection_to_unpriced(charged)) is not None:
             named = f"{self.candidate.upstream.id}: {objection}" if self.candidate is not None else objection
-            raise OverBudget(_refusing(charged), NoCandidate(named, code="price_unknown"), is_for_all=False)
+            raise OverBudget(
+                _refusing(charged), NoCandidate(named, code="price_unknown", headers=[NO_RETRY]), is_for_all=False
+            )
         asked = [charge for charge, budget in charged if not (self.downgraded and budget.downgrade)]
         try:
             full = await books.limits.hold(f"{self._id}/{self._n + 1}", asked, self._began_at)
@@ -380,8 +407,11 @@ class Tab:
         if books.journal is not None:
             money = (cost, source, estimate, saved, self._price.source if self._price is not None else "")
             self.position = books.write_ending(
-                partial(_ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status)
-            )
+                partial(
+                    _ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status,
+                    int(self.is_fallback),
+                )
+            )  # fmt: skip
         if self._charged:
             self._count(cost)
 
@@ -467,7 +497,7 @@ class Tab:
 
 def _ending(
     identity: str, began_at: float, attempt: Attempt, usage: Usage | None, is_estimate: bool,  # noqa: FBT001  # by `partial`
-    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int,
+    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int, fallback: int,
 ) -> bytes:  # fmt: skip
     """Return the record of a settlement. `money`: cost, where it is from, the estimate, what was saved, whose price."""
     return encode(
@@ -476,6 +506,7 @@ def _ending(
             *money, answer.sha256() if answer is not None and call_status else b"",
             int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
             answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+            fallback,
         )
     )  # fmt: skip
 

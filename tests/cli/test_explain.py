@@ -24,6 +24,7 @@ providers:
 models:
   small: {model: cloud/small, max_output: 1000, price: {input: 0.25, output: 2, cached_input: 0.025}}
   odd: cloud/nobody-has-priced-this
+  brief: {model: cloud/brief, context: 2000}
   here: home/tiny
 roles:
   work: {models: [here, small, odd]}
@@ -107,6 +108,27 @@ roles: {all: {models: [ears, pens, flat], order: [free, cheapest]}}
     assert "free  " not in shown
 
 
+def test_where_candidates_come_from(file: Path) -> None:
+    """Two ways to ask one model are two rows, each with the names that lead to it, through a fallback too."""
+    file.write_text(
+        FILE.replace("roles:", "  warm: {model: cloud/small, params: {temperature: 1}}\n"
+                     "  cold: {model: cloud/small, params: {temperature: 0}}\n"
+                     "fallback: {here: [small]}\nroles:\n  arms: {models: [warm, cold]}\n  jobs: here")
+    )  # fmt: skip
+    lines = [line.split() for line in run("role:arms").output.splitlines() if line.startswith("  ")]
+    assert [(line[1], line[-3], line[-2:]) for line in lines] == [
+        ("cloud/small#warm", "temperature=1", ["via", "warm"]),
+        ("cloud/small#cold", "temperature=0", ["via", "cold"]),
+    ]
+    told = json.loads(run("role:jobs", "--json").output)["candidates"]
+    assert [(one["label"], one["via"]) for one in told] == [
+        ("home/tiny", ["here"]),
+        ("cloud/small", ["fallback of here", "small"]),
+    ]
+    told = json.loads(run("role:arms", "--json", "--tokens", "10").output)["candidates"]
+    assert [one["params"]["defaults"] for one in told] == [{"temperature": 1}, {"temperature": 0}]
+
+
 def test_without_a_size_nothing_is_estimated() -> None:
     done = run("role:work")
     assert "would cost" not in done.output
@@ -115,11 +137,20 @@ def test_without_a_size_nothing_is_estimated() -> None:
 
 
 def test_an_answer_longer_than_the_model_writes_is_not_paid_for() -> None:
-    """Nobody there can be asked, and the account says why."""
+    """It is asked all the same, writes what it can, and the account says what may be missing."""
     said = json.loads(run("small", "--json", "--max-tokens", "5000").output)
+    (one,) = said["candidates"]
+    assert "may have too little room" in one["why"]
+    assert (one["estimate_usd"], one["cost"]["worst_nanousd"]) == (0.002, 2_000_000)
+    assert said["rejected"] == []
+
+
+def test_a_prompt_that_is_too_long_is_not_paid_for() -> None:
+    """Nobody there can be asked, and the account says why."""
+    said = json.loads(run("brief", "--json", "--tokens", "5000").output)
     assert said["candidates"] == []
-    assert "it writes at most 1000 tokens" in said["rejected"][0]["reason"]
-    assert "nobody would be asked" in run("small", "--max-tokens", "5000").output
+    assert "its context of 2000 tokens is too short for a prompt of about 5000" in said["rejected"][0]["reason"]
+    assert "nobody would be asked" in run("brief", "--tokens", "5000").output
 
 
 async def test_by_what_a_running_gateway_knows(file: Path) -> None:

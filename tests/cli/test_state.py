@@ -114,6 +114,22 @@ async def test_without_the_usual_place_it_serves_all_the_same(tmp_path: Path) ->
             assert await running.end() == 0
 
 
+def test_the_usual_place_with_keys_is_not_done_without(tmp_path: Path) -> None:
+    """Or a directory that cannot be written any more would open the gateway."""
+    folder = tmp_path / "gateway"
+    store = SQLiteKeys(folder / "keys.sqlite")
+    store.insert(key("ci"))
+    store.close()
+    (folder / LOCK).mkdir()  # which nobody can write, not even root
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    done = gateway("run", "--port", "0", cwd=tmp_path, env=env)
+    assert (done.status, done.out) == (2, "")
+    assert "there may be keys in it" in done.err
+    assert "Traceback" not in done.err
+    (folder / "keys.sqlite").rename(folder / "keys.seen")
+    assert gateway("run", "--port", "0", cwd=tmp_path, env=env).status == 2
+
+
 @pytest.mark.parametrize("said", ["environment", ".env"])
 def test_a_place_of_ones_choice_must_be_usable(tmp_path: Path, said: str) -> None:
     """Wherever it was chosen: it would be a surprise to find nothing there later."""
