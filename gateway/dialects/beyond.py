@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.dialects import lenient
 from gateway.errors import BadRequest
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _nested(fields: Mapping[str, object], names: frozenset[str]) -> str | None:
                     f'"{carrier}" is longer than {_LONGEST_CARRIER} bytes; send what it holds as fields of its own'
                 )
                 raise BadRequest(message, param=carrier)
-            for path, name in _names_in(msgspec.json.decode(raw), carrier):
+            for path, name in _names_in(lenient.value_of(raw), carrier):
                 if _plain(name) in names:
                     return path
     return None

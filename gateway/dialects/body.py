@@ -223,8 +223,7 @@ def _read_closely(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, tuple[
         raise _not_json(body, str(error.__context__ or error)) from None
     spans: dict[str, tuple[int, int]] = {}
     for field in found:
-        meant = field.key.casefold()
-        if meant in DECIDED:
+        if (meant := _MEANT.get(field.key.casefold())) is not None:
             _check_key(field, meant, spans)
         spans[field.key] = (field.start, field.end)
     view = memoryview(body)

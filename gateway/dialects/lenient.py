@@ -13,6 +13,8 @@ import re
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 # Beyond this a body has to be plain JSON: every look at it takes some milliseconds a megabyte.
 LARGEST = 8 << 20
 # In one body. Each is looked at.
@@ -45,6 +47,14 @@ def decode(body: bytes) -> Any:
         return json.loads(_with_whole_pairs(body).decode(), parse_int=_int)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def value_of(raw: msgspec.Raw) -> Any:
+    """Return what a field of a request says, which has been read before, strictly or not."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return decode(bytes(raw))
 
 
 def twin(body: bytes) -> bytes:

@@ -25,12 +25,12 @@ def last_words(call: Call) -> tuple[str, int]:
         if isinstance(raw, msgspec.Raw):
             items = _items_of(raw)
             if items is None:
-                return _text(_decoded(raw)), 1
+                return _text(lenient.value_of(raw)), 1
             looked_at = items[-MOST_LOOKED_AT:]
             if not items or bytes(items[0])[:1] != b"{":
-                return _text([_decoded(one) for one in looked_at]), 1
+                return _text([lenient.value_of(one) for one in looked_at]), 1
             for one in reversed(looked_at):
-                turn = _decoded(one)
+                turn = lenient.value_of(one)
                 if isinstance(turn, dict) and turn.get("role") == "user":
                     return _text(turn.get("content")), len(items)
             return "", len(items)
@@ -52,7 +52,7 @@ def text_field(call: Call, name: str) -> str:
     """Return a top-level field, or the one of that name in `metadata`, if it is a string."""
     for raw in (call.fields.get(name), call.fields.get("metadata")):
         if isinstance(raw, msgspec.Raw):
-            value = _decoded(raw)
+            value = lenient.value_of(raw)
             value = value.get(name) if isinstance(value, dict) else value
             if isinstance(value, str):
                 return value
@@ -64,15 +64,8 @@ def names_in(call: Call, name: str) -> list[str] | None:
     raw = call.fields.get(name)
     if not isinstance(raw, msgspec.Raw):
         return None
-    value = _decoded(raw)
+    value = lenient.value_of(raw)
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _decoded(raw: msgspec.Raw) -> Any:
-    try:
-        return msgspec.json.decode(raw)
-    except msgspec.DecodeError:  # it has been read leniently before
-        return lenient.decode(bytes(raw))
 
 
 def _text(content: Any) -> str:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Candidate, Plan, RestOfForm, Route, Usage
+    from gateway.types import Call, Candidate, Params, Plan, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
@@ -241,10 +241,7 @@ class Exchange:
         if len(call.body) >= LARGE or call.rest is not None:
             return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
-            params = candidate.params
-            if candidate.upstream.provider.strict_max_tokens:
-                params = lowered_params(call, candidate, self._terms.needs)
-            body = render(call, model, params, ask_for_usage=ask_for_usage)
+            body = render(call, model, self._params(candidate), ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -259,7 +256,7 @@ class Exchange:
         call = self._call
         pieces: Sequence[bytes | memoryview]
         if call.endpoint.body is _JSON:
-            pieces = render_in_pieces(call, model, candidate.params, ask_for_usage=ask_for_usage)
+            pieces = render_in_pieces(call, model, self._params(candidate), ask_for_usage=ask_for_usage)
         else:
             (start, end), body = call.model_span, memoryview(call.body)
             pieces = (body[:start], model, body[end:])
@@ -270,6 +267,11 @@ class Exchange:
             framing = b"content-length: %d" % (size + call.rest_bytes)
         head = (target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
         return b"".join(head), pieces
+
+    def _params(self, candidate: Candidate) -> Params:
+        if candidate.upstream.provider.strict_max_tokens:
+            return lowered_params(self._call, candidate, self._terms.needs)
+        return candidate.params
 
     async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
         """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.

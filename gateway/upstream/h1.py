@@ -109,8 +109,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused",
-        "_pool", "_receiver", "_stepping", "_transport", "_unsent", "_waiting", "_write_paused", "expires_at", "idle",
-        "idle_s", "reused", "whole",
+        "_pool", "_receiver", "_stepping", "_transport", "_unsent", "_uploads", "_waiting", "_write_paused",
+        "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,6 +134,8 @@ class Connection(asyncio.Protocol):
         self._unsent: deque[memoryview] = deque()
         self._stepping: asyncio.Handle | None = None
         self._write_paused = False
+        self._uploads = False
+        """The request is more than the kernel takes at once, so that it may be answered before all of it is sent."""
         self.idle = False
         self.reused = False
         self.whole = True
@@ -152,7 +154,8 @@ class Connection(asyncio.Protocol):
         self._fed = 0
         self._in_head = True
         self._interim = False
-        if self._waiting is not None and len(request) > _STEP:
+        self._uploads = len(request) > _STEP
+        if self._waiting is not None and self._uploads:
             self._write_in_steps(request)
         else:
             self._transport.write(request)
@@ -160,6 +163,7 @@ class Connection(asyncio.Protocol):
     def write(self, piece: bytes | memoryview) -> bool:
         if not piece:
             return True
+        self._uploads = True
         if self._transport.is_closing():  # it broke a moment ago; the receiver is about to hear of it
             return False
         if self._waiting is not None:
@@ -248,12 +252,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
-        if exc is not None and self._receiver is not None:
+        if exc is not None and self._uploads and self._receiver is not None:
             self._read_what_is_left()
         receiver = self._receiver
         if receiver is None:
             return
-        if not self._in_head and self._is_close_delimited() and (exc is None or self._is_refusal()):
+        if not self._in_head and self._is_close_delimited() and (exc is None or self._refuses_early()):
             self._receiver = None
             receiver.on_end()
         elif self.reused and self._fed == 0:
@@ -279,12 +283,12 @@ class Connection(asyncio.Protocol):
             while self._receiver is not None and fd >= 0 and (left := os.read(fd, _READ_SIZE)):
                 self.data_received(left)
 
-    def _is_refusal(self) -> bool:
-        """Whether the answer is an error. Of one that only the end of the connection ends, a reset is an end too.
+    def _refuses_early(self) -> bool:
+        """Whether the answer is an error to an upload. Of one that only the connection ends, a reset is an end too.
 
         The reset is what closing brings where a request is still being sent; nothing of an error is paid for.
         """
-        return bool(self._parser.get_status_code() >= 400)
+        return self._uploads and self._parser.get_status_code() >= 400
 
     def _is_close_delimited(self) -> bool:
         """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""

@@ -494,3 +494,15 @@ def test_a_large_array_with_a_comma_too_many(tail: bytes) -> None:
         assert walked(body, 1000) is None
         with pytest.raises(BadRequest, match="not valid JSON"):
             read(body)
+
+
+@pytest.mark.parametrize("key", sorted(DECIDED))
+def test_a_decided_key_has_one_spelling_in_a_large_body_too(key: str) -> None:
+    """It is read in another way, and held to the same."""
+    pad = f'"pad":"{"x" * LARGE}",'
+    value = {"model": '"b"', "stream": "false", "stream_options": "{}"}.get(key, "1")
+    plain = "" if key == "model" else '"model":"a",'
+    for other in {*spellings(key), key} - ({key} if key == "model" else set()):
+        with pytest.raises(BadRequest) as refusal:
+            read(f'{{{pad}{plain}"{key}":{value},"{other}":{value}}}')
+        assert refusal.value.param == key, other

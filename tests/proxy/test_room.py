@@ -182,3 +182,12 @@ async def test_a_schema_with_a_picture_in_it_is_served() -> None:
     """By a model that cannot see."""
     response, sent, _ = await ask({"model": "small", "tools": TOOL})
     assert (response.status, len(sent)) == (200, 1)
+
+
+async def test_a_large_body_is_lowered_too() -> None:
+    """It is written in another way, in pieces."""
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64," + "A" * 400_000}}
+    asked = {"model": "small", "max_tokens": 32_000, "messages": [{"role": "user", "content": [file]}]}
+    response, sent, _ = await ask(asked)
+    assert (response.status, response.headers["x-gateway-max-tokens"]) == (200, "32000->4096")
+    assert json.loads(sent[0]) == {**asked, "model": "a", "max_tokens": 4096}

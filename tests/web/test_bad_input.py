@@ -84,6 +84,7 @@ BAD = {
     "stream escaped": b'{"model":"role:rlm","\\u0073tream":true}',
     "an object in an object 100,000 times": nested(100_000, b'{"a":', b"}"),
     "an array in an array 100,000 times": nested(100_000, b"[", b"]"),
+    "a URL beside half a surrogate pair": b'{"model":"role:rlm","extra_body":{"a":"\\ud83d","api_base":"http://x"}}',
     "thirty thousand fields": b'{"model":"role:rlm"' + b"".join(b',"k%d":1' % one for one in range(30_000)) + b"}",
     "a field thirty thousand times": b'{"model":"role:rlm"' + b',"a":1' * 30_000 + b"}",
     "an array without end": b'{"model":"role:rlm","a":' + b"[" * 1_000_000,
@@ -119,6 +120,7 @@ async def test_a_body_that_cannot_be_understood_is_a_400(name: str) -> None:
 
 
 GOOD = {
+    "half a surrogate pair in an object that is looked through": b'{"model":"role:rlm","extra_body":{"a":"\\ud83d"}}',
     "NaN": b'{"model":"role:rlm","temperature":NaN}',
     "Infinity": b'{"model":"role:rlm","temperature":-Infinity,"logit_bias":{"1":Infinity}}',
     "a lone surrogate deep down": b'{"model":"role:rlm","messages":[{"content":[{"text":"\\ud83d"}]}]}',
