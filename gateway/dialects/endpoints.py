@@ -8,7 +8,8 @@ CHAT = Endpoint("chat", "/chat/completions", terminal="done", usage_on_request=T
 COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_request=True, generates=True)
 RESPONSES = Endpoint("responses", "/responses", terminal="response", generates=True)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings")
-MODERATIONS = Endpoint("moderations", "/moderations")
+# OpenAI's reference, read in November 2026: `model` is optional and defaults to this one.
+MODERATIONS = Endpoint("moderations", "/moderations", default_model="omni-moderation-latest")
 RERANK = Endpoint("rerank", "/rerank")
 IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations", generates=True)
 IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART, generates=True)
