@@ -57,7 +57,7 @@ _SAMPLE = 128
 
 # A closer look takes about a microsecond each.
 MOST_OBJECTS = 10_000
-_WORTH_COUNTING = 3 * MOST_OBJECTS
+_WORTH_COUNTING = 64 * 1024
 _TYPED = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*(%b)' % b"|".join(_MEDIA))
 _ENCODED = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
 
