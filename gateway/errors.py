@@ -126,6 +126,17 @@ class NoCandidate(Refusal):
     code = "no_usable_upstream"
 
 
+class ShuttingDown(Refusal):
+    """The gateway ends, and has waited for the call as long as it may (`server.drain`)."""
+
+    status = 503
+    type = "server_error"
+    code = "shutting_down"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down; send the request again", headers=[(b"retry-after", b"1")])
+
+
 class UpstreamsFailed(Refusal):
     """Every upstream that could be tried has failed."""
 

@@ -6,7 +6,7 @@ a `msgspec.Struct`, because a frozen dataclass costs 0.1 us per field to make an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -123,15 +123,63 @@ class Price:
     """In nano-USD for each picture made."""
     web_search: int = 0
     """In nano-USD for each search the provider made."""
+    audio_hour: int = 0
+    """In nano-USD for each hour of sound heard: prices per second and minute are whole by the hour."""
+    least_audio_ms: int = 0
+    """Shorter sound is charged as so much: 10 seconds at Groq."""
+    characters: int = 0
+    """In nano-USD per million characters that are read out."""
     tiers: tuple[Tier, ...] = ()
     """The shortest first."""
+    hours: tuple[Hours, ...] = ()
+    """When something else holds; the first that fits decides. `pricing.price_at` looks."""
     source: str = field(default="", compare=False)
     """Who says so: `config`, `list` (the provider's own), `genai-prices 0.2.3`, `curated`."""
+    is_nothing: bool = field(init=False, compare=False, repr=False)
+    """Every unit is known to cost nothing, at any length and any hour: the model is free."""
+
+    def __post_init__(self) -> None:
+        # By all fields, so that a unit which is added one day is no gift until somebody thinks of it here.
+        amounts = [getattr(self, one.name) for one in fields(self) if one.init and one.name not in _NO_AMOUNTS]
+        nothing = not any(amounts) and all(map(_costs_nothing, self.tiers))
+        object.__setattr__(self, "is_nothing", nothing and all(one.price.is_nothing for one in self.hours))
 
     @property
     def blended(self) -> int:
-        """One number to compare by: most calls read about three times what they write."""
-        return (3 * self.input + self.output) // 4
+        """One number to compare by, in nano-USD per million tokens.
+
+        It is that of a call which reads 3000 tokens and writes 1000: most read about three times what they write. What
+        is charged by the call, picture, minute of sound or thousand characters is charged once in it.
+        """
+        tokens = (3 * self.input + self.output) // 4
+        once = self.request + self.image + self.audio_hour // 60 + self.characters // 1000
+        return tokens + once * 250 if once else tokens
+
+
+_NO_AMOUNTS = frozenset({"least_audio_ms", "tiers", "hours", "source"})
+
+
+def _costs_nothing(tier: Tier) -> bool:
+    return not (tier.input or tier.output or tier.cached_input or tier.cache_write)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A price that holds at some hours of every day, UTC."""
+
+    since_s: int
+    """Seconds after midnight."""
+    until_s: int
+    """Seconds after midnight, not included. Before `since_s`: on the next day."""
+    price: Price
+    """All of it, without hours of its own."""
+
+    def hold_at(self, wall: float) -> bool:
+        """Tell whether it is one of these hours at `wall`, in wall-clock seconds."""
+        second = wall % 86_400
+        if self.since_s <= self.until_s:
+            return self.since_s <= second < self.until_s
+        return second >= self.since_s or second < self.until_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +197,10 @@ class Ability:
     """How hard a task it is good for, 0 to 100, by family and size. Only `auto` asks."""
 
 
+def _seed_of(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """One model at one provider."""
@@ -161,20 +213,30 @@ class Upstream:
     """`provider/model`, the name in configuration, logs, metrics and headers."""
     domain: str = field(init=False, compare=False)
     """What its rate limits are counted by: the account, the account's free allowance, or the model in it."""
+    account: str = field(init=False, compare=False)
+    """What concerns all of the account is remembered under this: the provider's name, or for the models that it
+    serves without credit another."""
     seed: int = field(init=False, compare=False, repr=False)
     """A hash of `id`, the same in every process: what spreads callers over upstreams."""
 
     def __post_init__(self) -> None:
         name = f"{self.provider.name}/{self.model}"
         object.__setattr__(self, "id", name)
-        object.__setattr__(self, "seed", int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big"))
+        object.__setattr__(self, "seed", _seed_of(name))
         scope = self.provider.limit_scope
         shared = scope is LimitScope.ACCOUNT or (scope is LimitScope.FREE_ACCOUNT and self.ability.free)
         domain = name if not shared else self.provider.name
         object.__setattr__(self, "domain", f"{domain}:free" if shared and self.ability.free else domain)
+        needs_credit = scope is not LimitScope.FREE_ACCOUNT or not self.ability.free
+        object.__setattr__(self, "account", self.provider.name if needs_credit else unpaid(self.provider.name))
 
     def __repr__(self) -> str:
         return f"<Upstream {self.id}>"
+
+
+def unpaid(provider: str) -> str:
+    """Return what is remembered of a provider's account as far as it serves models without credit."""
+    return f"{provider}:unpaid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +262,24 @@ class Candidate:
     """Its share where the order is `weighted`."""
     rank: int = 0
     """Whatever the order, those of a lower rank come first: a fallback is no equal."""
+    via: tuple[str, ...] = field(default=(), compare=False)
+    """The names that led to it, the outermost first: `("role:rlm", "careful", "main")`."""
+    label: str = field(default="", compare=False)
+    """Its name in logs, metrics and plans: the upstream's id, with `#name` where a route has that upstream twice."""
+
+    seed: int = field(init=False, compare=False, repr=False)
+    """A hash of `label`, the same in every process: what spreads callers over candidates."""
+
+    def __post_init__(self) -> None:
+        upstream, label = self.upstream, self.label or self.upstream.id
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "seed", upstream.seed if label == upstream.id else _seed_of(label))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it another candidate than its neighbours: the upstream, and the parameters it is asked with."""
+        params = self.params
+        return self.upstream.id, frozenset(params.defaults.items()), frozenset(params.forced.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +288,8 @@ class Rejected:
 
     upstream_id: str
     reason: str
+    brief: str = field(default="", compare=False)
+    """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
     context_tokens: int | None = None
     """How long its context is, if the reason is that the prompt is longer; None for any other reason."""
 
@@ -253,6 +335,8 @@ class Route:
     """The dearest upstream it may use, as a blended price in nano-USD per million tokens."""
     fails_over_on_policy: bool = False
     """A refusal for the content's sake may be asked of another model."""
+    patience_s: float = 0.0
+    """How long a call may wait for the first choice before another is asked. 0: not at all."""
     cache: CachePolicy | None = None
     """None: no answer is kept."""
     configured: bool = True
@@ -290,6 +374,9 @@ class Endpoint:
     """The name that a call asks for which names no model, if the API says that it need not. Resolved like any name."""
     answers_json: bool = True
     """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
+    repeatable: bool = True
+    """False: a request that went out and brought no answer may have been carried out and charged, or have left
+    something behind, so it is not sent to the same upstream a second time."""
 
 
 class RestOfForm(Protocol):
@@ -360,6 +447,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     images: int = 0
     """Pictures made."""
     web_searches: int = 0
+    audio_ms: int = 0
+    """Sound that was heard, in milliseconds."""
+    characters: int = 0
+    """Text that was read out."""
     cost_nanousd: int | None = None
     """What the provider says that it charges."""
     service_tier: str = ""
@@ -484,6 +575,26 @@ class Blame(StrEnum):
     NOBODY = "nobody"
 
 
+class About(StrEnum):
+    """What a refusal or failure is about. Only this decides what is set aside, and for whom (`core.facts`)."""
+
+    CALL = "call"
+    """This call: its size, its content, its parameters. Nothing is set aside; another upstream may take it."""
+    MODEL = "model"
+    """This model at this provider: missing, retired, not allowed. The upstream is set aside."""
+    ALLOWANCE = "allowance"
+    """A rate limit or a quota. All upstreams that share the limit are set aside."""
+    CREDIT = "credit"
+    """The account's money. All its upstreams that need money are set aside."""
+    ACCOUNT = "account"
+    """The account itself: its key, or its right to be served. All its upstreams are set aside."""
+    PROVIDER = "provider"
+    """The upstream as a whole. It counts against the upstream's health; the breaker decides."""
+    CLOCK = "clock"
+    """The deadline that we gave the whole call. Nothing is set aside."""
+    NOBODY = "nobody"
+
+
 class Then(StrEnum):
     """What an outcome asks for."""
 
@@ -501,6 +612,16 @@ class Outcome:
     """As a metric label and in the ledger."""
     blame: Blame
     then: Then
+    about: About
+    aside_s: float = 0.0
+    """For how long what it is about is set aside, where the refusal itself does not say."""
+    sent: bool = True
+    """False: no request went out, because no connection was made or because the attempt was not made at all."""
+
+    @property
+    def was_made(self) -> bool:
+        """False for an attempt that a budget prevented; it uses up none of `max_attempts`."""
+        return self.sent or self.about is About.PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -513,7 +634,21 @@ class UpstreamError:
     per_day: bool = False
     """It says that a daily quota is used up (Gemini's `quotaId`, Groq's "requests per day (RPD)")."""
     retry_after_s: float | None = None
-    """When to come back, if the body says so (Gemini's `retryDelay`)."""
+    """When to come back, if the body says so (Gemini's `retryDelay`, "try again in 20ms")."""
+    param: str | None = None
+    """The request field that is complained of (OpenAI's `param`)."""
+    behind: str | None = None
+    """The provider behind this provider whose refusal it is (OpenRouter's `metadata.provider_name`)."""
+    flagged: bool = False
+    """Its fields say that the content was refused (OpenRouter's `metadata.reasons`, Azure's content filter)."""
+    page: bool = False
+    """It is no error of an API but a web page or nothing: something in front of the API may have answered."""
+    headers: tuple[Header, ...] = ()
+    """Header lines that the body repeats (OpenRouter's `metadata.headers`)."""
+    resets_at: float | None = None
+    """When the limit ends, in wall-clock seconds, if the body names a date."""
+    until_midnight: bool = False
+    """The quota it speaks of is renewed at 00:00 UTC."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -532,6 +667,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     duration_s: float = 0.0
     ended_at: float = 0.0
     """On the monotonic clock."""
+    limits: tuple[Header, ...] = ()
+    """Header lines about limits that stood in the body of a refusal."""
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):
@@ -566,6 +703,10 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """With nobody to try: when somebody will be."""
     fails_over_on_policy: bool = False
     """A refusal for the content's sake is asked of the next one."""
+    patience_s: float = 0.0
+    """How long to keep to the first choice, if it says that it will be back so soon."""
+    repeats: bool = True
+    """The call may go to the same upstream again although it may have been carried out there."""
     seed: int = 0
     """What back-off draws from, so that a plan can be played again."""
 

@@ -325,12 +325,21 @@ def _line(row: Row) -> list[str]:
         printable(row.request_id) + (f" #{number}" if number > 1 else ""),
         printable(row.route),
         printable(f"{row.provider}/{row.model}"),
-        row.outcome or row.state.value,
+        (f"{row.outcome} ({blamed})" if (blamed := _about(row)) else row.outcome) or row.state.value,
         f"{about}{row.usage.input_tokens:,} + {about}{row.usage.output_tokens:,}",
         "unknown" if row.cost_nanousd is None else usd(row.cost_nanousd),
         row.cost_source.value,
         row.sha256.hex()[:DIGEST_DIGITS] or "-",
     ]
+
+
+def _about(row: Row) -> str:
+    """What the outcome is about; empty for a good answer and for what is about nobody."""
+    from gateway.core.outcome import BY_NAME
+    from gateway.types import About
+
+    outcome = BY_NAME.get(row.outcome)
+    return "" if outcome is None or outcome.about is About.NOBODY else outcome.about.value
 
 
 def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
@@ -347,6 +356,7 @@ def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
         "model": row.model,
         "state": row.state.value,
         "outcome": row.outcome,
+        "about": _about(row),
         "status": row.status,
         "call_status": row.call_status,
         "input_tokens": row.usage.input_tokens,

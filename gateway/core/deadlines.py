@@ -46,7 +46,8 @@ def next_due(
 ) -> Due:
     """Return the timer that runs out next.
 
-    `touched_at` is when something last came, or the request last went on; `answered`: its head is here;
+    A timer of the upstream's own that is over counts before the total, which is our own clock and no fault of the
+    upstream. `touched_at` is when something last came, or the request last went on; `answered`: its head is here;
     `awaits_content`: it is a stream, and only preamble so far.
     """
     if not answered:
@@ -56,7 +57,7 @@ def next_due(
     else:
         due = Due("idle", o.IDLE_TIMEOUT, limits.idle_s, touched_at + limits.idle_s - now)
     left_s = started_at + limits.total_s - now
-    return due if due.left_s <= left_s else Due("total", o.TOTAL_TIMEOUT, limits.total_s, left_s)
+    return due if due.left_s <= max(left_s, 0.0) else Due("total", o.TOTAL_TIMEOUT, limits.total_s, left_s)
 
 
 _WAITED_FOR = {

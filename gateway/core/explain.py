@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.names import quoted
+from gateway.core.secrets import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Problem:
 
 
 _BUSY = "try again later, or let the role fall back to another model"
-_NO_API = "check its base_url: it ends before /chat/completions, often with /v1"
+NO_API = "check its base_url: it ends before /chat/completions, often with /v1"
 
 # What happened, and the remedy. `{…}` are filled in by `problem`.
 _WORDS: Mapping[Outcome, tuple[str, str]] = {
@@ -39,10 +40,21 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.QUOTA_EXHAUSTED: ("the quota at {provider} is used up", "wait until it is renewed, or use another provider"),
     o.NO_CREDIT: ("there is no credit left at {provider}", "add credit there, or use another provider"),
     o.BAD_CREDENTIAL: ("{provider} did not accept the key", "check {key}"),
+    o.ACCOUNT_BLOCKED: ("{provider} does not serve this account from here", "see there what became of the account"),
+    o.FORBIDDEN: ("{provider} forbids this request", "check what {key} may do there"),
+    o.NOT_FOUND: ("{provider} did not find what was asked for", "choose another model, or check the base_url"),
+    o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", NO_API),
+    o.UNSUPPORTED: ("{model} does not take such a request", "choose another model"),
+    o.TOO_LARGE: ("{provider} takes no request of that size", "raise the limits of the account there"),
+    o.UNAFFORDABLE: (
+        "the credit at {provider} does not cover the request",
+        "add credit there, or use another provider",
+    ),
+    o.LOADING: ("{provider} is still loading the model", "try again in a moment"),
     o.MODEL_MISSING: ("{provider} does not serve {model} there", "choose another model, or check the base_url"),
     o.OVERLOADED: ("{provider} is busy or still loading the model", _BUSY),
     o.SERVER_ERROR: ("{provider} failed", _BUSY),
-    o.WRONG_CONTENT: ("{provider} did not answer as this API does", _NO_API),
+    o.WRONG_CONTENT: ("{provider} did not answer as this API does", NO_API),
     o.MALFORMED: ("{provider} does not speak HTTP/1.1", "check its base_url, and whether it is http or https"),
     o.EMPTY: ("{provider} answered without any content", _BUSY),
     o.NO_CONNECT: ("{provider} cannot be reached", "{reach}"),
@@ -53,6 +65,7 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.IDLE_TIMEOUT: ("{provider} fell silent in the middle", _BUSY),
     o.BROKEN: ("{provider} broke the connection", _BUSY),
     o.TRUNCATED: ("the stream of {provider} ended before its end", _BUSY),
+    o.STREAM_REFUSED: ("{provider} refused the request in the middle of its stream", "check what was asked"),
     o.STREAM_ERROR: ("{provider} failed in the middle of its stream", _BUSY),
 }
 
@@ -83,16 +96,6 @@ def problem(
         ),
     }
     heard = [f"HTTP {status}"] if status else []
-    heard += [without_secrets(said.message, provider)] if said.message else []
+    heard += [mask_of(provider).text(said.message)] if said.message else []
     detail = f" ({': '.join(heard)})" if heard else ""
     return Problem(outcome.name, happened.format_map(words) + detail, remedy.format_map(words))
-
-
-def without_secrets(text: str, provider: Provider) -> str:
-    """Take a provider's credentials out of what it said: some repeat the key that they refuse."""
-    for _, value in provider.headers:
-        line = value.decode("latin-1")
-        for secret in (line, line.removeprefix("Bearer ")):
-            if len(secret) >= 4:
-                text = text.replace(secret, "[key]")
-    return text

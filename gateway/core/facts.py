@@ -12,10 +12,13 @@ import msgspec
 
 from gateway.core import breaker as b
 from gateway.core import outcome as o
-from gateway.types import Blame
+from gateway.core.outcome import ACCOUNT_S, LIMITED_S, LOADING_S, MISSING_S, QUOTA_S
+from gateway.types import About, unpaid
 
 if TYPE_CHECKING:
-    from gateway.types import Attempt, Usage
+    from gateway.types import Attempt, Outcome, Upstream, Usage
+
+__all__ = ["ACCOUNT_S", "LIMITED_S", "LOADING_S", "MISSING_S", "QUOTA_S"]
 
 # Outcomes count for about this long; an upstream is judged by its last minutes, not by its year.
 MEMORY_S = 120.0
@@ -25,14 +28,10 @@ LATENCY_DECAY_S = 30.0
 FRESH_S = 3.0
 # What is assumed of an upstream that nobody has tried: fast enough to be tried, not so fast that it wins every time.
 UNKNOWN_FIRST_TOKEN_S = 1.0
-# A rate limit that does not say when it ends.
-LIMITED_S = 5.0
-# A spent day or month that does not say when it ends: ask again now and then.
-QUOTA_S = 15 * 60.0
-# A key or an account that needs a person. Whoever mends it should not have to wait long for us to notice.
-ACCOUNT_S = 30.0
 # "Come back in 0 s", or at a date that has passed, cannot be meant.
 SHORTEST_S = 1.0
+# However long a busy server asks to be left alone: only a limit may last for longer.
+LONGEST_REST_S = 10 * 60.0
 # Durations are measured on another clock than facts are dated by, and the two may drift apart by so much.
 CLOCKS_DIFFER_S = 0.1
 # Nobody has used it for so long: whether it is still there may be asked.
@@ -40,12 +39,11 @@ IDLE_S = 60.0
 # For so long after a failure an idle upstream that is not local is asked. For good would be a nuisance.
 UNEASY_S = 10 * 60.0
 
-# What a provider says of its limits, and what shares them.
-SAID = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
-_LOCAL = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
 # What a server says that is up and has no model yet.
 NOT_READY = "not_ready"
-_UNREACHED = (*(f"{one.name}:" for one in _LOCAL), f"{NOT_READY}:")
+_PROVIDER, _ALLOWANCE = About.PROVIDER, About.ALLOWANCE
+_NONE_OF_ITS = frozenset({About.CALL, About.CLOCK, About.NOBODY})
+_UNREACHED = (*(f"{one.name}:" for one in o.ALL if one.about is _PROVIDER and not one.sent), f"{NOT_READY}:")
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
@@ -89,8 +87,20 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 UNKNOWN = Facts()
 _CLOSED = b.State.CLOSED
 
-# What concerns every model of the account.
-ACCOUNT_WIDE = frozenset({o.NO_CREDIT, o.BAD_CREDENTIAL})
+
+def shared_by(upstream: Upstream, outcome: Outcome) -> tuple[str, ...]:
+    """Return under which names besides the upstream's own an outcome is remembered: what all is set aside with it."""
+    match outcome.about:
+        case About.ALLOWANCE:
+            return (upstream.domain,) if upstream.domain != upstream.id else ()
+        case About.CREDIT:
+            # Where free models need no credit they are not concerned, unless it was one of them that was refused.
+            provider = upstream.provider.name
+            return (provider,) if upstream.account == provider else (provider, upstream.account)
+        case About.ACCOUNT:
+            return (upstream.provider.name, unpaid(upstream.provider.name))
+        case _:
+            return ()
 
 
 def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> Facts:
@@ -127,14 +137,14 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
 def _after_failure(facts: Facts, attempt: Attempt, breaker: b.Breaker, now: float) -> Facts:
     outcome = attempt.outcome
     good, bad, counted_at = facts.good, facts.bad, facts.counted_at
-    if outcome.blame is Blame.UPSTREAM:
+    if outcome.about is _PROVIDER:
         kept = _kept(now - counted_at, MEMORY_S)
         good, bad, counted_at = good * kept, bad * kept + 1, now
-    away_s = _away_s(attempt)
+    aside_s = aside_for_s(outcome, attempt.retry_after_s)
     usable_at, limited = facts.usable_at, facts.limited
-    if now + away_s > max(usable_at, now):
-        usable_at, limited = now + away_s, outcome in SAID
-    failed = outcome.blame is not Blame.CLIENT
+    if now + aside_s > max(usable_at, now):
+        usable_at, limited = now + aside_s, outcome.about is _ALLOWANCE
+    failed = outcome.about not in _NONE_OF_ITS
     return Facts(
         good, bad, counted_at, facts.first_token_s, facts.timed_at, facts.tokens_per_s, facts.rated_at, breaker,
         usable_at, limited,
@@ -207,25 +217,26 @@ def _is_fine_but_for_connections(breaker: b.Breaker) -> bool:
 
 def _event(attempt: Attempt) -> b.Event:
     outcome = attempt.outcome
-    if outcome in _LOCAL:
-        return b.Event.LOCAL_FAILURE
-    if outcome.blame is Blame.UPSTREAM:
-        return b.Event.FAILURE
+    if outcome.about is _PROVIDER:
+        return b.Event.FAILURE if outcome.sent else b.Event.LOCAL_FAILURE
     # Anything it answered shows that it lives; a limit or a client's mistake says no more than that.
     return b.Event.SUCCESS if outcome is o.OK or outcome is o.BAD_REQUEST else b.Event.RELEASE
 
 
-def _away_s(attempt: Attempt) -> float:
-    """For how long the upstream asked to be left alone."""
-    if attempt.outcome is o.RATE_LIMITED:
-        return LIMITED_S if attempt.retry_after_s is None else max(attempt.retry_after_s, SHORTEST_S)
-    if attempt.outcome is o.QUOTA_EXHAUSTED:
-        return QUOTA_S if attempt.retry_after_s is None else max(attempt.retry_after_s, SHORTEST_S)
-    if attempt.outcome in ACCOUNT_WIDE:
-        return ACCOUNT_S
-    if attempt.outcome is o.OVERLOADED and attempt.retry_after_s is not None:
-        return attempt.retry_after_s
-    return 0.0
+def last_refusal(facts: Facts) -> str:
+    """Return the last error with what it was about, for people: `no_credit (about the credit): pay`."""
+    name, colon, said = facts.last_error.partition(":")
+    outcome = o.BY_NAME.get(name)
+    return facts.last_error if outcome is None else f"{name} (about the {outcome.about}){colon}{said}"
+
+
+def aside_for_s(outcome: Outcome, said_s: float | None) -> float:
+    """Return for how long what an outcome is about is set aside. `said_s`: how long the refusal itself asks for."""
+    if outcome.about is _ALLOWANCE:
+        return outcome.aside_s if said_s is None else max(said_s, SHORTEST_S)
+    if outcome.about is _PROVIDER:
+        return 0.0 if said_s is None else min(said_s, LONGEST_REST_S)
+    return outcome.aside_s
 
 
 def _kept(passed_s: float, over_s: float) -> float:

@@ -10,12 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.types import Then
+from gateway.types import About, Blame, Then
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.types import Attempt, Candidate, Plan
+    from gateway.types import Attempt, Candidate, Outcome, Plan
 
 
 @dataclass(slots=True)
@@ -49,19 +49,34 @@ Step = Try | Wait | Relay | GiveUp
 _RELAY, _GIVE_UP = Relay(), GiveUp()
 _LET_THROUGH = Then.RELAY
 
-# Worth the same upstream once more: it may be over in a moment, and no answer was paid for.
-_PASSES = frozenset({o.NO_CONNECT, o.BROKEN, o.OVERLOADED, o.SERVER_ERROR, o.RATE_LIMITED, o.EMPTY})
+# A refusal before any work was done: the same call may go there again, whatever it does.
+_UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED})
+# Worth the same upstream once more: it may be over in a moment. The call may have been carried out, and been charged,
+# so these hold only for calls that may be repeated.
+_PASSES = _UNDONE | {o.BROKEN, o.SERVER_ERROR, o.EMPTY}
+# With other parameters the upstream would refuse as well, or not be reached.
+_WHATEVER_IS_ASKED = frozenset({About.MODEL, About.ALLOWANCE, About.CREDIT, About.ACCOUNT})
+_UNREACHED = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
 _BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S = 4.0
+# The least back-off after a rate limit that does not say when it ends; it doubles. Three requests in a fraction of a
+# second would only use up more of the limit.
+_UNSAID_LIMIT_S = 1.0
+# How often a server that loads its model is asked again.
+_LOADING_S = (0.5, 1.0)
+# The time that an attempt needs at least, as a share of its own timers and of the whole call's.
+_LEAST_OF_FIRST_BYTE = 0.1
+_LEAST_OF_TOTAL = 0.2
 
 
 def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     """Return the next step of a call that has come to `attempts` by `now` (monotonic seconds).
 
-    Candidates are tried in the plan's order, without any pause; only when nobody is left who has not been tried is
-    the same one tried again, after a back-off. An attempt that died on a stale kept connection is made once more on
-    a fresh one, and is not counted against `max_attempts`: a fresh connection cannot be stale, so it happens at most
-    once for each candidate.
+    Candidates are tried in the plan's order, without any pause unless the plan has patience with the first; only when
+    nobody is left who has not been tried is the same one tried again, after a back-off. An attempt that died on a
+    stale kept connection is made once more on a fresh one, and is not counted against `max_attempts`: a fresh
+    connection cannot be stale, so it happens at most once for each candidate. That also holds for calls which must not
+    be repeated: the server had closed the idle connection before our request came, so it has not read the request.
     """
     if not attempts:
         return _turn(plan, 0, now)
@@ -73,12 +88,35 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
         return _RELAY
     if then is Then.AGAIN and now < plan.deadline:
         return Try(last.candidate, fresh=True)
-    counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
     # Timers may fire a moment early, so the clock alone would allow a last attempt without any time.
-    if now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT or len(counted) >= plan.max_attempts:
+    if now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT:
         return _GIVE_UP
-    place = _place_after(plan, counted)
-    return _turn(plan, place, now) if place < len(plan.order) else _retry(plan, counted, now)
+    counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
+    if (until := _patient_until(plan, counted)) is not None:
+        return _start(plan, plan.order[0], until, now)
+    may_try_more = used(plan, counted) < plan.max_attempts
+    if may_try_more and (place := _place_after(plan, counted)) < len(plan.order):
+        return _turn(plan, place, now)
+    return _retry(plan, counted, now, only_loading=not may_try_more)
+
+
+def used(plan: Plan, attempts: Sequence[Attempt]) -> int:
+    """Return how many of `max_attempts` these have used up.
+
+    None for an attempt that a budget prevented or that died on a stale connection, and one for all questions to a
+    server that loads its model, or to a first choice that the plan has patience with.
+    """
+    count = 0
+    before: Attempt | None = None
+    for attempt in attempts:
+        if attempt.outcome.then is Then.AGAIN or not attempt.outcome.was_made:
+            continue
+        asked_again = before is not None and before.candidate is attempt.candidate
+        patient = bool(plan.patience_s) and attempt.candidate is plan.order[0]
+        if before is None or not (asked_again and (patient or _is_loading(before))):
+            count += 1
+        before = attempt
+    return count
 
 
 def _turn(plan: Plan, place: int, now: float) -> Step:
@@ -86,9 +124,18 @@ def _turn(plan: Plan, place: int, now: float) -> Step:
     if place >= len(plan.order):
         return _GIVE_UP
     ready_at = plan.ready_at[place] if plan.ready_at else now
-    if ready_at <= now:
+    if place == 0 and ready_at <= now:  # the first attempt has all the time there is
         return Try(plan.order[place])
-    return Wait(ready_at) if ready_at < plan.deadline else _GIVE_UP
+    return _start(plan, plan.order[place], ready_at, now)
+
+
+def _start(plan: Plan, candidate: Candidate, at: float, now: float) -> Step:
+    """An attempt at `at`, if it then has time to come to something: else it would only be blamed for our deadline."""
+    timeouts = candidate.upstream.provider.timeouts
+    least_s = min(timeouts.connect_s + timeouts.first_byte_s * _LEAST_OF_FIRST_BYTE, timeouts.total_s * _LEAST_OF_TOTAL)
+    if max(at, now) + least_s > plan.deadline:
+        return _GIVE_UP
+    return Try(candidate) if at <= now else Wait(at)
 
 
 def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
@@ -96,16 +143,25 @@ def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
     order = plan.order
     place = 0
     for attempt in counted:
-        while place < len(order) and order[place] is not attempt.candidate:
-            place += 1
-        place += 1
+        at = place
+        while at < len(order) and order[at] is not attempt.candidate:
+            at += 1
+        if at < len(order):  # else it was one more try at a candidate that had its turn
+            place = at + 1
     while place < len(order) and _is_hopeless(order[place], counted):
         place += 1
     return place
 
 
 def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
-    """Whether the call was too long for a candidate that is known to take at least as much."""
+    """Whether it cannot do better: the call was too long for one that takes as much, or its upstream is out of use."""
+    if any(
+        (one.outcome.about in _WHATEVER_IS_ASKED or one.outcome in _UNREACHED)
+        and one.candidate is not candidate  # listed twice is a retry
+        and one.candidate.upstream.id == candidate.upstream.id
+        for one in counted
+    ):
+        return True
     context = candidate.upstream.ability.context_tokens
     return context is not None and any(
         attempt.outcome is o.CONTEXT_LENGTH and (attempt.candidate.upstream.ability.context_tokens or 0) >= context
@@ -113,21 +169,81 @@ def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
     )
 
 
-def _retry(plan: Plan, counted: Sequence[Attempt], now: float) -> Step:
-    """Whoever may be tried again first, once its back-off is over. Full jitter, drawn from the plan's seed."""
+def _is_loading(attempt: Attempt) -> bool:
+    """Whether it asked a server that is up and not ready yet, and that costs nothing to ask again."""
+    outcome = attempt.outcome
+    is_local = attempt.candidate.upstream.provider.local
+    return outcome is o.LOADING or (outcome is o.OVERLOADED and is_local and attempt.retry_after_s is not None)
+
+
+def _patient_until(plan: Plan, counted: Sequence[Attempt]) -> float | None:
+    """When to ask the first choice again before any other, or None if it is not worth waiting for."""
+    if not plan.patience_s:
+        return None
+    last = counted[-1]
+    if any(attempt.candidate is not plan.order[0] for attempt in counted):
+        return None
+    said = last.retry_after_s is not None and last.outcome.about is About.ALLOWANCE
+    if not (said or _may_pass(plan, last)) or (len(counted) > 1 and not _is_loading(last)):
+        return None
+    until = last.ended_at + _pause_s(plan, counted, len(counted))
+    return until if until - counted[0].ended_at <= plan.patience_s else None
+
+
+def _may_pass(plan: Plan, attempt: Attempt) -> bool:
+    return attempt.outcome in (_PASSES if plan.repeats else _UNDONE)
+
+
+def _retry(plan: Plan, counted: Sequence[Attempt], now: float, *, only_loading: bool) -> Step:
+    """Whoever may be tried again first, once its back-off is over."""
     best: tuple[float, Candidate] | None = None
     for candidate in plan.order:
         mine = [attempt for attempt in counted if attempt.candidate is candidate]
-        if not mine or len(mine) > plan.retries or mine[-1].outcome not in _PASSES:
+        if not mine or not mine[-1].outcome.was_made:
             continue
-        rng = Random(plan.seed + len(counted))  # noqa: S311  # jitter; nothing secret comes of it
-        pause_s = rng.uniform(0.0, min(_BACK_OFF_S * 2 ** len(mine), _LONGEST_BACK_OFF_S))
-        until = mine[-1].ended_at + max(pause_s, mine[-1].retry_after_s or 0.0)
+        last = mine[-1]
+        until = last.ended_at + _pause_s(plan, mine, len(counted))
+        if _is_loading(last):
+            loading = [attempt for attempt in mine if _is_loading(attempt)]
+            if until - loading[0].ended_at > plan.max_wait_s:
+                continue
+        elif only_loading or not _may_pass(plan, last) or used(plan, mine) > plan.retries:
+            continue
         if best is None or until < best[0]:
             best = until, candidate
-    if best is None or best[0] >= plan.deadline or best[0] - now > plan.max_wait_s:
+    if best is None or best[0] - now > plan.max_wait_s:
         return _GIVE_UP
-    return Try(best[1]) if best[0] <= now else Wait(best[0])
+    return _start(plan, best[1], best[0], now)
+
+
+def _pause_s(plan: Plan, mine: Sequence[Attempt], number: int) -> float:
+    """How long to leave a candidate alone after its last attempt. Jitter, drawn from the plan's seed and `number`."""
+    last = mine[-1]
+    said_s = last.retry_after_s or 0.0
+    rng = Random(plan.seed + number)  # noqa: S311  # jitter; nothing secret comes of it
+    if last.outcome is o.LOADING:  # what it says is a guess, and to ask is cheap
+        return rng.uniform(*_LOADING_S)
+    if _is_loading(last):
+        return max(said_s, _LOADING_S[0])
+    if last.outcome is o.RATE_LIMITED and not said_s:
+        least_s = min(_UNSAID_LIMIT_S * 2 ** (len(mine) - 1), _LONGEST_BACK_OFF_S)
+        return rng.uniform(least_s, 1.5 * least_s)
+    return max(rng.uniform(0.0, min(_BACK_OFF_S * 2 ** len(mine), _LONGEST_BACK_OFF_S)), said_s)
+
+
+# The official SDKs keep to a `retry-after` of up to a minute, and go by their own back-off if it is longer.
+_SDKS_WAIT_S = 60.0
+
+
+def may_be_retried(outcome: Outcome, retry_after_s: float | None) -> bool:
+    """Tell whether a client's SDK should try again by itself, which it does twice: where the end is near and known.
+
+    Everywhere else it would only repeat what has just failed everywhere.
+    """
+    if outcome is o.LOADING:
+        return True
+    waits = outcome.about is About.ALLOWANCE or outcome is o.OVERLOADED
+    return waits and retry_after_s is not None and retry_after_s <= _SDKS_WAIT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,26 +253,42 @@ class Verdict:
     status: int
     code: str
     retry_after_s: float | None = None
+    may_be_retried: bool = False
+    """The client's SDK should try again by itself."""
 
 
 _TIMEOUTS = frozenset({o.CONNECT_TIMEOUT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT, o.TOTAL_TIMEOUT, o.STALLED})
 _LIMITS = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
+_BUSY = frozenset({o.OVERLOADED, o.LOADING})
+# What clients know by its code, the most helpful first.
+_REFUSALS = ((o.CONTEXT_LENGTH, "context_length_exceeded"), (o.POLICY, "content_policy_violation"))
 
 
 def verdict(attempts: Sequence[Attempt]) -> Verdict:
     """Return the status that helps the client most, given that every attempt failed.
 
-    All limited: 429 with the earliest `retry-after`. All too long: the client's own 400. All timed out: 504.
-    Busy somewhere: 503, worth another try later. Otherwise 502.
+    All limited: 429 with the earliest `retry-after`. All refused for the call's own sake: the client's own 400 or 413.
+    All timed out: 504. No such endpoint anywhere: 404. Busy somewhere: 503, worth another try later. Otherwise 502,
+    which names our own key if all refused that: a 401 would let the client doubt the key that it has of us.
     """
-    outcomes = {attempt.outcome for attempt in attempts if attempt.outcome.then is not Then.AGAIN}
-    waits = [attempt.retry_after_s for attempt in attempts if attempt.retry_after_s is not None]
-    if outcomes and outcomes <= _LIMITS:
-        return Verdict(429, "rate_limit_exceeded", min(waits, default=None))
-    if outcomes == {o.CONTEXT_LENGTH}:
-        return Verdict(400, "context_length_exceeded")
-    if outcomes and outcomes <= _TIMEOUTS:
+    told = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN and attempt.outcome.was_made]
+    outcomes = {attempt.outcome for attempt in told}
+    if not outcomes:
+        return Verdict(502, "upstreams_failed")
+    wait_s = min((attempt.retry_after_s for attempt in told if attempt.retry_after_s is not None), default=None)
+    again = any(may_be_retried(attempt.outcome, attempt.retry_after_s) for attempt in told)
+    if outcomes <= _LIMITS:
+        return Verdict(429, "rate_limit_exceeded", wait_s, again)
+    if outcomes == {o.TOO_LARGE}:
+        return Verdict(413, "request_too_large")
+    if all(outcome.blame is Blame.CLIENT for outcome in outcomes):
+        return Verdict(400, next((code for outcome, code in _REFUSALS if outcome in outcomes), "request_refused"))
+    if outcomes <= _TIMEOUTS:
         return Verdict(504, "upstream_timeout")
-    if outcomes & (_LIMITS | {o.OVERLOADED}):
-        return Verdict(503, "upstreams_unavailable", min(waits, default=None))
+    if outcomes & (_LIMITS | _BUSY):
+        return Verdict(503, "upstreams_unavailable", wait_s, again)
+    if outcomes == {o.ENDPOINT_MISSING}:
+        return Verdict(404, "endpoint_not_served")
+    if all(outcome.about is About.ACCOUNT for outcome in outcomes):
+        return Verdict(502, "upstream_auth_failed")
     return Verdict(502, "upstreams_failed")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.core import outcome as o
-from gateway.types import Blame
+from gateway.types import About
 
 if TYPE_CHECKING:
     from gateway.types import Attempt
@@ -79,7 +79,7 @@ def count(tally: Tally, attempt: Attempt) -> Tally:
         if first_token_s is None:
             return Tally(tally.attempts + 1, tally.bad, tally.timed, tally.first_token_s)
         return Tally(tally.attempts + 1, tally.bad, tally.timed + 1, tally.first_token_s + first_token_s)
-    if outcome.blame is Blame.UPSTREAM:
+    if outcome.about is About.PROVIDER:
         return Tally(tally.attempts + 1, tally.bad + 1, tally.timed, tally.first_token_s)
     return tally
 

@@ -1,82 +1,128 @@
 """Say once what became of an attempt. Breaker, health, failover and metrics read the `Outcome`, never a status code.
 
-The table follows the error codes and texts that providers document or were recorded sending.
+What an outcome is about (`About`) is decided here too, once, and only that decides what is set aside, for whom and for
+how long: one caller's refused call must never take an upstream from another. So an answer counts as being about more
+than its own call only where it says so in words that are known (`core.refusals`); docs/providers.md has the table.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from gateway.types import Blame, Outcome, Then, UpstreamError
+from gateway.core import refusals as words
+from gateway.types import About, Blame, Outcome, Then
+
+if TYPE_CHECKING:
+    from gateway.types import UpstreamError
 
 _CLIENT, _UPSTREAM, _GATEWAY, _NOBODY = Blame.CLIENT, Blame.UPSTREAM, Blame.GATEWAY, Blame.NOBODY
 _RELAY, _AGAIN, _ELSEWHERE = Then.RELAY, Then.AGAIN, Then.ELSEWHERE
+_CALL, _MODEL, _PROVIDER = About.CALL, About.MODEL, About.PROVIDER
+
+# A rate limit that does not say when it ends.
+LIMITED_S = 5.0
+# A spent day or month that does not say when it ends: ask again now and then.
+QUOTA_S = 15 * 60.0
+# A key or an account that needs a person. Whoever mends it should not have to wait long for us to notice.
+ACCOUNT_S = 30.0
+# A model that the provider does not have, or no longer. Models come back seldom, but a pulled one must be found soon.
+MISSING_S = 5 * 60.0
+# A server that loads its model. Others are asked meanwhile, and it is looked at again soon.
+LOADING_S = 1.0
 
 # It answered.
-OK = Outcome("ok", _NOBODY, _RELAY)
-BAD_REQUEST = Outcome("bad_request", _CLIENT, _RELAY)
-POLICY = Outcome("policy", _CLIENT, _RELAY)
+OK = Outcome("ok", _NOBODY, _RELAY, About.NOBODY)
+BAD_REQUEST = Outcome("bad_request", _CLIENT, _RELAY, _CALL)
+POLICY = Outcome("policy", _CLIENT, _RELAY, _CALL)
 
-# It answered, and another may do better.
-CONTEXT_LENGTH = Outcome("context_length", _CLIENT, _ELSEWHERE)
-RATE_LIMITED = Outcome("rate_limited", _NOBODY, _ELSEWHERE)
-QUOTA_EXHAUSTED = Outcome("quota_exhausted", _NOBODY, _ELSEWHERE)
-NO_CREDIT = Outcome("no_credit", _GATEWAY, _ELSEWHERE)
-BAD_CREDENTIAL = Outcome("bad_credential", _GATEWAY, _ELSEWHERE)
-MODEL_MISSING = Outcome("model_missing", _GATEWAY, _ELSEWHERE)
-OVERLOADED = Outcome("overloaded", _UPSTREAM, _ELSEWHERE)
-SERVER_ERROR = Outcome("server_error", _UPSTREAM, _ELSEWHERE)
-WRONG_CONTENT = Outcome("wrong_content", _UPSTREAM, _ELSEWHERE)
-EMPTY = Outcome("empty", _UPSTREAM, _ELSEWHERE)
+# It refused this call, and another may do better.
+CONTEXT_LENGTH = Outcome("context_length", _CLIENT, _ELSEWHERE, _CALL)
+# More than the limits of the account there allow for any one call, however little of them is used.
+TOO_LARGE = Outcome("too_large", _CLIENT, _ELSEWHERE, _CALL)
+# More than the credit that is left pays for; a smaller call would pass.
+UNAFFORDABLE = Outcome("unaffordable", _CLIENT, _ELSEWHERE, _CALL)
+# The model there does not take tools, pictures or the like.
+UNSUPPORTED = Outcome("unsupported", _CLIENT, _ELSEWHERE, _CALL)
+# A 403 that does not say what it is about: a firewall's page, a right that is missing for what this call asks.
+FORBIDDEN = Outcome("forbidden", _GATEWAY, _ELSEWHERE, _CALL)
+# Something that this call names is not there: a file, an earlier response.
+NOT_FOUND = Outcome("not_found", _CLIENT, _ELSEWHERE, _CALL)
+# The provider does not serve the endpoint. Its other endpoints are as good as ever, so nothing is set aside.
+ENDPOINT_MISSING = Outcome("endpoint_missing", _GATEWAY, _ELSEWHERE, _CALL)
+
+# It refused for a reason that holds for others too.
+MODEL_MISSING = Outcome("model_missing", _GATEWAY, _ELSEWHERE, _MODEL, MISSING_S)
+LOADING = Outcome("loading", _NOBODY, _ELSEWHERE, _MODEL, LOADING_S)
+RATE_LIMITED = Outcome("rate_limited", _NOBODY, _ELSEWHERE, About.ALLOWANCE, LIMITED_S)
+QUOTA_EXHAUSTED = Outcome("quota_exhausted", _NOBODY, _ELSEWHERE, About.ALLOWANCE, QUOTA_S)
+NO_CREDIT = Outcome("no_credit", _GATEWAY, _ELSEWHERE, About.CREDIT, ACCOUNT_S)
+BAD_CREDENTIAL = Outcome("bad_credential", _GATEWAY, _ELSEWHERE, About.ACCOUNT, ACCOUNT_S)
+# Suspended, or not served where we are.
+ACCOUNT_BLOCKED = Outcome("account_blocked", _GATEWAY, _ELSEWHERE, About.ACCOUNT, ACCOUNT_S)
+
+# It failed.
+OVERLOADED = Outcome("overloaded", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+SERVER_ERROR = Outcome("server_error", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+WRONG_CONTENT = Outcome("wrong_content", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+EMPTY = Outcome("empty", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 
 # It did not answer.
-NO_CONNECT = Outcome("no_connect", _UPSTREAM, _ELSEWHERE)
-CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE)
-FIRST_BYTE_TIMEOUT = Outcome("first_byte_timeout", _UPSTREAM, _ELSEWHERE)
-FIRST_TOKEN_TIMEOUT = Outcome("first_token_timeout", _UPSTREAM, _ELSEWHERE)
-TOTAL_TIMEOUT = Outcome("total_timeout", _UPSTREAM, _ELSEWHERE)
+NO_CONNECT = Outcome("no_connect", _UPSTREAM, _ELSEWHERE, _PROVIDER, sent=False)
+CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER, sent=False)
+FIRST_BYTE_TIMEOUT = Outcome("first_byte_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+FIRST_TOKEN_TIMEOUT = Outcome("first_token_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+# Our own deadline for the whole call. The attempt may have begun late, or be a good answer that is merely long.
+TOTAL_TIMEOUT = Outcome("total_timeout", _NOBODY, _ELSEWHERE, About.CLOCK)
 # It began to answer and fell silent, and none of it had been relayed. After that it is IDLE_TIMEOUT.
-STALLED = Outcome("stalled", _UPSTREAM, _ELSEWHERE)
-BROKEN = Outcome("broken", _UPSTREAM, _ELSEWHERE)
-MALFORMED = Outcome("malformed", _UPSTREAM, _ELSEWHERE)
+STALLED = Outcome("stalled", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+BROKEN = Outcome("broken", _UPSTREAM, _ELSEWHERE, _PROVIDER)
+MALFORMED = Outcome("malformed", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 # A kept connection that the other side closed while our request was under way (RFC 9112 section 9.3.1).
-STALE = Outcome("stale", _NOBODY, _AGAIN)
+STALE = Outcome("stale", _NOBODY, _AGAIN, About.NOBODY)
 
 # It had been relayed in part.
-TRUNCATED = Outcome("truncated", _UPSTREAM, _RELAY)
-IDLE_TIMEOUT = Outcome("idle_timeout", _UPSTREAM, _RELAY)
-STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY)
+TRUNCATED = Outcome("truncated", _UPSTREAM, _RELAY, _PROVIDER)
+IDLE_TIMEOUT = Outcome("idle_timeout", _UPSTREAM, _RELAY, _PROVIDER)
+STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY, _PROVIDER)
+# Its own error event says that it refuses the call, for its content say.
+STREAM_REFUSED = Outcome("stream_refused", _CLIENT, _RELAY, _CALL)
 
 # It was never asked: the retries of its provider are used up for the moment.
-NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE)
+NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
 # It was never asked: a budget of money has no room for it.
-OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE)
+OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
 
 # Nobody was there to receive it.
-HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY)
+HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY, _CALL)
 
 # The gateway itself ended it.
-SHUT_DOWN = Outcome("shut_down", _GATEWAY, _RELAY)
+SHUT_DOWN = Outcome("shut_down", _GATEWAY, _RELAY, About.NOBODY)
+
+ALL: tuple[Outcome, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Outcome))
+BY_NAME = {outcome.name: outcome for outcome in ALL}
 
 _BY_STATUS = {
     400: BAD_REQUEST,
     401: BAD_CREDENTIAL,
     402: NO_CREDIT,
-    403: BAD_CREDENTIAL,
-    404: MODEL_MISSING,
-    405: MODEL_MISSING,  # the endpoint is not served there
+    403: FORBIDDEN,
+    404: NOT_FOUND,
+    405: ENDPOINT_MISSING,
     408: OVERLOADED,
     409: BAD_REQUEST,
+    410: NOT_FOUND,
     412: NO_CREDIT,  # Fireworks: account suspended or spend limit reached
-    413: BAD_REQUEST,
+    413: TOO_LARGE,
     415: BAD_REQUEST,
     422: BAD_REQUEST,
     429: RATE_LIMITED,
+    451: FORBIDDEN,
     498: OVERLOADED,  # Groq: flex capacity exceeded
     499: OVERLOADED,
-    501: MODEL_MISSING,  # llama.cpp: not_supported_error
+    501: ENDPOINT_MISSING,  # llama.cpp: not_supported_error
     503: OVERLOADED,
-    524: OVERLOADED,
     529: OVERLOADED,  # Anthropic: overloaded_error
 }
 
@@ -85,18 +131,32 @@ _BY_CODE = {
     "context_length_exceeded": CONTEXT_LENGTH,
     "exceed_context_size_error": CONTEXT_LENGTH,
     "too_many_tokens": CONTEXT_LENGTH,
+    "1261": CONTEXT_LENGTH,  # Z.AI
+    "request_too_large": TOO_LARGE,
+    "tokens_limit_reached": TOO_LARGE,  # GitHub Models
     "insufficient_quota": NO_CREDIT,
+    "insufficient_credits": NO_CREDIT,
+    "insufficient_balance": NO_CREDIT,
     "exceeded_current_quota_error": NO_CREDIT,
     "billing_error": NO_CREDIT,
+    "billing_hard_limit_reached": NO_CREDIT,
+    "billing_not_active": NO_CREDIT,
+    "billing_disabled": NO_CREDIT,
+    "budget_exceeded": NO_CREDIT,  # LiteLLM
+    "arrearage": NO_CREDIT,  # Alibaba
+    "accountoverdueerror": NO_CREDIT,  # Volcengine
     "1113": NO_CREDIT,  # Z.AI: no balance
     "1008": NO_CREDIT,  # MiniMax: insufficient balance
+    "30001": NO_CREDIT,  # SiliconFlow
     "enforced_spend_limit_reached": QUOTA_EXHAUSTED,
     "openrouter_free_tier_daily": QUOTA_EXHAUSTED,
+    "allocationquota.freetieronly": QUOTA_EXHAUSTED,  # Alibaba
     "1002": RATE_LIMITED,  # MiniMax: rate limit
     "1302": RATE_LIMITED,  # Z.AI: concurrency
     "1303": RATE_LIMITED,
     "1305": RATE_LIMITED,
     "rate_limit_exceeded": RATE_LIMITED,
+    "ratelimitexceeded": RATE_LIMITED,
     "rate_limit_error": RATE_LIMITED,
     "rate_limit_reached_error": RATE_LIMITED,
     "ratelimitreached": RATE_LIMITED,
@@ -107,63 +167,208 @@ _BY_CODE = {
     "provider_unavailable": OVERLOADED,
     "unavailable_error": OVERLOADED,
     "upstream_busy": OVERLOADED,
+    "model_loading": LOADING,
+    "in_queue": LOADING,  # RunPod
+    "in_progress": LOADING,
     "invalid_api_key": BAD_CREDENTIAL,
     "api_key_invalid": BAD_CREDENTIAL,
+    "api_key_expired": BAD_CREDENTIAL,
+    "expired_api_key": BAD_CREDENTIAL,
     "authentication_error": BAD_CREDENTIAL,
     "invalid_authentication_error": BAD_CREDENTIAL,
     "incorrect_api_key_error": BAD_CREDENTIAL,
+    "unauthenticated": BAD_CREDENTIAL,
+    "unrecognizedclientexception": BAD_CREDENTIAL,  # AWS
+    "expiredtokenexception": BAD_CREDENTIAL,
+    "invalidsignatureexception": BAD_CREDENTIAL,
     "1004": BAD_CREDENTIAL,  # MiniMax
     "2049": BAD_CREDENTIAL,  # MiniMax: invalid key
+    "unsupported_country_region_territory": ACCOUNT_BLOCKED,
+    "account_deactivated": ACCOUNT_BLOCKED,
+    "account_suspended": ACCOUNT_BLOCKED,
+    "organization_restricted": ACCOUNT_BLOCKED,  # Groq
+    "access_terminated_error": ACCOUNT_BLOCKED,  # Moonshot
+    "consumer_suspended": ACCOUNT_BLOCKED,  # Google
+    "service_disabled": ACCOUNT_BLOCKED,
+    "api_key_service_blocked": ACCOUNT_BLOCKED,
+    "api_key_ip_address_blocked": ACCOUNT_BLOCKED,
+    "1112": ACCOUNT_BLOCKED,  # Z.AI: locked
     "model_not_found": MODEL_MISSING,
+    "modelnotfound": MODEL_MISSING,
+    "model_decommissioned": MODEL_MISSING,
+    "model_deprecated": MODEL_MISSING,
+    "model_terms_required": MODEL_MISSING,  # Groq
+    "model_permission_blocked_project": MODEL_MISSING,
+    "model_permission_blocked_org": MODEL_MISSING,
+    "model_not_available": MODEL_MISSING,  # Together
+    "model_not_supported": MODEL_MISSING,  # Hugging Face
+    "invalid_model": MODEL_MISSING,  # Mistral, Perplexity
+    "1500": MODEL_MISSING,
+    "1211": MODEL_MISSING,  # Z.AI
+    "20012": MODEL_MISSING,  # SiliconFlow
+    "30003": MODEL_MISSING,
+    "unknown_model": MODEL_MISSING,
+    "unavailable_model": MODEL_MISSING,
+    "model.accessdenied": MODEL_MISSING,  # Alibaba
+    "modelnotopen": MODEL_MISSING,  # Volcengine
+    "invalidendpointormodel.notfound": MODEL_MISSING,
+    "key_model_access_denied": MODEL_MISSING,  # LiteLLM
+    "team_model_access_denied": MODEL_MISSING,
     "deploymentnotfound": MODEL_MISSING,
+    "unknown_url": ENDPOINT_MISSING,
+    "not_supported_error": ENDPOINT_MISSING,  # llama.cpp
     "content_policy_violation": POLICY,
     "content_filter": POLICY,
+    "contentfilter": POLICY,
+    "moderation_blocked": POLICY,
+    "responsibleaipolicyviolation": POLICY,
+    "data_inspection_failed": POLICY,  # Alibaba
+    "datainspectionfailed": POLICY,
+    "invalid_prompt": POLICY,
     "refusal": POLICY,
+    "1301": POLICY,  # Z.AI
+    "1026": POLICY,  # MiniMax
+    "1027": POLICY,
+    # The client's own mistakes, whatever words of its request the message repeats.
+    "invalid_type": BAD_REQUEST,
+    "invalid_value": BAD_REQUEST,
+    "invalid_json": BAD_REQUEST,
+    "invalid_function_parameters": BAD_REQUEST,
+    "missing_required_parameter": BAD_REQUEST,
+    "unknown_parameter": BAD_REQUEST,
+    "unsupported_parameter": BAD_REQUEST,
+    "unsupported_value": BAD_REQUEST,
+    "integer_above_max_value": BAD_REQUEST,
+    "integer_below_min_value": BAD_REQUEST,
+    "decimal_above_max_value": BAD_REQUEST,
+    "decimal_below_min_value": BAD_REQUEST,
 }
-
-# For providers whose codes say nothing. Lower case.
-_BY_TEXT = (
-    ("maximum context length", CONTEXT_LENGTH),
-    ("prompt is too long", CONTEXT_LENGTH),
-    ("prompt too long", CONTEXT_LENGTH),
-    ("exceeds the available context size", CONTEXT_LENGTH),
-    ("free-models-per-day", QUOTA_EXHAUSTED),
-    ("reached your specified", NO_CREDIT),
-    ("incorrect api key", BAD_CREDENTIAL),
-    ("api key not valid", BAD_CREDENTIAL),
-    ("invalid api key", BAD_CREDENTIAL),
-)
 
 _SUCCESS = range(200, 300)
 _STATUS = re.compile(r"[45][0-9]{2}")
+_REFUSED = frozenset({200, 400, 403, 404, 405, 410, 422, 501})
+_FAILED = frozenset({200, 500, 502, 503})
+_SIZE = _REFUSED | {402, 413, 429, 500, 502, 503}
 # Where the code may change what a status means; of the others the status says it all.
-_CODE_COUNTS = frozenset({200, 400, 402, 403, 404, 413, 422, 429, 500, 502, 503})
+_CODE_COUNTS = _REFUSED | _FAILED | {402, 413, 429}
+
+# For providers whose codes say nothing: what a text means, and with which statuses. The first that fits counts.
+_BY_TEXT: tuple[tuple[re.Pattern[str], Outcome, frozenset[int]], ...] = (
+    (words.LOADING, LOADING, _FAILED),
+    (words.UNAFFORDABLE, UNAFFORDABLE, _SIZE),
+    (words.CONTEXT, CONTEXT_LENGTH, _SIZE),
+    (words.TOO_LARGE, TOO_LARGE, _SIZE),
+    (words.DAILY, QUOTA_EXHAUSTED, _SIZE),
+    (words.POLICY, POLICY, _REFUSED),
+    (words.CREDENTIAL, BAD_CREDENTIAL, _REFUSED),
+    (words.TOKEN, BAD_CREDENTIAL, frozenset({403})),
+    (words.CREDIT, NO_CREDIT, _REFUSED | {402, 429}),
+    (words.UNSUPPORTED, UNSUPPORTED, _REFUSED | {500}),
+    (words.MISMATCH, ENDPOINT_MISSING, _REFUSED | {500}),
+    (words.ENDPOINT, ENDPOINT_MISSING, frozenset({404, 405, 501})),
+    (words.MODEL, MODEL_MISSING, _REFUSED),
+    (words.BLOCKED, ACCOUNT_BLOCKED, _REFUSED),
+    (words.REGION, ACCOUNT_BLOCKED, frozenset({403})),
+)
+# A field that is complained of is the client's, except these: they say what a model cannot take.
+_FIELDS_OF_CONTENT = ("messages", "input", "prompt", "contents", "tools", "max_", "instructions")
+# These shut others out, so where the complaint names a field of the request they are not believed.
+_SHUTS_OUT = frozenset({About.MODEL, About.ACCOUNT, About.CREDIT})
 
 
 def classify(status: int, error: UpstreamError | None) -> Outcome:
     """Return what an answer with this status and (parsed) error body means.
 
-    An error inside a 200 is an error: OpenRouter and MiniMax send them.
+    An error inside a 200 is an error: OpenRouter and MiniMax send them. Codes count before texts, and texts before the
+    status. Nothing is about the account or the model unless it says so.
     """
-    if status in _SUCCESS and error is None:
-        return OK
-    if error is not None and status in _CODE_COUNTS:
-        for code in (error.code, error.type):
-            if code and (known := _BY_CODE.get(code.lower())):
-                return QUOTA_EXHAUSTED if known is RATE_LIMITED and error.per_day else known
-        if error.per_day:
-            return QUOTA_EXHAUSTED
-        text = error.message.lower()
-        for phrase, known in _BY_TEXT:
-            if phrase in text:
-                return known
-        if status in _SUCCESS and error.code and _STATUS.fullmatch(error.code):
-            return _by_status(int(error.code))
-    return SERVER_ERROR if status in _SUCCESS else _by_status(status)
+    if error is None:
+        return OK if status in _SUCCESS else _by_status(status, page=False)
+    found = _said(status, error)
+    if found.about in _SHUTS_OUT and error.behind:
+        return MODEL_MISSING  # the key or the credit is that of a provider behind: its other models do not mind
+    return found
 
 
-def _by_status(status: int) -> Outcome:
-    if known := _BY_STATUS.get(status):
+def classify_late(error: UpstreamError) -> Outcome:
+    """Return what an error means that comes after content has been relayed: a refusal of the call, or a failure."""
+    return STREAM_REFUSED if classify(200, error).about is About.CALL else STREAM_ERROR
+
+
+def _said(status: int, error: UpstreamError) -> Outcome:
+    if status == 401:
+        return _unauthorized(error)
+    if status not in _CODE_COUNTS:
+        return _by_status(status, page=error.page)
+    text = "" if error.page else words.plain_words(error.message)
+    found = _of_code(error, text)
+    if found is None and error.flagged and status in _REFUSED:
+        found = POLICY
+    if found is None:
+        found = _by_text(status, error, text)
+    if found is not None:
+        return found
+    if status in _SUCCESS:
+        is_status = error.code is not None and _STATUS.fullmatch(error.code)
+        return _said(int(error.code), replace(error, code=None)) if is_status and error.code else SERVER_ERROR
+    if error.param == "model" and status in _REFUSED:
+        return UNSUPPORTED
+    return _by_status(status, page=error.page)
+
+
+def _of_code(error: UpstreamError, text: str) -> Outcome | None:
+    """What the code means, as far as the text does not say it better: some codes have two meanings."""
+    known = _by_code(error)
+    if known is None or known is RATE_LIMITED:
+        if words.wants_more_than_the_limit(text) or (known is not None and words.TOO_LARGE.search(text)):
+            return TOO_LARGE
+        return QUOTA_EXHAUSTED if error.per_day else known
+    if known is OVERLOADED and words.LOADING.search(text):
+        return LOADING
+    # "Invalid value" of the one field that we fill in: this model is none for such a call. And a model that is missing
+    # elsewhere than in that field is one that the client named, for one of its tools say.
+    names_ours = error.param == "model"
+    if (known is BAD_REQUEST and names_ours) or (known is MODEL_MISSING and error.param and not names_ours):
+        return UNSUPPORTED
+    return known
+
+
+def _unauthorized(error: UpstreamError) -> Outcome:
+    """A 401 is about our key, except where a gateway or a restricted key says that only this is not allowed."""
+    by_code = _by_code(error)
+    if by_code is MODEL_MISSING or by_code is ACCOUNT_BLOCKED:
+        return by_code
+    return FORBIDDEN if words.SCOPE.search(words.plain_words(error.message)) else BAD_CREDENTIAL
+
+
+def _by_code(error: UpstreamError) -> Outcome | None:
+    for code in (error.code, error.type):
+        if code and (known := _BY_CODE.get(code.lower())):
+            return known
+    return None
+
+
+def _by_text(status: int, error: UpstreamError, text: str) -> Outcome | None:
+    if error.page:
+        return ENDPOINT_MISSING if status in (404, 405, 501) else None
+    for pattern, outcome, statuses in _BY_TEXT:
+        if status in statuses and pattern.search(text) and _may_mean(outcome, error.param, text):
+            return outcome
+    return None
+
+
+def _may_mean(outcome: Outcome, param: str | None, text: str) -> bool:
+    """Whether a complaint about this field of the request, in these words, can mean that."""
+    if outcome.about in _SHUTS_OUT and outcome is not LOADING:
+        return param in (None, "model") and not words.THIRD_PARTY.search(text)
+    return outcome is not UNSUPPORTED or param in (None, "model") or param.startswith(_FIELDS_OF_CONTENT)
+
+
+def _by_status(status: int, *, page: bool) -> Outcome:
+    known = _BY_STATUS.get(status)
+    if page and 400 <= status < 500 and (known is None or known in (BAD_REQUEST, NOT_FOUND)):
+        return FORBIDDEN  # something in front of the API did not like this call
+    if known is not None:
         return known
     # A redirect is never followed: it would carry the key to wherever it points.
     if status < 400:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.core.breaker import State
-from gateway.core.facts import UNKNOWN
+from gateway.core.facts import UNKNOWN, last_refusal
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.room import is_too_long, wanted_output
 from gateway.core.strategies import STRATEGIES, View, caller_hash
@@ -66,6 +66,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     """Policies that the client asked for in place of the route's."""
     caller: str = ""
     explain: bool = False
+    repeats: bool = True
+    """It may go to the same upstream again although it may have been carried out there."""
 
 
 class _Standing(NamedTuple):
@@ -79,6 +81,8 @@ class _Standing(NamedTuple):
     ejected: bool = False
     desperate: bool = False
     """It is only tried because nothing better is left."""
+    brief: str = ""
+    """Why not sooner, without a word of the provider's."""
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
@@ -86,12 +90,15 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     ready, tight, waiting, rejected = _sifted(route, terms.needs, known, wall)
     order = terms.order or route.order
     reasons: list[str] = []
+    patient: _Standing | None = None
+    if route.patience_s and waiting and ready and terms.replayable:
+        patient = _worth_patience(ready, waiting, route, terms, known, wall, rng)
     if terms.explain or (len(ready) > 1 and order != ("listed",)):
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
-        rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
+        rejected += [Rejected(standing.candidate.label, standing.why, brief=standing.brief) for standing in waiting]
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
@@ -100,11 +107,8 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         tight, behind = _sorted(tight, order, terms, known, wall, rng)
         ready += tight
         reasons += [f"{why} (may have too little room)" for why in behind]
-    if waiting:
-        ready_at = (now,) * len(ready)
-        ready += [standing.candidate for standing in waiting]
-        reasons += [standing.why for standing in waiting]
-        ready_at += tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+    if waiting or patient is not None:
+        ready_at = _line_up(ready, waiting, patient, reasons, now, wall)
     chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]
@@ -117,13 +121,55 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         deadline=now + total_s,
         ready_at=ready_at,
         retries=terms.retries if terms.replayable else 0,
-        max_wait_s=terms.max_wait_s,
+        max_wait_s=terms.max_wait_s if terms.replayable else 0.0,
         retry_after_s=retry_after_s,
         fails_over_on_policy=route.fails_over_on_policy,
+        patience_s=route.patience_s if terms.replayable else 0.0,
+        repeats=terms.repeats,
         rejected=tuple(rejected),
         reasons=tuple(reasons) if terms.explain else (),
         seed=int(now * 1e6) & 0xFFFFFFFF,
     )
+
+
+def _line_up(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    patient: _Standing | None,
+    reasons: list[str],
+    now: float,
+    wall: float,
+) -> tuple[float, ...]:
+    """Put who has to be waited for into the order, and return when each of the order may be tried (monotonic)."""
+    if patient is not None:
+        ready.insert(0, patient.candidate)
+        reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
+        return (now + max(0.0, patient.ready_at - wall), *[now] * (len(ready) - 1))
+    at_once = [now] * len(ready)
+    ready += [standing.candidate for standing in waiting]
+    reasons += [standing.why for standing in waiting]
+    return (*at_once, *[now + max(0.0, standing.ready_at - wall) for standing in waiting])
+
+
+def _worth_patience(
+    ready: list[Candidate],
+    waiting: list[_Standing],
+    route: Route,
+    terms: Terms,
+    known: Knowledge,
+    wall: float,
+    rng: Random,
+) -> _Standing | None:
+    """Take the first choice out of `waiting` and return it, if it will be ready within the route's patience."""
+    soon = {id(one.candidate): one for one in waiting if not one.ejected and one.ready_at - wall <= route.patience_s}
+    if not soon:
+        return None
+    both = [one for one in route.candidates if id(one) in soon or any(one is other for other in ready)]
+    placed, _ = _sorted(both, terms.order or route.order, terms, known, wall, rng)
+    patient = soon.get(id(placed[0]))
+    if patient is not None:
+        waiting.remove(patient)
+    return patient
 
 
 def _sifted(
@@ -179,7 +225,7 @@ def _worth_waiting_for(
         elif wait_s <= max_wait_s:
             kept.append(standing)
         else:
-            rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
+            rejected.append(Rejected(standing.candidate.label, standing.why, brief=standing.brief))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
     # A short wait for a healthy one beats a try at one that is dead or spent.
     kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))
@@ -191,16 +237,16 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | N
     upstream = candidate.upstream
     ability = upstream.ability
     if ability.lacks and (missing := ability.lacks & (needs.capabilities | route.needs)):
-        return Rejected(upstream.id, f"lacks {', '.join(sorted(missing))}")
+        return Rejected(candidate.label, f"lacks {', '.join(sorted(missing))}")
     if route.max_price is not None and not ability.free and ability.price is not None:
         price = ability.price.blended
         if price > route.max_price:
             ceiling = f"${route.max_price / 1e9:.2f}"
-            return Rejected(upstream.id, f"${price / 1e9:.2f} per million tokens is above the ceiling of {ceiling}")
+            return Rejected(candidate.label, f"${price / 1e9:.2f} per million tokens is above the ceiling of {ceiling}")
     if is_too_long(ability, needs):
         context = ability.context_tokens
         reason = f"its context of {context} tokens is too short for a prompt of about {needs.input_tokens}"
-        return Rejected(upstream.id, reason, context)
+        return Rejected(candidate.label, reason, context_tokens=context)
     return None
 
 
@@ -210,7 +256,7 @@ def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) ->
     facts = facts_of(upstream.id)
     if facts is not None and (facts.usable_at > wall or facts.breaker.state is not _CLOSED):
         return False
-    account = facts_of(upstream.provider.name)
+    account = facts_of(upstream.account)
     if account is not None and account.usable_at > wall:
         return False
     if domain is not upstream.id and (shared := facts_of(domain)) is not None and shared.usable_at > wall:
@@ -228,24 +274,30 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     get = known.facts.get
     facts = get(upstream.id, UNKNOWN)
     shared = facts if upstream.domain == upstream.id else get(upstream.domain, UNKNOWN)
-    account = get(upstream.provider.name, UNKNOWN)
+    account = get(upstream.account, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
-        return _Standing(candidate, breaker.retry_at, why, ejected=True)
+        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({_outcome(facts)})"
+        return _Standing(candidate, breaker.retry_at, why, ejected=True, brief=brief)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
-        why = f"left alone for {away.usable_at - wall:.1f} s: {away.last_error}"
-        return _Standing(candidate, away.usable_at, why, firm=away.limited)
+        why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
+        brief = f"left alone {away.usable_at - wall:.0f} s ({_outcome(away)})"
+        return _Standing(candidate, away.usable_at, why, firm=away.limited, brief=brief)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
         begun = known.begun.get(upstream.domain, ())
         output_tokens = needs.output_tokens or USUAL_OUTPUT_TOKENS
         ready_at, why = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
         if why:
-            return _Standing(candidate, ready_at, why)
+            return _Standing(candidate, ready_at, why, brief="quota short")
     return None
+
+
+def _outcome(facts: Facts) -> str:
+    return facts.last_error.partition(":")[0]
 
 
 def _sorted(

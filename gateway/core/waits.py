@@ -1,4 +1,4 @@
-"""Read when to come back: `retry-after` and the ways providers write a wait."""
+"""Read when to come back: `retry-after` and the ways providers write a wait, in headers and in the text of errors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gateway.types import Header
+    from gateway.types import Header, UpstreamError
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
+
+# "try again in 6m0s", "in 1.5 seconds", "retry after 2 minutes", "wait 1 hour": a number and a unit, up to four times.
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_UNIT = r"(?:ms|milliseconds?|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
+_PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milli|msec|s|m|h|d)", re.IGNORECASE)
+_WORDS = re.compile(
+    r"\b(?:(?:re-?try|try|try again|retrying|come back|resets?|reset|available|wait)(?: again)?"
+    r"(?: (?:in|after|for|within|at least|about|approximately|another))*"
+    rf"):?\s+((?:\d+(?:\.\d+)? ?{_UNIT}[ ,]{{0,2}}(?:and )?){{1,4}})(?![a-z])",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"\b(?:resets?|reset time|try again|retry|available|renew(?:s|ed))(?: again)?(?: (?:at|on|after|is))?:?\s+"
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)? ?(?:Z|UTC|[+-]\d\d:?\d\d)?)",
+    re.IGNORECASE,
+)
 
 # A hostile or broken provider must not park an upstream for longer than a daily quota would.
 LONGEST_WAIT_S = 86_400.0
@@ -58,3 +74,55 @@ def parse_wait(value: str, now: float) -> float | None:
             return None
         wait = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     return min(max(wait, 0.0), LONGEST_WAIT_S) if math.isfinite(wait) else None
+
+
+def wait_in(text: str) -> float | None:
+    """Return the wait in seconds that a message names ("Please try again in 1m30s"), at most LONGEST_WAIT_S."""
+    found = _WORDS.search(text)
+    if found is None:
+        return None
+    parts = _PART.findall(found[1])
+    wait = sum(float(number) * _UNITS_S.get(unit.lower(), 0.001) for number, unit in parts)
+    return min(wait, LONGEST_WAIT_S) if parts else None
+
+
+def date_in(text: str) -> float | None:
+    """Return when a limit ends by a message ("resets at 2026-11-12T08:00:00Z"), in wall-clock seconds."""
+    found = _DATE.search(text)
+    if found is None:
+        return None
+    try:
+        date = datetime.fromisoformat(found[1].upper().replace(" UTC", "Z").replace("UTC", "Z"))
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def come_back_s(headers: Iterable[Header], error: UpstreamError, now: float) -> float | None:
+    """Return how long a refusal asks to be left alone, in seconds from `now` (wall clock), or None.
+
+    The headers count before the body. A date that has passed, or lies further ahead than any limit, is no answer.
+    """
+    wait_s = retry_after_s(headers, now)
+    if wait_s is None and error.headers:
+        wait_s = retry_after_s(error.headers, now)
+        if wait_s is None:
+            wait_s = _window_left_s(error.headers, now)
+    if wait_s is None:
+        wait_s = error.retry_after_s
+    if wait_s is None and error.resets_at is not None and 0.0 < error.resets_at - now <= LONGEST_WAIT_S:
+        wait_s = error.resets_at - now
+    if wait_s is None and error.until_midnight:
+        wait_s = LONGEST_WAIT_S - now % LONGEST_WAIT_S
+    return wait_s
+
+
+def _window_left_s(lines: Iterable[Header], now: float) -> float | None:
+    """The time to the reset of a limit of which nothing is left, as a body repeats it: in epoch (milli)seconds."""
+    said = dict(lines)
+    remaining, reset = (said.get(b"x-ratelimit-" + name, b"").decode("latin-1") for name in (b"remaining", b"reset"))
+    if remaining not in ("", "0") or not _NUMBER.fullmatch(reset):
+        return None
+    number = float(reset)
+    wait_s = number / 1000 - now if number > 1e11 else number - now if number > 1e9 else number
+    return wait_s if 0.0 < wait_s <= LONGEST_WAIT_S else None

@@ -6,16 +6,23 @@ Source: the thirteen shapes recorded in tests/fixtures and listed by provider in
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from gateway.core.waits import LONGEST_WAIT_S
-from gateway.types import UpstreamError
+from gateway.core.waits import LONGEST_WAIT_S, date_in, wait_in
+from gateway.types import Header, UpstreamError
 
-_RETRY_IN = re.compile(r"(?:retry|try again) in (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 # Longer texts are somebody's HTML page.
 _LONGEST_MESSAGE = 500
+# A wait is looked for in so much of a message.
+_LOOKED_AT = 4096
+_PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|title|h1|\?xml|center)", re.IGNORECASE)
+# RunPod's word for a job, in place of an answer: it waits for a worker, or has failed.
+JOB_STATES = frozenset({"IN_QUEUE", "IN_PROGRESS", "FAILED", "CANCELLED", "TIMED_OUT"})
+_HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_MOST_HEADERS = 32
 
 
 def read_error(body: bytes) -> UpstreamError:
@@ -23,7 +30,8 @@ def read_error(body: bytes) -> UpstreamError:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return UpstreamError(message=_plain(body.decode("utf-8", "replace")))
+        text = _plain(body.decode("utf-8", "replace"))
+        return UpstreamError(message=text, page=_PAGE.match(body) is not None, retry_after_s=wait_in(text))
     return error_in(value) or UpstreamError(message=_plain(body.decode("utf-8", "replace")))
 
 
@@ -38,55 +46,130 @@ def error_in(value: Any) -> UpstreamError | None:
         return None
     error = value.get("error")
     if isinstance(error, dict):
-        return _from_object(error)
-    if isinstance(error, str) and error:  # xAI, vLLM, Ollama
-        return UpstreamError(message=_plain(error), code=_text(value.get("code")))
+        return _from_object(error, value)
+    if isinstance(error, str) and error:  # xAI, vLLM, Ollama, Hugging Face
+        return _with_waits(UpstreamError(message=_plain(error), code=_text(value.get("code"))), error, value)
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
         return UpstreamError(message=_plain(_written(base.get("status_msg", ""))), code=_text(base["status_code"]))
+    status = value.get("status")
+    if (
+        isinstance(status, str)
+        and status in JOB_STATES
+        and "id" in value
+        and "object" not in value
+        and "choices" not in value
+    ):
+        return UpstreamError(message=f"the job is {status}", code=status)
     # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too,
     # but theirs is an object.
     said = "message" in value and "choices" not in value and ("id" not in value or isinstance(value["message"], str))
     if error or value.get("object") == "error" or said:
-        return _from_object(value)
+        return _from_object(value, {})
     for key in ("detail", "title"):  # FastAPI; NVIDIA's problem details
         if key in value and "choices" not in value and "data" not in value:
-            return UpstreamError(message=_plain(_written(value[key])))
+            return _from_detail(value[key])
     return None
 
 
-def _from_object(error: dict[str, Any]) -> UpstreamError:
+def _from_detail(detail: object) -> UpstreamError:
+    """FastAPI's list of complaints repeats the input that it refuses; of that nothing is read."""
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict) and "msg" in detail[0]:
+        first = detail[0]
+        loc = [_written(part) for part in first["loc"]] if isinstance(first.get("loc"), list) else []
+        where = ".".join(loc[1:] if loc[:1] == ["body"] else loc)
+        text = _plain(f"{where}: {_written(first['msg'])}" if where else _written(first["msg"]))
+        return UpstreamError(message=text, type=_text(first.get("type")), param=where or None)
+    if isinstance(detail, dict) and "message" in detail:
+        return _from_object(detail, {})
+    return _with_waits(UpstreamError(message=_plain(text := _written(detail))), text)
+
+
+def _from_object(error: dict[str, Any], around: dict[str, Any]) -> UpstreamError:
+    """`around`: the object that the error stands in."""
     message = error.get("message")
     text = "" if message is None else _written(message)
     code = _text(error.get("code"))
-    metadata = error.get("metadata")
     details = error.get("details")
-    if isinstance(metadata, dict):  # OpenRouter says it best there
-        code = _text(metadata.get("limit_source")) or _text(metadata.get("error_type")) or code
-        if isinstance(metadata.get("raw"), str):
-            text = f"{text}: {metadata['raw']}"
-        if metadata.get("provider_name") and code == "429":
-            code = "upstream_busy"
     if isinstance(details, dict):  # Anthropic
         code = _text(details.get("error_code")) or code
-    reasons = details if isinstance(details, list) else []
-    return UpstreamError(
+    reasons = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
+    inner = error.get("innererror")
+    said = UpstreamError(
         message=_plain(text),
-        type=_text(error.get("type")) or _text(error.get("status")) or _text(error.get("error_type")),
-        code=next((_written(item["reason"]) for item in reasons if isinstance(item, dict) and "reason" in item), code),
+        type=_text(error.get("type"))
+        or _text(error.get("status"))
+        or _text(error.get("error_type"))
+        or _text(error.get("__type")),
+        code=next((_written(item["reason"]) for item in reasons if "reason" in item), code),
+        param=_text(error.get("param")),
         per_day="(RPD)" in text or "(TPD)" in text or any("PerDay" in _written(item) for item in reasons),
-        retry_after_s=_delay(reasons, text),
+        retry_after_s=_delay(reasons),
+        flagged=isinstance(inner, dict) and ("content_filter_result" in inner or "content_filter_results" in inner),
+    )
+    if isinstance(metadata := error.get("metadata"), dict):
+        said = _with_metadata(said, metadata)
+    return _with_waits(said, text, error, around)
+
+
+def _with_metadata(said: UpstreamError, metadata: dict[str, Any]) -> UpstreamError:
+    """OpenRouter says it best there: what limits, whose refusal it is, which words of it, and when to come back."""
+    code = _text(metadata.get("limit_source")) or _text(metadata.get("error_type")) or said.code
+    behind = _text(metadata.get("provider_name"))
+    message = said.message
+    flagged = bool(metadata.get("reasons")) or "flagged_input" in metadata
+    if isinstance(raw := metadata.get("raw"), str) and raw:
+        words = read_error(raw.encode("utf-8", "replace"))
+        message = _plain(f"{message}: {words.message}")
+        # "400" and the like say no more than the status.
+        if words.code is not None and not words.code.isdecimal() and (code is None or code.isdecimal()):
+            code = words.code
+    if behind and said.code == "429":
+        code = "upstream_busy"
+    return replace(
+        said,
+        message=message,
+        code=code,
+        behind=None if flagged else behind,
+        flagged=said.flagged or flagged,
+        headers=_lines(metadata.get("headers")),
+        until_midnight="free-models-per-day" in said.message or code == "openrouter_free_tier_daily",
     )
 
 
-def _delay(details: list[Any], text: str) -> float | None:
-    for item in details:
-        delay = item.get("retryDelay") if isinstance(item, dict) else None
+def _with_waits(said: UpstreamError, text: str, *objects: dict[str, Any]) -> UpstreamError:
+    """Add when to come back, from the fields that gateways use for it or from the text."""
+    wait_s = said.retry_after_s
+    for one in objects:
+        for name, unit_s in (("retry_after", 1.0), ("retry_after_seconds", 1.0), ("retry_after_ms", 0.001),
+                             ("estimated_time", 1.0)):  # fmt: skip  # the last is Hugging Face's, of a model that loads
+            value = one.get(name)
+            if wait_s is None and isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+                wait_s = min(value, LONGEST_WAIT_S / unit_s) * unit_s
+    text = text[:_LOOKED_AT]
+    wait_s = wait_in(text) if wait_s is None else wait_s
+    daily = said.until_midnight or "free-models-per-day" in text
+    return replace(said, retry_after_s=wait_s, resets_at=date_in(text), until_midnight=daily)
+
+
+def _lines(headers: object) -> tuple[Header, ...]:
+    """Header lines that a body repeats, as far as they can be lines."""
+    if not isinstance(headers, dict):
+        return ()
+    found: list[Header] = []
+    for name, value in headers.items():
+        text = _text(value)
+        if text is None or len(text) > 64 or not _HEADER_NAME.fullmatch(lower := str(name).lower()):
+            continue
+        found.append((lower.encode(), text.encode("latin-1", "replace")))
+    return tuple(found[:_MOST_HEADERS])
+
+
+def _delay(details: list[dict[str, Any]]) -> float | None:
+    for item in details:  # Gemini's RetryInfo
+        delay = item.get("retryDelay")
         if isinstance(delay, str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
             return min(float(delay[:-1]), LONGEST_WAIT_S)
-    if (found := _RETRY_IN.search(text)) and any(found.groups()):
-        hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
-        return min(hours * 3600 + minutes * 60 + seconds + millis / 1000, LONGEST_WAIT_S)
     return None
 
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.core.failover import verdict
+from gateway.core.failover import may_be_retried, verdict
+from gateway.core.names import quoted
+from gateway.core.outcome import RATE_LIMITED
 from gateway.errors import NO_RETRY, NoCandidate, UpstreamsFailed
 from gateway.proxy.headers import safe
+from gateway.types import About
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.errors import Refusal
-    from gateway.types import Attempt, Header, Plan, Route
+    from gateway.types import Attempt, Endpoint, Header, Plan, Route
 
 # A header is no place for a long list.
 LONGEST_PLAN = 4096
@@ -26,7 +29,9 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
     reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in plan.rejected) or "it names none"
     if plan.retry_after_s is not None:
         message = f'every upstream of "{route.name}" is at its limit ({reasons})'
-        headers = [retry_after(plan.retry_after_s), NO_RETRY]
+        headers = [retry_after(plan.retry_after_s)]
+        if not may_be_retried(RATE_LIMITED, plan.retry_after_s):
+            headers.append(NO_RETRY)
         return UpstreamsFailed(message, status=429, code="rate_limit_exceeded", headers=headers)
     if not route.candidates:
         return NoCandidate(f'"{route.name}" has no usable upstream ({reasons})', headers=[NO_RETRY])
@@ -44,25 +49,40 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
     return NoCandidate(message, status=400, code="no_capable_upstream", headers=[NO_RETRY])
 
 
-def everybody_failed(route: Route, attempts: Sequence[Attempt]) -> Refusal:
+def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoint) -> Refusal:
     """Return the refusal of a call that was tried wherever it could be."""
     said = verdict(attempts)
     headers: list[Header] = [
         (b"x-gateway-route", safe(route.name)),
-        (b"x-gateway-attempts", b"%d" % len(attempts)),
-        # The official SDKs would try twice more what has just failed everywhere.
-        NO_RETRY,
+        (b"x-gateway-attempts", b"%d" % sum(attempt.outcome.was_made for attempt in attempts)),
     ]
+    if not said.may_be_retried:
+        # The official SDKs would try twice more what has just failed everywhere.
+        headers.append((b"x-should-retry", b"false"))
     if said.retry_after_s is not None:
         headers.append(retry_after(said.retry_after_s))
-    tried = "; ".join(
-        f"{attempt.candidate.upstream.id}: {attempt.outcome.name}"
-        + (f" (HTTP {attempt.status})" if attempt.status else "")
-        + (f", {attempt.message}" if attempt.message else "")
-        for attempt in attempts
-    )
-    message = f'every upstream of "{route.name}" failed. Tried {tried}'
-    return UpstreamsFailed(message, status=said.status, code=said.code, headers=headers)
+    providers = " and ".join(dict.fromkeys(quoted(attempt.candidate.upstream.provider.name) for attempt in attempts))
+    match said.code:
+        case "upstream_auth_failed":
+            # The provider's own words are left out: some repeat the key that they refuse.
+            happened = f"the gateway's own credential for {providers} was refused; check the key of that provider"
+        case "endpoint_not_served":
+            happened = (
+                f'the gateway serves {endpoint.path}, but the provider behind "{route.name}" ({providers}) does not'
+            )
+        case _:
+            happened = f'every upstream of "{route.name}" failed'
+    message = f"{happened}. Tried {'; '.join(map(_in_words, attempts))}"
+    failed = UpstreamsFailed(message, status=said.status, code=said.code, headers=headers)
+    if said.status in (400, 404, 413):
+        failed.type = "invalid_request_error"  # the same call would be refused again; some clients go by this word
+    return failed
+
+
+def _in_words(attempt: Attempt) -> str:
+    status = f" (HTTP {attempt.status})" if attempt.status else ""
+    is_safe = attempt.message and attempt.outcome.about is not About.ACCOUNT
+    return f"{attempt.candidate.label}: {attempt.outcome.name}{status}{f', {attempt.message}' if is_safe else ''}"
 
 
 def retry_after(wait_s: float) -> Header:
@@ -75,7 +95,7 @@ def plan_in_a_header(plan: Plan) -> bytes:
     reasons = plan.reasons or ("",) * len(plan.order)
     value = {
         "order": [
-            {"upstream": candidate.upstream.id, **({"why": why} if why else {})}
+            {"upstream": candidate.label, **({"why": why} if why else {})}
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "why": one.reason} for one in plan.rejected],

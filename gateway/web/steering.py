@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.core import names
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
 from gateway.core.plan import Terms
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
 from gateway.core.strategies import STRATEGIES
+from gateway.dialects.beyond import choice_in, refuse_locations
 from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
 from gateway.dialects.prompt import last_words, names_in, text_field
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Forbidden
 from gateway.types import RouteKind
 
 if TYPE_CHECKING:
@@ -34,9 +37,11 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
 
     Raises:
         ModelNotFound: a name that is asked for means nothing.
-        BadRequest: the client asks for an order that there is none of, or for nobody.
+        BadRequest: the client asks for an order that there is none of, or for nobody; or it says where the call goes
+            and with which credential.
     """
     config = gateway.config
+    refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
@@ -53,22 +58,34 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
     replayable = call.rest_bytes == 0
-    terms = Terms(config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain)
+    repeats = call.endpoint.repeatable or _leaves_nothing(call)
+    terms = Terms(
+        config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain, repeats
+    )  # fmt: skip
     return call, route, terms
 
 
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:
     """Return if the key may ask for all that the client names: the model, and each fallback.
 
-    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name.
+    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name. A
+    gateway behind this one may take a list in `model` (Helicone, LiteLLM), of which the key must be for each.
 
     Raises:
-        Forbidden: it names something else.
+        Forbidden: it names something else, or chooses where nobody here looks it up.
         BadRequest: `models` is no list of names.
     """
     for name in (call.model, *_fallbacks(call, headers)):
-        if not may_ask(key, name):
-            raise not_allowed(key, name)
+        for one in (name, *(part.strip() for part in name.split(",") if "," in name)):
+            if not may_ask(key, one):
+                raise not_allowed(key, one)
+    if (field := choice_in(call.fields)) is not None:
+        raise Forbidden(
+            f"the API key {names.quoted(key.name or key.id)} is for certain models, and another gateway may choose "
+            f'others by "{field}"; leave it out, and name fallbacks in "models"',
+            code="model_not_allowed",
+            param=field,
+        )
 
 
 def _fallbacks(call: Call, headers: Mapping[bytes, bytes]) -> list[str]:
@@ -93,13 +110,23 @@ def order_of(value: str) -> tuple[str, ...]:
     return order
 
 
+def _leaves_nothing(call: Call) -> bool:
+    """Whether a call says that nothing of it is to be stored at the provider (`store: false`)."""
+    store = call.fields.get("store")
+    return isinstance(store, msgspec.Raw) and bytes(store) == b"false"
+
+
 def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
     """Whom to keep on one upstream: the conversation, if the client names it, else the user, else the key."""
     for name in (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id"):
         if value := headers.get(name):
             return value.decode("latin-1")
-    said = text_field(call, "prompt_cache_key") or text_field(call, "user")
-    return said or headers.get(b"authorization", b"").decode("latin-1")
+    if said := text_field(call, "prompt_cache_key") or text_field(call, "user"):
+        return said
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    bearer = secret.strip() if scheme.lower() == b"bearer" else scheme + secret
+    # Where no key is asked for, several may be sent: the first of them will do.
+    return (bearer or headers.get(b"x-api-key") or headers.get(b"api-key") or b"").decode("latin-1")
 
 
 def _features(call: Call, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]) -> Features:

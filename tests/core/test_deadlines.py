@@ -20,6 +20,12 @@ LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.
         (90.0, True, False, 95.0, "total", 5.0),
         (95.0, False, False, 99.0, "total", 1.0),
         (0.0, False, False, 31.0, "first_byte", -1.0),
+        # both are over: the upstream's own timer says more than ours
+        (70.5, True, False, 101.0, "idle", -10.5),
+        (80.5, True, False, 101.0, "idle", -0.5),
+        (81.5, True, False, 101.0, "total", -1.0),  # it was writing until the end
+        (75.0, False, False, 101.0, "total", -1.0),
+        (71.0, False, False, 101.5, "first_byte", -0.5),
         (float("inf"), True, False, 50.0, "total", 50.0),  # while nobody reads, nothing is idle
     ],
 )

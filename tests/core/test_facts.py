@@ -14,6 +14,9 @@ from gateway.core.breaker import State
 from gateway.core.facts import (
     ACCOUNT_S,
     LIMITED_S,
+    LOADING_S,
+    LONGEST_REST_S,
+    MISSING_S,
     QUOTA_S,
     SHORTEST_S,
     UNKNOWN,
@@ -24,7 +27,7 @@ from gateway.core.facts import (
     observe,
     peak,
 )
-from gateway.types import Attempt, Blame, Candidate, Outcome, Provider, Upstream, Usage
+from gateway.types import About, Attempt, Blame, Candidate, Outcome, Provider, Upstream, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,16 +71,26 @@ LESSONS = {
     o.BAD_REQUEST: NOTHING,
     o.POLICY: NOTHING,
     o.CONTEXT_LENGTH: NOTHING,
+    o.TOO_LARGE: NOTHING,
+    o.UNAFFORDABLE: NOTHING,
+    o.UNSUPPORTED: NOTHING,
+    o.FORBIDDEN: NOTHING,
+    o.NOT_FOUND: NOTHING,
+    o.ENDPOINT_MISSING: NOTHING,
+    o.STREAM_REFUSED: NOTHING,
     o.HUNG_UP: NOTHING,
     o.RATE_LIMITED: Lesson(away_s=LIMITED_S, limited=True),
     o.QUOTA_EXHAUSTED: Lesson(away_s=QUOTA_S, limited=True),
     o.NO_CREDIT: Lesson(away_s=ACCOUNT_S),
     o.BAD_CREDENTIAL: Lesson(away_s=ACCOUNT_S),
-    o.MODEL_MISSING: Lesson(),
-    o.SHUT_DOWN: Lesson(),
-    o.NO_BUDGET: Lesson(),
-    o.OVER_BUDGET: Lesson(),
-    o.STALE: Lesson(),
+    o.ACCOUNT_BLOCKED: Lesson(away_s=ACCOUNT_S),
+    o.MODEL_MISSING: Lesson(away_s=MISSING_S),
+    o.LOADING: Lesson(away_s=LOADING_S),
+    o.TOTAL_TIMEOUT: NOTHING,
+    o.SHUT_DOWN: NOTHING,
+    o.NO_BUDGET: NOTHING,
+    o.OVER_BUDGET: NOTHING,
+    o.STALE: NOTHING,
     o.NO_CONNECT: Lesson(bad=1, local_failures=1),
     o.CONNECT_TIMEOUT: Lesson(bad=1, local_failures=1),
 }
@@ -113,8 +126,13 @@ def test_every_outcome_teaches_something(outcome: Outcome) -> None:
         (o.QUOTA_EXHAUSTED, 0.0, SHORTEST_S),
         (o.OVERLOADED, 3.0, 3.0),
         (o.OVERLOADED, None, 0.0),
-        (o.SERVER_ERROR, 30.0, 0.0),
+        (o.OVERLOADED, 86_400.0, LONGEST_REST_S),  # only a limit may last for a day
+        (o.SERVER_ERROR, 30.0, 30.0),
         (o.NO_CREDIT, 1.0, ACCOUNT_S),
+        (o.NO_CREDIT, 86_400.0, ACCOUNT_S),
+        (o.MODEL_MISSING, 86_400.0, MISSING_S),
+        (o.LOADING, 300.0, LOADING_S),
+        *((one, 60.0, 0.0) for one in o.ALL if one.about in (About.CALL, About.CLOCK, About.NOBODY)),
         (o.OK, 53.0, 0.0),  # Anthropic says so with successes, too
     ],
 )

@@ -8,12 +8,13 @@ import pytest
 
 from gateway.core import outcome as o
 from gateway.core.outcome import classify
-from gateway.core.waits import retry_after_s
+from gateway.core.waits import come_back_s
 from gateway.dialects.endpoints import CHAT
 from gateway.dialects.events import StreamReader
 from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
-from gateway.types import Blame, Outcome, Then, UpstreamError
+from gateway.types import About, Blame, Outcome, Then, UpstreamError
+from tests.core.refused import REFUSED, WORDINGS, openai
 from tests.faults.recipes import FIXTURES
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def outcome_of(name: str) -> tuple[Outcome, float | None]:
         error = read_answer(body, CHAT).error if status == 200 else read_error(body)
     wait = None
     if error is not None:
-        wait = retry_after_s(headers, NOW)
-        wait = error.retry_after_s if wait is None else wait
+        wait = come_back_s(headers, error, NOW)
     return classify(status, error), wait
 
 
@@ -61,7 +61,7 @@ RECORDED = {
     "groq_429": (o.RATE_LIMITED, 7.0),
     "groq_stream": (o.OK, None),
     "llamacpp_400_ctx": (o.CONTEXT_LENGTH, None),
-    "llamacpp_503_loading": (o.OVERLOADED, None),
+    "llamacpp_503_loading": (o.LOADING, None),
     "llamacpp_stream": (o.OK, None),
     "minimax_200_rate_limited": (o.RATE_LIMITED, None),
     "mistral_401": (o.BAD_CREDENTIAL, None),
@@ -74,7 +74,7 @@ RECORDED = {
     "openai_429_insufficient_quota": (o.NO_CREDIT, None),
     "openai_429_tpm": (o.RATE_LIMITED, 1.34),
     "openai_stream": (o.OK, None),
-    "openrouter_429_free_daily": (o.QUOTA_EXHAUSTED, None),
+    "openrouter_429_free_daily": (o.QUOTA_EXHAUSTED, 60_800.0),  # until 00:00 UTC
     "openrouter_429_upstream": (o.OVERLOADED, None),
     "openrouter_midstream_error": (o.OVERLOADED, None),
     "openrouter_stream": (o.OK, None),
@@ -141,13 +141,16 @@ def test_names_are_labels() -> None:
 BY_STATUS = {
     o.OK: {200, 201, 204, 206},
     o.WRONG_CONTENT: {0, 100, 300, 301, 302, 303, 304, 307, 308},  # a redirect would carry the key elsewhere
-    o.BAD_REQUEST: {400, 406, 409, 410, 411, 413, 414, 415, 416, 417, 418, 422, 424, 428, 431, 451, 497},
-    o.BAD_CREDENTIAL: {401, 403},
+    o.BAD_REQUEST: {400, 406, 409, 411, 414, 415, 416, 417, 418, 422, 424, 428, 431, 497},
+    o.BAD_CREDENTIAL: {401},
+    o.FORBIDDEN: {403, 451},
     o.NO_CREDIT: {402, 412},
-    o.MODEL_MISSING: {404, 405, 501},
-    o.OVERLOADED: {408, 498, 499, 503, 524, 529},
+    o.NOT_FOUND: {404, 410},
+    o.ENDPOINT_MISSING: {405, 501},
+    o.TOO_LARGE: {413},
+    o.OVERLOADED: {408, 498, 499, 503, 529},
     o.RATE_LIMITED: {429},
-    o.SERVER_ERROR: {500, 502, 504, 505, 507, 520, 521, 522, 523, 525, 526, 530, 598, 599, 600, 999},
+    o.SERVER_ERROR: {500, 502, 504, 505, 507, 520, 521, 522, 523, 524, 525, 526, 530, 598, 599, 600, 999},
 }
 
 
@@ -156,8 +159,24 @@ def test_statuses(status: int, expected: Outcome) -> None:
     """A status whose body says nothing, in words or at all."""
     assert classify(status, None) == expected
     if expected is not o.OK:
-        assert classify(status, read_error(b"")) == expected
-        assert classify(status, read_error(b"<html><h1>Sorry</h1></html>")) == expected
+        assert classify(status, read_error(b"")) == (o.ENDPOINT_MISSING if status == 404 else expected)
+
+
+@pytest.mark.parametrize(
+    "page", [b"<html><h1>Sorry</h1></html>", b"\n<!DOCTYPE html><title>Blocked</title> api key invalid"]
+)
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        *((status, o.FORBIDDEN) for status in (400, 403, 406, 410, 415, 418, 422, 451)),
+        *((status, o.ENDPOINT_MISSING) for status in (404, 405, 501)),
+        (401, o.BAD_CREDENTIAL), (402, o.NO_CREDIT), (413, o.TOO_LARGE), (429, o.RATE_LIMITED), (500, o.SERVER_ERROR),
+        (502, o.SERVER_ERROR), (503, o.OVERLOADED),
+    ],
+)  # fmt: skip
+def test_pages(status: int, page: bytes, expected: Outcome) -> None:
+    """A page is no word of the API's: a firewall that dislikes a prompt says nothing of the key or the model."""
+    assert classify(status, read_error(page)) == expected
 
 
 @pytest.mark.parametrize(
@@ -199,7 +218,7 @@ def test_statuses(status: int, expected: Outcome) -> None:
         (400, b'[{"error":{"code":400,"message":"API key not valid. Please pass a valid one."}}]', o.BAD_CREDENTIAL),
         (401, b'{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}', o.BAD_CREDENTIAL),
         (401, b'{"error":{"message":"rate limit","code":"rate_limit_exceeded"}}', o.BAD_CREDENTIAL),
-        (403, b'{"error":{"type":"permission_error"}}', o.BAD_CREDENTIAL),
+        (403, b'{"error":{"type":"permission_error"}}', o.FORBIDDEN),
         (200, b'{"base_resp":{"status_code":2049}}', o.BAD_CREDENTIAL),
         (200, b'{"base_resp":{"status_code":1004}}', o.BAD_CREDENTIAL),
         # models
@@ -207,7 +226,7 @@ def test_statuses(status: int, expected: Outcome) -> None:
         (404, b'{"type":"error","error":{"type":"not_found_error","message":"model: x"}}', o.MODEL_MISSING),
         (400, b'{"error":{"code":"model_not_found"}}', o.MODEL_MISSING),
         (404, b'{"error":"model \\"x\\" not found, try pulling it first"}', o.MODEL_MISSING),
-        (501, b'{"error":{"type":"not_supported_error","code":501}}', o.MODEL_MISSING),
+        (501, b'{"error":{"type":"not_supported_error","code":501}}', o.ENDPOINT_MISSING),
         # prompts that are too long
         (400, b'{"error":{"code":"context_length_exceeded"}}', o.CONTEXT_LENGTH),
         (400, b'{"error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8 maximum"}}',
@@ -247,8 +266,66 @@ def test_codes(status: int, body: bytes, expected: Outcome) -> None:
 
 def test_a_code_decides_before_a_type_and_a_type_before_the_text() -> None:
     """The most precise word counts."""
-    said = UpstreamError("maximum context length", "overloaded_error", "insufficient_quota")
+    said = UpstreamError("maximum context length is 8", "overloaded_error", "insufficient_quota")
     assert classify(429, said) == o.NO_CREDIT
-    assert classify(429, UpstreamError("maximum context length", "overloaded_error", "what")) == o.OVERLOADED
-    assert classify(429, UpstreamError("maximum context length", "who", "what")) == o.CONTEXT_LENGTH
+    assert classify(429, UpstreamError("maximum context length is 8", "overloaded_error", "what")) == o.OVERLOADED
+    assert classify(429, UpstreamError("maximum context length is 8", "who", "what")) == o.CONTEXT_LENGTH
     assert classify(429, UpstreamError("", "who", "what")) == o.RATE_LIMITED
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [(status, body, outcome) for outcome, told in REFUSED.items() for status, body in told],
+)
+def test_what_a_refusal_is_about(status: int, body: bytes, expected: Outcome) -> None:
+    """In the words of some thirty providers; what is not known to be about more is about the call."""
+    assert classify(status, read_error(body)).name == expected.name
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected"),
+    [(status, message, outcome) for outcome, told in WORDINGS.items() for status, message in told],
+)
+def test_other_wordings(status: int, message: str, expected: Outcome) -> None:
+    """In OpenAI's shape and as a bare text; the client's words and third parties' shut nobody out."""
+    assert classify(status, read_error(openai(message))).name == expected.name
+    assert classify(status, read_error(message.encode())).name == expected.name
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (openai("The model 'x' does not exist", code="model_not_found", param="tools[0].model"), o.UNSUPPORTED),
+        (openai("The model 'x' does not exist", code="model_not_found", param="model"), o.MODEL_MISSING),
+        (openai("The model 'x' does not exist", param="input_audio_transcription.model"), o.BAD_REQUEST),
+        (openai("Your credit balance is too low", param="messages"), o.BAD_REQUEST),
+        (openai("no", code="insufficient_quota", param="x"), o.NO_CREDIT),
+    ],
+)
+def test_a_field_of_the_request_is_about_the_call(body: bytes, expected: Outcome) -> None:
+    """Whatever the words: a model that only a tool names is not the upstream's."""
+    assert classify(400, read_error(body)).name == expected.name
+
+
+def test_blame_follows_from_what_it_is_about() -> None:
+    """Only what is about the upstream as a whole counts against its health."""
+    for one in o.ALL:
+        assert (one.blame is Blame.UPSTREAM) == (one.about is About.PROVIDER), one.name
+        assert one.was_made == (one not in (o.NO_BUDGET, o.OVER_BUDGET)), one.name
+        if one.about in (About.CALL, About.CLOCK, About.NOBODY):
+            assert one.aside_s == 0.0, one.name
+    assert set(o.ALL) == set(outcomes())
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (openai("no", code="content_filter"), o.STREAM_REFUSED),
+        (openai("This model's maximum context length is 8 tokens"), o.STREAM_REFUSED),
+        (openai("CUDA out of memory", "server_error"), o.STREAM_ERROR),
+        (openai("busy", "overloaded_error"), o.STREAM_ERROR),
+    ],
+)
+def test_errors_after_content(body: bytes, expected: Outcome) -> None:
+    """A call that is refused half-way is no ill health either."""
+    assert o.classify_late(read_error(body)) is expected

@@ -55,8 +55,11 @@ def planned(
     needs: frozenset[Capability] = frozenset(),
     max_price: int | None = None,
     order: tuple[str, ...] = ("listed",),
+    patience_s: float = 0.0,
 ) -> Plan:
-    route = Route("role:x", RouteKind.ROLE, candidates, order=order, needs=needs, max_price=max_price)
+    route = Route(
+        "role:x", RouteKind.ROLE, candidates, order=order, needs=needs, max_price=max_price, patience_s=patience_s
+    )
     known = Knowledge(facts or {}, quotas or {}, {}, begun or {})
     return make_plan(route, terms, known, NOW, WALL, Random(1))
 
@@ -202,9 +205,19 @@ def test_the_price_ceiling(ability: Ability, is_tried: bool) -> None:
         ({"a/m": ejected(7)}, {}, "b", "ejected, no_connect: refused; next probe in 7.0 s"),
         ({"a/m": ejected(7, State.HALF_OPEN)}, {}, "b", "a probe is under way; next probe in 7.0 s"),
         ({"a/m": ejected(0)}, {}, "ab", ""),  # its time has come: this call is the probe
-        ({"a/m": away(42, limited=True)}, {}, "b", "left alone for 42.0 s: rate_limited: slow down"),
+        (
+            {"a/m": away(42, limited=True)},
+            {},
+            "b",
+            "left alone for 42.0 s: rate_limited (about the allowance): slow down",
+        ),
         ({"a/m": away(-1, limited=True)}, {}, "ab", ""),
-        ({"a": away(30, limited=False)}, {}, "b", "left alone for 30.0 s: no_credit: pay"),  # the whole account
+        (
+            {"a": away(30, limited=False)},
+            {},
+            "b",
+            "left alone for 30.0 s: no_credit (about the credit): pay",
+        ),  # the whole account
         ({}, {"a/m": spent(30)}, "b", "requests: 0 left, 1 needed, 30.0 s to go"),
         ({}, {"a/m": spent(30, left=1)}, "ab", ""),
         ({}, {"a/m": spent(-1)}, "ab", ""),
@@ -234,6 +247,55 @@ def test_a_limit_of_the_account() -> None:
     assert names(planned(x, y, other, quotas={"a": spent(30)})) == "b"
     assert names(planned(x, y, other, facts={"a": away(9, limited=True)})) == "b"
     assert names(planned(x, candidate("a/y"), other, quotas={"a/x": spent(30)})) == "aab"
+
+
+# -- patience with the first choice
+
+PRICED = [candidate(name, Ability(price=Price(price, price))) for name, price in (("d", 9), ("e", 1), ("f", 5))]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "order", "facts", "quotas", "expected", "first_at"),
+    [
+        ([A, B, C], "listed", {"a/m": away(1.5, limited=True)}, {}, "abc", 1.5),
+        ([A, B, C], "listed", {"a/m": away(2.5, limited=True)}, {}, "bc", None),
+        ([A, B, C], "listed", {}, {"a/m": spent(1)}, "abc", 1.0),
+        ([A, B, C], "listed", {"a/m": ejected(1)}, {}, "bc", None),  # that is no promise of the provider's
+        ([A, B, C], "listed", {"b/m": away(1, limited=True)}, {}, "ac", None),  # it is not the first choice
+        ([A, B, C], "listed", {"a/m": away(1.5, limited=True), "b/m": away(1, limited=True)}, {}, "ac", 1.5),
+        (PRICED, "cheapest", {"e/m": away(1, limited=True)}, {}, "efd", 1.0),
+        (PRICED, "cheapest", {"d/m": away(1, limited=True)}, {}, "ef", None),
+        ([A, B, C], "listed", {}, {}, "abc", None),
+    ],
+)
+def test_who_is_waited_for_although_others_are_ready(
+    candidates: list[Candidate], order: str, facts: dict[str, Facts], quotas: dict[str, Quota], expected: str,
+    first_at: float | None,
+) -> None:  # fmt: skip
+    """The first choice, if it is back within the route's patience; then the others, who need no waiting."""
+    plan = planned(*candidates, order=(order,), facts=facts, quotas=quotas, patience_s=2.0)
+    assert names(plan) == expected
+    assert plan.ready_at == (() if first_at is None else (NOW + first_at, *[NOW] * (len(expected) - 1)))
+    step = next_step(plan, [], NOW)
+    assert step == (Try(plan.order[0]) if first_at is None else Wait(NOW + first_at))
+    if first_at is not None:
+        assert next_step(plan, [], NOW + first_at) == Try(plan.order[0])
+        failed = [Attempt(plan.order[0], o.MODEL_MISSING, ended_at=NOW + first_at)]
+        assert next_step(plan, failed, NOW + first_at) == Try(plan.order[1])
+    impatient = planned(*candidates, order=(order,), facts=facts, quotas=quotas)
+    assert impatient.ready_at == ()
+    once = planned(
+        *candidates, order=(order,), facts=facts, quotas=quotas, patience_s=2.0, terms=Terms(4, replayable=False)
+    )
+    assert (once.ready_at, once.patience_s, once.max_wait_s) == ((), 0.0, 0.0)  # its body cannot be sent again
+
+
+def test_a_plan_with_patience_explains_it() -> None:
+    """Like everything else about it."""
+    terms = Terms(4, explain=True)
+    plan = planned(A, B, facts={"a/m": away(1.5, limited=True)}, patience_s=2.0, terms=terms)
+    assert plan.reasons[0].startswith("the first choice, worth waiting for: left alone for 1.5 s")
+    assert len(plan.reasons) == 2
 
 
 # -- when nobody is ready

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.waits import LONGEST_WAIT_S, parse_wait, retry_after_s
+from gateway.core.waits import LONGEST_WAIT_S, come_back_s, date_in, parse_wait, retry_after_s, wait_in
+from gateway.types import UpstreamError
 
 # Wed, 12 Nov 2026 08:00:00 GMT
 NOW = 1_794_470_400.0
@@ -97,6 +98,73 @@ def test_headers(headers: dict[str, str], seconds: float | None) -> None:
     """Milliseconds win if there are any."""
     lines = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
     assert retry_after_s(lines, NOW) == (None if seconds is None else pytest.approx(seconds))
+
+
+MIDNIGHT_IN_S = 57_600.0
+
+
+def said(remaining: str, reset: str, *more: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return (b"x-ratelimit-remaining", remaining.encode()), (b"x-ratelimit-reset", reset.encode()), *more
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "seconds"),
+    [
+        ([], UpstreamError("no"), None),
+        ([(b"retry-after", b"7")], UpstreamError("x", retry_after_s=9.0), 7.0),  # the headers count before the body
+        ([], UpstreamError("x", retry_after_s=9.0), 9.0),
+        # the headers that a body repeats, in milliseconds, seconds, or from now
+        ([], UpstreamError("x", headers=said("0", "1794470445000")), 45.0),
+        ([], UpstreamError("x", headers=said("0", "1794470445")), 45.0),
+        ([], UpstreamError("x", headers=said("0", "45")), 45.0),
+        ([], UpstreamError("x", headers=said("0", "45", (b"retry-after", b"3"))), 3.0),
+        ([], UpstreamError("x", headers=said("0", "1794470445000"), retry_after_s=9.0), 45.0),
+        # absurd: over already, a year ahead, no number, or of a limit that is not used up
+        ([], UpstreamError("x", headers=said("0", "1794470399000")), None),
+        ([], UpstreamError("x", headers=said("0", "1826006400000")), None),
+        ([], UpstreamError("x", headers=said("0", "soon"), retry_after_s=9.0), 9.0),
+        ([], UpstreamError("x", headers=said("7", "1794470445000")), None),
+        # dates
+        ([], UpstreamError("x", resets_at=NOW + 30.0), 30.0),
+        ([], UpstreamError("x", resets_at=NOW - 30.0), None),
+        ([], UpstreamError("x", resets_at=NOW + 400 * 86_400.0), None),
+        # a day that ends at midnight
+        ([], UpstreamError("x", until_midnight=True), MIDNIGHT_IN_S),
+        ([], UpstreamError("x", until_midnight=True, headers=said("0", "1794528000000")), MIDNIGHT_IN_S),
+        ([], UpstreamError("x", until_midnight=True, retry_after_s=9.0), 9.0),
+    ],
+)
+def test_when_a_refusal_says_to_come_back(
+    headers: list[tuple[bytes, bytes]], error: UpstreamError, seconds: float | None
+) -> None:
+    """By its headers, else by its body; what is absurd says nothing."""
+    assert come_back_s(headers, error, NOW) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("Your limit resets at 2026-11-12T08:00:30Z.", 30.0),
+        ("try again at 2026-11-12 08:00:30 UTC", 30.0),
+        ("Try again after 2026-11-12T10:00:30+02:00", 30.0),
+        ("reset time: 2026-11-12T08:00:30.5Z", 30.5),
+        ("available again at 2026-11-12T08:01", 60.0),
+        ("resets at 2026-99-12T08:00:30Z", None),
+        ("resets at noon", None),
+        ("on 2026-11-12T08:00:30Z you wrote", None),
+    ],
+)
+def test_dates(text: str, at: float | None) -> None:
+    """In UTC where nothing else is said."""
+    assert date_in(text) == (None if at is None else NOW + at)
+
+
+@given(text=st.text(max_size=80) | st.from_regex(r"(resets at|try again in|wait) [0-9a-z:.T -]{0,40}"))
+def test_any_text(text: str) -> None:
+    """No message is an exception, or longer than a day."""
+    wait = wait_in(text)
+    assert wait is None or 0 <= wait <= LONGEST_WAIT_S
+    date_in(text)
 
 
 @given(value=st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ \S*"))

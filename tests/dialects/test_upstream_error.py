@@ -34,12 +34,12 @@ SHAPES = {
     ),
     "OpenRouter's limits": (
         {"error": {"code": 429, "message": "x", "metadata": {"limit_source": "openrouter_free_tier_daily"}}},
-        UpstreamError("x", None, "openrouter_free_tier_daily"),
+        UpstreamError("x", None, "openrouter_free_tier_daily", until_midnight=True),
     ),
     "OpenRouter's provider": (
         {"error": {"code": 429, "message": "Provider returned error",
                    "metadata": {"raw": "try later", "provider_name": "Google"}}},
-        UpstreamError("Provider returned error: try later", None, "upstream_busy"),
+        UpstreamError("Provider returned error: try later", None, "upstream_busy", behind="Google"),
     ),
     "OpenRouter, newer": (
         {"error": {"error_type": "not_found", "http_status": 404, "message": "gone", "availability": {"code": "x"}}},
@@ -71,12 +71,51 @@ SHAPES = {
         {"object": "error", "message": "m", "type": "t", "param": None, "code": 3505},
         UpstreamError("m", "t", "3505"),
     ),
-    "flat": ({"message": "m", "type": "t", "param": "p", "code": "c"}, UpstreamError("m", "t", "c")),
+    "flat": ({"message": "m", "type": "t", "param": "p", "code": "c"}, UpstreamError("m", "t", "c", param="p")),
     "detail": ({"detail": "Invalid API Key"}, UpstreamError("Invalid API Key")),
     "details of FastAPI": (
-        {"detail": [{"loc": ["body"], "msg": "field required"}]},
-        UpstreamError("[{'loc': ['body'], 'msg': 'field required'}]"),
+        {"detail": [{"loc": ["body", "stop"], "msg": "no string", "type": "string_type", "input": "what we said"}]},
+        UpstreamError("stop: no string", "string_type", param="stop"),
     ),
+    "details of FastAPI, older": (
+        {"detail": [{"loc": ["body"], "msg": "field required"}]},
+        UpstreamError("field required"),
+    ),
+    "an object in detail": ({"detail": {"message": "m", "code": "c"}}, UpstreamError("m", None, "c")),
+    "OpenRouter's moderation": (
+        {"error": {"code": 403, "message": "m",
+                   "metadata": {"reasons": ["hate"], "flagged_input": "x", "provider_name": "P"}}},
+        UpstreamError("m", None, "403", flagged=True),
+    ),
+    "OpenRouter's headers": (
+        {"error": {"code": 429, "message": "free-models-per-min.", "metadata": {"headers": {
+            "X-RateLimit-Limit": "20", "X-RateLimit-Remaining": 0, "X-RateLimit-Reset": "1794470445000", "a b": "no",
+            "long": "x" * 65, "list": [1]}}}},
+        UpstreamError("free-models-per-min.", None, "429", headers=(
+            (b"x-ratelimit-limit", b"20"), (b"x-ratelimit-remaining", b"0"), (b"x-ratelimit-reset", b"1794470445000"))),
+    ),
+    "OpenRouter's provider in JSON": (
+        {"error": {"code": 400, "message": "Provider returned error",
+                   "metadata": {"raw": '{"error":{"message":"too long","code":"context_length_exceeded"}}',
+                                "provider_name": "P"}}},
+        UpstreamError("Provider returned error: too long", None, "context_length_exceeded", behind="P"),
+    ),
+    "Azure's filter": (
+        {"error": {"message": "m", "code": None, "innererror": {"content_filter_result": {}}}},
+        UpstreamError("m", flagged=True),
+    ),
+    "Hugging Face": ({"error": "m", "estimated_time": 20.5}, UpstreamError("m", retry_after_s=20.5)),
+    "a field for the wait": ({"error": {"message": "m", "retry_after": 7}}, UpstreamError("m", retry_after_s=7.0)),
+    "a field beside it": ({"error": {"message": "m"}, "retry_after_ms": 1500}, UpstreamError("m", retry_after_s=1.5)),
+    "a field beyond measure": (
+        {"error": {"message": "m", "retry_after": 10**400}},
+        UpstreamError("m", retry_after_s=LONGEST_WAIT_S),
+    ),
+    "a date": (
+        {"error": {"message": "resets at 2026-11-12T08:00:30Z"}},
+        UpstreamError("resets at 2026-11-12T08:00:30Z", resets_at=1_794_470_430.0),
+    ),
+    "RunPod's queue": ({"id": "sync-1", "status": "IN_QUEUE"}, UpstreamError("the job is IN_QUEUE", None, "IN_QUEUE")),
     "xAI": ({"code": "invalid-argument", "error": "Incorrect"}, UpstreamError("Incorrect", None, "invalid-argument")),
     "vLLM": ({"error": "Unauthorized"}, UpstreamError("Unauthorized")),
     "NVIDIA": ({"status": 429, "title": "Too Many Requests"}, UpstreamError("Too Many Requests")),
@@ -126,7 +165,7 @@ def test_shapes(name: str) -> None:
 )
 def test_what_cannot_be_read_is_its_own_message(body: bytes, message: str) -> None:
     """On one printable line: it goes to logs and terminals."""
-    assert read_error(body) == UpstreamError(message)
+    assert read_error(body) == UpstreamError(message, page=body.startswith(b"<html"))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +201,15 @@ def test_no_depth_is_too_deep(wrap: bytes) -> None:
         ("try again in 1h2m", 3720.0),
         ("Please try again in a moment", None),
         ("Please retry shortly", None),
-        ("try again in 5 minutes", None),
+        ("try again in 5 minutes", 300.0),
+        ("Please try again in 1 hour and 5 minutes", 3900.0),
+        ("try again in 1.5 seconds", 1.5),
+        ("Please retry after 30 seconds.", 30.0),
+        ("Please wait 10 secs before", 10.0),
+        ("Rate limit resets in: 12h", 43_200.0),
+        ("Try again in 2 days", LONGEST_WAIT_S),
+        ("retry in 5 shots", None),
+        ("try again in 30", None),
         ("retry in " + "9" * 400 + "h", LONGEST_WAIT_S),
         ("retry in " + "9" * 40 + "s", LONGEST_WAIT_S),
     ],
@@ -192,6 +239,9 @@ def test_long_messages_are_cut() -> None:
     [
         {"choices": [], "error": None}, {"id": "1", "object": "chat.completion", "choices": []}, {"data": []},
         {"base_resp": {"status_code": 0, "status_msg": "success"}}, {"id": "1", "message": {"content": []}}, [], [1],
+        {"id": "resp_1", "object": "response", "status": "in_progress"},
+        {"id": "r", "object": "x", "status": "IN_QUEUE"},
+        {"status": "COMPLETED", "id": "1"}, {"status": ["IN_QUEUE"], "id": "1"},
         None, "error", 1, {"error": {}, "choices": [1]}, {"text": "detail"}, {"title": "a", "data": []},
     ],
 )  # fmt: skip
@@ -202,7 +252,8 @@ def test_answers_are_no_errors(value: object) -> None:
 
 
 words = st.sampled_from(["error", "message", "code", "type", "status", "detail", "details", "title", "metadata", "raw",
-                         "base_resp", "status_code", "reason", "retryDelay", "object", "id", "choices"])  # fmt: skip
+                         "base_resp", "status_code", "reason", "retryDelay", "object", "id", "choices",
+                         "headers", "param", "innererror", "retry_after", "estimated_time", "msg", "loc"])  # fmt: skip
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=5))
 

@@ -72,9 +72,9 @@ def case(timer: str, after_s: float, *script: object, stream: bool = True, **set
 
 BEFORE_CONTENT = {
     "silence": case("first_byte", 0.2, Stall()),
-    # Nobody else could use what is left of the total, so the only upstream has all of it.
+    # Nobody else could use what is left of the total, so the only upstream has all of it: it is our clock that ends it.
     "silence before a plain answer": Case(
-        "first_byte", 0.3, (Stall(),), stream=False, sets=(("first_byte", 0.1), ("total", 0.3))
+        "total", 0.3, (Stall(),), stream=False, sets=(("first_byte", 0.1), ("total", 0.3))
     ),
     "a head that drips": case("first_byte", 0.2, Pace(1, every_s=0.01), Send(b"HTTP/1.1 200 OK\r\na: b\r\n" * 99)),
     "1xx that go on": case("first_byte", 0.2, *((Head(102), Pause(0.03)) * 30)),

@@ -198,6 +198,8 @@ class ScriptedUpstream:
     """Connections are refused."""
     failing: Windows = ()
     """Every request ends in a 500."""
+    loading: Windows = ()
+    """It is up, and says that it loads its model."""
     slow: Windows = ()
     slower: float = 10.0
     errors: float = 0.0
@@ -230,6 +232,8 @@ class ScriptedUpstream:
     def _answer(self, now: float, rng: Random) -> Reply:
         if within(self.down, now):
             return Reply(o.NO_CONNECT, 0.001)
+        if within(self.loading, now):
+            return Reply(o.LOADING, 0.005)
         cold = self.cold_after_s is not None and now - self._last > self.cold_after_s
         self._last = now
         latency_s = self.latency_s * rng.lognormvariate(0.0, self.spread) + (self.cold_s if cold else 0.0)
@@ -264,12 +268,13 @@ class Asked:
     retries: int = 1
     max_wait_s: float = 10.0
     needs: Needs = NO_NEEDS
+    patience_s: float = 0.0
     route: Route = field(init=False)
     by_id: dict[str, ScriptedUpstream] = field(init=False)
 
     def __post_init__(self) -> None:
         candidates = tuple(one.candidate() for one in self.upstreams)
-        self.route = Route("role:sim", RouteKind.ROLE, candidates, order=self.order)
+        self.route = Route("role:sim", RouteKind.ROLE, candidates, order=self.order, patience_s=self.patience_s)
         self.by_id = {each.upstream.id: one for each, one in zip(candidates, self.upstreams, strict=True)}
 
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from gateway.core import outcome as o
 from gateway.core.breaker import State
+from gateway.core.plan import Terms, make_plan
 from gateway.core.quota import Limit
+from gateway.core.waits import come_back_s
+from gateway.dialects.upstream_error import read_error
 from gateway.stores.memory import MOST_BEGUN, MOST_KEPT, Memory
-from gateway.types import Ability, Attempt, Candidate, Header, LimitScope, Outcome, Provider, Upstream
+from gateway.types import (
+    Ability,
+    About,
+    Attempt,
+    Candidate,
+    Header,
+    LimitScope,
+    Outcome,
+    Provider,
+    Route,
+    RouteKind,
+    Upstream,
+)
 
 WALL, NOW = 1_790_000_000.0, 1000.0
 
@@ -145,6 +162,105 @@ def test_a_key_concerns_the_account() -> None:
     end(memory, A, o.BAD_CREDENTIAL)
     assert memory.facts["a"].usable_at > WALL
     assert memory.facts["a"].breaker.state is State.CLOSED
+
+
+SHARED = LimitScope.FREE_ACCOUNT
+PAID, OTHER, FREE, OTHER_FREE = (
+    candidate("or/m", scope=SHARED), candidate("or/n", scope=SHARED), candidate("or/f:free", free=True, scope=SHARED),
+    candidate("or/g:free", free=True, scope=SHARED),
+)  # fmt: skip
+ALL_OF_OR = {"m", "n", "f:free", "g:free"}
+# What one attempt that comes to an outcome takes out of use, among four models of one account.
+ASIDE: dict[About, tuple[set[str], set[str]]] = {
+    #                 of a paid model     of a free one
+    About.CALL:      (set(),              set()),
+    About.MODEL:     ({"m"},              {"f:free"}),
+    About.ALLOWANCE: ({"m"},              {"f:free", "g:free"}),
+    About.CREDIT:    ({"m", "n"},         ALL_OF_OR),
+    About.ACCOUNT:   (ALL_OF_OR,          ALL_OF_OR),
+    About.PROVIDER:  (set(),              set()),
+    About.CLOCK:     (set(),              set()),
+    About.NOBODY:    (set(),              set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", [one for one in o.ALL if one is not o.OK], ids=lambda one: one.name)
+@pytest.mark.parametrize("free", [False, True])
+def test_what_is_set_aside(outcome: Outcome, free: bool) -> None:
+    """It follows from what the outcome is about, and from nothing else: nobody can take out more."""
+    memory = Memory()
+    asked = FREE if free else PAID
+    begin(memory, asked)
+    end(memory, asked, outcome)
+    route = Route("r", RouteKind.ROLE, (PAID, OTHER, FREE, OTHER_FREE, B))
+    plan = make_plan(route, Terms(9), memory.known, NOW + 0.1, WALL + 0.1, Random(1))
+    assert ALL_OF_OR - {one.upstream.model for one in plan.order if one is not B} == ASIDE[outcome.about][free]
+    assert memory.facts[asked.upstream.id].success(WALL) == (0.5 if outcome.about is About.PROVIDER else 1.0)
+
+
+def test_a_hundred_refusals_of_one_caller_take_nothing_from_others() -> None:
+    """However often a call is refused for its own sake, and even a deadline of ours that is over each time."""
+    for outcome in o.ALL:
+        if outcome.about not in (About.CALL, About.CLOCK, About.NOBODY):
+            continue
+        memory = Memory()
+        for number in range(100):
+            begin(memory, A, number)
+            end(memory, A, outcome, at=float(number), retry_after_s=60.0)
+        plan = make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + 99.5, Random(1))
+        assert plan.order == (A, B), outcome.name
+        assert memory.facts["a/m"].breaker.state is State.CLOSED
+
+
+def test_a_missing_model_is_asked_for_once_in_minutes() -> None:
+    """And then again: it may have been pulled meanwhile."""
+    memory = Memory()
+    asked = 0
+    for second in range(600):
+        plan = make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + second, Random(1))
+        if plan.order[0] is A:
+            asked += 1
+            begin(memory, A, second)
+            end(memory, A, o.MODEL_MISSING, at=float(second))
+    assert asked == 600 / o.MISSING_S
+
+
+def test_limits_in_a_body_are_read_like_headers() -> None:
+    """OpenRouter repeats its headers there, and sends none."""
+    memory = Memory()
+    begin(memory, A)
+    said = (
+        (b"x-ratelimit-limit", b"20"),
+        (b"x-ratelimit-remaining", b"0"),
+        (b"x-ratelimit-reset", b"%d" % int((WALL + 45) * 1000)),
+    )
+    memory.end(A.upstream, Attempt(A, o.RATE_LIMITED, 429, retry_after_s=45.0, limits=said), [], None, WALL)
+    (limit,) = memory.quotas["a/m"].limits
+    assert (limit.remaining, limit.limit, round(limit.reset_at - WALL, 3)) == (0, 20, 45.0)
+    assert memory.facts["a/m"].usable_at == WALL + 45.0
+
+
+def test_a_limit_in_a_body_is_asked_about_once() -> None:
+    """One call a second for 40 s, the reset after 45: one attempt, as if the lines had been headers."""
+    memory = Memory()
+    reset = int((WALL + 45) * 1000)
+    body = b'{"error":{"message":"Rate limit exceeded: free-models-per-min. ","code":429,"metadata":{"headers":{' + (
+        b'"X-RateLimit-Limit":"20","X-RateLimit-Remaining":"0","X-RateLimit-Reset":"%d"}}}}' % reset
+    )
+    error = read_error(body)
+    asked = 0
+    for second in range(60):
+        plan = make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + second, Random(1))
+        if plan.order[0] is A and second < 45:
+            asked += 1
+            begin(memory, A, second)
+            wait_s = come_back_s([], error, WALL + second)
+            attempt = Attempt(A, o.classify(429, error), 429, retry_after_s=wait_s, limits=error.headers)
+            memory.end(A.upstream, attempt, [], None, WALL + second)
+    assert asked == 1
+    assert (
+        make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + 46, Random(1)).order[0] is A
+    )
 
 
 def test_fallbacks_to_the_sound_are_not_paid_for() -> None:

@@ -209,7 +209,22 @@ CHATS: list[tuple[Script, str, str]] = [
     (error_json(402), "no_credit", "there is no credit left at shop (HTTP 402: scripted); add credit there"),
     (recorded("openai_429_insufficient_quota"), "no_credit", "there is no credit left at shop"),
     (recorded("openai_429_tpm"), "rate_limited", "shop limits the rate"),
-    (error_json(404), "model_missing", "shop does not serve m there (HTTP 404: scripted); choose another model"),
+    (error_json(404), "not_found", "shop did not find what was asked for (HTTP 404: scripted); choose another model"),
+    (
+        error_json(404, {"error": "model 'm' not found"}),
+        "model_missing",
+        "shop does not serve m there (HTTP 404: model 'm' not found); choose another model",
+    ),
+    (
+        error_json(404, {"detail": "Not Found"}),
+        "endpoint_missing",
+        "shop does not serve this endpoint there (HTTP 404: ",
+    ),
+    (
+        recorded("llamacpp_503_loading"),
+        "loading",
+        "shop is still loading the model (HTTP 503: Loading model); try again",
+    ),
     (error_json(503), "overloaded", "shop is busy or still loading the model (HTTP 503: scripted)"),
     (error_json(500), "server_error", "shop failed (HTTP 500: scripted); try again later"),
     (error_json(302, b"moved"), "wrong_content", "shop did not answer as this API does (HTTP 302: moved); check its"),
