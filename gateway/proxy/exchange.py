@@ -250,6 +250,11 @@ class Exchange:
             b"\r\ncontent-length: %d\r\n\r\n" % len(body), body,
         )), ()  # fmt: skip
 
+    def _params(self, candidate: Candidate) -> Params:
+        if candidate.upstream.provider.strict_max_tokens:
+            return lowered_params(self._call, candidate, self._terms.needs)
+        return candidate.params
+
     def _render_large(
         self, candidate: Candidate, target: Target, model: bytes, *, ask_for_usage: bool
     ) -> tuple[bytes, Sequence[bytes | memoryview]]:

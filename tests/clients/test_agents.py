@@ -78,11 +78,16 @@ async def status_of(server: LlamaServer, path: str, body: bytes) -> int:
 @agents
 async def test_tools(agent: Agent, tmp_path: Path) -> None:
     """An agent calls its tool, sends the result, and ends with the answer. What it sent arrived, but for the model."""
-    async with FaultyUpstream(scripted.answer) as upstream, between(upstream.port, 32_768) as (before, behind):
+    async with (
+        FaultyUpstream(scripted.answer) as upstream,
+        serving(YAML.format(base_url=upstream.base_url, context=32_768)) as running,
+        Tap(running.port) as before,
+    ):
         run = await agent.run(before.base_url, tmp_path, "What is the password in notes.txt?")
         assert (run.code, scripted.WORDS in run.out) == (0, True), run.text
         assert set(before.statuses) == {200}
-        sent, arrived = before.calls(agent.path), behind.calls(agent.path)
+        sent = before.calls(agent.path)
+        arrived = [one.body for one in upstream.requests if one.target == agent.path]
         assert sorted(map(renamed, sent)) == sorted(arrived)
         assert any(b"The password is swordfish." in body for body in arrived), "it never read the file"
 

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.dialects.body import read_call, render
 from gateway.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
-from gateway.dialects.needs import lowered_limits, read_needs
+from gateway.dialects.needs import MOST_OBJECTS, lowered_limits, read_needs
 from gateway.types import Call, Capability, Params
 
 if TYPE_CHECKING:
@@ -262,3 +262,22 @@ def test_lowering(sent: bytes, got: bytes | None) -> None:
     lowered = lowered_limits(call, 4096)
     expected = b'{"model":"x"%b}' % (got or sent)
     assert render(call, b'"x"', Params(forced=lowered), ask_for_usage=False) == expected
+
+
+MANY = MOST_OBJECTS + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "is_picture"),
+    [
+        ([{"type": "text", "text": "{" * MANY}, PICTURE], True),
+        ([{"type": "text", "text": json.dumps([PICTURE])[:99] + "{" * MANY}], False),
+        ([{"type": "text", "text": "hi"}] * MANY + [PICTURE], True),
+        ([{"type": "text", "text": "hi"}] * MANY, False),
+        (["text"] * MANY + [PICTURE], False),  # too many texts to look between
+    ],
+)
+def test_more_than_can_be_looked_at(content: list[object], is_picture: bool) -> None:
+    """Millions of small objects would take seconds; of very many only the pattern is looked for."""
+    needs = needs_of(CHAT, said(*content))
+    assert (Capability.VISION in needs.capabilities) == is_picture

@@ -100,6 +100,15 @@ async def test_what_the_configuration_forces_is_not_lowered() -> None:
     assert json.loads(sent[0])["max_tokens"] == 9999
 
 
+async def test_a_large_body_is_no_exception() -> None:
+    """It is sent in pieces, and the value changed between them."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 300_000}}
+    body = {"model": "forced", "messages": [{"role": "user", "content": [picture]}], "max_completion_tokens": 5000}
+    response, sent, _ = await ask(body)
+    assert (response.status, response.headers["x-gateway-max-tokens"]) == (200, "5000->4096")
+    assert json.loads(sent[0]) == {**body, "model": "c", "max_completion_tokens": 4096, "max_tokens": 9999}
+
+
 async def test_room_beside_a_long_prompt() -> None:
     """What is left of the context, less a quarter of the prompt for the error of the estimate."""
     body = {"model": "small", "messages": [{"role": "user", "content": "word " * 4800}], "max_tokens": 4000}
