@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"llm-gateway/{__version__}"
 _JSON = BodyKind.JSON
+# A pair of provider and endpoint each; a large configuration has some hundred.
+MOST_TARGETS = 4096
 
 
 class Origin(Protocol):
@@ -78,6 +80,8 @@ class Client:
         key = (id(provider), endpoint.path)
         target = self._targets.get(key)
         if target is None:
+            if len(self._targets) >= MOST_TARGETS:  # of providers that a reload has replaced
+                self._targets.clear()
             origin = self.origin(provider.base_url)
             target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
         return target

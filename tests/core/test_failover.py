@@ -55,6 +55,7 @@ def play(order: tuple[Candidate, ...], *outcomes: Outcome, max_attempts: int = 4
         ((A, B), [o.CONTEXT_LENGTH, o.OK], [Try(A), Try(B), Relay()]),
         ((A, B), [o.RATE_LIMITED, o.BAD_REQUEST], [Try(A), Try(B), Relay()]),
         ((A, B), [o.BROKEN, o.BROKEN], [Try(A), Try(B), GiveUp()]),
+        ((A, B), [o.TOTAL_TIMEOUT], [Try(A), GiveUp()]),  # a timer may fire a moment before the deadline
         ((), [], [GiveUp()]),
         # a kept connection that was closed: once more, on a fresh one, at the same place
         ((A, B), [o.STALE, o.OK], [Try(A), Try(A, fresh=True), Relay()]),
@@ -91,6 +92,24 @@ def test_attempts_are_counted() -> None:
 def test_time_is_over(outcome: Outcome, step: Step) -> None:
     """Nothing more is begun after the deadline; what is here is relayed."""
     assert play((A, B), outcome, late_after=1) == [Try(A), step]
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "max_wait_s", "step"),
+    [
+        (5.0, 5.5, Wait(6.0)),
+        (5.0, 4.5, GiveUp()),  # the client is told when, and need not be kept
+        (120.0, 200.0, GiveUp()),  # after the deadline
+        (0.0, 0.0, GiveUp()),  # not even a back-off
+    ],
+)
+def test_how_long_a_retry_is_waited_for(retry_after_s: float, max_wait_s: float, step: Step) -> None:
+    """The same candidate once more, if its own word and the back-off end soon enough."""
+    plan = Plan(order=(A,), max_attempts=4, deadline=100.0, retries=1, max_wait_s=max_wait_s, seed=1)
+    limited = Attempt(candidate=A, outcome=o.RATE_LIMITED, retry_after_s=retry_after_s, ended_at=1.0)
+    assert next_step(plan, [limited], 1.0) == step
+    if isinstance(step, Wait):
+        assert next_step(plan, [limited], step.until) == Try(A)
 
 
 @given(

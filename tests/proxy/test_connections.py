@@ -82,6 +82,32 @@ async def test_the_keep_alive_race_is_lost_invisibly(ending: str, stream: bool) 
         assert len(upstream.connections) == 20
 
 
+async def test_after_a_stale_connection_no_other_kept_one_is_taken() -> None:
+    """Several are kept, and all may be as dead: the call goes over a new one, so it is sent twice at most."""
+    ending = STALE_ENDINGS["FIN"]
+
+    def answer(seen: Request) -> Script:
+        return (Pause(0.05), *chat_json(), *ending) if not seen.reuse else (Stall(),)
+
+    async with proxied(answer) as (running, (upstream,)):
+        await asyncio.gather(*(ask(running, chat(model=ROLE_NAME)) for _ in range(3)))
+        assert len(upstream.connections) == 3
+        response = await ask(running, chat(model=ROLE_NAME))
+        assert (response.status, response.headers["x-gateway-attempts"]) == (200, "2")
+        assert len(upstream.connections) == 4
+
+
+async def test_a_form_that_cannot_be_sent_again_goes_over_a_fresh_connection() -> None:
+    """A kept one may be dead, and what has flowed through is gone."""
+    head, body = form(6 << 20)
+    async with proxied(chat_json()) as (running, (upstream,)):
+        for _ in range(2):
+            assert (await ask(running, chat(model=ROLE_NAME))).status == 200
+        assert len(upstream.connections) == 1
+        assert (await ask(running, head + body)).status == 200
+        assert [request.connection.number for request in upstream.requests] == [0, 0, 1]
+
+
 async def test_a_fresh_connection_that_dies_is_not_stale() -> None:
     """It may have been paid for, so the same upstream is not asked again."""
     async with proxied((Reset(),)) as (running, (upstream,)):

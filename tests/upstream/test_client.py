@@ -9,7 +9,9 @@ import warnings
 
 import pytest
 
-from gateway.upstream.client import Client
+from gateway.dialects.endpoints import CHAT
+from gateway.types import Provider
+from gateway.upstream.client import MOST_TARGETS, Client
 from gateway.upstream.h1 import ConnectError, FailureKind
 
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
@@ -56,6 +58,16 @@ async def first_flight() -> bytes:
     assert refused.value.failure.kind is FailureKind.NO_CONNECT
     client.close()
     return hello
+
+
+def test_what_is_worked_out_for_providers_is_bounded() -> None:
+    """Every reload of the configuration makes new ones, and the old ones are not kept for ever."""
+    client = Client()
+    for number in range(2 * MOST_TARGETS):
+        provider = Provider(name=f"p{number}", kind="openai", base_url="http://127.0.0.1:9/v1")
+        assert client.target(provider, CHAT) is client.target(provider, CHAT)
+        assert client.target(provider, CHAT).provider is provider
+    assert len(client._targets) <= MOST_TARGETS
 
 
 async def test_no_tls_below_1_2_is_offered() -> None:
