@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -294,11 +294,31 @@ class Endpoint:
     """Streams of this endpoint know `stream_options.include_usage`."""
     generates: bool = False
     """A plain answer begins only when all of it has been generated, so its first byte may be minutes away."""
+    default_model: str = ""
+    """The name that a call asks for which names no model, if the API says that it need not. Resolved like any name."""
     answers_json: bool = True
     """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
     repeatable: bool = True
     """False: a request that went out and brought no answer may have been carried out and charged, or have left
     something behind, so it is not sent to the same upstream a second time."""
+
+
+class RestOfForm(Protocol):
+    """Judges what is still to come of a form on its way through."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take the next piece, and return what may go on.
+
+        Raises:
+            BadRequest: nothing may go on any more.
+        """
+
+    def end(self) -> bytes:
+        """It is over: return what was still kept back.
+
+        Raises:
+            BadRequest: it is not whole.
+        """
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -315,8 +335,12 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     wants_usage: bool = False
     """The client itself asked for the usage event of a stream."""
     content_type: bytes = b"application/json"
-    rest_bytes: int = 0
-    """How much of the request body is still to come after `body`, of a form too large to keep."""
+    rest_bytes: int | None = 0
+    """How much of the request body is still to come after `body`, of a form too large to keep; None: not known."""
+    rest: RestOfForm | None = None
+    """What that has to pass through."""
+    needs: Needs | None = None
+    """What a large body needs, which was found out with it; of a small one it is found out when it is asked for."""
 
     def __repr__(self) -> str:
         return f"<Call {self.endpoint.name} {self.model!r} {len(self.body)} bytes{', stream' if self.stream else ''}>"
@@ -618,4 +642,6 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     hung_up: bool
     duration_s: float
     overhead_s: float
-    """What the gateway added: from the request's arrival to its departure, and from the commit to the relay."""
+    """What the gateway added: from the request's arrival to the first attempt, and from the commit to the relay."""
+    cached: bool = False
+    """The answer was kept from an earlier call; there were no attempts."""

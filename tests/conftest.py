@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gc
 import inspect
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.loop import DEADLINE_S, run
+import uvloop
+
+from tests.faults.loop import DEADLINE_S, LeftBehind, run
 
 if TYPE_CHECKING:
     import pytest
@@ -19,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Exempt what is loaded by now from collection, or the one after each async test would take 20 ms."""
+    uvloop.new_event_loop().close()  # the first one of a process opens a pipe for signals, which stays
     gc.collect()
     gc.freeze()
 
@@ -27,7 +32,21 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an async test; its fixtures are plain ones, and what it opens it closes with `async with`."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
+    before = _open_files()
     marker = pyfuncitem.get_closest_marker("deadline")
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
     run(pyfuncitem.obj(**arguments), marker.args[0] if marker else DEADLINE_S)
+    after = _open_files()
+    if len(after) > len(before):  # a fixture may have replaced one of its own, so only their number counts
+        raise LeftBehind(f"files left open: {sorted(after.items() - before.items())}")
     return True
+
+
+def _open_files() -> dict[int, str]:
+    """Return what this process has open, by descriptor; nothing where the system does not tell."""
+    found = {}
+    with suppress(FileNotFoundError):  # there is no /proc
+        for one in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):  # that was the directory itself
+                found[int(one.name)] = str(one.readlink())
+    return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.app import App
 from gateway.config import load
 from gateway.server import make_server
-from gateway.stores.memory import Memory
+from tests.invariants import Audit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -26,8 +26,15 @@ class Running:
     """A gateway that answers."""
 
     port: int
-    gateway: Gateway
+    app: App
     server: Server
+    audit: Audit
+    """What is known of its calls so far."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """What its calls share."""
+        return self.app.gateway
 
     @property
     def base_url(self) -> str:
@@ -41,19 +48,6 @@ class Running:
             if name == line:
                 return float(value)
         return 0.0
-
-
-class Forgetful(Memory):
-    """Learns nothing from what it sees."""
-
-    def begin(self, *_: object, **__: object) -> bool:
-        return True
-
-    def end(self, *_: object) -> None:
-        """Forget it."""
-
-    def heard(self, *_: object) -> None:
-        """Forget it."""
 
 
 def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
@@ -71,21 +65,25 @@ async def serving(config: Config | str, *, discover: bool = False, remember: boo
     `discover`: also ask the providers for their models, which their upstreams then see as requests.
     `remember`: let what happened to one call decide about the next, and try again. Tests of a single call's way
     break their upstreams hundreds of times, and want each call to be the first.
+
+    Raises:
+        AssertionError: at the end something was not as `tests.invariants` says it must be for every gateway.
     """
     config = config_of(config) if isinstance(config, str) else config
     config = replace(config, server=replace(config.server, port=0))
     if not remember:
         config = replace(config, retries=0)
     app = App(config, discover=discover)
-    if not remember:
-        app.gateway.memory = Forgetful()
-    server = make_server(app, config.server)
+    audit = Audit(app, remember=remember)
+    server = make_server(audit, config.server)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup()
     await server.on_tick(0)
+    passed = False
     try:
-        yield Running(server.servers[0].sockets[0].getsockname()[1], app.gateway, server)
+        yield Running(server.servers[0].sockets[0].getsockname()[1], app, server, audit)
+        passed = True
     finally:
         for listener in server.servers:
             listener.close()
@@ -93,4 +91,7 @@ async def serving(config: Config | str, *, discover: bool = False, remember: boo
             connection.transport.abort()
         while server.server_state.tasks:
             await next(iter(server.server_state.tasks))
+        audit.close()
         await server.lifespan.shutdown()
+        if passed:  # else the test's own error says more
+            audit.check()

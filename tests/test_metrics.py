@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core import outcome as o
@@ -359,6 +360,22 @@ def test_money() -> None:
     }
     assert of(metrics, "gateway_saved_usd_total") == {'{model="first/org/a:free",provider="first"}': 0.25}
     assert of(metrics, "gateway_unpriced_calls_total") == {'{model="first/org/a:free",provider="first"}': 1}
+
+
+@pytest.mark.parametrize(("status", "hung_up"), [(200, False), (499, True)])
+def test_a_hit_of_the_cache_is_a_request(status: int, hung_up: bool) -> None:
+    """It has a status and a duration; no upstream is credited with it, and it is no overhead."""
+    hit = replace(settled(status=status, hung_up=hung_up, duration_s=0.06), cached=True)
+    refused = settled(status=503, duration_s=0.06)
+    found = series(counted(hit, hit, refused))
+    labels = '{endpoint="chat",route="role:rlm"}'
+    assert {name: value for name, value in found.items() if value and "_bucket" not in name} == {
+        f'gateway_requests_total{{code="{status}",endpoint="chat",route="role:rlm"}}': 2,
+        'gateway_requests_total{code="503",endpoint="chat",route="role:rlm"}': 1,
+        f"gateway_request_duration_seconds_count{labels}": 2,
+        f"gateway_request_duration_seconds_sum{labels}": 0.12,
+        **({'gateway_client_hang_ups_total{endpoint="chat"}': 2} if hung_up else {}),
+    }
 
 
 def test_refusals_and_the_cache() -> None:

@@ -65,7 +65,7 @@ class Server(Strict):
         "GATEWAY_API_KEY is added.",
         examples=[["${GATEWAY_API_KEY:-}"]],
     )
-    max_body: n.Size = Field(default=32 * 1024 * 1024, description="The largest request body.")
+    max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
 

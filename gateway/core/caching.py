@@ -16,7 +16,7 @@ from gateway.types import Usage  # noqa: TC001  # msgspec reads the annotations
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gateway.types import Call, Params, Route
+    from gateway.types import Call, Candidate, Params, Route
 
 # By their nature the same for the same question, as long as the model is.
 _COMPUTES = frozenset({"embeddings", "rerank", "moderations"})
@@ -90,15 +90,16 @@ def wish_of(headers: Mapping[bytes, bytes]) -> Wish:
     return Wish(look=keep and b"no-cache" not in directives, keep=keep)
 
 
-def may_keep(call: Call, route: Route) -> bool:
-    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same."""
+def may_keep(call: Call, route: Route, params: Params) -> bool:
+    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same.
+
+    `params`: what the candidate that answers adds to the call.
+    """
     policy = route.cache
-    if policy is None or not route.candidates or call.rest_bytes:
+    if policy is None or call.rest_bytes != 0:
         return False
     if call.endpoint.name in _COMPUTES:
         return True
-    # Whoever is first decides. The others may add something else, but that is as the configuration wants it.
-    params = route.candidates[0].params
     if call.endpoint.name not in _GENERATES or _has_memory(call, params):
         return False
     return policy.nondeterministic or _is_deterministic(call, params)
@@ -156,9 +157,15 @@ def fingerprint(route: Route) -> bytes:
 
 
 def key_of(
-    call: Call, route: Route, configured: bytes, order: Iterable[str], caller: str | None, forwarded: bytes
+    call: Call,
+    route: Route,
+    configured: bytes,
+    order: Iterable[str],
+    caller: str | None,
+    forwarded: bytes,
+    candidate: Candidate,
 ) -> bytes:
-    """Return the 32 bytes under which the answer to a call is kept.
+    """Return the 32 bytes under which the answer of one candidate to a call is kept.
 
     `configured`: the route's fingerprint. `order`: what the client wants the candidates sorted by. `caller`: whose
     answer it is; None: everybody's. `forwarded`: the header lines that go to the upstream as the client sent them.
@@ -166,7 +173,10 @@ def key_of(
     start, end = call.model_span
     body = memoryview(call.body)  # it may be megabytes, and slices of bytes are copies
     parts = (
-        b"answer 1",
+        b"answer 2",
+        # Two candidates of one upstream differ by what they add.
+        candidate.upstream.id.encode(),
+        msgspec.msgpack.encode((sorted(candidate.params.defaults.items()), sorted(candidate.params.forced.items()))),
         call.endpoint.path.encode(),
         b"stream" if call.stream else b"plain",
         route.name.encode(),

@@ -41,6 +41,12 @@ def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
     return end
 
 
+def first_end(buffer: bytes) -> int:
+    """Return where the first event in `buffer` ends, 0 if it does not end in it."""
+    found = _EVENT_END.search(buffer)
+    return 0 if found is None else found.end()
+
+
 def events(whole: bytes) -> Iterator[Event]:
     """Yield the events of `whole`. A rest without its empty line is yielded as the last one."""
     start = 0

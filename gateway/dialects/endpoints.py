@@ -9,7 +9,8 @@ COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_
 # A response is stored at the provider unless the call says otherwise, so a second one is a second object there.
 RESPONSES = Endpoint("responses", "/responses", terminal="response", generates=True, repeatable=False)
 EMBEDDINGS = Endpoint("embeddings", "/embeddings")
-MODERATIONS = Endpoint("moderations", "/moderations")
+# OpenAI's reference, read in November 2026: `model` is optional and defaults to this one.
+MODERATIONS = Endpoint("moderations", "/moderations", default_model="omni-moderation-latest")
 RERANK = Endpoint("rerank", "/rerank")
 IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations", generates=True, repeatable=False)
 IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART, generates=True, repeatable=False)

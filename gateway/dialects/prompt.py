@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.dialects import lenient
+
 if TYPE_CHECKING:
     from gateway.types import Call
+
+
+# Of a call with more messages or texts than this, only the last ones are looked at: they are what decisions look at.
+MOST_LOOKED_AT = 1000
+
+_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def last_words(call: Call) -> tuple[str, int]:
@@ -15,20 +23,36 @@ def last_words(call: Call) -> tuple[str, int]:
     for name in ("messages", "input", "prompt"):
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
-            value = msgspec.json.decode(raw)
-            if isinstance(value, list) and value and isinstance(value[0], dict):
-                turns = [one for one in value if isinstance(one, dict)]
-                last = next((one for one in reversed(turns) if one.get("role") == "user"), {})
-                return _text(last.get("content")), len(value)
-            return _text(value), 1
+            items = _items_of(raw)
+            if items is None:
+                return _text(_decoded(raw)), 1
+            looked_at = items[-MOST_LOOKED_AT:]
+            if not items or bytes(items[0])[:1] != b"{":
+                return _text([_decoded(one) for one in looked_at]), 1
+            for one in reversed(looked_at):
+                turn = _decoded(one)
+                if isinstance(turn, dict) and turn.get("role") == "user":
+                    return _text(turn.get("content")), len(items)
+            return "", len(items)
     return "", 0
+
+
+def _items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """Return the items of a list, unread; None if it is something else."""
+    try:
+        return _items(raw)
+    except msgspec.ValidationError:
+        return None
+    except msgspec.DecodeError:
+        value = lenient.decode(bytes(raw))
+        return [msgspec.Raw(msgspec.json.encode(one)) for one in value] if isinstance(value, list) else None
 
 
 def text_field(call: Call, name: str) -> str:
     """Return a top-level field, or the one of that name in `metadata`, if it is a string."""
     for raw in (call.fields.get(name), call.fields.get("metadata")):
         if isinstance(raw, msgspec.Raw):
-            value = msgspec.json.decode(raw)
+            value = _decoded(raw)
             value = value.get(name) if isinstance(value, dict) else value
             if isinstance(value, str):
                 return value
@@ -40,8 +64,15 @@ def names_in(call: Call, name: str) -> list[str] | None:
     raw = call.fields.get(name)
     if not isinstance(raw, msgspec.Raw):
         return None
-    value = msgspec.json.decode(raw)
+    value = _decoded(raw)
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.DecodeError:  # it has been read leniently before
+        return lenient.decode(bytes(raw))
 
 
 def _text(content: Any) -> str:

@@ -26,6 +26,7 @@ class Picture(msgspec.Struct, gc=False):
 
     b64_json: msgspec.Raw = msgspec.Raw()
     url: msgspec.Raw = msgspec.Raw()
+    embedding: msgspec.Raw = msgspec.Raw()
 
 
 class Item(msgspec.Struct, gc=False):

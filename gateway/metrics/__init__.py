@@ -108,6 +108,8 @@ class Metrics(Collector):
             cell = counts.cell((endpoint, route.label, settlement.status, "", "", ""))
             cell.calls += 1
             cell.hang_ups += settlement.hung_up
+            if settlement.cached:
+                cell.duration.observe(settlement.duration_s)
             return
         last = attempts[-1]
         upstream = last.candidate.upstream

@@ -89,7 +89,8 @@ def counted(counts: Counts) -> Iterator[Metric]:
     )  # fmt: skip
     yield _histogram(
         "gateway_request_duration_seconds", "From the request's arrival to the answer's end.",
-        ("endpoint", "route"), (((end.endpoint, end.route), cell.duration) for end, cell in tried),
+        ("endpoint", "route"),
+        (((end.endpoint, end.route), cell.duration) for end, cell in cells if end.outcome or any(cell.duration.counts)),
     )  # fmt: skip
     yield _histogram(
         "gateway_time_to_first_token_seconds", "From the attempt's start to its first content.",

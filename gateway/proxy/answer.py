@@ -1,12 +1,12 @@
-"""What one upstream answers to one attempt: held back until it may be relayed, then let through untouched.
+"""The relaying of one upstream's answer to one attempt: held back until it may be shown, then let through untouched.
 
-`on_data` is the phase: whatever takes the next piece of the body, and holds it or passes it on. With `holds_end` the
-end is held back once more, until `release`: then what it cost is on disk.
+What the bytes mean is for the `Judge` to say. Here are the connection it comes over, the timers, the client it goes
+to, and the order of things at the end. `on_data` is the phase: it takes the next piece of the body, and holds it or
+passes it on. With `holds_end` the end is held back once more, until `release`: then what it cost is on disk.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from hashlib import sha256
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
 from gateway.core.waits import come_back_s
-from gateway.dialects.openai import EVENT_ENDS, StreamReader, error_event, read_answer
-from gateway.dialects.upstream_error import read_error
-from gateway.proxy.decode import decoder_for
+from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
 from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
-from gateway.types import Attempt, Outcome, Usage
+from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -26,18 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.deadlines import Limits
+    from gateway.dialects.events import StreamReader
     from gateway.proxy.downstream import Downstream
-    from gateway.types import Call, Candidate, Header, UpstreamError
+    from gateway.types import Call, Candidate, Header, Outcome, Usage
     from gateway.upstream.h1 import Channel
 
-# A plain answer is relayed when it is complete, so that a broken one can still fail over; beyond this it flows.
-LARGEST_HELD_BODY = 16 << 20
-# What may come before the first content of a stream (role, comments, created events).
-LARGEST_PREAMBLE = 64 << 10
-LARGEST_ERROR = 1 << 20
 # What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
 LONGEST_EPILOGUE_S = 0.025
-# Nothing is idle while it is not read, because the client does not read.
+# The idle timer is off while a slow client has us paused.
 _NEVER = float("inf")
 
 _BY_FAILURE = {
@@ -47,21 +41,8 @@ _BY_FAILURE = {
     FailureKind.BROKEN: o.BROKEN,
     FailureKind.MALFORMED: o.MALFORMED,
 }
-
-
-class _Form(Enum):
-    """How the body of an answer is read."""
-
-    WHOLE = auto()
-    """JSON, sound, anything that has no events."""
-    ERROR = auto()
-    EVENTS = auto()
-    CODED_EVENTS = auto()
-    """Events in a content coding: a decoded copy is read, the bytes pass as they came."""
-
-
-_WHOLE, _ERROR, _EVENTS, _CODED_EVENTS = _Form
-_STREAMS = (_EVENTS, _CODED_EVENTS)
+# Headers that are about the bytes as the upstream sent them.
+_ABOUT_CODING = frozenset({b"content-encoding", b"content-length"})
 
 
 class Answer:
@@ -71,10 +52,9 @@ class Answer:
     """
 
     __slots__ = (
-        "_call", "_candidate", "_channel", "_client", "_coded", "_end", "_form", "_held", "_held_bytes", "_holds_end",
-        "_limits", "_limits_said", "_loop", "_message", "_retry_after_s", "_tap", "_timer", "_touched", "_writable",
-        "committed_at", "decided", "ended", "fields", "first_byte_at", "headers", "is_over", "on_data", "outcome",
-        "reader", "sent", "started_at", "status", "usage",
+        "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
+        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended", "fields",
+        "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
     def __init__(
@@ -87,41 +67,39 @@ class Answer:
         strip_usage: bool,
         holds_end: bool = False,
     ) -> None:
-        self._call = call
         self._candidate = candidate
         self._limits = limits
         self._loop = loop
         self._channel: Channel | None = None
         self._client: Downstream | None = None
         self._held: list[bytes] = []
-        self._held_bytes = 0
         self._holds_end = holds_end
         self._end: list[bytes] = []
         self._tap: Tap | None = None
-        self.is_over = False
-        """Nothing more will come: all of it is here, or it broke."""
-        self._message = ""
+        self._hung_up = False
         self._retry_after_s: float | None = None
         self._limits_said: tuple[Header, ...] = ()
-        self._coded: Callable[[bytes], bytes] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
+        self.judge = Judge(call, strip_usage=strip_usage)
+        self.is_over = False
+        """Nothing more will come: all of it is here, or it broke."""
         self.started_at = self._touched = monotonic()
         self.first_byte_at = 0.0
         self.committed_at = 0.0
+        """When it was decided to show it."""
         self.status = 0
         self.sent = False
         """The request has gone upstream, and may cost something."""
         self.headers: list[Header] = []
         self.fields: dict[bytes, bytes] = {}
         """The headers by name."""
-        self.usage: Usage | None = None
-        self.outcome: Outcome | None = None
-        self.reader = StreamReader(call.endpoint, strip_usage=strip_usage)
-        self._form = _WHOLE
-        self.on_data: Callable[[bytes], None] = self._hold_body
+        self.on_data: Callable[[bytes], None] = self._hold
         self.decided: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Answer of {self._candidate.upstream.id}, {self.judge!r}>"
 
     # -- the exchange's side
 
@@ -132,14 +110,32 @@ class Answer:
         self._timer = self._loop.call_later(self._limits.shortest_s(), self._look_at_clock)
         channel.send(request, self)
 
+    @property
+    def outcome(self) -> Outcome | None:
+        """What has become of it; None while that is open."""
+        return o.HUNG_UP if self._hung_up else self.judge.outcome
+
+    @property
+    def is_ready(self) -> bool:
+        """All of it is here and it is no stream, so that it can be sent at once and with its length."""
+        judge = self.judge
+        return self.is_over and not judge.is_stream and (judge.phase is WHOLE or judge.phase is REFUSED)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it says it took, as far as it has said."""
+        return self.judge.usage
+
     def attempt(self) -> Attempt:
         """Return what is known of the attempt by now."""
-        started = self.started_at
+        started, judge = self.started_at, self.judge
+        # It is shown and fine so far; if nothing was decided, the gateway itself has ended it.
+        outcome = self.outcome or (o.OK if judge.phase is OPEN else o.SHUT_DOWN)
         return Attempt(
             candidate=self._candidate,
-            outcome=self.outcome or o.OK,
+            outcome=outcome,
             status=self.status or None,
-            message=self._message,
+            message=judge.message,
             retry_after_s=self._retry_after_s,
             first_byte_s=self.first_byte_at - started if self.first_byte_at else None,
             first_token_s=self.committed_at - started if self.committed_at else None,
@@ -155,6 +151,18 @@ class Answer:
             held = self._held = [b"".join(held)]
         return held[0]
 
+    def lines(self) -> tuple[list[Header], dict[bytes, bytes]]:
+        """Return the headers as they are true of what the client gets, and the same by name."""
+        judge = self.judge
+        if judge.content_type is None and not judge.is_decoded:
+            return self.headers, self.fields
+        gone = _ABOUT_CODING if judge.is_decoded else frozenset()
+        kept = [(name, value) for name, value in self.headers if name not in gone]
+        if judge.content_type is not None:
+            kept = [header for header in kept if header[0] != b"content-type"]
+            kept.append((b"content-type", judge.content_type))
+        return kept, dict(reversed(kept))
+
     def sha256(self) -> bytes:
         """Return the digest of what went to the client; empty if nothing did."""
         if self._tap is not None:
@@ -168,10 +176,12 @@ class Answer:
 
     def provider_id(self) -> str:
         """Return what the provider calls the answer; empty if it has not said."""
-        if self.reader.answer_id or self._candidate.upstream.provider.kind != "openrouter":
-            return self.reader.answer_id
-        said = self.fields.get(b"x-generation-id")  # what its bill can be asked for by
-        return said.decode("latin-1") if said else ""
+        reader = self.judge.reader
+        said = reader.answer_id if reader is not None else ""
+        if said or self._candidate.upstream.provider.kind != "openrouter":
+            return said
+        header = self.fields.get(b"x-generation-id")  # what its bill can be asked for by
+        return header.decode("latin-1") if header else ""
 
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
         """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
@@ -194,18 +204,19 @@ class Answer:
         client.on_writable = self._resume
         held, self._held = self.body(), []
         self._emit(held)
+        judge = self.judge
         if self.is_over:
             self._finish()
-        elif self._form is _EVENTS:
-            if self.reader.ended:
-                self._expect_end()
-            elif not self._holds_end and self._channel is not None:
-                self.on_data = self._steady(client, self._tap)
+        elif judge.phase is not OPEN:
+            self._end_soon()
+        elif judge.reader is not None and not judge.is_coded and not self._holds_end and self._channel is not None:
+            self.on_data = self._steady(client, self._tap, judge.reader)
 
     def release(self) -> None:
         """Let the end through that was held back."""
         client, end = self._client, self._end
-        if self._holds_end and client is not None and self.ended is not None and self.ended.done():
+        is_whole = self.judge.phase is WHOLE and self.ended is not None and self.ended.done()
+        if self._holds_end and client is not None and is_whole:
             self._holds_end, self._end = False, []
             for piece in end:
                 client.write(piece)
@@ -234,14 +245,22 @@ class Answer:
 
     def abandon(self) -> None:
         """The client has left. With the last event it had all there is; it need not wait for the end of the body."""
-        if self.ended is not None and self.reader.ended and not self._holds_end:
-            self._settle_stream()
-        else:
-            self.outcome = o.HUNG_UP
+        if self.judge.phase is not WHOLE or self._holds_end or self.ended is None:
+            self._hung_up = True
+
+    def end_as(self, outcome: Outcome, message: str = "") -> None:
+        """The gateway itself ends it. What has been judged already stays as it is."""
+        self.judge.cut(outcome, message)
+
+    def break_off(self, outcome: Outcome, message: str) -> None:
+        """End it while it is under way. A client that has seen part of it gets an error event and a broken end."""
+        self.judge.cut(outcome, message)
+        if self.judge.phase is BROKEN:
+            self._say_broken()
 
     def fail(self, failure: Failure) -> None:
         """No connection was made."""
-        self._refuse(_BY_FAILURE[failure.kind], failure.message)
+        self._cut(_BY_FAILURE[failure.kind], failure.message)
 
     # -- the channel's side (Receiver)
 
@@ -250,34 +269,24 @@ class Answer:
         self.headers = headers
         self._touched = self.first_byte_at = monotonic()
         fields = self.fields = dict(reversed(headers))  # of a repeated one the first
-        if coding := fields.get(b"content-encoding"):
-            self._coded = decoder_for(coding)
-        if status != 200:
-            if status >= 300:
-                self._form, self.on_data = _ERROR, self._hold_error
-            return
-        kind = fields.get(b"content-type", b"")
-        if kind[:17].lower() == b"text/event-stream":
-            if self._coded is None:
-                self._form, self.on_data = _EVENTS, self._hold_events
-            else:
-                self._form, self.on_data = _CODED_EVENTS, self._hold_coded_events
-        elif not self._call.endpoint.answers_json:
-            self.on_data = self._hold_opaque
+        self.judge.head(status, fields)
+        if self.judge.phase is not HELD:
+            self._decide()
 
     def on_end(self) -> None:
         self.is_over = True
         self._part()
         self._stop_clock()
-        if self._client is not None:
-            self._finish()
-        elif not self.decided.done():
-            self._decide_complete()
+        self._emit(self.judge.end())
+        if not self.committed_at:
+            self.committed_at = monotonic()
+        self._end_of_phase()
 
     def on_failure(self, failure: Failure) -> None:
+        self.is_over = True
         self._part()
         self._stop_clock()
-        self._break(_BY_FAILURE[failure.kind], failure.message)
+        self._cut(_BY_FAILURE[failure.kind], failure.message)
 
     def on_writable(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -292,106 +301,52 @@ class Answer:
     # -- holding back
 
     def _hold(self, piece: bytes) -> None:
-        self._held.append(piece)
-        self._held_bytes += len(piece)
+        """Take a piece while nothing is decided."""
+        judge = self.judge
+        if ready := judge.receive(piece):
+            self._held.append(ready)
         self._touched = monotonic()
+        if judge.phase is not HELD:
+            self._decide()
 
-    def _hold_body(self, chunk: bytes) -> None:
-        self._hold(chunk)
-        if self._held_bytes > LARGEST_HELD_BODY:
-            self.reader.committed = True
-            self._commit(self._pass)
-
-    def _hold_error(self, chunk: bytes) -> None:
-        self._hold(chunk)
-        if self._held_bytes > LARGEST_ERROR:
-            self._refuse(o.MALFORMED, f"an error of more than {LARGEST_ERROR} bytes")
-            self.close()
-
-    def _hold_opaque(self, chunk: bytes) -> None:
-        self._hold(chunk)
-        self._commit(self._pass)
-
-    def _hold_events(self, chunk: bytes) -> None:
-        if ready := self.reader.feed(chunk):
-            self._hold(ready)
-            self._look_at_events(self._pass_events)
-
-    def _hold_coded_events(self, chunk: bytes) -> None:
-        self._hold(chunk)
-        if self._coded is not None and (plain := self._coded(chunk)):
-            self.reader.feed(plain)
-            self._look_at_events(self._pass_coded_events)
-
-    def _look_at_events(self, passing: Callable[[bytes], None]) -> None:
-        reader = self.reader
-        if reader.committed or self._held_bytes > LARGEST_PREAMBLE:
-            reader.committed = True
-            self._commit(passing)
-        elif reader.error is not None:
-            self._refuse_error(reader.error)
-            self.close()
-        elif reader.ended:
-            self._refuse(o.EMPTY, "the stream ended without any content")
-            self._drain()
-
-    def _commit(self, passing: Callable[[bytes], None]) -> None:
-        self.on_data = passing
-        self.committed_at = self._touched
-        self._resolve()
-
-    def _decide_complete(self) -> None:
-        """All of the answer is here before any of it was relayed."""
-        now = self.committed_at = monotonic()
-        self._touched = now
-        reader = self.reader
-        form = self._form
-        if form is _ERROR:
-            body = self.body()
-            self._refuse_error(read_error(self._coded(body) if self._coded is not None else body), sent=body)
-        elif form in _STREAMS:
-            rest = reader.finish()
-            if form is _EVENTS:
-                self._held.append(rest)
-            if reader.error is not None and not reader.committed:
-                self._refuse_error(reader.error)
-            elif reader.committed and reader.complete:
-                self._settle_stream()
+    def _decide(self) -> None:
+        """It is known what it is, and more of it may come."""
+        judge = self.judge
+        if judge.phase is not REFUSED:
+            self.on_data = self._pass
+            self.committed_at = self._touched
+        else:
+            self._note_wait()
+            self._stop_clock()
+            if judge.outcome is o.EMPTY:
+                self._drain()
             else:
-                self._refuse(o.BROKEN if reader.committed else o.EMPTY, "the stream ended without any content")
-        else:
-            self._decide_body()
+                self.close()
         self._resolve()
 
-    def _decide_body(self) -> None:
-        body = self.body()
-        plain = self._coded(body) if self._coded is not None else body
-        if not self._call.endpoint.answers_json:
-            self.outcome = o.OK
-            return
-        try:
-            self.usage, error = read_answer(plain)
-        except ValueError:
-            self._refuse(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(plain[:512]).message}")
-            return
-        if error is not None:
-            self._refuse_error(error)
-        elif self._call.stream:
-            self._refuse(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
-        else:
-            self.outcome = o.OK
+    def _cut(self, outcome: Outcome, message: str) -> None:
+        """It breaks off."""
+        self.judge.cut(outcome, message)
+        self.is_over = True
+        self._end_of_phase()
 
-    def _refuse_error(self, error: UpstreamError, sent: bytes = b"") -> None:
+    def _end_of_phase(self) -> None:
+        """No more of it will come, or no more is wanted."""
+        if self._client is not None:
+            self._finish()
+        elif not self.decided.done():
+            if self.judge.phase is REFUSED:
+                self._note_wait()
+            self._stop_clock()
+            self._resolve()
+
+    def _note_wait(self) -> None:
+        """Read when to come back: from the headers, else from what the upstream said."""
+        error = self.judge.error
+        if error is None:
+            return
         self._retry_after_s = come_back_s(self.headers, error, time())
         self._limits_said = error.headers
-        message = error.message or f"HTTP {self.status} with {len(sent)} bytes"
-        self._refuse(o.classify(self.status, error), message)
-
-    def _refuse(self, outcome: Outcome, message: str) -> None:
-        self.outcome = outcome
-        self._message = message
-        self._stop_clock()
-        self._resolve()
 
     def _resolve(self) -> None:
         if not self.decided.done():
@@ -401,29 +356,27 @@ class Answer:
     # -- letting through
 
     def _pass(self, chunk: bytes) -> None:
-        self._touched = monotonic()
-        self._emit(chunk)
-
-    def _pass_events(self, chunk: bytes) -> None:
-        reader = self.reader
-        ready = reader.feed(chunk)
-        if not _is_comment(ready):
+        """Take a piece of what is shown."""
+        judge = self.judge
+        ready = judge.receive(chunk)
+        if judge.reader is None or not _is_comment(ready):
             self._touched = monotonic()
         self._emit(ready)
-        if reader.ended and self._client is not None:
-            self._expect_end()
+        if judge.phase is OPEN or self._client is None:
+            return
+        self._end_soon()
 
-    def _steady(self, client: Downstream, tap: Tap) -> Callable[[bytes], None]:
-        """Return what does as `_pass_events` does, and nearly every piece of every stream comes by there.
+    def _steady(self, client: Downstream, tap: Tap, reader: StreamReader) -> Callable[[bytes], None]:
+        """Return what does as `_pass` does. Nearly every piece of every stream goes by there.
 
-        It has a frame of its own in which everything has a local name; whatever is not a plain event of a stream that
-        flows is left to `_pass_events`.
+        The closure has a frame of its own in which everything has a local name. Only a plain event of a stream that
+        flows is passed there; all else is left to `_pass`.
         """
-        opened, marks, slowly = self.reader.opened, self.reader.marks, self._pass_events
+        opened, odd, is_plain, slowly = reader.opened, reader.odd, reader.plain(), self._pass
         pending, absorb, write = tap.pending, tap.absorb, client.write
 
         def take(chunk: bytes) -> None:
-            if opened or chunk[0] == 0x3A or not chunk.endswith(EVENT_ENDS) or max(map(chunk.find, marks)) >= 0:
+            if opened or odd or reader.is_amid_event or not is_plain(chunk):
                 slowly(chunk)
                 return
             self._touched = monotonic()
@@ -435,27 +388,23 @@ class Answer:
 
         return take
 
-    def _pass_coded_events(self, chunk: bytes) -> None:
-        self._touched = monotonic()
-        if self._coded is not None and (plain := self._coded(chunk)):
-            self.reader.feed(plain)
-        self._emit(chunk)
-
     def _emit(self, ready: bytes) -> None:
+        if not ready:  # an empty chunk would be the end
+            return
         client, tap = self._client, self._tap
         if client is None or tap is None:
             self._held.append(ready)
-        elif ready:
-            tap.note(ready)
-            if self._holds_end:
-                ready = self._but_the_end(ready)
-            if ready and not client.write(ready):  # an empty chunk would be the end
-                self._wait_for_client()
+            return
+        tap.note(ready)
+        if self._holds_end:
+            ready = self._but_the_end(ready)
+        if ready and not client.write(ready):
+            self._wait_for_client()
 
     def _but_the_end(self, ready: bytes) -> bytes:
         """Keep back what a client may take for the end: the terminal event, or of another body its latest piece."""
-        if self._form is _EVENTS:
-            if self.reader.ended:
+        if self.judge.is_stream:
+            if self.judge.phase is WHOLE:
                 self._end.append(ready)
                 return b""
             return ready
@@ -472,72 +421,36 @@ class Answer:
             self._touched = monotonic()
             self._channel.resume()
 
-    def _expect_end(self) -> None:
-        """The last event has passed. The end of the body follows at once, or the client need not wait for it."""
+    def _end_soon(self) -> None:
+        """It is judged. The end of the body follows its last event at once, or the client need not wait for it."""
         self._stop_clock()
+        if self.judge.phase is BROKEN and not self.judge.is_said:
+            self._finish()
+            return
         self._timer = self._loop.call_later(LONGEST_EPILOGUE_S, self._finish)
 
     def _finish(self) -> None:
-        """The upstream has come to an end while it was being relayed."""
+        """It has come to its end while it was relayed."""
         client, ended = self._client, self.ended
         if client is None or ended is None or ended.done():
             return
-        if self._form is _EVENTS:
-            if self.is_over and (rest := self.reader.finish()) and self.reader.complete:
-                self._emit(rest)
-            self._settle_stream()
-        elif self._form is _CODED_EVENTS:
-            if self.is_over:
-                self.reader.finish()
-            self._settle_stream()
-        else:
-            self.outcome = o.OK
-        if self.outcome is o.TRUNCATED:
-            self.break_off(o.TRUNCATED, "the upstream ended the stream before its end")
+        if self.judge.phase is BROKEN:
+            self._say_broken()
         elif not self._holds_end:
             client.finish()
         self._drain()
         ended.set_result(None)
 
-    def _settle_stream(self) -> None:
-        reader = self.reader
-        self.usage = reader.usage
-        if reader.error is not None:
-            self.outcome = o.STREAM_ERROR
-            self._message = reader.error.message
-        else:
-            self.outcome = o.OK if reader.complete else o.TRUNCATED
-
-    def _break(self, outcome: Outcome, message: str) -> None:
-        """The answer breaks off. Before the commit that is an outcome like any other."""
-        if self._client is None and (self.outcome is not None or not self.reader.committed or not self.decided.done()):
-            self.is_over = True
-            self._refuse(o.STALLED if outcome is o.IDLE_TIMEOUT else outcome, message)
-            return
-        self.is_over = True
-        if self.reader.ended and self._form is _EVENTS:
-            self._finish()  # only the framing is missing, and nothing of the answer
-            return
-        self.usage = self.reader.usage
-        if self.reader.error is None:
-            self.break_off(o.TRUNCATED if outcome in (o.BROKEN, o.MALFORMED) else outcome, message)
-        else:  # it has said itself why
-            self._settle_stream()
-            if self._client is not None and not self._holds_end:
-                self._client.finish()
-        if self.ended is not None and not self.ended.done():
-            self.ended.set_result(None)
-
-    def break_off(self, outcome: Outcome, message: str) -> None:
+    def _say_broken(self) -> None:
         """End the client's stream with an error event, and its connection without an end."""
-        self.outcome = outcome
-        self._message = message
-        client = self._client
+        client, judge = self._client, self.judge
         if client is None:
             return
-        if self._form is _EVENTS:
-            # The digest is of the upstream's answer, and this is none of it.
-            client.write(error_event(message, f"upstream_{outcome.name}", terminal=self._call.endpoint.terminal))
+        if judge.is_said:
+            client.finish()
+            return
+        if closing := judge.closing():
+            client.write(closing)  # the digest is of the upstream's answer, and this is none of it
         client.abort()
 
     def _drain(self) -> None:
@@ -555,7 +468,7 @@ class Answer:
             started_at=self.started_at,
             touched_at=self._touched,
             answered=bool(self.first_byte_at),
-            awaits_content=not self.committed_at and self._form in _STREAMS,
+            awaits_content=not self.committed_at and (self.judge.is_stream or self.judge.says_events),
         )
         if due.left_s > 0.001:
             self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s()), self._look_at_clock)
@@ -563,7 +476,7 @@ class Answer:
         self._timer = None
         if (channel := self._part()) is not None:
             channel.close()
-        self._break(due.outcome, f"{self._candidate.upstream.id} sent {due}")
+        self._cut(due.outcome, f"{self._candidate.upstream.id} sent {due}")
 
     def _stop_clock(self) -> None:
         if self._timer is not None:

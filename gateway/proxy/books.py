@@ -45,7 +45,9 @@ _log = logging.getLogger("gateway.books")
 # Nothing of the request reached a model.
 _UNSENT = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT, o.NO_BUDGET, o.OVER_BUDGET})
 # The answer ended before its usage, or may have.
-_INTERRUPTED = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT})
+_INTERRUPTED = frozenset(
+    {o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT}
+)
 _NOTHING = Usage()
 # Writing down how far so many have come takes about half a millisecond.
 TABS_AT_ONCE = 50
@@ -415,12 +417,12 @@ class Tab:
         if reported is None:
             return guess, True
         # A usage that came before the end is right about the input, and about the output so far at least.
-        if outcome in _INTERRUPTED and guess.output_tokens > reported.output_tokens and not answer.reader.finished:
+        if outcome in _INTERRUPTED and guess.output_tokens > reported.output_tokens and not answer.judge.finished:
             return msgspec.structs.replace(reported, output_tokens=guess.output_tokens), True
         return reported, reported.is_suspect
 
     def _estimate(self, answer: Answer, *, roughly: bool = False) -> Usage:
-        said = answer.reader.usage
+        said = answer.usage
         return Usage(
             input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
             output_tokens=answer.output_tokens_so_far(roughly=roughly),

@@ -25,6 +25,8 @@ class Downstream(Protocol):
     """When the request head was complete, on `time.monotonic`."""
     gone: bool
     """It has hung up; what is written goes nowhere."""
+    refused: int
+    """The status with which the server itself has answered a body that did not come or was none; 0 if it has not."""
     on_hang_up: Callable[[], None] | None
     """Called at the moment the client hangs up."""
     on_writable: Callable[[], None] | None

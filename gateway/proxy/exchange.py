@@ -14,27 +14,27 @@ from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.plan import make_plan
-from gateway.dialects.body import render
-from gateway.dialects.multipart import names_model
-from gateway.errors import BadRequest
+from gateway.dialects.body import LARGE, render, render_in_pieces
+from gateway.errors import BadRequest, Refusal
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import About, Attempt, BodyKind, Settlement, Then
+from gateway.types import About, Attempt, BodyKind, Settlement
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.core.plan import Terms
-    from gateway.errors import Refusal
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Candidate, Plan, Route, Usage
+    from gateway.types import Call, Candidate, Plan, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
-_RELAY, _JSON = Then.RELAY, BodyKind.JSON
+_JSON = BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 _NEVER = float("inf")
@@ -44,8 +44,8 @@ class Exchange:
     """One call of one client. `run` it once."""
 
     __slots__ = (
-        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_over_budget", "_overhead_s",
-        "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_hung_up", "_over_budget",
+        "_overhead_s", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -73,13 +73,34 @@ class Exchange:
         """Attempts of another plan, before a budget sent the call elsewhere."""
         self._over_budget: Refusal | None = None
         self._answer: Answer | None = None
+        """To the attempt under way, or to the last one."""
         self._usage: Usage | None = None
         self._status = 0
+        self._hung_up = False
         self._overhead_s = 0.0
         self._terms = terms
         self._under_way: Candidate | None = None
-        """Whom the memory believes to be busy with this call."""
+        """The candidate of the attempt under way: the memory counts it as busy, the books have not settled it."""
+        self._place = 0
+        """Where in `_attempts` the attempt under way stands, or will."""
         self._plan: Plan = make_plan(route, terms, gateway.memory.known, monotonic(), time(), gateway.rng)
+
+    @property
+    def first(self) -> Candidate | None:
+        """The candidate that would be asked now; None: there is none."""
+        return self._plan.order[0] if self._plan.order else None
+
+    @property
+    def answered_by(self) -> Candidate | None:
+        """The candidate that gave an answer which is whole by its own word; None if there is none."""
+        answer, attempts = self._answer, self._attempts
+        if answer is None or not attempts or attempts[-1].outcome is not o.OK or not answer.judge.is_conclusive:
+            return None
+        return attempts[-1].candidate
+
+    def watch(self, client: Downstream) -> None:
+        """Take this for the client's side: one that keeps a copy of the answer."""
+        self._client = client
 
     @property
     def usage(self) -> Usage | None:
@@ -95,24 +116,24 @@ class Exchange:
         self._client.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._call.endpoint)
         try:
+            if self._client.gone:  # it left while its key was looked at or the cache was asked
+                self._interrupted()
+                return
             while True:
-                match next_step(self._plan, self._attempts, monotonic()):
-                    case Try(candidate, fresh):
-                        attempt = await self._try(candidate, fresh=fresh)
-                        if attempt is None:  # there is another plan
-                            continue
+                step = next_step(self._plan, self._attempts, monotonic())
+                if isinstance(step, Relay):
+                    await self._relay()
+                    return
+                self._land(0)
+                if isinstance(step, Try):
+                    attempt = await self._try(step.candidate, fresh=step.fresh)
+                    if attempt is not None:  # else there is another plan
                         self._attempts.append(attempt)
-                        if attempt.outcome.then is not _RELAY:
-                            self._report()
-                            self._tab.settle(attempt, None, 0)
-                    case Wait(until):
-                        await asyncio.sleep(until - monotonic())
-                    case Relay():
-                        await self._relay()
-                        return
-                    case _:
-                        self._give_up()
-                        return
+                elif isinstance(step, Wait):
+                    await asyncio.sleep(step.until - monotonic())
+                else:
+                    self._give_up()
+                    return
         except asyncio.CancelledError:
             self._interrupted()
         finally:
@@ -123,6 +144,12 @@ class Exchange:
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
         """Make an attempt. None: none was made, and there is another plan."""
         tab = self._tab
+        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
+        ask_for_usage = self._asks_for_usage(candidate)
+        try:  # before anything is held or counted: what cannot be written is no attempt
+            request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        except Refusal as refusal:
+            raise self._refused(refusal) from None
         if charged := tab.charged(candidate):
             try:
                 await tab.hold(charged)
@@ -133,17 +160,17 @@ class Exchange:
         if not self._gateway.memory.begin(candidate.upstream, time(), now, is_retry=is_retry):
             tab.give_back()
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
-        self._under_way = candidate
-        tab.begin(candidate)
-        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
-        ask_for_usage = self._asks_for_usage(candidate)
-        answer = self._answer = tab.answer = Answer(
+        answer = self._answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
             strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
         )  # fmt: skip
-        request = self._render(candidate, target, ask_for_usage=ask_for_usage)
+        self._under_way, self._place = candidate, len(self._attempts)
+        tab.begin(candidate)
+        tab.answer = answer
+        if not self._overhead_s:
+            self._overhead_s = now - self._client.received_at
         # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
-        channel = None if fresh or self._call.rest_bytes else target.origin.take()
+        channel = None if fresh or self._call.rest is not None else target.origin.take()
         if channel is None:
             try:
                 left_s = max(self._plan.deadline - monotonic(), 0.0)
@@ -151,13 +178,13 @@ class Exchange:
             except ConnectError as error:
                 answer.fail(error.failure)
                 return answer.attempt()
-        if not self._attempts:
-            self._overhead_s = monotonic() - self._client.received_at
         if self._gateway.books.is_strict:
             await self._written_down(channel, answer)
         answer.send(channel, request)
-        if self._call.rest_bytes:
-            await self._upload(channel, answer)
+        for piece in large:
+            channel.write(piece)
+        if self._call.rest is not None:
+            await self._upload(channel, answer, self._call.rest)
         await answer.decided
         return answer.attempt()
 
@@ -171,8 +198,7 @@ class Exchange:
             await self._gateway.books.on_disk(self._tab.position)
         except NotOnDisk as refusal:
             channel.close()
-            answer.outcome = o.SHUT_DOWN
-            self._attempts.append(answer.attempt())
+            answer.end_as(o.SHUT_DOWN)
             raise self._refused(refusal) from None
         except asyncio.CancelledError:
             channel.close()
@@ -198,9 +224,14 @@ class Exchange:
         )
         return None
 
-    def _render(self, candidate: Candidate, target: Target, *, ask_for_usage: bool) -> bytes:
+    def _render(
+        self, candidate: Candidate, target: Target, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        """Return the request, or its head and a large body in pieces that refer to the client's."""
         call = self._call
         model = self._gateway.client.model_value(candidate.upstream, call.endpoint)
+        if len(call.body) >= LARGE or call.rest is not None:
+            return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
             body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
         else:
@@ -208,29 +239,63 @@ class Exchange:
             body = b"".join((call.body[:start], model, call.body[end:]))
         return b"".join((
             target.head, self._forwarded, b"content-type: ", call.content_type,
-            b"\r\ncontent-length: %d\r\n\r\n" % (len(body) + call.rest_bytes), body,
-        ))  # fmt: skip
+            b"\r\ncontent-length: %d\r\n\r\n" % len(body), body,
+        )), ()  # fmt: skip
 
-    async def _upload(self, channel: Channel, answer: Answer) -> None:
-        """Send the rest of a large form as it arrives, and keep nothing of it."""
-        left = self._call.rest_bytes
-        seen = b""
+    def _render_large(
+        self, candidate: Candidate, target: Target, model: bytes, *, ask_for_usage: bool
+    ) -> tuple[bytes, Sequence[bytes | memoryview]]:
+        call = self._call
+        pieces: Sequence[bytes | memoryview]
+        if call.endpoint.body is _JSON:
+            pieces = render_in_pieces(call, model, candidate.params, ask_for_usage=ask_for_usage)
+        else:
+            (start, end), body = call.model_span, memoryview(call.body)
+            pieces = (body[:start], model, body[end:])
+        size = sum(map(len, pieces))
+        if call.rest_bytes is None:
+            framing, pieces = b"transfer-encoding: chunked", (b"%x\r\n" % size, *pieces, b"\r\n")
+        else:
+            framing = b"content-length: %d" % (size + call.rest_bytes)
+        head = (target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
+        return b"".join(head), pieces
+
+    async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
+        """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
+
+        Raises:
+            BadRequest: what came cannot be sent. The upstream, which has a part, sees its connection end.
+        """
+        is_chunked = self._call.rest_bytes is None
         channel.whole = False
-        while left > 0 and not answer.decided.done():
+        while not channel.whole and not answer.decided.done():
             answer.hold_clock()
-            piece = await self._client.read_some()
+            piece = await self._next_piece(answer)
             answer.restart_clock()
-            left -= len(piece)
-            if not piece or left < 0 or names_model(seen + piece):
-                answer.close()
-                answer.outcome = o.BAD_REQUEST
-                raise self._refused(BadRequest('the form is cut short, too long, or holds a second "model" field'))
-            seen = piece[-128:]
-            if answer.decided.done():
+            if piece is None:
                 return
-            channel.whole = left == 0
-            if not channel.write(piece):
+            try:
+                ready = rest.feed(piece) if piece else rest.end()
+            except BadRequest as refusal:
+                answer.close()
+                answer.end_as(o.BAD_REQUEST)
+                raise self._refused(refusal) from None
+            if is_chunked:
+                ready = b"%x\r\n%b\r\n" % (len(ready), ready) if ready else b""
+                ready += b"" if piece else b"0\r\n\r\n"
+            channel.whole = not piece
+            if ready and not channel.write(ready):
                 await answer.writable()
+
+    async def _next_piece(self, answer: Answer) -> bytes | None:
+        """Return the next piece of the form, empty at its end; None: the upstream has answered without it."""
+        reading = self._client.loop.create_task(self._client.read_some())
+        try:
+            await asyncio.wait((reading, answer.decided), return_when=asyncio.FIRST_COMPLETED)
+            return None if answer.decided.done() else reading.result()
+        finally:
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # a client that left is told to the task of the exchange
 
     def _asks_for_usage(self, candidate: Candidate) -> bool:
         call = self._call
@@ -262,7 +327,7 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
-        if answer.is_over and not answer.reader.committed:
+        if answer.is_ready:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
@@ -294,7 +359,7 @@ class Exchange:
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
         upstream = self._attempts[-1].candidate.upstream
         return b"".join((
-            relayed(answer.headers, answer.fields),
+            relayed(*answer.lines()),
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
@@ -334,49 +399,54 @@ class Exchange:
     def _interrupted(self) -> None:
         """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
         answer, client = self._answer, self._client
-        if answer is not None:
+        self._hung_up = client.gone and not client.refused
+        if answer is not None and self._under_way is not None:
             answer.close()
-            if client.gone:
+            if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
+                answer.end_as(o.BAD_REQUEST)
+            elif client.gone:
                 answer.abandon()
+                self._hung_up = answer.outcome is o.HUNG_UP
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
-            self._usage = answer.reader.usage or answer.usage
-            if self._attempts and self._attempts[-1].outcome.then is _RELAY:
-                self._attempts[-1] = answer.attempt()
-            else:
-                self._attempts.append(answer.attempt())
+            self._usage = answer.usage
+            self._attempts[self._place :] = [answer.attempt()]
         if not client.gone:
             client.abort()
-        self._status = self._status or (499 if client.gone else 503)
+        self._status = self._status or client.refused or (499 if client.gone else 503)
 
-    def _report(self) -> None:
-        """Tell the memory what came of the last attempt."""
+    def _land(self, call_status: int) -> None:
+        """End the attempt under way, if there is one: the one place where memory and books hear that it is over.
+
+        `call_status`: what the client was answered, 0 if the call goes on.
+        """
         candidate, self._under_way = self._under_way, None
-        answer, attempts = self._answer, self._attempts
-        if candidate is not None and answer is not None:
-            told = bool(attempts) and attempts[-1].candidate is candidate
-            attempt = attempts[-1] if told else answer.attempt()  # a form that was refused half-way has none yet
-            self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        answer = self._answer
+        if candidate is None or answer is None:
+            return
+        if len(self._attempts) == self._place:  # given up half-way, by a refusal or an error of ours
+            answer.close()
+            self._attempts.append(answer.attempt())
+        attempt = self._attempts[-1]
+        self._gateway.memory.end(candidate.upstream, attempt, answer.headers, self._usage, time())
+        self._tab.settle(attempt, self._usage, call_status)
 
     def _settle(self) -> None:
-        client, attempts = self._client, self._attempts
-        self._report()
-        if attempts:
-            self._tab.settle(attempts[-1], self._usage, self._status)
-        elif self._answer is not None:  # a form that was refused half-way
-            self._tab.settle(self._answer.attempt(), None, self._status)
-        if self._gateway.books.keeps_content and self._answer is not None and self._answer.sent:
-            self._tab.keep(self._call.body, self._answer.what_passed())
-        self._tab.end(self._status)
+        client, answer = self._client, self._answer
+        status = self._status or 500  # an error of ours: what the edge answers then
+        self._land(status)
+        if self._gateway.books.keeps_content and answer is not None and answer.sent:
+            self._tab.keep(self._call.body, answer.what_passed())
+        self._tab.end(status)
         client.on_hang_up = client.on_writable = None
         self._gateway.settle(
             Settlement(
                 call=self._call,
                 route=self._route,
-                attempts=(*self._earlier, *attempts),
-                status=self._status,
+                attempts=(*self._earlier, *self._attempts),
+                status=status,
                 usage=self._usage,
-                hung_up=client.gone and (self._answer is None or self._answer.outcome is o.HUNG_UP),
+                hung_up=self._hung_up,
                 duration_s=monotonic() - client.received_at,
                 overhead_s=self._overhead_s,
             )
@@ -403,7 +473,7 @@ def usd(nanousd: int) -> bytes:
 
 def _length_of(answer: Answer) -> int | None:
     """The length that the upstream announced, where it is still true of what the client will get."""
-    if answer.reader.strips_usage:
+    if answer.judge.is_decoded or (answer.judge.reader is not None and answer.judge.reader.strips_usage):
         return None
     length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).

@@ -10,6 +10,8 @@ from gateway.core.rules import looked_at
 from gateway.proxy.headers import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.config import Config
     from gateway.metrics import Metrics
     from gateway.proxy.books import Books
@@ -38,6 +40,8 @@ class Gateway:
         self.looked_at = looked_at(config.rules)
         """Which features of a request some rule looks at."""
         self.draining = False
+        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settle,)
+        """Told of every call that is over, in this order. They return at once and do not raise."""
         self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
         self._lines: dict[tuple[str, str], bytes] = {}
         self._routes: dict[str, Route] = {}
@@ -80,5 +84,6 @@ class Gateway:
         return lines
 
     def settle(self, settlement: Settlement) -> None:
-        """Take note of an exchange that is over. Called exactly once for each."""
-        self.metrics.settle(settlement)
+        """Tell the listeners of a call that is over. Called exactly once for each."""
+        for listener in self.listeners:
+            listener(settlement)

@@ -111,6 +111,14 @@ class Recording:
         self._client.gone = value
 
     @property
+    def refused(self) -> int:
+        return self._client.refused
+
+    @refused.setter
+    def refused(self, value: int) -> None:
+        self._client.refused = value
+
+    @property
     def on_hang_up(self) -> Callable[[], None] | None:
         return self._client.on_hang_up
 

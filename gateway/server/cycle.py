@@ -32,6 +32,11 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
 
 
+def _too_large(found: str, limit: int) -> str:
+    remedy = "send less, or have the operator of the gateway raise it"
+    return f"the body {found}; the limit is {limit} bytes (server.max_body): {remedy}"
+
+
 class Connection(Protocol):
     """What a cycle needs of the connection it is on."""
 
@@ -43,6 +48,9 @@ class Connection(Protocol):
     def response_complete(self, cycle: Cycle) -> None:
         """The response has been written whole."""
 
+    def prolong(self, received: int) -> None:
+        """Move the deadline of a body whose length nobody announced."""
+
     def date_line(self) -> bytes:
         """The date header of answers that are the gateway's own."""
 
@@ -53,7 +61,7 @@ class Cycle:
     __slots__ = (
         "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "content_length",
         "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
-        "received_at", "response_complete", "response_started", "scope", "task",
+        "received_at", "refused", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
     scope: dict[str, Any]
@@ -70,6 +78,7 @@ class Cycle:
         self.expects_continue = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         self.received_at = monotonic()
         self.gone = False
+        self.refused = 0
         self.on_hang_up: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.response_started = False
@@ -126,13 +135,13 @@ class Cycle:
 
     async def read_body(self, limit: int) -> bytes:
         if self.content_length is not None and self.content_length > limit:
-            raise BodyTooLarge(f"the body is {self.content_length} bytes long; the limit is {limit} (server.max_body)")
+            raise BodyTooLarge(_too_large(f"is {self.content_length} bytes long", limit))
         while self.more_body and not self.gone:
             if self._body_bytes > limit:
-                raise BodyTooLarge(f"the body is longer than {limit} bytes (server.max_body)")
+                raise BodyTooLarge(_too_large("is longer", limit))
             await self._wait()
         if self._body_bytes > limit:
-            raise BodyTooLarge(f"the body is longer than {limit} bytes (server.max_body)")
+            raise BodyTooLarge(_too_large("is longer", limit))
         if self.more_body:
             raise ClientGone
         return self._take()
@@ -142,7 +151,10 @@ class Cycle:
             await self._wait()
         if self.more_body and self.gone:
             raise ClientGone
-        return self._take()
+        piece = self._take()
+        if self.content_length is None:
+            self._protocol.prolong(len(piece))
+        return piece
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         self._protocol.transport.write(
@@ -231,6 +243,7 @@ class Cycle:
     def refuse(self, refusal: Refusal, *, status: int | None = None) -> None:
         """Answer with a refusal in OpenAI's shape."""
         lines = [b"content-type: application/json\r\n", *(b"%b: %b\r\n" % header for header in refusal.headers)]
+        self.refused = status or refusal.status
         self.respond(status or refusal.status, b"".join(lines), error_body(refusal))
 
     async def receive(self) -> ASGIReceiveEvent:

@@ -154,6 +154,10 @@ class ClientProtocol(HttpToolsProtocol):
         elif self.cycle.response_complete and not self.transport.is_closing():
             self._next()
 
+    def prolong(self, received: int) -> None:
+        """Some of a body of unknown length has come: give the rest the time that its size would have given it."""
+        self.deadline += received / SLOWEST_BODY
+
     def expire(self) -> None:
         """The deadline has passed: say so where the client still listens, and close."""
         self.deadline = _NEVER

@@ -330,6 +330,7 @@ class Journal:
             # It is empty. Whoever imports the journal would delete it too.
             with suppress(OSError):
                 self._spare.path.unlink()
+            self._spare = None  # its memory map holds a descriptor of its own, which goes with the object
 
     def _provide(self) -> None:
         """Make a spare segment if there is none."""

@@ -20,7 +20,8 @@ from gateway.core import outcome as o
 from gateway.core import sse
 from gateway.core.explain import Problem, problem
 from gateway.dialects.endpoints import CHAT
-from gateway.dialects.openai import StreamReader, read_answer
+from gateway.dialects.events import StreamReader
+from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.types import UpstreamError
 from gateway.upstream.client import USER_AGENT, Client
@@ -329,7 +330,7 @@ def _body(candidate: Candidate, *, stream: bool) -> dict[str, object]:
 def _usage_of(body: bytes, provider: Provider, model: str) -> Usage | None:
     """Return the usage of a complete answer, if it is one."""
     try:
-        usage, error = read_answer(body)
+        usage, error, _ = read_answer(body, CHAT)
         choices = msgspec.json.decode(body, type=_Choices).choices
     except (ValueError, msgspec.ValidationError):
         raise _Failed(o.WRONG_CONTENT, provider, model, read_error(body[:300]), 200) from None

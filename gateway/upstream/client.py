@@ -15,6 +15,8 @@ from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.types import Endpoint, Provider, Upstream
     from gateway.upstream.h1 import Channel
 
@@ -55,7 +57,9 @@ class Target:
 class Client:
     """All connections to all providers."""
 
-    def __init__(self) -> None:
+    def __init__(self, make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
+        """`make_tls`: what the system trusts and allows, of which nothing below TLS 1.2 is used."""
+        self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
         self._targets: dict[tuple[int, str], Target] = {}
         self._models: dict[tuple[str, bool], bytes] = {}
@@ -108,7 +112,7 @@ class Client:
     def _tls_context(self) -> ssl.SSLContext:
         # Built when first needed: reading the trust store takes some 20 ms.
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = self._make_tls()
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls

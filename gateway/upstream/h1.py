@@ -7,6 +7,10 @@ streamed chunk costs. Everything that happens per request is O(1).
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from time import monotonic
@@ -24,6 +28,9 @@ LARGEST_HEAD = 64 * 1024
 MOST_HEADERS = 256
 # Below the shortest common keep-alive of the big providers' edges; a FIN before that is seen at once anyway.
 IDLE_S = 55.0
+_READ_SIZE = 64 * 1024
+# What is written to a TLS connection at a time, between looks at whether an answer has come.
+_STEP = 64 * 1024
 
 
 class FailureKind(StrEnum):
@@ -81,7 +88,7 @@ class Channel(Protocol):
     def send(self, request: bytes, receiver: Receiver) -> None:
         """Send a request head and what there is of its body."""
 
-    def write(self, piece: bytes) -> bool:
+    def write(self, piece: bytes | memoryview) -> bool:
         """Send more of the request body. False: wait for `on_writable`."""
 
     def pause(self) -> None:
@@ -102,7 +109,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused", "_pool",
-        "_receiver", "_transport", "expires_at", "idle", "idle_s", "reused", "whole",
+        "_receiver", "_stepping", "_transport", "_unsent", "_waiting", "_write_paused", "expires_at", "idle", "idle_s",
+        "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -119,6 +127,11 @@ class Connection(asyncio.Protocol):
         self._interim = False
         self._paused = False
         self._draining: _Drain | None = None
+        self._waiting: select.poll | None = None
+        """Tells whether something waits to be read. Of TLS only: of plain TCP it can be read after a failure too."""
+        self._unsent: deque[memoryview] = deque()
+        self._stepping: asyncio.Handle | None = None
+        self._write_paused = False
         self.idle = False
         self.reused = False
         self.whole = True
@@ -137,11 +150,43 @@ class Connection(asyncio.Protocol):
         self._fed = 0
         self._in_head = True
         self._interim = False
-        self._transport.write(request)
+        if self._waiting is not None and len(request) > _STEP:
+            self._write_in_steps(request)
+        else:
+            self._transport.write(request)
 
-    def write(self, piece: bytes) -> bool:
+    def write(self, piece: bytes | memoryview) -> bool:
+        if not piece:
+            return True
+        if self._transport.is_closing():  # it broke a moment ago; the receiver is about to hear of it
+            return False
+        if self._waiting is not None:
+            return self._write_in_steps(piece)
         self._transport.write(piece)
-        return self._transport.get_write_buffer_size() < 64 * 1024
+        return self._transport.get_write_buffer_size() <= 64 * 1024  # above, the loop says when to go on
+
+    def _write_in_steps(self, piece: bytes | memoryview) -> bool:
+        """Write to TLS, a step in each turn of the loop, and none before what has come is read."""
+        self._unsent.append(memoryview(piece))
+        if self._stepping is None:
+            self._step()
+        return not self._unsent
+
+    def _step(self) -> None:
+        self._stepping = None
+        if self._write_paused or self._receiver is None or not self._unsent:
+            return
+        if self._waiting is not None and self._waiting.poll(0):
+            self._stepping = self._loop.call_later(0.001, self._step)
+            return
+        piece = self._unsent.popleft()
+        if len(piece) > _STEP:
+            self._unsent.appendleft(piece[_STEP:])
+        self._transport.write(piece[:_STEP])
+        if self._unsent:
+            self._stepping = self._loop.call_soon(self._step)
+        else:
+            self._receiver.on_writable()
 
     def pause(self) -> None:
         if self._receiver is not None:
@@ -160,6 +205,7 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self._receiver = None
+        self._unsent.clear()
         self.idle = False
         # abort, not close: a request body that nobody reads must not keep the socket (and the bill) open.
         self._transport.abort()
@@ -168,6 +214,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("ssl_object") is not None and hasattr(select, "poll"):  # Windows has none
+            self._waiting = select.poll()
+            self._waiting.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
@@ -192,10 +241,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
+        if exc is not None and self._receiver is not None:
+            self._read_what_is_left()
         receiver = self._receiver
         if receiver is None:
             return
-        if exc is None and not self._in_head and self._is_close_delimited():
+        if not self._in_head and self._is_close_delimited() and (exc is None or self._is_refusal()):
             self._receiver = None
             receiver.on_end()
         elif self.reused and self._fed == 0:
@@ -205,16 +256,43 @@ class Connection(asyncio.Protocol):
                 FailureKind.BROKEN, str(exc) if exc else "the connection was closed before the answer was complete"
             )
 
+    def _read_what_is_left(self) -> None:
+        """Read what had arrived before the connection broke: mostly the answer that explains why.
+
+        An upstream that will not have an upload answers 413 or 401 and closes. If a write meets that, the event loop
+        drops the connection, and with it what the kernel holds for us: the answer came before the reset (RFC 9112
+        section 9.6). The socket is still open in here. Of TLS only the event loop can read it, so nothing is written
+        there while something waits to be read (`_step`).
+        """
+        transport = self._transport
+        if transport.get_extra_info("ssl_object") is not None:
+            return
+        with suppress(OSError):  # what is to be read has been read, or the connection is gone for good
+            fd = transport.get_extra_info("socket").fileno()
+            while self._receiver is not None and fd >= 0 and (left := os.read(fd, _READ_SIZE)):
+                self.data_received(left)
+
+    def _is_refusal(self) -> bool:
+        """Whether the answer is an error. Of one that only the end of the connection ends, a reset is an end too.
+
+        The reset is what closing brings where a request is still being sent; nothing of an error is paid for.
+        """
+        return bool(self._parser.get_status_code() >= 400)
+
     def _is_close_delimited(self) -> bool:
         """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
         framed = any(name in _FRAMING for name, _ in self._head)
         return not framed and self._parser.get_status_code() not in (204, 304)
 
     def pause_writing(self) -> None:
-        """Nothing to do: `write` has said so already."""
+        self._write_paused = True
 
     def resume_writing(self) -> None:
-        if self._receiver is not None:
+        self._write_paused = False
+        if self._unsent:
+            if self._stepping is None:
+                self._step()
+        elif self._receiver is not None:
             self._receiver.on_writable()
 
     # -- the parser's side
@@ -266,7 +344,7 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         # Into the pool first: the receiver may want a connection at once.
-        if not self.whole or self._transport.get_write_buffer_size():
+        if not self.whole or self._unsent or self._transport.get_write_buffer_size():
             # An early answer. The next request would be taken for the rest of this one.
             self._transport.abort()
         elif self._parser.should_keep_alive() and not self._transport.is_closing():

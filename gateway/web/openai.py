@@ -6,18 +6,18 @@ import itertools
 import re
 import secrets
 from hashlib import sha256
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gateway.dialects.body import read_call
-from gateway.dialects.multipart import ModelField
 from gateway.dialects.openai import error_body
-from gateway.errors import BadRequest, BodyTooLarge, ModelNotFound, Refusal, UnsupportedMediaType
+from gateway.errors import ModelNotFound, Refusal
 from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
-from gateway.types import BodyKind, Call
+from gateway.types import Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
+from gateway.web.reading import read_request
 from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
@@ -27,16 +27,12 @@ if TYPE_CHECKING:
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Endpoint, Key, Route
+    from gateway.types import Call, Endpoint, Key, Route
     from gateway.web.door import Door
 
-# A form up to this size is kept, so that it can be sent to another upstream; a larger one flows through.
-LARGEST_KEPT_FORM = 4 << 20
-LARGEST_FORM = 1 << 30
 # Names go into headers and the ledger. No provider has one of half the length.
 LONGEST_MODEL = 512
 
-_MULTIPART = BodyKind.MULTIPART
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _PROCESS = secrets.token_hex(6).encode()
 _numbers = itertools.count(1)
@@ -76,7 +72,7 @@ class Operation:
         routed = False
         try:
             key = self._door.admit(scope, headers, self.access)
-            call = await self._read(client, headers.get(b"content-type", b""))
+            call = await read_request(self._endpoint, client, self._gateway.config.server.max_body_bytes)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
                     f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',
@@ -111,33 +107,41 @@ class Operation:
     ) -> None:  # fmt: skip
         """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
         gateway = self._gateway
+        exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
         try:
-            found = await gateway.caching.lookup(call, route, terms, caller, client.headers, forwarded)
+            found = await gateway.caching.lookup(call, route, terms, exchange.first, caller, client.headers, forwarded)
             if found is not None:
                 gateway.metrics.cache(route, hit=isinstance(found, Hit))
             if isinstance(found, Hit):
-                await found.replay(client, request_id)
+                await serve_hit(gateway, call, route, found, client, request_id)
                 tab.end(200)
                 return
-            watched = client if found is None else found.watch(client)
+            if found is not None:
+                exchange.watch(found.watch(client))
         except BaseException:
             tab.end(0)
             raise
-        exchange = Exchange(gateway, call, route, terms, watched, tab, request_id=request_id, forwarded=forwarded)
         await exchange.run()
         if found is not None:
-            found.keep(exchange.usage)
+            found.keep(exchange.answered_by, exchange.usage)
 
-    async def _read(self, client: Downstream, content_type: bytes) -> Call:
-        kind = content_type.partition(b";")[0].strip().lower()
-        if self._endpoint.body is _MULTIPART:
-            if kind != b"multipart/form-data":
-                raise UnsupportedMediaType(_wrong_type(content_type, "multipart/form-data"))
-            return await _read_form(self._endpoint, client, content_type)
-        if kind != b"application/json":
-            raise UnsupportedMediaType(_wrong_type(content_type, "application/json"))
-        body = await client.read_body(self._gateway.config.server.max_body_bytes)
-        return read_call(self._endpoint, body)
+
+async def serve_hit(
+    gateway: Gateway, call: Call, route: Route, hit: Hit, client: Downstream, request_id: bytes
+) -> None:
+    """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
+    gateway.metrics.enter(call.endpoint)
+    whole = False
+    try:
+        whole = await hit.replay(client, request_id)
+    finally:
+        gateway.settle(
+            Settlement(
+                call=call, route=route, attempts=(), status=200 if whole else 499 if client.gone else 503, usage=None,
+                hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at, overhead_s=0.0,
+                cached=True,
+            )
+        )  # fmt: skip
 
 
 def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:
@@ -150,42 +154,3 @@ def refuse(client: Downstream, refusal: Refusal, identity: bytes) -> None:
     lines = [b"content-type: application/json\r\nx-request-id: ", identity, b"\r\n"]
     lines += [b"%b: %b\r\n" % header for header in refusal.headers]
     client.respond(refusal.status, b"".join(lines), error_body(refusal))
-
-
-async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes) -> Call:
-    """Read a form as far as its `model` field; all of it, if it is small enough to keep."""
-    length = client.content_length
-    if length is not None and length > LARGEST_FORM:
-        raise BodyTooLarge(f"the form is {length} bytes long; the limit is {LARGEST_FORM}")
-    field = ModelField(content_type)
-    body = bytearray()
-    keep_all = length is None or length <= LARGEST_KEPT_FORM
-    while (keep_all or field.span is None) and (piece := await client.read_some()):
-        body += piece
-        if len(body) > LARGEST_KEPT_FORM and (length is None or field.span is None):
-            # Without its name, or without knowing how much is to come, the form cannot be sent on.
-            raise BodyTooLarge(
-                f"the first {LARGEST_KEPT_FORM} bytes of the form hold no model, or its length is not announced; "
-                'put the field "model" before the file'
-            )
-        field.look(body)
-    if field.span is None:
-        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
-    start, end = field.span
-    try:
-        model = bytes(body[start:end]).decode()
-    except UnicodeDecodeError:
-        raise BadRequest('"model" is not UTF-8', param="model") from None
-    return Call(
-        endpoint=endpoint,
-        model=model,
-        body=bytes(body),
-        model_span=field.span,
-        content_type=content_type,
-        rest_bytes=0 if keep_all or length is None else length - len(body),
-    )
-
-
-def _wrong_type(content_type: bytes, wanted: str) -> str:
-    sent = content_type.decode("latin-1")[:100] or "missing"
-    return f'the content type is "{sent}"; send {wanted}'

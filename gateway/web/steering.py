@@ -39,7 +39,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
         BadRequest: the client asks for an order that there is none of, or for nobody.
     """
     config = gateway.config
-    needs = read_needs(call)
+    needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name
@@ -54,7 +54,7 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
-    replayable = not call.rest_bytes
+    replayable = call.rest_bytes == 0
     repeats = call.endpoint.repeatable or _leaves_nothing(call)
     terms = Terms(
         config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain, repeats

@@ -23,7 +23,7 @@ from gateway.background.balances import (
 )
 from gateway.core import outcome as o
 from gateway.core.quota import Limit, Quota
-from gateway.types import Attempt, Candidate, Outcome, Provider
+from gateway.types import Attempt, Outcome, Provider
 from tests.faults import FaultyUpstream, Fin, error_json, json_answer, padding
 from tests.serving import Running, serving
 
@@ -226,12 +226,10 @@ async def test_a_refusal_for_the_accounts_sake_has_it_asked_at_once(model: str, 
     """But not over and over."""
     async with FaultyUpstream(json_answer(said())) as upstream, asking(upstream) as (running, balances, clock):
         await until(lambda: "router" in balances.state)
-        directory, memory = running.gateway.directory, running.gateway.memory
 
         def refuse() -> None:
-            one = directory.routes[model].candidates[0].upstream
-            memory.begin(one, clock[0], clock[0], is_retry=False)
-            memory.end(one, Attempt(Candidate(one), outcome), [], None, clock[0])
+            candidate = running.gateway.directory.routes[model].candidates[0]
+            running.audit.memory.teach(Attempt(candidate, outcome), clock[0])
 
         clock[0] += 11.0
         refuse()

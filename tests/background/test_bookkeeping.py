@@ -14,6 +14,7 @@ from gateway.background.bookkeeping import Bookkeeping, journal_of, recover_ledg
 from gateway.config.settings import LedgerSettings
 from gateway.core.ledger import Intent, State
 from gateway.core.spend import Spent, window_of
+from gateway.metrics import LedgerState
 from gateway.stores.shared import SharedLimits
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import StoreError
@@ -231,6 +232,7 @@ async def test_letting_go_leaves_room_for_others(tmp_path: Path) -> None:
         scene.bookkeeping.let_go()
         assert other.counted(charge.account, 0) == (ONE_CALL, 0)
         other.close()
+        scene.running.gateway.metrics.ledger_watch(LedgerState)  # what is let go of cannot be told any more
 
 
 async def test_each_process_is_a_writer_of_its_own(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gateway.background.probes import JITTER, Probes, is_asked, question
 from gateway.core import outcome as o
 from gateway.core.breaker import Breaker, Event, State
 from gateway.core.facts import IDLE_S, UNEASY_S, UNKNOWN, Facts, is_probe_due, is_unreachable, probed
-from gateway.types import Attempt, Candidate, Outcome, Provider
+from gateway.types import Attempt, Outcome, Provider
 from tests.faults import (
     Client,
     FaultyUpstream,
@@ -176,11 +176,9 @@ def targets(upstream: FaultyUpstream) -> list[str]:
 
 def tell(running: Running, upstream_id: str, *outcomes: Outcome) -> None:
     """Have calls to an upstream end like this, as if they had been made."""
-    memory, directory = running.gateway.memory, running.gateway.directory
-    upstream = directory.routes[upstream_id].candidates[0].upstream
+    candidate = running.gateway.directory.routes[upstream_id].candidates[0]
     for outcome in outcomes:
-        memory.begin(upstream, NOW, NOW, is_retry=False)
-        memory.end(upstream, Attempt(Candidate(upstream), outcome, message="told"), [], None, NOW)
+        running.audit.memory.teach(Attempt(candidate, outcome, message="told"), NOW)
 
 
 def state(running: Running, upstream_id: str) -> State:
@@ -408,17 +406,14 @@ async def test_an_upstream_that_becomes_slow_is_marked_once(caplog: pytest.LogCa
     clock = [NOW]
     series = '{model="one/m",provider="one"}'
     async with gateway("http://127.0.0.1:9/v1", more="probe: false") as running:
-        memory = running.gateway.memory
-        upstream = running.gateway.directory.routes["one/m"].candidates[0].upstream
+        candidate = running.gateway.directory.routes["one/m"].candidates[0]
         probes = Probes(running.gateway, now=lambda: clock[0])
 
         def minutes(count: int, first_token_s: float) -> None:
             for _ in range(6 * count):
                 clock[0] += 10.0
                 for _ in range(5):
-                    memory.begin(upstream, clock[0], clock[0], is_retry=False)
-                    attempt = Attempt(Candidate(upstream), o.OK, first_token_s=first_token_s)
-                    memory.end(upstream, attempt, [], None, clock[0])
+                    running.audit.memory.teach(Attempt(candidate, o.OK, first_token_s=first_token_s), clock[0])
                 probes.review()
 
         minutes(10, 0.5)

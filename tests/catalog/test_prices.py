@@ -23,7 +23,7 @@ from gateway.core import sse
 from gateway.core.abilities import combined
 from gateway.core.pricing import cost_of, settle_cost
 from gateway.dialects.endpoints import CHAT
-from gateway.dialects.openai import StreamReader
+from gateway.dialects.events import StreamReader
 from gateway.dialects.usage import merged, read_usage
 from gateway.types import Ability, CostSource, Price, Provider, Tier, Upstream, Usage
 from tests.faults.recipes import FIXTURES

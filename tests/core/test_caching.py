@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 KEEPS = CachePolicy(3600.0)
 KEEPS_ALL = CachePolicy(3600.0, nondeterministic=True)
+NO_PARAMS = Params()
 FORWARDED = b"accept: application/json\r\n"
 
 
@@ -100,9 +101,9 @@ SEEDED = ',"seed":1'
 def test_what_a_call_must_say(endpoint: str, more: str, kept: bool) -> None:
     """A generated answer is kept if asking again should bring the same, and if the provider remembers nothing of it."""
     found = next(one for one in ENDPOINTS if one.name == endpoint)
-    assert may_keep(call(more, found), route()) is kept
+    assert may_keep(call(more, found), route(), NO_PARAMS) is kept
     remembers = SEEDED in more and not kept
-    assert may_keep(call(more, found), route(policy=KEEPS_ALL)) is not remembers
+    assert may_keep(call(more, found), route(policy=KEEPS_ALL), NO_PARAMS) is not remembers
 
 
 @pytest.mark.parametrize(
@@ -116,19 +117,18 @@ def test_what_a_call_must_say(endpoint: str, more: str, kept: bool) -> None:
 def test_which_endpoints(endpoint: str, kept: bool) -> None:
     """Text and numbers; never pictures, sound or forms."""
     found = next(one for one in ENDPOINTS if one.name == endpoint)
-    assert may_keep(call(SEEDED, found), route(policy=KEEPS_ALL)) is kept
-    assert may_keep(call(SEEDED, found), route(policy=None)) is False
+    assert may_keep(call(SEEDED, found), route(policy=KEEPS_ALL), NO_PARAMS) is kept
+    assert may_keep(call(SEEDED, found), route(policy=None), NO_PARAMS) is False
 
 
 def test_computed_answers_need_no_seed() -> None:
     """Embeddings are the same each time, whatever the call says."""
-    assert may_keep(call(endpoint=EMBEDDINGS), route())
+    assert may_keep(call(endpoint=EMBEDDINGS), route(), NO_PARAMS)
 
 
 def test_what_cannot_be_kept_at_all() -> None:
     """Half a request has no key, and a route without anybody no answer."""
-    assert not may_keep(msgspec.structs.replace(call(SEEDED), rest_bytes=1), route())
-    assert not may_keep(call(SEEDED), Route("role:r", RouteKind.ROLE, (), cache=KEEPS))
+    assert not may_keep(msgspec.structs.replace(call(SEEDED), rest_bytes=1), route(), NO_PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -149,9 +149,8 @@ def test_what_cannot_be_kept_at_all() -> None:
 def test_what_the_configuration_adds_counts(
     defaults: dict[str, bytes], forced: dict[str, bytes], more: str, kept: bool
 ) -> None:
-    """It is what the upstream gets that decides, with the parameters of the first candidate."""
-    other = candidate("b/m", Params({}, {"temperature": b"1", "store": b"false"}))
-    assert may_keep(call(more), route(candidate(params=Params(defaults, forced)), other)) is kept
+    """It is what the upstream gets that decides, with the parameters of the candidate that answers."""
+    assert may_keep(call(more), route(), Params(defaults, forced)) is kept
 
 
 @pytest.mark.parametrize(
@@ -180,9 +179,10 @@ def key(
     order: tuple[str, ...] = (),
     caller: str | None = "key_1",
     forwarded: bytes = FORWARDED,
+    by: Candidate | None = None,
 ) -> bytes:
     to = to or route()
-    return key_of(asked or call(SEEDED), to, fingerprint(to), order, caller, forwarded)
+    return key_of(asked or call(SEEDED), to, fingerprint(to), order, caller, forwarded, by or to.candidates[0])
 
 
 LOCAL = candidate(params=Params({"top_p": b"0.9"}))
@@ -199,6 +199,9 @@ DIFFERENT = {
     "an order of its own": key(order=("cheapest",)),
     "another language": key(forwarded=b"accept-language: de\r\n" + FORWARDED),
     "a beta": key(forwarded=b"openai-beta: assistants=v2\r\n" + FORWARDED),
+    "another candidate's": key(by=candidate("b/m")),
+    "the same with parameters": key(by=candidate(params=Params({"top_p": b"0.9"}))),
+    "the same with forced ones": key(by=candidate(params=Params({}, {"top_p": b"0.9"}))),
     "another route": key(to=route(name="role:s")),
     "another model": key(to=route(candidate("a/n"))),
     "another address": key(to=route(candidate(base_url="http://b.test/v1"))),
@@ -248,7 +251,7 @@ def test_nothing_slips_from_one_part_of_a_key_into_the_next() -> None:
         before, name, after, order, caller = parts
         body = f"{before}M{after}".encode()
         asked = Call(CHAT, "M", body, (len(before), len(before) + 1))
-        found = key_of(asked, route(name=name), b"", (order,), caller, b"")
+        found = key_of(asked, route(name=name), b"", (order,), caller, b"", candidate())
         assert seen.setdefault(found, parts) == parts
     assert len(set(seen)) == len(set(seen.values())) > 100
 

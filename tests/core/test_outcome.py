@@ -10,7 +10,8 @@ from gateway.core import outcome as o
 from gateway.core.outcome import classify
 from gateway.core.waits import come_back_s
 from gateway.dialects.endpoints import CHAT
-from gateway.dialects.openai import StreamReader, read_answer
+from gateway.dialects.events import StreamReader
+from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.types import About, Blame, Outcome, Then, UpstreamError
 from tests.core.refused import REFUSED, WORDINGS, openai
@@ -39,7 +40,7 @@ def outcome_of(name: str) -> tuple[Outcome, float | None]:
         reader.finish()
         error = reader.error
     else:
-        error = read_answer(body)[1] if status == 200 else read_error(body)
+        error = read_answer(body, CHAT).error if status == 200 else read_error(body)
     wait = None
     if error is not None:
         wait = come_back_s(headers, error, NOW)

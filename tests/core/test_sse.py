@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.core.sse import Event, events, whole_events
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES
-from gateway.dialects.openai import StreamReader
+from gateway.dialects.events import StreamReader
 
 if TYPE_CHECKING:
     from gateway.types import Endpoint
@@ -22,12 +22,12 @@ ENDPOINTS = (CHAT, RESPONSES, EMBEDDINGS)
 
 # Content, comments, names, several data lines, a BOM, and characters that `str.splitlines` takes for line ends.
 STREAMS = {
-    "LF": b': ping\n\ndata: {"a":1}\n\nevent: x\ndata: 1\ndata: 2\n\ndata: [DONE]\n\n',
-    "CRLF": b": ping\r\n\r\ndata: 1\r\n\r\nevent: x\r\ndata: 1\r\ndata: 2\r\n\r\ndata: [DONE]\r\n\r\n",
-    "CR": b": ping\r\rdata: 1\r\revent: x\rdata: 1\rdata: 2\r\rdata: [DONE]\r\r",
+    "LF": b': ping\n\ndata: {"a":1}\n\nevent: x\ndata: [1,\ndata: 2]\n\ndata: [DONE]\n\n',
+    "CRLF": b": ping\r\n\r\ndata: 1\r\n\r\nevent: x\r\ndata: [1,\r\ndata: 2]\r\n\r\ndata: [DONE]\r\n\r\n",
+    "CR": b": ping\r\rdata: 1\r\revent: x\rdata: [1,\rdata: 2]\r\rdata: [DONE]\r\r",
     "mixed": b"data: 1\n\r\ndata: 2\r\n\ndata: 3\r\n\rdata: 4\n\rdata: 5\r\r\ndata: 6\n\n",
     "BOM": b"\xef\xbb\xbfdata: 1\n\ndata: 2\n\n",
-    "U+2028": "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\n\ndata: 2\n\n".encode(),
+    "U+2028": ': \x0be\x0cf\x1cg\n\ndata: "a\u2028b\u2029c\x85d"\n\ndata: 2\n\n'.encode(),
     "unended": b"data: 1\n\ndata: 2\n",
 }
 
@@ -192,11 +192,15 @@ streams = st.lists(st.tuples(lines, st.sampled_from([b"\n", b"\r\n", b"\r"])), m
 @given(stream=streams | st.binary(max_size=200), cuts=st.lists(st.integers(0, 600), max_size=12))
 @settings(max_examples=400, deadline=None)
 def test_any_fragments_of_anything(stream: bytes, cuts: list[int]) -> None:
-    """Nothing is lost, added or reordered, and nothing that passes ends within an event."""
+    """Nothing is lost, added or reordered but by what the events are, whatever pieces they come in."""
     at = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     pieces = [stream[start:end] for start, end in pairwise(at)]
     for endpoint in ENDPOINTS:
-        check_passes(stream, endpoint, pieces)
+        at_once, in_pieces = StreamReader(endpoint), StreamReader(endpoint)
+        expected = at_once.feed(stream) + at_once.finish()
+        # Before an event that is cut short there may be an empty line, which goes its way.
+        passed = b"".join(map(in_pieces.feed, pieces)) + in_pieces.finish()
+        assert passed.rstrip(b"\r\n") == expected.rstrip(b"\r\n")
 
 
 @given(stream=streams)

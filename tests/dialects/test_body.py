@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects.body import DECIDED, read_call, render
-from gateway.dialects.endpoints import CHAT
+from gateway.dialects import lenient
+from gateway.dialects.body import DECIDED, LARGE, read_call, render, without
+from gateway.dialects.endpoints import CHAT, ENDPOINTS, MODERATIONS
+from gateway.dialects.fields import Field, NotAnObject, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Params
 
 if TYPE_CHECKING:
+    import msgspec
+
     from gateway.types import Call
 
 NEW = b'"new/model"'
@@ -76,7 +80,23 @@ def test_what_is_read(body: str, model: str, stream: bool, wants_usage: bool) ->
         (b'{"model":"a",}', "invalid_json", None),
         (b"{'model':'a'}", "invalid_json", None),
         (b'{model:"a"}', "invalid_json", None),
-        (b'{"model":"a","x":NaN}', "invalid_json", None),
+        (b'{"model":"a","x":nan}', "invalid_json", None),
+        (b'{"model":"a","x":-NaN}', "invalid_json", None),
+        (b'{"model":"a","x":+Infinity}', "invalid_json", None),
+        (b'{"model":"a","x":NaN0}', "invalid_json", None),
+        (b'{"model":"a","x":NaN NaN}', "invalid_json", None),
+        (b'{"model":"a",NaN:1}', "invalid_json", None),
+        (b'{"model":"a","x":\\ud83d}', "invalid_json", None),
+        (b'{"model":"a","x":"\\ud83d"', "invalid_json", None),
+        (b'{"model":"a","x":"\\ud83d","y":01}', "invalid_json", None),
+        (b'{"model":"a","x":NaN,"y":"\n"}', "invalid_json", None),
+        (b'{"model":"a","x":NaN,"y":"\0"}', "invalid_json", None),
+        (b'{"model":NaN}', "invalid_type", "model"),
+        (b'{"model":"\\ud83d"}', "invalid_type", "model"),
+        (b'{"model":"a","stream":NaN}', "invalid_type", "stream"),
+        (b'{"model":"a","x":NaN,"model":"b"}', "invalid_request", "model"),
+        (b'{"model":"a","x":"\\ud83d","\\u006dodel":"b"}', "invalid_request", "model"),
+        (b'{"model":"a","x":-Infinity,"Model":"b"}', "invalid_request", "model"),
         (b'{"model":"a","x":01}', "invalid_json", None),
         (b'{"model":"a","x":"\n"}', "invalid_json", None),
         (b'{"model":"a","x":"\\x"}', "invalid_json", None),
@@ -266,7 +286,8 @@ def test_anything_else_is_refused(body: bytes) -> None:
     [
         b'"' + b"\\n" * (1 << 17) + b'"', b'"' + b'\\"' * (1 << 17) + b'"', b"[" + b'"",' * (1 << 15) + b"1]",
         b'"' + b"\\u0041" * (1 << 15) + b'"', b" " * (1 << 18) + b"1", b"9" * (1 << 18), b"[" * 900 + b"]" * 900,
-        b'{"a":' * 900 + b"1" + b"}" * 900, b'"model"' + b',"k":1' * (1 << 15),
+        b'{"a":' * 900 + b"1" + b"}" * 900,
+        b'{"a":"model"' + b',"k":1' * (1 << 15) + b"}",
     ],
     ids=["escapes", "quotes", "strings", "letters", "space", "digits", "arrays", "objects", "keys"],
 )  # fmt: skip
@@ -286,9 +307,190 @@ def test_a_forced_parameter_has_one_spelling(key: str) -> None:
         render(call, b'"y"', Params(forced={"temperature": b"0"}), ask_for_usage=False)
 
 
-def test_a_large_body_that_says_model_twice() -> None:
-    """Values are stepped over; what would have to be walked without end is refused."""
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_large_body_that_says_model_twice(*, twice: bool) -> None:
+    """Values are stepped over, also those of a key that nobody decides on and that occurs twice."""
     many = b'"",' * 300_000 + b'""'
     assert read_call(CHAT, b'{"model":"x","a":{"model":[%b]},"user":"model"}' % many).model == "x"
-    with pytest.raises(BadRequest, match="repeats its fields"):
-        read_call(CHAT, b'{"a":[%b],"a":[1,%b],"model":"x","t":"model"}' % (many, many))
+    body = b'{"a":[%b],"a":[1,%b],"model":"x","t":"model"%b}' % (many, many, b',"model":"y"' * twice)
+    if twice:
+        with pytest.raises(BadRequest, match="occurs twice"):
+            read_call(CHAT, body)
+        return
+    call = read_call(CHAT, body)
+    assert call.body[slice(*call.model_span)] == b'"x"'
+    assert sent(body, Params(forced={"a": b"0"})) == b'{"a":0,"a":0,"model":"new/model","t":"model"}'
+
+
+LENIENT = {
+    "half a pair": ('"\\ud83d"', '"\\ufffd"'),
+    "the other half": ('"x\\uDE80y"', '"x\\ufffdy"'),
+    "two halves, swapped": ('"\\ude80\\ud83d"', '"\\ufffd\\ufffd"'),
+    "a half behind a pair": ('"\\ud83d\\ude80\\ud83d"', '"\\ud83d\\ude80\\ufffd"'),
+    "a half before a pair": ('"\\ud83d\\ud83d\\ude80"', '"\\ufffd\\ud83d\\ude80"'),
+    "a half behind escaped backslashes": ('"\\\\\\ud83d\\\\ud83d"', '"\\\\\\ufffd\\\\ud83d"'),
+    "halves that are apart": ('"\\ud83d\\\\\\ude80"', '"\\ufffd\\\\\\ufffd"'),
+    "a half in a key": ('{"\\ud83d":1}', '{"\\ufffd":1}'),
+    "NaN": ("NaN", "0"),
+    "-Infinity": ("[ -Infinity , Infinity,NaN]", "[0,0,0]"),
+    "words in strings": ('["NaN", "a, NaN ,b", "\\" , NaN , \\"",NaN]', '["NaN", "a, NaN ,b", "\\" , NaN , \\"",0]'),
+    "both": ('{"a":"\\ud83d","b":{"c":[NaN]}}', '{"a":"\\ufffd","b":{"c":[0]}}'),
+}
+
+
+@pytest.mark.parametrize("name", LENIENT)
+@pytest.mark.parametrize("padding", [0, LARGE])
+def test_what_sdks_write_and_strict_readers_refuse(name: str, padding: int) -> None:
+    """It passes untouched, and where the model stands is known as exactly as ever."""
+    written, meant = LENIENT[name]
+    pad = "x" * padding
+    body = f'{{"pad":"{pad}","x":{written},"model":"a","stream":true}}'.encode()
+    call = read(body)
+    assert (call.model, call.stream) == ("a", True)
+    assert call.body[slice(*call.model_span)] == b'"a"'
+    assert sent(body) == body.replace(b'"model":"a"', b'"model":"new/model"')
+    assert lenient.decode(body) == {**json.loads(f'{{"x":{written},"model":"a","stream":true}}'), "pad": pad} or (
+        "NaN" in written or "ud83d" in written or "uDE80" in written
+    )
+    plain = lenient.twin(body)
+    assert len(plain) == len(body)
+    assert json.loads(plain)["x"] == json.loads(meant)
+    # And with what configuration adds and takes away.
+    forced = sent(body, Params({}, {"stream": b"false"}), ask=True)
+    assert written.encode() in forced
+    assert lenient.decode(forced)["stream"] is False
+
+
+@pytest.mark.parametrize("count", [30_000, 1_000_000])
+@pytest.mark.parametrize(
+    "field",
+    [b'"k%d":1', b'"a":1', b'"":0', b'"model":"a"', b'"messages":[]', b'"\\u0041%d":1', b'"a":{"a":[1,{}]}'],
+)
+def test_a_million_fields(field: bytes, count: int) -> None:
+    """However many there are, what is looked at is the first thousand."""
+    one = field if b"%d" not in field else None
+    fields = b",".join([one] * count if one else [field % number for number in range(count)])
+    started = time.process_time()
+    for body in (b'{"model":"a",%b}' % fields, b'{%b,"model":"a"}' % fields, b'{%b,"model":"\\ud83d"' % fields):
+        with pytest.raises(BadRequest):
+            read(body)
+    assert time.process_time() - started < 0.3
+
+
+def test_as_many_fields_as_are_read() -> None:
+    """A thousand, small or large."""
+    for value in (b"1", b'"%b"' % (b"x" * 200)):
+        fields = b",".join(b'"k%d":%b' % (number, value) for number in range(999))
+        assert len(read(b'{"model":"a",%b}' % fields).fields) == 1000
+        with pytest.raises(BadRequest, match="more than 1000 top-level fields"):
+            read(b'{"model":"a",%b,"x":1}' % fields)
+
+
+@given(body=bodies())
+@settings(max_examples=200)
+def test_both_ways_to_read_agree(body: str) -> None:
+    """A small body is read at once, a large one field by field: the same, except for what each remembers."""
+    large = body.rstrip()[:-1] + f', "pad": "{"x" * LARGE}"}}'
+    try:
+        at_once = read(body)
+    except BadRequest as refusal:
+        with pytest.raises(BadRequest) as other:
+            read(large)
+        assert (other.value.param, other.value.code) == (refusal.param, refusal.code)
+        return
+    closely = read(large)
+    assert (closely.model, closely.stream, closely.wants_usage) == (at_once.model, at_once.stream, at_once.wants_usage)
+    assert closely.model_span == at_once.model_span
+    assert {key: bytes(cast("msgspec.Raw", value)) for key, value in closely.fields.items() if key != "pad"} == {
+        key: bytes(cast("msgspec.Raw", value)) for key, value in at_once.fields.items()
+    }
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    """The message says what to leave out."""
+    with pytest.raises(BadRequest, match="byte order mark"):
+        read(b'\xef\xbb\xbf{"model":"a"}')
+    with pytest.raises(BadRequest, match="UTF-16"):
+        read('{"model":"a"}'.encode("utf-16"))
+
+
+@pytest.mark.parametrize("before", ["", '"x":[1],', '"models":["b"],'])
+@pytest.mark.parametrize("after", ["", ',"x":[1]', ',"models":["b"]', ',"x":"\\ud83d"'])
+def test_a_field_is_taken_out(before: str, after: str) -> None:
+    """And the model is still where it is said to be."""
+    call = without(
+        read(f'{{{before}"model":"a"{after}}}') if (before + after).count("models") < 2 else read('{"model":"a"}'),
+        "models",
+    )
+    assert "models" not in call.fields
+    assert call.body[slice(*call.model_span)] == b'"a"'
+    assert "models" not in lenient.decode(call.body)
+
+
+@pytest.mark.parametrize(
+    "body", ['{"input":"x"}', "{}", ' { "input" : ["a","b"] } ', '{"input":"\\ud83d"}', '{"x":{"model":"b"}}']
+)
+def test_a_moderation_need_not_name_its_model(body: str) -> None:
+    """OpenAI's reference gives it a default, which is a name like any other; the rest of the body stays as it is."""
+    call = read_call(MODERATIONS, body.encode())
+    assert call.model == "omni-moderation-latest"
+    sent = render(call, NEW, Params(), ask_for_usage=False)
+    assert lenient.decode(sent) == {**lenient.decode(body.encode()), "model": "new/model"}
+    named = read_call(MODERATIONS, b'{"input":"x","model":"guard"}')
+    assert named.model == "guard"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"input":"x","Model":"y"}', '{"model":null}', '{"model":""}', '{"\\u006dodel":"a"}', "[]", ""]
+)
+def test_a_default_is_for_what_is_missing(body: str) -> None:
+    """Not for what is wrong."""
+    with pytest.raises(BadRequest):
+        read_call(MODERATIONS, body.encode())
+
+
+def test_only_moderations_have_a_default() -> None:
+    """Everywhere else a call that names no model is a mistake."""
+    assert [one for one in ENDPOINTS if one.default_model] == [MODERATIONS]
+
+
+def walked(body: bytes, window: int) -> list[Field] | None:
+    """The fields of a body that is read so much at a time; None if it is refused."""
+    try:
+        return list(fields_of(body, window))
+    except NotAnObject:
+        return None
+
+
+PARTS = [
+    b"[", b"]", b"{", b"}", b",", b",", b":", b" ", b"1", b'"a"', b'"a":1', b'"a":[1,2]', b'{"b":[{}]}', b"[[1,2],[3]]",
+    b'"},"', b'"]},"', b'"\\"],"', b"null", b'{"c":{"d":1},"e":"x,y"}', b"\n",
+]  # fmt: skip
+
+
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=30), window=st.integers(1, 12), opening=st.sampled_from("[{"))
+@settings(max_examples=500, deadline=None)
+def test_windows_change_nothing(parts: list[bytes], window: int, opening: str) -> None:
+    """However much is read at a time, it is the same JSON, and what is none is refused."""
+    closing = {"[": "]", "{": "}"}[opening]
+    body = b'{"x":' + opening.encode() + b"".join(parts) + closing.encode() + b',"model":"a"}'
+    assert walked(body, window) == walked(body, 1 << 20)
+
+
+@given(body=bodies(), window=st.integers(1, 40))
+@settings(max_examples=200, deadline=None)
+def test_windows_take_every_body(body: str, window: int) -> None:
+    """Also with spaces anywhere."""
+    whole = walked(body.encode(), 1 << 20)
+    assert whole is not None
+    assert walked(body.encode(), window) == whole
+
+
+@pytest.mark.parametrize("tail", [b",", b",,1", b", ,1", b",}", b" 1"])
+def test_a_large_array_with_a_comma_too_many(tail: bytes) -> None:
+    """What stands behind a cut is looked at."""
+    for many in (b"1," * 60_000 + b"1", b" " * 200_000 + b"1", b"1," + b" " * 200_000 + b"1"):
+        body = b'{"model":"a","x":[' + many + tail + b"]}"
+        assert walked(body, 1000) is None
+        with pytest.raises(BadRequest, match="not valid JSON"):
+            read(body)

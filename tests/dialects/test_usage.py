@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects import endpoints
 from gateway.dialects.counted import MOST_TOKENS, MOST_USD, nanousd
-from gateway.dialects.openai import read_answer
+from gateway.dialects.plain import read_answer
 from gateway.dialects.usage import MOST_MADE, cost_of_headers, merged, read_usage
 from gateway.types import Usage
 
@@ -106,7 +107,10 @@ def test_usage(usage: dict[str, Any], expected: Usage) -> None:
     assert read_usage({"type": "response.completed", "response": {"usage": usage}}) == expected
     assert read_usage({"type": "message_start", "message": {"usage": usage}}) == expected
     assert read_usage({"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": usage}}) == expected
-    assert read_answer(json.dumps({"id": "1", "choices": [], "usage": usage}).encode()) == (expected, None)
+    assert read_answer(json.dumps({"id": "1", "choices": [], "usage": usage}).encode(), endpoints.CHAT)[:2] == (
+        expected,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,7 @@ def test_absurd_usage(usage: dict[str, Any], expected: Usage) -> None:
     assert found is not None
     assert found.is_suspect
     assert found == _suspect(expected)
-    assert read_answer(json.dumps({"usage": usage}).encode()) == (found, None)
+    assert read_answer(json.dumps({"usage": usage}).encode(), endpoints.CHAT)[:2] == (found, None)
 
 
 def _suspect(usage: Usage) -> Usage:
@@ -179,7 +183,7 @@ def _suspect(usage: Usage) -> Usage:
 def test_no_usage(value: dict[str, Any]) -> None:
     """Its absence is not zero."""
     assert read_usage(value) is None
-    assert read_answer(json.dumps(value).encode())[0] is None
+    assert read_answer(json.dumps(value).encode(), endpoints.CHAT)[0] is None
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,7 @@ def test_other_places(value: dict[str, Any], expected: Usage) -> None:
 )
 def test_complete_answers_are_read_alike(value: dict[str, Any]) -> None:
     """The quick reader of whole answers says what the one for decoded ones says."""
-    assert read_answer(json.dumps(value).encode())[0] == read_usage(value)
+    assert read_answer(json.dumps(value).encode(), endpoints.CHAT)[0] == read_usage(value)
 
 
 START = Usage(1310, 1, 1000, cache_write_tokens=100, cache_write_1h_tokens=200, service_tier="priority")

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 import msgspec
 
@@ -110,6 +110,9 @@ class FaultyUpstream:
     HTTP (`Violation`, unless `strict=False`), or an exception in a step.
     """
 
+    live: ClassVar[dict[int, FaultyUpstream]] = {}
+    """Those that run, by port."""
+
     def __init__(self, *answers: Answer, strict: bool = True) -> None:
         self.requests: list[Request] = []
         self.connections: list[Connection] = []
@@ -117,6 +120,8 @@ class FaultyUpstream:
         self.port = 0
         self._strict = strict
         self._greeting: Script = ()
+        self.answers_unasked = False
+        """It did something to a connection before it had seen a request."""
         self._answers: tuple[Answer, ...] = answers or (chat_json("Hello!"),)
         self._first = 0
         self._links: set[_Link] = set()
@@ -146,6 +151,7 @@ class FaultyUpstream:
     def on_connect(self, *steps: Step) -> None:
         """Do this with every new connection before its first request is looked at: slow accept, RST, silence."""
         self._greeting = steps
+        self.answers_unasked = True
 
     async def listen(self) -> None:
         """Accept connections; after `refuse`, again on the same port."""
@@ -162,11 +168,13 @@ class FaultyUpstream:
 
     async def __aenter__(self) -> Self:
         await self.listen()
+        FaultyUpstream.live[self.port] = self
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        FaultyUpstream.live.pop(self.port, None)
         await self.refuse()
         for link in self._links:
             link.abort()

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from gateway.app import App
     from gateway.background.bookkeeping import Bookkeeping
     from gateway.core.ledger import Row
     from gateway.proxy.books import Books
@@ -62,7 +61,7 @@ class Ledgered:
 
     @property
     def bookkeeping(self) -> Bookkeeping:
-        return cast("App", self.running.server.config.loaded_app).bookkeeping
+        return self.running.app.bookkeeping
 
     async def ask(self, request: bytes | None = None) -> Response:
         """Return what a client of its own gets for one request, a plain chat of the role unless told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ from tests.proxy.keeping import (
     posted,
     responses_stream,
 )
-from tests.proxy.scene import ROLE_NAME
+from tests.proxy.scene import ROLE_NAME, exchange_is_over
 from tests.proxy.test_recording import Scripted
 from tests.serving import serving
 
@@ -88,6 +89,27 @@ async def test_a_hit_equals_the_first_answer(sent: bytes, answer: Script) -> Non
         same = {name: value for name, value in first.headers.items() if name not in {*only_first, "x-request-id"}}
         again = {name: value for name, value in second.headers.items() if name not in {"x-request-id", "age"}}
         assert again == {**same, "x-gateway-cache": "hit"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_hit_is_counted_as_a_request(stream: bool) -> None:
+    """With its status and its duration, so that rates and objectives stay true; tokens are counted where they cost."""
+    script = chat_stream("Hel", "lo") if stream else chat_json("Hello")
+    async with keeping(script) as scene:
+        for _ in range(3):
+            assert (await scene.ask(chat(model=ROLE_NAME, stream=stream))).status == 200
+        await exchange_is_over(scene.running)
+        metric, labels = scene.running.metric, 'endpoint="chat",route="role:rlm"'
+        assert metric(f'gateway_requests_total{{code="200",{labels}}}') == 3
+        assert metric(f"gateway_request_duration_seconds_count{{{labels}}}") == 3
+        assert metric('gateway_attempts_total{model="first/m",outcome="ok",provider="first"}') == 1
+        assert metric('gateway_tokens_total{direction="output",model="first/m",provider="first"}') == 2
+        assert metric('gateway_overhead_seconds_count{endpoint="chat"}') == 1
+        assert scene.hits == 2
+        hits = scene.running.audit.settlements[1:]
+        assert [(one.status, one.cached, one.attempts, one.usage, one.hung_up) for one in hits] == [
+            (200, True, (), None, False)
+        ] * 2
 
 
 async def test_what_was_true_of_one_answer_is_not_said_again() -> None:
@@ -293,11 +315,53 @@ async def test_only_its_own_answers_are_a_routes(by: bytes, kept: bool) -> None:
     route = Route("role:r", RouteKind.ROLE, (one,), cache=CachePolicy(60.0))
     clock = Clock()
     caching, usage = Caching(MemoryCache(1 << 20, clock), clock), Usage(input_tokens=3)
-    miss = await caching.lookup(call, route, Terms(1), "", {}, b"")
+    miss = await caching.lookup(call, route, Terms(1), one, "", {}, b"")
     assert isinstance(miss, Miss)
     miss.watch(Scripted(asyncio.get_running_loop())).respond(200, b"x-gateway-route: %b\r\n" % by, b"{}")
-    assert miss.keep(usage) is kept
-    found = await caching.lookup(call, route, Terms(1), "", {}, b"")
+    assert miss.keep(one, usage) is kept
+    found = await caching.lookup(call, route, Terms(1), one, "", {}, b"")
     assert isinstance(found, Hit if kept else Miss)
     if isinstance(found, Hit):
         assert found.entry.usage == usage
+
+
+# -- under whose name
+
+
+@pytest.mark.parametrize(
+    ("sent", "of_first", "of_second"),
+    [
+        (CHAT, chat_json("first"), chat_json("second")),
+        (STREAM, chat_stream("first"), chat_stream("second")),
+        (
+            posted("embeddings", {"input": "Hi"}),
+            json_answer({"data": [{"embedding": [0.1, 0.2, 0.3]}]}),
+            json_answer({"data": [{"embedding": [0.1, 0.2, 0.3, 0.4, 0.5]}]}),
+        ),
+    ],
+)
+async def test_an_answer_is_kept_under_the_candidate_that_gave_it(
+    sent: bytes, of_first: Script, of_second: Script
+) -> None:
+    """The answer of a fallback is not served once the first candidate is back, vectors least of all."""
+
+    def down_once(seen: Request) -> Script:
+        return json_answer({"error": {"message": "down"}}, status=500) if seen.number == 0 else of_first
+
+    async with keeping(down_once, of_second) as scene:
+        said = [await scene.ask(sent) for _ in range(3)]
+        assert [one.headers["x-gateway-cache"] for one in said] == ["miss", "miss", "hit"]
+        assert [one.headers["x-gateway-provider"] for one in said] == ["second", "first", "first"]
+        assert said[1].body == said[2].body != said[0].body
+
+
+async def test_the_answer_of_a_fallback_serves_while_its_turn_lasts() -> None:
+    """A candidate that is out of action is not the one that would be asked."""
+    answers = json_answer({"error": {"message": "down"}}, status=500), chat_json("second")
+    async with AsyncExitStack() as stack:
+        upstreams = [await stack.enter_async_context(FaultyUpstream(one, strict=False)) for one in answers]
+        running = await stack.enter_async_context(serving(configured(upstreams, ALWAYS), remember=True))
+        scene = Scene(running, upstreams, Caching(MemoryCache(8 << 20, Clock()), Clock()))
+        states = await scene.states(*(chat(f"call {n}", model=ROLE_NAME) for n in range(8)))
+        assert set(states) == {"miss"}
+        assert await scene.states(chat("call 1", model=ROLE_NAME)) == ["hit"]

@@ -192,7 +192,7 @@ REFUSALS = {
     "503": Fault("overloaded", error_json(503)),
     "529": Fault("overloaded", error_json(529)),
     "498": Fault("overloaded", error_json(498)),
-    "418": Fault("server_error", error_json(599)),
+    "599": Fault("server_error", error_json(599)),
     "429": Fault("rate_limited", error_json(429)),
     "401": Fault("bad_credential", error_json(401)),
     "402": Fault("no_credit", error_json(402)),
@@ -319,7 +319,7 @@ async def test_a_connection_that_is_ended_on_accept(steps: Script) -> None:
                 assert response.headers["x-gateway-attempts"] == "2"
 
 
-@pytest.mark.parametrize("status", [400, 409, 415, 422])
+@pytest.mark.parametrize("status", [400, 409, 415, 418, 422])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_clients_own_mistake_is_not_tried_elsewhere(status: int, stream: bool) -> None:
     """What one upstream refuses for its content would be paid for again at the next; the words are the upstream's."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.stores.cache import MemoryCache
 from tests.faults import (
     DONE,
     ROLE,
@@ -21,6 +23,7 @@ from tests.faults import (
     Stall,
     blackhole_port,
     chat,
+    chat_json,
     chat_stream,
     comment,
     delta,
@@ -28,12 +31,19 @@ from tests.faults import (
     request,
     stream_head,
 )
-from tests.proxy.scene import ROLE_NAME, config, exchange_is_over, proxied, until
+from tests.proxy.keeping import keeping
+from tests.proxy.ledgered import ledgered
+from tests.proxy.scene import ROLE_NAME, ask, config, exchange_is_over, proxied, until
 from tests.serving import serving
+from tests.web.keyed import key, secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from gateway.core.caching import Entry
+    from gateway.stores.limits import Limits
+    from gateway.types import Charge
     from tests.serving import Running
 
 RUNS = 5
@@ -169,6 +179,141 @@ async def test_while_the_answer_waits_for_a_client_that_does_not_read() -> None:
         assert counted(running) == 1
 
 
+# -- while the gateway itself waits: nothing is under way then, and nothing begins any more
+
+BUSY = error_json(503, headers={"retry-after": "1"})
+KEY = key("ci", requests_per_min=100)
+
+
+class Unhurried:
+    """Limits that take their time with every hold, as a slow Redis does."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:  # all else is as it was
+        return getattr(self.limits, name)
+
+    async def hold(self, lease: str, charges: Sequence[Charge], now: float) -> Charge | None:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await self.limits.hold(lease, charges, now)
+
+
+def settled(running: Running) -> tuple[int, bool, list[str]]:
+    """Return what the only call came to: status, hung up or not, and the outcomes of its attempts."""
+    (settlement,) = running.audit.settlements
+    return settlement.status, settlement.hung_up, [attempt.outcome.name for attempt in settlement.attempts]
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_while_it_waits_to_try_again(stream: bool, how: str) -> None:
+    """The attempt before the back-off ended for a reason of its own, and is the only one."""
+    async with FaultyUpstream(BUSY) as upstream, serving(config(upstream), remember=True) as running:
+        async with Client(running.port) as client:
+            await client.send(chat(model=ROLE_NAME, stream=stream))
+            await upstream.wait_request()
+            await asyncio.sleep(0.05)
+            left_at = leave(client, how)
+            await exchange_is_over(running)
+            assert time.monotonic() - left_at < AT_MOST_S
+        assert settled(running) == (499, True, ["overloaded"])
+        assert counted(running) == 1
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_while_it_waits_until_an_upstream_is_ready(how: str) -> None:
+    """All candidates were told to be left alone for a moment, so the call has no attempt yet."""
+    limited = error_json(429, headers={"retry-after": "1"})
+    async with (
+        FaultyUpstream(limited) as upstream,
+        serving(replace(config(upstream), retries=0), remember=True) as running,
+    ):
+        assert (await ask(running)).status == 429
+        async with Client(running.port) as client:
+            await client.send(chat(model=ROLE_NAME, stream=True))
+            await asyncio.sleep(0.05)
+            leave(client, how)
+            await exchange_is_over(running)
+        last = running.audit.settlements[-1]
+        assert (last.status, last.hung_up, last.attempts) == (499, True, ())
+        assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("tried", [0, 1])
+async def test_while_it_waits_for_room_in_a_budget(tmp_path: Path, tried: int, how: str) -> None:
+    """Before the first attempt there is none, and before the second there is one; the room is not held for ever."""
+    budget = "budgets: [{scope: provider, name: second, limit_usd: 1}]"
+    answers = [error_json(500), chat_json()]
+    async with ledgered(tmp_path, *answers, extra=budget) as scene:
+        scene.books.limits = limits = Unhurried(scene.books.limits)
+        async with Client(scene.running.port) as client:
+            await client.send(chat(model=ROLE_NAME if tried else "second/m"))
+            await limits.asked.wait()
+            leave(client, how)
+            await exchange_is_over(scene.running)
+        assert settled(scene.running) == (499, True, ["server_error"] * tried)
+        assert [len(one.requests) for one in scene.upstreams] == [tried, 0]
+        assert [(row.outcome, row.call_status) for row in await scene.rows()] == [("server_error", 499)] * tried
+        limits.may_answer.set()
+        assert (await scene.ask(chat(model="second/m"))).status == 200
+        assert all(not limits.limits.counted(account, charge.window_start)[1]
+                   for account, charge in scene.bookkeeping._counted.items())  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_while_its_key_is_being_admitted(tmp_path: Path, how: str) -> None:
+    """Nobody listens for the hang-up yet. No upstream is asked, and the call is booked as one that was left."""
+    async with ledgered(tmp_path, chat_json(), keys=[KEY]) as scene:
+        scene.books.limits = limits = Unhurried(scene.books.limits)
+        async with Client(scene.running.port) as client:
+            await client.send(chat(model=ROLE_NAME, headers={"authorization": f"Bearer {secret('ci')}"}))
+            await limits.asked.wait()
+            leave(client, how)
+            await asyncio.sleep(0.02)
+            limits.may_answer.set()
+            await exchange_is_over(scene.running)
+        assert settled(scene.running) == (499, True, [])
+        assert scene.upstreams[0].connections == []
+        assert await scene.rows() == []
+        assert scene.running.metric('gateway_requests_total{code="499",endpoint="chat",route="role:rlm"}') == 1
+
+
+class Forgotten(MemoryCache):
+    """A cache that takes its time, and has nothing in the end."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 20)
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def get(self, key: bytes) -> Entry | None:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().get(key)
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_while_the_cache_is_asked(how: str) -> None:
+    """As with the key: whatever the cache says, it is too late to ask an upstream."""
+    cache = Forgotten()
+    async with keeping(chat_json(), cache=cache) as scene:
+        async with Client(scene.running.port) as client:
+            await client.send(chat(model=ROLE_NAME))
+            await cache.asked.wait()
+            leave(client, how)
+            await asyncio.sleep(0.02)
+            cache.may_answer.set()
+            await exchange_is_over(scene.running)
+        assert settled(scene.running) == (499, True, [])
+        assert scene.asked == 0
+
+
 @pytest.mark.parametrize("how", ["fin", "rst"])
 async def test_right_after_done_it_is_no_hang_up(how: str) -> None:
     """The client has what it came for; that it does not wait for the last chunk is nobody's fault."""
@@ -236,9 +381,9 @@ async def test_a_thousand_hang_ups_leave_nothing_behind() -> None:
     async with proxied(slow) as (running, (upstream,)):
         for _ in range(5):
             await leaving_clients(running, 200, lambda number: number * 0.0004)
-        await exchange_is_over(running)
-        await until(lambda: upstream.open_connections == 0, 2)
-        assert not running.server.server_state.connections
+        await exchange_is_over(running, 20)  # under load the server has yet to hear of many that have come and gone
+        await until(lambda: upstream.open_connections == 0, 20)
+        await until(lambda: not running.server.server_state.connections, 20, "the end of all connections")
         upstream.always(chat_stream("Hel", "lo"))
         async with Client(running.port) as client:
             for _ in range(10):

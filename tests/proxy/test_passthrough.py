@@ -43,6 +43,7 @@ from tests.streams import RandomAnswer, random_document, random_stream
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.faults.wire import Framing
     from tests.serving import Running
 
 STREAMS = int(os.environ.get("GATEWAY_TEST_STREAMS", "1500"))
@@ -322,6 +323,47 @@ async def test_usage_that_comes_with_content_stays() -> None:
     async with proxied(script, stream_usage=True) as (running, _):
         response = await ask(running, chat(model=ROLE_NAME, stream=True, stream_options=None))
         assert response.body == b"".join(step.content for step in script if isinstance(step, Body))
+
+
+# -- framing
+
+SPEECH = request("POST", "/v1/audio/speech", {"model": "first/m", "input": "Hi", "voice": "alloy"})
+STREAMED = chat(model=ROLE_NAME, stream=True)
+SOUND = (Body(b"\0" * 40_000), Pause(0.01), Body(b"\1" * 2_345))
+EVENTS = chat_stream("Hel", "lo", framing="length")
+EVENTS_BYTES = sum(len(one.content) for one in EVENTS if isinstance(one, Body))
+LARGE = b"".join((
+    b'{"choices":[{"index":0,"message":{"role":"assistant","content":"', b"x" * (17 << 20),
+    b'"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}',
+))  # fmt: skip
+LARGE_ANSWER: Script = (Head(200, {"content-type": "application/json"}, len(LARGE)), Body(LARGE))
+
+
+def sound(framing: Framing) -> Script:
+    return (Head(200, {"content-type": "audio/mpeg"}, framing), *SOUND, *((End(),) if framing == "chunked" else ()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "script", "length"),
+    [
+        (SPEECH, sound(42_345), 42_345),
+        (SPEECH, sound("chunked"), None),
+        (STREAMED, EVENTS, EVENTS_BYTES),
+        (STREAMED, chat_stream("Hel", "lo"), None),
+        # longer than what is held, so it flows
+        (chat(model=ROLE_NAME), LARGE_ANSWER, len(LARGE)),
+        # without the usage that only the gateway asked for it is shorter
+        (chat(model=ROLE_NAME, stream=True, stream_options=None), EVENTS, None),
+    ],
+)  # fmt: skip
+async def test_a_length_that_is_known_is_announced(asked: bytes, script: Script, length: int | None) -> None:
+    """A client can show progress, and see for itself that nothing is missing; where it is not known, chunks tell."""
+    async with proxied(script, stream_usage=True) as (running, _):
+        response = await ask(running, asked)
+        assert response.complete
+        assert response.headers.get("content-length") == (None if length is None else str(length))
+        assert response.headers.get("transfer-encoding") == (None if length else "chunked")
+        assert length is None or len(response.body) == length
 
 
 # -- content coding

@@ -192,6 +192,8 @@ async def test_a_client_that_hangs_up_during_a_replay(how: str) -> None:
             await client.chunk(await client.head())
             client.fin() if how == "fin" else client.reset()
         await until(lambda: not scene.running.server.server_state.tasks, 2.0, "the end of the replay")
+        left = scene.running.audit.settlements[-1]
+        assert (left.status, left.hung_up, left.cached) == (499, True, True)
         again = await scene.ask(STREAM)
         assert (again.body, again.headers["x-gateway-cache"]) == (expected, "hit")
         assert scene.asked == 1
@@ -231,6 +233,8 @@ async def test_a_replay_that_is_cut_short_by_the_gateway_does_not_look_whole() -
         await client.finish(response)
         assert not response.complete
         assert response.broken_by is not None
+        ended = scene.running.audit.settlements[-1]
+        assert (ended.status, ended.hung_up, ended.cached) == (503, False, True)
 
 
 # -- Redis

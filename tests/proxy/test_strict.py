@@ -14,14 +14,20 @@ from gateway.stores.journal import Journal, sync_segment
 from tests.faults import (
     DONE,
     ROLE,
+    Body,
     Client,
     End,
+    Fin,
+    Head,
     Pause,
+    Reset,
+    Stall,
     chat,
     chat_json,
     delta,
     finish,
     like_openai,
+    request,
     stream_head,
 )
 from tests.proxy.ledgered import (
@@ -37,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.faults import Answer, Response
+    from tests.faults import Answer, Response, Script
     from tests.proxy.ledgered import Ledgered
 
 COST = "x-gateway-cost-usd"
@@ -86,6 +92,30 @@ async def test_a_stream_whose_charge_is_not_on_disk_does_not_end(tmp_path: Path,
         assert (response.broken_by is not None) == strict
         await exchange_is_over(scene.running)
         assert not scene.books.open_tabs
+
+
+BROKEN: dict[str, tuple[bytes, Script]] = {
+    "a stream that is cut": (STREAM, (stream_head(), ROLE, delta("Hel"), Pause(0.05), Fin())),
+    "a stream that is cut within an event": (STREAM, (stream_head(), ROLE, delta("Hel"), Body(b'data: {"ch'), Reset())),
+    "a stream that falls silent": (STREAM, (stream_head(), ROLE, delta("Hel"), Stall())),
+    "sound that is cut": (
+        request("POST", "/v1/audio/speech", {"model": "first/m", "input": "Hi", "voice": "alloy"}),
+        (Head(200, {"content-type": "audio/mpeg"}, 1000), Body(b"x" * 400), Pause(0.05), Body(b"y" * 400), Fin()),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+async def test_an_answer_that_broke_off_gets_no_end_when_its_charge_is_on_disk(tmp_path: Path, name: str) -> None:
+    """What is held back of it is let go of: behind the break nothing is written, the end least of all."""
+    sent, answer = BROKEN[name]
+    quick = "connect: 500ms, first_byte: 2s, first_token: 2s, idle: 300ms, total: 8s"
+    async with ledgered(tmp_path, answer, extra="ledger: {durability: strict}", timeouts=quick) as scene:
+        assert scene.books.is_strict
+        response = await scene.ask(sent)
+        assert not response.complete
+        await exchange_is_over(scene.running)
+        assert scene.running.audit.late == []
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -266,26 +266,92 @@ async def test_a_redirect_reaches_nobody(status: int) -> None:
 
 ERRORS = {
     "an error": error_event("The engine died", 500),
-    "a named error": Body(b'event: error\ndata: {"type":"overloaded_error","message":"The engine died"}\n\n'),
     "a string": Body(event({"error": "The engine died"})),
 }
+# On these no OpenAI SDK raises anything.
+SILENT_ERRORS = {
+    "a named error": Body(b'event: error\ndata: {"type":"overloaded_error","message":"The engine died"}\n\n'),
+    "an object of that name": Body(event({"object": "error", "message": "The engine died", "code": 500})),
+    "a choice's error": Body(
+        event(
+            {"choices": [{"index": 0, "finish_reason": "error", "error": {"code": 502, "message": "The engine died"}}]}
+        )
+    ),
+    "a reason": Body(event({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]})),
+    "base_resp": Body(event({"choices": None, "base_resp": {"status_code": 1000, "status_msg": "The engine died"}})),
+    "a detail": Body(event({"detail": "The engine died"})),
+    "Gemini's list": Body(event([{"error": {"code": 500, "message": "The engine died"}}])),
+    "top-level fields": Body(event({"message": "The engine died", "type": "server_error", "code": "500"})),
+}
+UNREADABLE = {
+    "a named text": Body(b"event: error\ndata: The engine died\n\n"),
+    "half an event": Body(b'data: {"choices":[{"index":0,"delta":{"content":"lost"}\n\n'),
+    "a page": Body(b"data: <html>502 Bad Gateway</html>\n\n"),
+    "a line of a log": Body(b"data: Internal Server Error\n\n"),
+    "nothing": Body(b"data:\n\n"),
+}
+ENDINGS: dict[str, Script] = {
+    "end": (End(),), "done": (DONE, End()), "fin": (Fin(),), "rst": (Reset(),), "stall": (Stall(),)
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("tail", ["end", "done", "fin", "rst", "stall"])
 async def test_an_error_after_content_is_forwarded_once(name: str, tail: str) -> None:
     """The upstream has said why; nothing of ours follows, and no [DONE] that it did not send."""
-    endings: dict[str, Script] = {
-        "end": (End(),), "done": (DONE, End()), "fin": (Fin(),), "rst": (Reset(),), "stall": (Stall(),)
-    }  # fmt: skip
     error = ERRORS[name]
-    script: Script = (stream_head(), ROLE, delta("Half an ans"), error, *endings[tail])
+    script: Script = (stream_head(), ROLE, delta("Half an ans"), error, *ENDINGS[tail])
     expected = ROLE.content + delta("Half an ans").content + error.content
     async with proxied(script, timeouts="idle: 100ms") as (running, _):
         response = await ask(running)
         assert response.body == expected + (DONE.content if tail == "done" else b"")
         line = 'gateway_attempts_total{model="first/m",outcome="stream_error",provider="first"}'
         assert running.metric(line) == 1
+
+
+@pytest.mark.parametrize("name", SILENT_ERRORS)
+@pytest.mark.parametrize("tail", ENDINGS)
+async def test_an_error_that_no_sdk_raises_is_said_again(name: str, tail: str) -> None:
+    """It passes as it is; an error event of ours follows, no [DONE], and a broken end."""
+    error = SILENT_ERRORS[name]
+    script: Script = (stream_head(), ROLE, delta("Half an ans"), error, *ENDINGS[tail])
+    sent = ROLE.content + delta("Half an ans").content + error.content
+    async with proxied(script, timeouts="idle: 100ms") as (running, _):
+        response = await ask(running)
+        assert response.body.startswith(sent)
+        said = error_of(response.body[len(sent) :])
+        assert said["code"] == "upstream_stream_error"
+        assert "engine died" in str(said["message"]) or name == "a reason"
+        assert response.broken_by
+        line = 'gateway_attempts_total{model="first/m",outcome="stream_error",provider="first"}'
+        assert running.metric(line) == 1
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.parametrize("tail", ENDINGS)
+async def test_an_event_that_no_sdk_can_read_ends_in_an_error(name: str, tail: str) -> None:
+    """SDKs would die on it with a bare decode error; it does not reach them, and what it says is in the error."""
+    script: Script = (stream_head(), ROLE, delta("Half an ans"), UNREADABLE[name], *ENDINGS[tail])
+    sent = ROLE.content + delta("Half an ans").content
+    async with proxied(script, timeouts="idle: 100ms") as (running, _):
+        response = await ask(running)
+        assert response.body.startswith(sent)
+        assert str(error_of(response.body[len(sent) :])["code"]).startswith("upstream_")
+        assert response.broken_by
+
+
+@pytest.mark.parametrize("name", ["a page", "a line of a log", "nothing"])
+@pytest.mark.parametrize("tail", ["end", "done"])
+async def test_an_odd_line_is_left_out_of_a_stream_that_goes_on(name: str, tail: str) -> None:
+    """A ping, a word of a log: the answer is whole without it."""
+    odd = UNREADABLE[name]
+    rest: Script = (delta("wer"), finish(), *ENDINGS[tail])
+    script: Script = (stream_head(), odd, ROLE, odd, delta("Half an ans"), odd, *rest)
+    async with proxied(script) as (running, _):
+        response = await ask(running)
+        steps = (ROLE, delta("Half an ans"), *rest)
+        assert response.body == b"".join(step.content for step in steps if isinstance(step, Body))
+        assert response.complete
 
 
 @pytest.mark.parametrize("name", ["openrouter_midstream_error"])

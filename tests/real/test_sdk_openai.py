@@ -24,6 +24,7 @@ from tests.faults import (
     chat_stream,
     delta,
     error_json,
+    json_answer,
     like_openai,
     recorded,
     stream_head,
@@ -434,3 +435,13 @@ async def test_leaving_after_the_first_token() -> None:
                 if chunk.choices[0].delta.content:
                     break
         await upstream.wait_closed(within_s=1.0)
+
+
+async def test_a_moderation_without_a_model() -> None:
+    """The SDK makes it optional; the gateway asks for OpenAI's default, which an alias can send elsewhere."""
+    answer = {"id": "modr-1", "model": "omni-moderation-latest", "results": []}
+    async with FaultyUpstream(json_answer(answer)) as upstream:
+        config = ONE.format(base_url=upstream.base_url) + "  omni-moderation-latest: one/guard\n"
+        async with serving(config) as running, sdk(running.base_url) as client:
+            assert (await client.moderations.create(input="x")).id == "modr-1"
+            assert upstream.requests[0].json == {"model": "guard", "input": "x"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from gateway.background.keyring import Keyring
 from gateway.core.keys import digest_of
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from gateway.app import App
     from tests.faults import Answer, FaultyUpstream
     from tests.serving import Running
 
@@ -59,7 +58,7 @@ async def keyed(
         store.insert(one)
     keyring = Keyring(SQLiteKeys(folder / "keys.sqlite"))
     async with proxied(answer or chat_json(), server=server, extra=extra, strict=strict) as (running, (upstream,)):
-        app = cast("App", running.server.config.loaded_app)
+        app = running.app
         app._web = Web(running.gateway, keyring)
         await keyring.refresh()
         fresh = asyncio.get_running_loop().create_task(keyring.run())

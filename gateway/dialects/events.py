@@ -1,0 +1,428 @@
+"""Follow an event stream: how much of it may pass, and what it has come to.
+
+Rule: the bytes of an event are never changed. An event passes whole, passes in pieces if it is too large to hold, or
+is left out: the usage that only the gateway asked for, and what no SDK could read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.core import sse
+from gateway.dialects.plain import decode, failure_in, has_content
+from gateway.dialects.skim import Skim
+from gateway.dialects.upstream_error import error_in, read_error
+from gateway.dialects.usage import merged, read_usage
+from gateway.types import UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.core.sse import Event
+    from gateway.types import Endpoint, Usage
+
+EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
+# Once content has passed, a larger event passes in pieces: nobody's memory is for rent.
+LARGEST_HELD_EVENT = 1 << 20
+
+_RESPONSE_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
+_RESPONSE_PREAMBLE = frozenset({
+    "response.created", "response.queued", "response.in_progress", "response.output_item.added",
+    "response.content_part.added", "response.reasoning_summary_part.added", "keepalive",
+})  # fmt: skip
+# How much of a large event is looked at to tell preamble from content.
+_BEGINNING = 4096
+
+
+class _Choice(msgspec.Struct, gc=False):
+    index: int | None = None
+    finish_reason: Any = None
+    error: Any = None
+
+
+class _ChatEvent(msgspec.Struct, gc=False):
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    object: Any = None
+    base_resp: Any = None
+    x_groq: Any = None
+
+
+class _ResponseEvent(msgspec.Struct, gc=False):
+    type: str = ""
+    error: Any = None
+
+
+class _OtherEvent(msgspec.Struct, gc=False):
+    usage: Any = None
+    error: Any = None
+    object: Any = None
+    type: Any = None
+    message: Any = None
+
+
+_chat_event = msgspec.json.Decoder(_ChatEvent).decode
+_response_event = msgspec.json.Decoder(_ResponseEvent).decode
+_other_event = msgspec.json.Decoder(_OtherEvent).decode
+_unreadable = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def _plain_chat(unfinished: set[int]) -> Callable[[bytes], bool]:
+    def is_plain(chunk: bytes) -> bool:
+        if not (chunk.startswith(b"data: {") and chunk.endswith(EVENT_ENDS)):
+            return False
+        try:
+            event = _chat_event(chunk[6:])
+        except _unreadable:
+            return False  # not one event, or one for a closer look
+        choices = event.choices
+        if not choices or event.usage is not None or event.error is not None or event.object == "error":
+            return False
+        for choice in choices:
+            if choice.finish_reason is not None or choice.error is not None or (choice.index or 0) not in unfinished:
+                return False
+        return event.base_resp is None and event.x_groq is None
+
+    return is_plain
+
+
+def _is_plain_response(chunk: bytes) -> bool:
+    if not chunk.endswith(EVENT_ENDS):
+        return False
+    try:
+        event = _response_event(chunk[_data_at(chunk) :])
+    except _unreadable:
+        return False
+    return event.error is None and event.type.endswith(".delta")
+
+
+def _is_plain_other(chunk: bytes) -> bool:
+    if not chunk.endswith(EVENT_ENDS):
+        return False
+    try:
+        event = _other_event(chunk[_data_at(chunk) :])
+    except _unreadable:
+        return False
+    fails = event.error is not None or event.object == "error" or event.type == "error"
+    return not fails and event.usage is None and event.message is None
+
+
+def _data_at(chunk: bytes) -> int:
+    """Where the data of an event begins, if it is an event with one line of data."""
+    return 6 if chunk.startswith(b"data: {") else chunk.find(b"\ndata: {") + 7
+
+
+_DATA_LINE = re.compile(rb"[\r\n]data:")
+_WORDLESS = UpstreamError(message="an error without a word")
+
+
+class StreamReader:
+    """Follows one event stream: feed it what arrives, pass on what it returns.
+
+    It returns whole events, so that a stream which breaks can end in an event of its own.
+    """
+
+    __slots__ = (
+        "_choices", "_expected", "_is_finished", "_large", "_seam", "_terminal", "answer_id", "broken", "committed",
+        "ended", "error", "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished",
+        "usage",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False, choices: int = 1) -> None:
+        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+
+        `choices`: how many the client asked for (`n`).
+        """
+        self._terminal = endpoint.terminal
+        self._expected = choices
+        self.strips_usage = strip_usage
+        self.opened = bytearray()
+        """Of an event that has not come to its end."""
+        self.odd = bytearray()
+        """Text that came in place of JSON and was left out. It says what broke, if nothing follows it."""
+        self._large: Skim | None = None
+        """Of an event that is passing in pieces."""
+        self.is_amid_event = False
+        """Part of such an event has passed, and not its end."""
+        self._seam = b""
+        """The last bytes that passed of that event: the empty line that ends it may have begun there."""
+        self.committed = False
+        """Content has been seen: from here on nothing can be undone."""
+        self.ended = False
+        """The terminal event has been seen; whatever follows is not part of the answer."""
+        self.unfinished: set[int] = set()
+        """Choices that have been seen and have no finish reason yet."""
+        self._choices: set[int] = set()
+        """Choices that have been seen."""
+        self._is_finished = False
+        self.is_unsure = False
+        """An event was too large to be read: it may have been the last one."""
+        self.error: UpstreamError | None = None
+        self.says_so = False
+        """The error passed in an event on which the client's SDK raises by itself."""
+        self.broken = ""
+        """Why the stream cannot be whole any more, by its content; nothing of it passes from there on."""
+        self.usage: Usage | None = None
+        self.answer_id = ""
+        """What the provider calls the answer."""
+
+    def __repr__(self) -> str:
+        state = "broken" if self.broken else "failed" if self.error else "ended" if self.ended else "open"
+        return f"<StreamReader {state}{', committed' if self.committed else ''}>"
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Return the bytes that may pass: all events that are complete by now."""
+        if self._large is not None:
+            return self._flow(chunk, self._large)
+        if self.opened or not chunk.endswith(EVENT_ENDS):
+            return self._align(chunk)
+        return self._read(chunk)
+
+    def finish(self) -> bytes:
+        """Return what is left at the end of the stream: an event that lacks its empty line, unless it lacks more."""
+        if self._large is not None:
+            large, self._large = self._large, None
+            self._note_large(large)
+            return b""
+        rest = bytes(self.opened)
+        if not rest or (self._terminal != "none" and not self.ended and _cut_short(rest)):
+            return b""
+        self.opened.clear()
+        return self._read(rest)
+
+    @property
+    def finished(self) -> bool:
+        """The model was done, even if the terminal event is missing: every choice has a finish reason."""
+        return self._is_finished and not self.unfinished and len(self._choices) >= self._expected
+
+    @property
+    def complete(self) -> bool:
+        """The stream has come to an end that a client may take for the whole answer."""
+        if self.error is not None or self.broken:
+            return False
+        if self.ended or self.is_unsure:
+            return True
+        if self.odd and not self.finished:
+            return False
+        return self._terminal == "none" or (self.finished and not self.opened)
+
+    def plain(self) -> Callable[[bytes], bool]:
+        """Return what tells of a chunk, while the stream flows, that it is one event with content and nothing else.
+
+        Nearly every chunk of every stream goes by there: to read the few fields that matter costs less than to look
+        for the words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
+        """
+        if self._terminal == "done":
+            return _plain_chat(self.unfinished)
+        return _is_plain_response if self._terminal == "response" else _is_plain_other
+
+    # -- bytes
+
+    def _align(self, chunk: bytes) -> bytes:
+        """Return the events that are complete by now, and keep the rest. One too large to hold begins to flow."""
+        # One buffer that grows and is searched once: an event in fragments of a byte must not cost its size squared.
+        buffer = self.opened
+        searched = len(buffer)
+        buffer += chunk
+        cut = sse.whole_events(buffer, searched)
+        whole = bytes(memoryview(buffer)[:cut])
+        del buffer[:cut]
+        whole = self._read(whole) if whole else whole
+        if self.broken or len(buffer) <= LARGEST_HELD_EVENT:
+            return whole
+        if self.committed or self._begins_content(bytes(buffer[:_BEGINNING])):
+            rest = bytes(buffer)
+            buffer.clear()
+            self.committed = self.is_amid_event = True
+            self._large = Skim()
+            return whole + self._flow(rest, self._large)
+        return whole
+
+    def _begins_content(self, beginning: bytes) -> bool:
+        """Whether a large event is content, by its beginning. A `response.created` echoes the whole request."""
+        if not beginning.lstrip(b"\r\n").startswith(b"data:") and not _DATA_LINE.search(beginning):
+            return False  # a comment, so far
+        if self._terminal != "response":
+            return True
+        names = [kind.encode() for kind in _RESPONSE_PREAMBLE]
+        return not any(b'"%b"' % name in beginning or name + b"\n" in beginning for name in names)
+
+    def _flow(self, chunk: bytes, large: Skim) -> bytes:
+        """Return a piece of an event that is too large to hold, and what follows it."""
+        seam = len(self._seam)
+        end = sse.first_end(self._seam + chunk) - seam
+        if end <= 0:
+            self._seam = (self._seam + chunk)[-3:]
+            large.feed(chunk)
+            return chunk
+        self._large, self._seam, self.is_amid_event = None, b"", False
+        large.feed(chunk[:end])
+        self._note_large(large)
+        return chunk[:end] + (self.feed(chunk[end:]) if end < len(chunk) and not self.broken else b"")
+
+    def _note_large(self, large: Skim) -> None:
+        """Take note of an event that has passed in pieces."""
+        outline = large.outline()
+        self.is_unsure = self.is_unsure or not outline
+        for event in sse.events(outline):
+            if event.data is None:
+                continue
+            try:
+                value = decode(event.data)
+            except ValueError:
+                self.is_unsure = True
+                continue
+            if isinstance(value, dict):
+                self._note(value, event)
+
+    def _read(self, whole: bytes) -> bytes:
+        kept: list[bytes] = []
+        is_changed = False
+        for event in sse.events(whole):
+            passes = self._passes(event)
+            is_changed = is_changed or not passes
+            if passes:
+                kept.append(event.raw)
+        return b"".join(kept) if is_changed else whole
+
+    # -- events
+
+    def _passes(self, event: Event) -> bool:
+        """Take note of one event; return whether the client gets it."""
+        if self.broken:
+            return False
+        text = event.data
+        if text is None:
+            return True
+        if text.startswith(b"[DONE]"):  # of the Responses API it is no part, although some servers send it there too
+            return self._terminal == "response" or self._end()
+        try:
+            value = decode(text)
+        except ValueError:
+            return self._pass_over(text, event, is_cut=text[:1] in b"{[" and len(text) > 0)
+        if isinstance(value, list) and (error := error_in(value)) is not None:  # Gemini's
+            self._fail(error, says_so=False)
+            return True
+        return self._note(value, event) if isinstance(value, dict) else True  # else not ours to judge
+
+    def _end(self) -> bool:
+        """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
+        if self.odd and not self.finished:
+            self.broken = bytes(self.odd).decode("utf-8", "replace")
+        elif self._is_finished and self.unfinished:
+            self.broken = f"choice {min(self.unfinished)} has no end"
+        else:
+            self.ended = True
+        return self.ended
+
+    def _pass_over(self, text: bytes, event: Event, *, is_cut: bool) -> bool:
+        """An event that no SDK can read: leave it out, and say so if it was content, or if nothing follows it."""
+        if event.name == b"error":
+            self._fail(read_error(text), says_so=False)
+        elif is_cut:
+            self.broken = "it sent an event that is not JSON"
+        else:
+            self.odd[:] = text[:200] or b"an event without data"
+        return False
+
+    def _fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
+        self.error = error if error is not None and (error.message or error.code) else _WORDLESS
+        self.says_so = says_so
+        if not says_so and self.committed:
+            self.broken = self.error.message or str(self.error.code)
+
+    def _note(self, value: dict[str, Any], event: Event) -> bool:
+        """Take note of one event's value. Return whether it passes: not if it is the usage that nobody asked for."""
+        if event.name == b"error" and not value.get("error"):
+            self._fail(
+                error_in({"error": value}), says_so=self._terminal == "response" and value.get("type") == "error"
+            )
+            return True
+        if self._terminal == "response":
+            self._note_response(value)
+            return True
+        usage = read_usage(value)
+        self.usage = merged(self.usage, usage)
+        if not self.answer_id and isinstance(identity := value.get("id"), str):
+            self.answer_id = identity[:200]
+        if (error := self._failure(value)) is not None:
+            self._fail(error, says_so=bool(value.get("error")))
+            return True
+        choices = value.get("choices")
+        if choices:
+            self._note_choices(choices)
+        elif choices is None and self._terminal == "none":
+            self.committed = True
+            self.odd.clear()
+        return not (self.strips_usage and usage is not None and choices == [])
+
+    def _failure(self, value: dict[str, Any]) -> UpstreamError | None:
+        """Return the error that an event is. Events may have a `message` that is none: Anthropic's, or a progress."""
+        if value.get("error") or value.get("object") == "error" or value.get("type") == "error" or value.get("choices"):
+            return failure_in(value)
+        if isinstance(value.get("base_resp"), dict) or value.keys() == {"detail"}:
+            return error_in(value)
+        says_kind = value.get("code") is not None or "error" in str(value.get("type"))
+        is_said = isinstance(value.get("message"), str) and "choices" not in value and says_kind
+        return error_in({"error": value}) if is_said else None
+
+    def _note_choices(self, choices: Any) -> None:
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            index = choice.get("index")
+            index = index if isinstance(index, int) else 0
+            if index not in self._choices:
+                self._choices.add(index)
+                self.unfinished.add(index)
+            if choice.get("finish_reason"):
+                self._is_finished = True
+                self.unfinished.discard(index)
+            elif not has_content(choice, "delta"):
+                continue
+            self.committed = self.committed or self.error is None
+            self.odd.clear()
+
+    def _note_response(self, value: dict[str, Any]) -> None:
+        said = value.get("type")
+        kind = said if isinstance(said, str) else None
+        if value.get("error") and kind in (None, "error"):
+            self._fail(error_in({"error": value["error"]}), says_so=True)
+        elif kind == "error":
+            self._fail(error_in({"error": value}), says_so=True)
+        elif value.get("object") == "error" or (kind is None and isinstance(value.get("message"), str)):
+            self._fail(error_in(value), says_so=False)
+        if kind in _RESPONSE_ENDS:
+            self._note_response_end(value, kind)
+        if kind not in _RESPONSE_PREAMBLE and self.error is None:
+            self.committed = True
+            self.odd.clear()
+
+    def _note_response_end(self, value: dict[str, Any], kind: str) -> None:
+        self.ended = self._is_finished = True
+        self._choices.add(0)
+        response = value.get("response")
+        if not isinstance(response, dict):
+            return
+        self.usage = merged(self.usage, read_usage(response))
+        if kind == "response.failed":
+            error = error_in({"error": response.get("error") or {"message": "the response failed"}})
+            self._fail(error, says_so=True)
+
+
+def _cut_short(rest: bytes) -> bool:
+    """Whether the last event of a stream, which lacks its empty line, lacks some of its data too."""
+    for event in sse.events(rest):
+        if event.data is None:
+            if (line := event.raw.strip(b"\r\n")) and not line.startswith(b":"):
+                return True
+        elif not event.data.startswith(b"[DONE]"):
+            try:
+                decode(event.data)
+            except ValueError:
+                return True
+    return False

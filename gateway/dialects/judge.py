@@ -1,0 +1,481 @@
+"""Judge what an upstream answers: is it a whole answer, half of one, an error, or nothing?
+
+This is the hardest machine of the gateway, so all of it is in one place and without a socket, a clock or a client.
+Bytes go in as they arrive; bytes that may pass and a `Phase` come out.
+
+An answer is in one of five phases. HELD: nothing that the client asked for has come, so another upstream may still
+be asked. OPEN: content has come, and from here on bytes may go to the client and nothing can be undone. The other
+three are ends. WHOLE: it is complete. REFUSED: it is no answer, and no byte of it was shown. BROKEN: part of it was.
+Five things can happen to it, its signs. CONTENT: the first event or byte of what was asked for. FAULT: an error in
+it, an end too soon, a broken connection, a timer, the wrong kind of content, more than may be held. END: all of it is
+here. What follows from what is the table `_NEXT`, and nothing else changes the phase. Three lines of it are rules of
+the house: a failure is never overwritten by an end; an answer that is whole is not broken by what happens to its
+connection afterwards; what is held fails over whatever happens to it.
+
+What an answer is made of is its form. It is told by its first bytes where they say it, because headers lie: streams
+come as `text/plain`, errors as `text/event-stream` or `audio/mpeg`. An event stream is judged event by event
+(`events`), JSON when it is complete (`plain`), sound by being there at all. A form that nobody asked for is a fault,
+but an error inside it is believed first. The same rules hold for JSON and for streams: an answer without choices, an
+error in a choice, a choice without its end.
+
+What is held has a limit in every form. Beyond it JSON begins to flow, and its outline is followed (`skim`) for its
+usage and its error; a stream that has brought no content by then is refused.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.core import outcome as o
+from gateway.dialects.endpoints import COMPLETIONS
+from gateway.dialects.events import StreamReader
+from gateway.dialects.inflate import Inflate, decoded, is_coded, is_readable
+from gateway.dialects.openai import error_event
+from gateway.dialects.plain import Read, decode, failure_in, is_blocked, read_answer
+from gateway.dialects.skim import Skim
+from gateway.dialects.upstream_error import read_error
+from gateway.dialects.usage import read_usage
+from gateway.types import BodyKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.types import Call, Outcome, UpstreamError, Usage
+
+# So much of one answer is held at most, in bytes. Longer ones are embeddings by the thousand, or pictures.
+LARGEST_HELD = 16 << 20
+# Of an error of the upstream's own less is held. One of the client's may echo its whole request (FastAPI's 422).
+LARGEST_ERROR = 1 << 20
+_EVENT_STREAM = b"text/event-stream"
+# What an event stream may begin with (WHATWG HTML section 9.2.5).
+_FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
+_JSON_BEGINS = frozenset({b"{", b"["})
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+
+
+class Phase(Enum):
+    """Where an answer stands."""
+
+    HELD = auto()
+    OPEN = auto()
+    WHOLE = auto()
+    REFUSED = auto()
+    BROKEN = auto()
+
+
+class Sign(Enum):
+    """What happens to an answer."""
+
+    CONTENT = auto()
+    FAULT = auto()
+    END = auto()
+
+
+HELD, OPEN, WHOLE, REFUSED, BROKEN = Phase
+_CONTENT, _FAULT, _END = Sign
+
+_NEXT = {
+    (HELD, _CONTENT): OPEN,
+    (HELD, _FAULT): REFUSED,
+    (HELD, _END): WHOLE,
+    (OPEN, _CONTENT): OPEN,
+    (OPEN, _FAULT): BROKEN,
+    (OPEN, _END): WHOLE,
+    **{(over, sign): over for over in (WHOLE, REFUSED, BROKEN) for sign in Sign},
+}
+
+# The same fault has another name once part of the answer was shown, and one that it can have only then.
+_ONCE_SHOWN = {o.BROKEN: o.TRUNCATED, o.MALFORMED: o.TRUNCATED, o.EMPTY: o.TRUNCATED, o.STALLED: o.IDLE_TIMEOUT}
+_WHILE_HELD = {o.IDLE_TIMEOUT: o.STALLED}
+
+_number = msgspec.json.Decoder(int).decode
+
+
+class Judge:
+    """The judgement of one answer. `head`, then `receive` what comes, then `end` or `cut`."""
+
+    __slots__ = (
+        "_body", "_body_bytes", "_call", "_coding", "_fields", "_inflate", "_is_wanted", "_mask", "_skim", "_status",
+        "_strip_usage", "_take", "_usage", "content_type", "error", "message", "outcome", "phase", "reader", "receive",
+        "says_events",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
+        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+
+        `mask`: takes the provider's credentials out of what it says of an error.
+        """
+        self._call = call
+        self._mask = mask
+        self._status = 0
+        self._fields: Mapping[bytes, bytes] = {}
+        self._coding = b""
+        self._inflate: Inflate | None = None
+        self._body: list[bytes] = []
+        """What is kept of a body to be read when it is complete."""
+        self._body_bytes = 0
+        self._skim: Skim | None = None
+        self._strip_usage = strip_usage
+        self._usage: Usage | None = None
+        self._is_wanted = True
+        self.phase = HELD
+        self.outcome: Outcome | None = None
+        """None: there is no verdict yet."""
+        self.message = ""
+        self.error: UpstreamError | None = None
+        """What the upstream itself said of its failure."""
+        self.content_type: bytes | None = None
+        """What the client is to be told in place of the upstream's header, where that is wrong."""
+        self.says_events = False
+        """Its head announces an event stream."""
+        self.reader: StreamReader | None = None
+        """Follows the events of a stream."""
+        self._take: Callable[[bytes], bytes] = self._first
+        self.receive: Callable[[bytes], bytes] = self._first
+        """Takes the next piece of the body, and returns what may go on: to be held, or to the client."""
+
+    def __repr__(self) -> str:
+        return f"<Judge {self.phase.name.lower()}{f', {self.outcome.name}' if self.outcome is not None else ''}>"
+
+    @property
+    def is_stream(self) -> bool:
+        """It is an event stream: a broken one can say so in an event of its own."""
+        return self.reader is not None
+
+    @property
+    def is_coded(self) -> bool:
+        """It is a stream in a content coding: a decoded copy is judged."""
+        return self._inflate is not None
+
+    @property
+    def is_decoded(self) -> bool:
+        """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
+        return self._inflate is not None and self._strip_usage
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the answer says it took."""
+        return self._usage if self.reader is None else self.reader.usage
+
+    @property
+    def finished(self) -> bool:
+        """The model was done, whatever became of the end."""
+        return self.reader is not None and self.reader.finished
+
+    @property
+    def is_said(self) -> bool:
+        """The upstream itself said what broke, in an event on which the client's SDK raises."""
+        return self.reader is not None and self.reader.error is not None and self.reader.says_so
+
+    @property
+    def is_conclusive(self) -> bool:
+        """It is whole by its own word, not only because nothing contradicts it."""
+        if self.phase is not WHOLE or (reader := self.reader) is None:
+            return self.phase is WHOLE
+        return reader.ended and (reader.finished or not self._call.endpoint.generates)
+
+    def head(self, status: int, fields: Mapping[bytes, bytes]) -> None:
+        """Take the status and the headers (by lower-case name)."""
+        self._status = status
+        self._fields = fields
+        self.says_events = fields.get(b"content-type", b"")[:17].lower() == _EVENT_STREAM
+        coding = fields.get(b"content-encoding", b"")
+        if coding and is_coded(coding):
+            self._coding = coding
+        if not 200 <= status < 300:
+            self._become(self._keep)
+        elif self._coding and not is_readable(coding):
+            self._fault(o.WRONG_CONTENT, f"the answer is in a coding that was not asked for: {_text(coding)}")
+        elif self._coding and self.says_events:
+            self._inflate = Inflate()
+            self.receive = self._receive_coded
+        elif self._coding:
+            self._become(self._keep)
+
+    def end(self) -> bytes:
+        """The body is complete by the rules of HTTP. Return what may still go on."""
+        if self.phase not in (HELD, OPEN):
+            return b""
+        rest = self._settle_form() if self._take == self._first else b""
+        if self.reader is not None:
+            return rest + self._end_events(self.reader)
+        if self.phase is OPEN:
+            self._end_of_flow()
+        elif not 200 <= self._status < 300:
+            self._fail(read_error(self._whole_body()))
+        else:
+            self._end_body()
+        return rest
+
+    def cut(self, outcome: Outcome, message: str) -> None:
+        """It will not be complete: the connection broke, a timer ran out, or the gateway has to end it."""
+        self._fault(outcome, message)
+
+    def closing(self) -> bytes:
+        """Return the event that ends a broken stream for its client; empty if the client knows already."""
+        reader = self.reader
+        if self.phase is not BROKEN or reader is None or self.is_said or self.outcome is None:
+            return b""
+        if self.is_coded and not self.is_decoded:
+            return b""  # it would have to be in the coding too
+        event = error_event(self.message, f"upstream_{self.outcome.name}", terminal=self._call.endpoint.terminal)
+        return b"\n\n" + event if reader.is_amid_event else event
+
+    # -- what form it has
+
+    def _first(self, piece: bytes) -> bytes:
+        """Take what the body begins with."""
+        if self._body:
+            self._body.append(piece)
+            piece = b"".join(self._body)
+            self._body.clear()
+        start = piece.lstrip(_BLANK)[:6]
+        is_short = len(start) < 6 and any(field.startswith(start) for field in _FIELDS)
+        if not start or (is_short and not self.says_events):
+            self._body.append(piece)  # too little to tell
+            self._body_bytes = len(piece)
+            if self._body_bytes > LARGEST_HELD:
+                self._fault(o.MALFORMED, f"more than {LARGEST_HELD} bytes and no content")
+            return b""
+        return self._settle_form(piece)
+
+    def _settle_form(self, piece: bytes | None = None) -> bytes:
+        """Decide the form by the first bytes, and take them. None: there is no more than what is kept."""
+        if piece is None:
+            piece = b"".join(self._body)
+            self._body.clear()
+        start = piece.lstrip(_BLANK)
+        says_events = self.says_events
+        is_json = start[:1] in _JSON_BEGINS
+        call = self._call
+        may_be_events = call.stream or call.endpoint.answers_json
+        if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
+            self.reader = StreamReader(call.endpoint, strip_usage=self._strip_usage, choices=_choices_of(call))
+            self._is_wanted = call.stream or _may_stream(call)
+            if not says_events:
+                self.content_type = _EVENT_STREAM
+            self._become(self._take_events)
+        elif is_json or call.endpoint.answers_json or says_events or self._says_html() or not piece:
+            self._become(self._keep)
+        else:
+            self._become(self._pass)
+        return self._take(piece) if piece else b""
+
+    def _become(self, take: Callable[[bytes], bytes]) -> None:
+        """Take what comes by another method from now on."""
+        self._take = take
+        if self._inflate is None:
+            self.receive = take
+
+    def _receive_coded(self, piece: bytes) -> bytes:
+        """Take a piece of a stream in a content coding."""
+        if self._inflate is None or self.phase in (REFUSED, BROKEN):
+            return b""
+        try:
+            plain = self._inflate.feed(piece)
+        except ValueError as error:
+            self._fault(o.MALFORMED, str(error))
+            return b""
+        passes = self._take(plain) if plain else b""
+        return passes if self._strip_usage else piece
+
+    # -- events
+
+    def _take_events(self, piece: bytes) -> bytes:
+        reader = self.reader
+        if reader is None:
+            raise AssertionError("events without a reader")
+        passes = reader.feed(piece)
+        if reader.committed and self.phase is HELD:
+            self._open_events()
+        if reader.broken:
+            self._fault(o.MALFORMED if reader.error is None else o.STREAM_ERROR, reader.broken)
+        elif reader.error is not None:
+            self._fail(reader.error)
+        elif reader.ended and self.phase is HELD:
+            self._fault(o.EMPTY, "the stream ended without any content")
+        elif reader.ended:
+            if self._inflate is None or self._strip_usage:  # else the checksum of the coding is still to come
+                self._move(_END)
+        elif self.phase is HELD:
+            self._body_bytes += len(piece)
+            if self._body_bytes > LARGEST_HELD:
+                self._fault(o.MALFORMED, f"more than {LARGEST_HELD} bytes came before any content")
+        if reader.error is not None and self._mask is not None:
+            return self._mask(passes)
+        return passes
+
+    def _open_events(self) -> None:
+        if self._is_wanted:
+            self._move(_CONTENT)
+        else:
+            self._fault(o.WRONG_CONTENT, "a plain answer was asked for, and the answer is a stream")
+
+    def _end_events(self, reader: StreamReader) -> bytes:
+        """The body of a stream is complete. Return its last event if that only lacks its empty line."""
+        rest = reader.finish() if not self.is_coded or self.is_decoded else reader.finish()[:0]
+        if reader.committed and self.phase is HELD:
+            self._open_events()
+        if reader.error is not None:
+            self._fail(reader.error)
+        elif self.phase is HELD:
+            self._fault(o.EMPTY, _words(reader.odd) or "the stream ended without any content")
+        elif reader.complete:
+            self._move(_END)
+        else:
+            said = reader.broken or _words(reader.odd) or "the upstream ended the stream before its end"
+            self._fault(o.TRUNCATED, said)
+            return b""
+        return rest
+
+    # -- bodies
+
+    def _keep(self, piece: bytes) -> bytes:
+        """Keep a piece of a body that is read when it is complete, and hand it on to be held."""
+        self._body.append(piece)
+        self._body_bytes += len(piece)
+        if self._body_bytes > (LARGEST_HELD if self._status < 500 else LARGEST_ERROR):
+            self._begin_flow()
+        return piece
+
+    def _begin_flow(self) -> None:
+        """A body is too large to hold."""
+        if not 200 <= self._status < 300:
+            self._fault(o.MALFORMED, f"an error of more than {self._body_bytes} bytes")
+            return
+        if not self._coding:
+            self._skim = Skim()
+            for piece in self._body:
+                self._skim.feed(piece)
+        self._body.clear()
+        self._become(self._flow)
+        self._move(_CONTENT)
+
+    def _flow(self, piece: bytes) -> bytes:
+        if self._skim is not None:
+            self._skim.feed(piece)
+        return piece
+
+    def _pass(self, piece: bytes) -> bytes:
+        """Take a piece of sound, or of anything else that cannot be read."""
+        self._move(_CONTENT)
+        return piece
+
+    def _whole_body(self) -> bytes:
+        body = b"".join(self._body)
+        return decoded(self._coding, body) if self._coding else body
+
+    def _end_body(self) -> None:
+        """All of a plain answer is here before any of it was shown."""
+        body = self._whole_body()
+        call = self._call
+        if not body and (self.says_events or not call.endpoint.answers_json):
+            self._fault(o.EMPTY, "the answer is empty")
+            return
+        try:
+            read = read_answer(body, call.endpoint)
+        except ValueError:
+            self._not_json(body)
+            return
+        self._usage = read.usage
+        if read.error is not None:
+            self._fail(read.error)
+        elif read.lack and call.endpoint.answers_json and call.endpoint.generates and is_blocked(decode(body)):
+            self._fault(o.POLICY, "the prompt was blocked for its content")
+        elif read.lack:
+            self._lacking(read)
+        elif call.stream and call.endpoint.generates:
+            self._fault(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
+        else:
+            self._move(_END)
+
+    def _not_json(self, body: bytes) -> None:
+        if not self._call.endpoint.answers_json and not self._says_html():
+            self._move(_END)  # sound or subtitles that begin like JSON
+        else:
+            self._fault(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(body[:512]).message}")
+
+    def _says_html(self) -> bool:
+        return self._fields.get(b"content-type", b"")[:9].lower() == b"text/html"
+
+    def _lacking(self, read: Read) -> None:
+        """It is JSON without an answer in it."""
+        if read.lack == "an object":
+            self._fault(o.WRONG_CONTENT, "the answer is not a JSON object")
+        else:
+            self._fault(o.EMPTY, f"the answer lacks {read.lack}")
+
+    def _end_of_flow(self) -> None:
+        """A body that flowed is complete. Its outline says what it took, and whether it was an error."""
+        outline = self._skim.outline() if self._skim is not None else b""
+        try:
+            value = decode(outline) if outline else None
+        except ValueError:
+            self._fault(o.MALFORMED, "the answer is not JSON")
+            return
+        if isinstance(value, dict):
+            self._usage = read_usage(value)
+            if (error := failure_in(value)) is not None:
+                self._fail(error)
+                return
+        self._move(_END)
+
+    # -- verdicts
+
+    def _move(self, sign: Sign) -> None:
+        after = _NEXT[self.phase, sign]
+        if after is WHOLE and self.phase is not WHOLE:
+            self.outcome = o.OK
+        self.phase = after
+
+    def _fail(self, error: UpstreamError) -> None:
+        """The upstream says that it failed."""
+        if self.phase not in (HELD, OPEN):
+            return
+        self.error = error
+        outcome = o.classify(self._status, error)
+        said = error.message or f"HTTP {self._status} with {self._body_bytes} bytes"
+        self._fault(o.classify_late(error) if self.phase is OPEN else outcome, said)
+
+    def _fault(self, outcome: Outcome, message: str) -> None:
+        if self.phase in (HELD, OPEN):
+            names = _ONCE_SHOWN if self.phase is OPEN else _WHILE_HELD
+            self.outcome = names.get(outcome, outcome)
+            self.message = message if self._mask is None else self._mask(message.encode()).decode()
+        self._move(_FAULT)
+
+
+def _choices_of(call: Call) -> int:
+    """Return how many choices were asked for."""
+    raw = call.fields.get("n")
+    try:
+        asked = _number(raw) if isinstance(raw, msgspec.Raw) else 1
+        if call.endpoint is COMPLETIONS and isinstance(prompts := call.fields.get("prompt"), msgspec.Raw):
+            asked *= _prompts_in(prompts)
+    except msgspec.MsgspecError:
+        return 1
+    return max(1, asked)
+
+
+def _prompts_in(raw: msgspec.Raw) -> int:
+    """Return how many prompts a completion has: a list of texts, or of lists of tokens, is one each."""
+    if memoryview(raw)[:1].tobytes() != b"[":
+        return 1
+    value = msgspec.json.decode(raw)
+    return len(value) if value and isinstance(value[0], (str, list)) else 1
+
+
+def _may_stream(call: Call) -> bool:
+    """Whether a call may have asked for a stream in words that are not read: in a form, or of sound."""
+    return call.endpoint.body is BodyKind.MULTIPART or "stream_format" in call.fields
+
+
+def _words(odd: bytearray) -> str:
+    return bytes(odd).decode("utf-8", "replace")
+
+
+def _text(coding: bytes) -> str:
+    return coding.decode("latin-1")[:40]

@@ -1,0 +1,146 @@
+"""Read the body of a call: JSON whole, a form as far as its model at least, content codings undone.
+
+There is one limit, `server.max_body`: how much of a body is held in memory. JSON is held whole, and so is a body with
+a content coding, for which the limit is of what it holds. A form is held until its model is known, because nobody can
+tell before whom to send it to; one that is longer flows through from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gateway.dialects.body import read_call
+from gateway.dialects.coding import codings_of, decoded
+from gateway.dialects.multipart import FormReader
+from gateway.dialects.needs import read_needs
+from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
+from gateway.types import BodyKind, Call
+
+if TYPE_CHECKING:
+    from gateway.proxy.downstream import Downstream
+    from gateway.types import Endpoint
+
+# A form that names its model early is held up to this size, so that it can be sent to another upstream too. A longer
+# one would have its upload wait for its end, and a few at once would take the memory of the process.
+LARGEST_KEPT_FORM = 4 << 20
+# A millisecond or four of work, after which others have their turn.
+_TURN_BYTES = 1 << 20
+_MULTIPART = BodyKind.MULTIPART
+
+
+async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Call:
+    """Return what a request asks for. `limit`: server.max_body, in bytes.
+
+    Raises:
+        BadRequest: its body cannot be understood, or names no model.
+        BodyTooLarge: more of it would have to be held than `limit`.
+        UnsupportedMediaType: its content type is not the endpoint's, or its content coding is not known.
+        ClientGone: it will never be complete.
+    """
+    headers = client.headers
+    content_type = headers.get(b"content-type", b"")
+    kind = content_type.partition(b";")[0].strip().lower()
+    wanted = b"multipart/form-data" if endpoint.body is _MULTIPART else b"application/json"
+    if kind != wanted:
+        raise UnsupportedMediaType(_wrong_type(content_type, wanted.decode()))
+    codings = codings_of(headers[b"content-encoding"]) if b"content-encoding" in headers else ()
+    if endpoint.body is _MULTIPART and not codings:
+        return await _read_form(endpoint, client, content_type, limit)
+    body = await client.read_body(limit)
+    for coding in reversed(codings):
+        body = await _undo(coding, body, limit)
+    if endpoint.body is _MULTIPART:
+        return await _read_held_form(endpoint, body, content_type)
+    if len(body) < _TURN_BYTES:
+        return read_call(endpoint, body)
+    # In a thread: what is read there at C speed holds the interpreter for milliseconds, but not all of it at once.
+    return await asyncio.to_thread(_read_large, endpoint, body)
+
+
+def _read_large(endpoint: Endpoint, body: bytes) -> Call:
+    call = read_call(endpoint, body)
+    return replace(call, needs=read_needs(call))
+
+
+async def _undo(coding: str, body: bytes, limit: int) -> bytes:
+    """Undo one content coding, with turns for others in between."""
+    pieces = []
+    size = worked = 0
+    for piece in decoded(coding, body, _TURN_BYTES):
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge(
+                f"the body is longer than {limit} bytes when its {coding} is undone (server.max_body); send less, or "
+                "have the operator of the gateway raise server.max_body"
+            )
+        pieces.append(piece)
+        worked += len(piece) + 64 * 1024  # a piece that holds nothing has cost its reading
+        if worked >= _TURN_BYTES:
+            worked = 0
+            await asyncio.sleep(0)
+    return b"".join(pieces)
+
+
+async def _read_held_form(endpoint: Endpoint, body: bytes, content_type: bytes) -> Call:
+    """Read a form of which everything is here."""
+    form = FormReader(content_type)
+    for at in range(0, len(body), _TURN_BYTES):
+        form.feed(body[at : at + _TURN_BYTES])
+        await asyncio.sleep(0)
+    form.end()
+    return _call_of(endpoint, form, body, content_type)
+
+
+async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes, limit: int) -> Call:
+    """Read a form as it arrives, and hold no more of it than is needed to know where it goes and to send it twice."""
+    length = client.content_length
+    form = FormReader(content_type)
+    held: list[bytes] = []
+    size = 0
+    most = min(LARGEST_KEPT_FORM, limit)
+    while piece := await client.read_some():
+        held.append(piece)
+        size += len(piece)
+        form.feed(piece)
+        if form.span is None:
+            if size > limit:
+                raise BodyTooLarge(
+                    f'the first {limit} bytes of the form hold no "model" (server.max_body): put the field "model" '
+                    "before the file, or have the operator of the gateway raise server.max_body"
+                )
+            if size > most:  # so much is held already that it may as well be all
+                most = limit
+        elif (size if length is None else length) > most:
+            rest_bytes = None if length is None else length - form.passed
+            return _call_of(endpoint, form, b"".join(held)[: form.passed], content_type, rest_bytes)
+    form.end()
+    return _call_of(endpoint, form, b"".join(held), content_type)
+
+
+def _call_of(
+    endpoint: Endpoint, form: FormReader, body: bytes, content_type: bytes, rest_bytes: int | None = 0
+) -> Call:
+    if form.span is None:
+        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
+    start, end = form.span
+    try:
+        model = body[start:end].decode()
+    except UnicodeDecodeError:
+        raise BadRequest('"model" is not UTF-8', param="model") from None
+    return Call(
+        endpoint=endpoint,
+        model=model,
+        body=body,
+        model_span=form.span,
+        content_type=content_type,
+        rest_bytes=rest_bytes,
+        rest=None if rest_bytes == 0 else form,
+    )
+
+
+def _wrong_type(content_type: bytes, wanted: str) -> str:
+    sent = content_type.decode("latin-1")[:100] or "missing"
+    return f'the content type is "{sent}"; send {wanted}'
