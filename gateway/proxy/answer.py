@@ -53,8 +53,8 @@ class Answer:
 
     __slots__ = (
         "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
-        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended", "fields",
-        "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
+        "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended",
+        "fields", "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
     def __init__(
