@@ -57,7 +57,7 @@ lock: $(DEV_READY)  ## refresh the lock files (ARGS=--upgrade takes newer versio
 		-o requirements-build.lock pyproject.toml
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +13,28 @@ from gateway.background.discovery import Discovery
 from gateway.background.keyring import Keyring
 from gateway.background.probes import Probes
 from gateway.background.sharing import Sharing
+from gateway.background.supervisor import Supervisor, Work
 from gateway.metrics import Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
 from gateway.stores.keys import open_keys
+from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.routes import Web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
     from socket import socket
 
     from gateway.config import Config
     from gateway.stores.importer import Recovered
 
-
-_log = logging.getLogger("gateway")
+# A revoked key is to be refused within a second.
+_KEYS_WITHIN_S = 0.5
 
 
 class App:
@@ -52,12 +52,14 @@ class App:
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
-        self._keyring = Keyring(open_keys(config.ledger))
+        self._keyring = Keyring(open_keys(config.ledger), seen=seen_beside(config.ledger))
         self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)
         self.gateway.metrics.watch(self.gateway)
-        self._web = Web(self.gateway, self._keyring)
+        self.supervisor = Supervisor(on_restart=metrics.restarted)
+        metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
+        self._web = Web(self.gateway, self._keyring, self.supervisor.standings)
         self._lifespan = Router(lifespan=self._life)
 
     def __call__(
@@ -71,38 +73,43 @@ class App:
             return self._web(scope, receive, send)
         return self._lifespan(scope, receive, send)
 
+    def stop(self) -> None:
+        """Say that the end is near: `/readyz` answers 503 from now on."""
+        self.gateway.draining = True
+
     @asynccontextmanager
     async def _life(self, _: Any) -> AsyncIterator[None]:
-        loop = asyncio.get_running_loop()
         sharing = self._sharing()
         if sharing is not None:
             sharing.start()
         await self.bookkeeping.open()
-        background = [loop.create_task(one) for one in self._work()]
+        self.supervisor.start(self._work())
         if sharing is not None:
-            background.append(loop.create_task(sharing.run()))
-        for task in background:
-            task.add_done_callback(_report)
+            self.supervisor.start([Work("sharing", sharing.run)])
         try:
             yield
         finally:
             self.bookkeeping.let_go()
-            for task in background:
-                task.cancel()
-            await asyncio.wait(background)
+            await self.supervisor.stop()
             await self.bookkeeping.close()
             await self.gateway.caching.close()
             self._keyring.close()
             self.gateway.client.close()
 
-    def _work(self) -> list[Coroutine[Any, Any, None]]:
+    def _work(self) -> list[Work]:
         """Return what goes on beside the calls."""
-        work = [self._keyring.run(), *self.bookkeeping.tasks()]
+        # Where keys are kept nowhere, there is nothing to look for.
+        keys = Work("keys", self._keyring.run, ends=True, longest_pause_s=_KEYS_WITHIN_S)
+        work = [keys, *self.bookkeeping.works()]
         if self._discover:
             gateway = self.gateway
-            work += [Discovery(gateway).run(), Probes(gateway).run(), Balances(gateway).run()]
+            work += [
+                Work("discovery", Discovery(gateway).run),
+                Work("probes", Probes(gateway).run),
+                Work("balances", Balances(gateway).run),
+            ]
             if gateway.books.journal is not None:
-                work.append(self.bookkeeping.reconcile(gateway))
+                work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))
         return work
 
     def _sharing(self) -> Sharing | None:
@@ -116,14 +123,9 @@ class App:
         return Sharing(gateway.memory, gateway.metrics, files=files, board=board)
 
 
-def _report(task: asyncio.Task[None]) -> None:
-    """Say so when background work dies: nobody awaits it before the end."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("background work has ended: %s", task.get_coro(), exc_info=error)
-
-
 def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    server = make_server(App(config, place=place, recovered=recovered), config.server)
+    app = App(config, place=place, recovered=recovered)
+    server = make_server(app, config.server, app.stop, supervised=bool(place))
     server.run(sockets=[listener])
     return 0 if server.started else 1

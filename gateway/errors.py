@@ -11,10 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+# For refusals that another try cannot change. SDKs try 408, 409, 429 and 5xx again unless they are told not to.
+NO_RETRY = (b"x-should-retry", b"false")
+
+
 class Refusal(Exception):
     """A request that goes no further, with everything a dialect needs to say so to its client.
 
     `type` and `code` use OpenAI's vocabulary; other dialects translate. `message` names the thing and the remedy.
+    Agents decide by `type` whether to try again (opencode repeats a `server_error` for ever, whatever its status), so
+    it always agrees with the status: a `status` of another class than its own brings the type that belongs to it.
     """
 
     status = 400
@@ -36,8 +42,17 @@ class Refusal(Exception):
         self.headers = tuple(headers)
         if code is not None:
             self.code = code
-        if status is not None:
+        if status is not None and status != self.status:
+            if min(status, self.status) < 500:
+                self.type = type_of(status)
             self.status = status
+
+
+def type_of(status: int) -> str:
+    """Return OpenAI's `type` of an error with this status."""
+    if status >= 500:
+        return "server_error"
+    return {403: "permission_error", 429: "rate_limit_error"}.get(status, "invalid_request_error")
 
 
 class BadRequest(Refusal):
@@ -109,6 +124,17 @@ class NoCandidate(Refusal):
     status = 503
     type = "server_error"
     code = "no_usable_upstream"
+
+
+class ShuttingDown(Refusal):
+    """The gateway ends, and has waited for the call as long as it may (`server.drain`)."""
+
+    status = 503
+    type = "server_error"
+    code = "shutting_down"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway is shutting down; send the request again", headers=[(b"retry-after", b"1")])
 
 
 class UpstreamsFailed(Refusal):

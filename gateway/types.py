@@ -6,7 +6,7 @@ a `msgspec.Struct`, because a frozen dataclass costs 0.1 us per field to make an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -57,6 +57,8 @@ class Provider:
     """The server runs on this machine or network and its use costs nothing."""
     stream_usage: bool = False
     """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
+    strict_max_tokens: bool = False
+    """A call is refused if `max_tokens` is more than the model writes, or than its context has room for."""
     model_override: str | None = None
     """The one model this endpoint serves, whatever the client called it (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
@@ -121,15 +123,63 @@ class Price:
     """In nano-USD for each picture made."""
     web_search: int = 0
     """In nano-USD for each search the provider made."""
+    audio_hour: int = 0
+    """In nano-USD for each hour of sound heard: prices per second and minute are whole by the hour."""
+    least_audio_ms: int = 0
+    """Shorter sound is charged as so much: 10 seconds at Groq."""
+    characters: int = 0
+    """In nano-USD per million characters that are read out."""
     tiers: tuple[Tier, ...] = ()
     """The shortest first."""
+    hours: tuple[Hours, ...] = ()
+    """When something else holds; the first that fits decides. `pricing.price_at` looks."""
     source: str = field(default="", compare=False)
     """Who says so: `config`, `list` (the provider's own), `genai-prices 0.2.3`, `curated`."""
+    is_nothing: bool = field(init=False, compare=False, repr=False)
+    """Every unit is known to cost nothing, at any length and any hour: the model is free."""
+
+    def __post_init__(self) -> None:
+        # By all fields, so that a unit which is added one day is no gift until somebody thinks of it here.
+        amounts = [getattr(self, one.name) for one in fields(self) if one.init and one.name not in _NO_AMOUNTS]
+        nothing = not any(amounts) and all(map(_costs_nothing, self.tiers))
+        object.__setattr__(self, "is_nothing", nothing and all(one.price.is_nothing for one in self.hours))
 
     @property
     def blended(self) -> int:
-        """One number to compare by: most calls read about three times what they write."""
-        return (3 * self.input + self.output) // 4
+        """One number to compare by, in nano-USD per million tokens.
+
+        It is that of a call which reads 3000 tokens and writes 1000: most read about three times what they write. What
+        is charged by the call, picture, minute of sound or thousand characters is charged once in it.
+        """
+        tokens = (3 * self.input + self.output) // 4
+        once = self.request + self.image + self.audio_hour // 60 + self.characters // 1000
+        return tokens + once * 250 if once else tokens
+
+
+_NO_AMOUNTS = frozenset({"least_audio_ms", "tiers", "hours", "source"})
+
+
+def _costs_nothing(tier: Tier) -> bool:
+    return not (tier.input or tier.output or tier.cached_input or tier.cache_write)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A price that holds at some hours of every day, UTC."""
+
+    since_s: int
+    """Seconds after midnight."""
+    until_s: int
+    """Seconds after midnight, not included. Before `since_s`: on the next day."""
+    price: Price
+    """All of it, without hours of its own."""
+
+    def hold_at(self, wall: float) -> bool:
+        """Tell whether it is one of these hours at `wall`, in wall-clock seconds."""
+        second = wall % 86_400
+        if self.since_s <= self.until_s:
+            return self.since_s <= second < self.until_s
+        return second >= self.since_s or second < self.until_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +195,10 @@ class Ability:
     """Its use costs nothing: local, or a provider's free allowance."""
     strength: int | None = None
     """How hard a task it is good for, 0 to 100, by family and size. Only `auto` asks."""
+
+
+def _seed_of(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +222,7 @@ class Upstream:
     def __post_init__(self) -> None:
         name = f"{self.provider.name}/{self.model}"
         object.__setattr__(self, "id", name)
-        object.__setattr__(self, "seed", int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big"))
+        object.__setattr__(self, "seed", _seed_of(name))
         scope = self.provider.limit_scope
         shared = scope is LimitScope.ACCOUNT or (scope is LimitScope.FREE_ACCOUNT and self.ability.free)
         domain = name if not shared else self.provider.name
@@ -208,6 +262,24 @@ class Candidate:
     """Its share where the order is `weighted`."""
     rank: int = 0
     """Whatever the order, those of a lower rank come first: a fallback is no equal."""
+    via: tuple[str, ...] = field(default=(), compare=False)
+    """The names that led to it, the outermost first: `("role:rlm", "careful", "main")`."""
+    label: str = field(default="", compare=False)
+    """Its name in logs, metrics and plans: the upstream's id, with `#name` where a route has that upstream twice."""
+
+    seed: int = field(init=False, compare=False, repr=False)
+    """A hash of `label`, the same in every process: what spreads callers over candidates."""
+
+    def __post_init__(self) -> None:
+        upstream, label = self.upstream, self.label or self.upstream.id
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "seed", upstream.seed if label == upstream.id else _seed_of(label))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it another candidate than its neighbours: the upstream, and the parameters it is asked with."""
+        params = self.params
+        return self.upstream.id, frozenset(params.defaults.items()), frozenset(params.forced.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +288,10 @@ class Rejected:
 
     upstream_id: str
     reason: str
+    brief: str = field(default="", compare=False)
+    """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
+    context_tokens: int | None = None
+    """How long its context is, if the reason is that the prompt is longer; None for any other reason."""
 
 
 class RouteKind(StrEnum):
@@ -371,6 +447,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     images: int = 0
     """Pictures made."""
     web_searches: int = 0
+    audio_ms: int = 0
+    """Sound that was heard, in milliseconds."""
+    characters: int = 0
+    """Text that was read out."""
     cost_nanousd: int | None = None
     """What the provider says that it charges."""
     service_tier: str = ""

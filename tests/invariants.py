@@ -146,6 +146,7 @@ class Audit:
         self._app = app
         self._gateway = app.gateway
         self.memory = app.gateway.memory = Remembering(keeps=remember)
+        self.memory.turned = app.gateway.notices.turned
         app.gateway.listeners = (*app.gateway.listeners, self.settlements.append)
         self._exposed = ""
         self._calls = 0

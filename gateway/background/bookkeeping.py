@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
+from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
-from gateway.core.spend import Spending, Spent, window_of
+from gateway.core.spend import USUAL_CALENDAR, Calendar, Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
 from gateway.stores.importer import Importer, Recovered, recover
@@ -29,9 +30,8 @@ from gateway.stores.store import StoreError
 from gateway.types import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-    from typing import Any
 
     from gateway.background.keyring import Keyring
     from gateway.config import Config, LedgerSettings
@@ -60,6 +60,8 @@ SEED_WITHIN_S = 2.0
 BUDGETS_SHOWN = 1000
 # At the end there is so much time to import the rest of the journal; what is left waits for the next start.
 IMPORT_WITHIN_S = 5.0
+# A start looks for so long for damage in the ledger's database.
+CHECK_WITHIN_S = 1.0
 _DAY_S = 86_400.0
 _SPENT_BY = ("key", "route", "provider", "model")
 
@@ -75,7 +77,8 @@ class Bookkeeping:
         self._ledger = config.ledger
         self._keyring = keyring
         self._metrics = metrics
-        self._spending = Spending(config.budgets)
+        self._calendar = config.calendar
+        self._spending = Spending(config.budgets, config.calendar)
         self._prices = PriceBook()
         self._importer: Importer | None = None
         self._redis: RedisLimits | None = None
@@ -115,12 +118,16 @@ class Bookkeeping:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._seed(), SEED_WITHIN_S)
 
-    def tasks(self) -> tuple[Coroutine[Any, Any, None], ...]:
+    def works(self) -> tuple[Work, ...]:
         """Return what is to run for as long as the process serves."""
-        running: tuple[Coroutine[Any, Any, None], ...] = (
-            self._warm(), self._go_on(), self._seed_again(), self._purge(), self.alerts.run(),
-        )  # fmt: skip
-        return running if self._redis is None else (*running, self._redis.run())
+        works = (
+            Work("prices", self._warm, ends=True),
+            Work("progress", self._go_on),
+            Work("seeds", self._seed_again),
+            Work("retention", self._purge),
+            Work("alerts", self.alerts.run),
+        )
+        return works if self._redis is None else (*works, Work("limits", self._redis.run))
 
     async def reconcile(self, gateway: Gateway) -> None:
         """Compare the ledger with what providers bill, for as long as this is the process that writes it."""
@@ -204,7 +211,7 @@ class Bookkeeping:
         now = time.time()
         try:
             found = await asyncio.to_thread(
-                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now
+                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now, self._calendar
             )
         except StoreError as error:
             _log.warning("what was spent before cannot be read: %s", error)
@@ -283,18 +290,31 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
     if directory is None:
         return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
+        if damage := store.damage(CHECK_WITHIN_S):
+            # No reason not to serve: the journal has everything, and is imported as far as the database takes it.
+            _log.error(
+                "the ledger is damaged (%s); calls go on, and the journal keeps what the database does not take: "
+                "restore a backup of it, or move it away while no gateway runs, and a new one will be made", damage,
+            )  # fmt: skip
+            return Recovered()
         found = recover(directory, store)
     if found.in_doubt:
         _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)
     if found.quarantined:
         _log.error(
-            "%d journal segments are damaged; they are kept as *.quarantined in %s", found.quarantined, directory
-        )
+            "%d journal segments are damaged; all that can be read is in the ledger, and the files are kept as "
+            "*.quarantined in %s",
+            found.quarantined, directory,
+        )  # fmt: skip
     return found
 
 
 def spent(
-    opened: Callable[[], Store], windows: frozenset[Window], keys: Mapping[str, Key], now: float
+    opened: Callable[[], Store],
+    windows: frozenset[Window],
+    keys: Mapping[str, Key],
+    now: float,
+    calendar: Calendar = USUAL_CALENDAR,
 ) -> dict[Window, list[Spent]]:
     """Return what the ledger says was spent in the windows that `now` lies in. Blocks.
 
@@ -307,12 +327,12 @@ def spent(
     with closing(opened()) as store:
         # Before and after: in between, some may begin and others end.
         going = {row.attempt: row for row in store.under_way()}
-        told = {window: store.totals(_SPENT_BY, since=window_of(window, now)[0]) for window in windows}
+        told = {window: store.totals(_SPENT_BY, since=window_of(window, now, calendar)[0]) for window in windows}
         for row in store.under_way():
             if (before := going.get(row.attempt)) is None or (row.cost_nanousd or 0) > (before.cost_nanousd or 0):
                 going[row.attempt] = row
     for window, totals in told.items():
-        start, _ = window_of(window, now)
+        start, _ = window_of(window, now, calendar)
         held: Counter[tuple[str, ...]] = Counter()
         for row in going.values():
             if row.at >= start:

@@ -26,6 +26,12 @@ JITTER = 0.1
 AT_ONCE = 4
 
 
+# A name that nobody is known to list may be a model's that was added a moment ago. A server of one's own may be asked
+# as often as anybody names such a model; another's is asked once a minute, and more seldom while that brings nothing.
+OWN_AGAIN_S = 2.0
+OTHERS_AGAIN_S = 60.0
+
+
 class Discovery:
     """Keeps the gateway's directory up to date. What a provider listed stays known while it cannot be asked."""
 
@@ -42,6 +48,11 @@ class Discovery:
         self._now = now
         self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
         self._state: dict[str, Refresh] = {}
+        self._asker: Asker | None = None
+        self._asked_at: dict[str, float] = {}
+        self._look: asyncio.Task[None] | None = None
+        self._in_vain = 0
+        """Looks in a row that brought no model."""
 
     @property
     def state(self) -> Mapping[str, Refresh]:
@@ -49,21 +60,61 @@ class Discovery:
         return self._state
 
     async def run(self) -> None:
-        """Ask all providers, again and again, until cancelled."""
+        """Ask all providers, again and again, until cancelled; and some between, when `Gateway.look` is called."""
         # httpx and what it brings takes a tenth of a second to import, which the start need not wait for.
         ask = await asyncio.to_thread(importlib.import_module, "gateway.upstream.ask")
-        async with ask.Asker(self._gateway.client) as asker:
-            while True:
-                await self.refresh(asker)
-                await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+        async with ask.Asker(self._gateway.client) as self._asker:
+            try:
+                while True:
+                    await self.refresh(self._asker)
+                    self._gateway.look = self.look
+                    await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+            finally:
+                self._gateway.look = None
+                if self._look is not None:
+                    self._look.cancel()
+                    await asyncio.wait({self._look})
 
     async def refresh(self, asker: Asker) -> None:
         """Ask all providers once."""
         asked = [one for one in self._gateway.directory.providers.values() if is_asked(one)]
+        await self._ask(asker, asked)
+        for name in self._state.keys() - {one.name for one in asked}:
+            del self._state[name]
+
+    def look(self) -> asyncio.Task[None] | None:
+        """Begin to ask those providers again that may be asked by now, and return that; None if there are none.
+
+        What strangers ask for leads here, so it is bounded by time: however many names they make up, a provider is
+        asked no more often for it.
+        """
+        if self._asker is None:
+            return None
+        if self._look is not None and not self._look.done():
+            return self._look
+        now = self._now()
+        others_s = min(OTHERS_AGAIN_S * 2**self._in_vain, self._every_s)
+        due = [
+            one
+            for one in self._gateway.directory.providers.values()
+            if is_asked(one) and now - self._asked_at.get(one.name, 0.0) >= (OWN_AGAIN_S if one.local else others_s)
+        ]
+        if not due:
+            return None
+        self._look = asyncio.get_running_loop().create_task(self._ask_again(self._asker, due))
+        return self._look
+
+    async def _ask_again(self, asker: Asker, due: list[Provider]) -> None:
+        before = len(self._gateway.directory.bare)
+        await self._ask(asker, due)
+        self._in_vain = 0 if len(self._gateway.directory.bare) > before else min(self._in_vain + 1, 10)
+
+    async def _ask(self, asker: Asker, asked: list[Provider]) -> None:
         places = asyncio.Semaphore(AT_ONCE)  # bounds how many lists, some of a megabyte, are read at the same time
 
         async def ask(provider: Provider) -> Mapping[str, Ability]:
             async with places:
+                self._asked_at[provider.name] = self._now()
                 listing = await asker.models(provider)
                 # A long list takes some tens of milliseconds, which no stream should have to wait for.
                 found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
@@ -72,8 +123,6 @@ class Discovery:
 
         async with asyncio.TaskGroup() as group:
             tasks = {provider.name: group.create_task(ask(provider)) for provider in asked}
-        for name in self._state.keys() - tasks.keys():
-            del self._state[name]
         # An empty list is not believed: it is more often a server that has just started than one that has nothing.
         if found := {name: task.result() for name, task in tasks.items() if task.result()}:
             await self._tell(found)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
+from gateway.core.secrets import mask_of
 from gateway.upstream.client import USER_AGENT
 
 if TYPE_CHECKING:
@@ -152,6 +153,7 @@ class Probes:
         was_out = any(is_unreachable(memory.facts.get(one, UNKNOWN)) for one in begun)
         try:
             event, found, said = await _answer(http, provider, url, self._within_s)
+            said = mask_of(provider).text(said)
         finally:
             # Also when cancelled: a breaker that waits for this probe must not wait in vain.
             wall = now()

@@ -58,7 +58,7 @@ def ability_of(provider: Provider, model: str) -> Ability:
         None if provider.local else family.context_tokens,
         None if provider.local else family.max_output_tokens,
         price,
-        free or (price is not None and not price.input and not price.output),
+        free or (price is not None and price.is_nothing),
         found.strength,
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.ids import LONGEST
 from gateway.catalog.shape import NANO, same
-from gateway.types import Ability, Capability, Price, Tier
+from gateway.types import Ability, Capability, Hours, Price, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,9 @@ _MILLION = Decimal(1_000_000)
 _UNKNOWN = Ability()
 _FREE = Price(0, 0, 0, source="list")
 
-# What OpenRouter calls what may change with the length of a prompt.
+# What OpenRouter charges for by a unit that no usage tells: each picture shown, each picture made.
+_UNSAID = ("image", "image_output")
+# What OpenRouter calls what may change with the length of a prompt, or with the hour.
 _TIERED = {
     "input": "prompt",
     "output": "completion",
@@ -226,17 +228,13 @@ def _per_token(_: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
     """Read OpenRouter's prices: strings, in USD per token, and -1 where it depends on whom a router chooses.
 
     What it takes for each picture that it is shown has no place in a price, and `image_output` is said to be for each
-    picture and written like one for tokens. Prices by the hour of the day are left out: it reports what it charges.
+    picture and written like one for tokens.
     """
     share = _amount(pricing.get("discount", 0))
     factor = _MILLION * (1 - share) if share is not None and 0 <= share < 1 else _MILLION
     taken, given, cached = (_money(pricing.get(key), factor) for key in ("prompt", "completion", "input_cache_read"))
     if taken is None or given is None:
         return None, False
-    others = [_amount(pricing.get(key, 0)) for key in ("request", "image")]
-    if not taken and not given:
-        # What charges by the request or the image has no price per token, and still is not free.
-        return (_FREE, True) if not any(others) else (None, False)
 
     def part(key: str, unit: Decimal = factor) -> int | None:
         # Of the rest a zero says that nobody asks for it, not that it is a gift.
@@ -258,7 +256,41 @@ def _per_token(_: str, pricing: Mapping[str, Any]) -> tuple[Price | None, bool]:
         tiers=_overrides(pricing, factor),
         source="list",
     )
+    price = replace(price, hours=_hours(pricing, price, factor))
+    # By all that is there: what charges by a unit that we do not know is not free either, but has no price here.
+    charged = any(_amount(value) for key, value in pricing.items() if key != "discount")
+    if price.is_nothing:
+        return (None, False) if charged else (_FREE, True)
+    if not taken and not given and any(_amount(pricing.get(key)) for key in _UNSAID):
+        return None, False
     return price, False
+
+
+def _hours(pricing: Mapping[str, Any], usual: Price, factor: Decimal) -> tuple[Hours, ...]:
+    """Read the prices of some hours of the day, "0000" to "0800" UTC, of which a later one counts more.
+
+    One that is for long prompts besides is left out.
+    """
+    overrides = pricing.get("overrides")
+    found: list[Hours] = []
+    for one in overrides if isinstance(overrides, list) else ():
+        if isinstance(one, dict) and "min_prompt_tokens" not in one:
+            since, until = _time_of_day(one.get("utc_start")), _time_of_day(one.get("utc_end"))
+            if since is None or until is None or since == until:
+                continue
+            said = {name: _money(one.get(key), factor) for name, key in _TIERED.items()}
+            known = {name: price for name, price in said.items() if price is not None}
+            found.append(Hours(since, until, replace(usual, **known)))  # type: ignore[arg-type]  # each is of its own field
+    return tuple(reversed(found))
+
+
+def _time_of_day(value: object) -> int | None:
+    """Return "0830" as seconds after midnight."""
+    if not isinstance(value, str) or len(value) != 4 or not (value.isascii() and value.isdecimal()):
+        return None
+    hours, minutes = int(value[:2]), int(value[2:])
+    at = (hours * 60 + minutes) * 60
+    return at if minutes < 60 and at <= 86_400 else None
 
 
 def _overrides(pricing: Mapping[str, Any], factor: Decimal) -> tuple[Tier, ...]:

@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.catalog.shape import NANO
+from gateway.core.pricing import next_change, price_at
 from gateway.types import Price, Tier
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ _PER_MTOK = {
     "output_image_mtok": "image_output",
 }
 _PER_THOUSAND = {"requests_kcount": "request", "web_searches_kcount": "web_search"}
+# Of sound as a whole; `input_audio_hours` beside it says the same again.
+_AS_IT_IS = {"audio_hours": "audio_hour", "input_mchars": "characters"}
 _TIERED = ("input", "output", "cached_input", "cache_write")
 # Searches of one's own files are no part of any usage, so no price could charge for them. How many of the cached
 # tokens were pictures nobody says; `pricing.cost_of` calls such a cost an estimate.
-_LEFT_OUT = frozenset({"storage_searches_kcount", "cache_image_read_mtok"})
+_LEFT_OUT = frozenset({"storage_searches_kcount", "cache_image_read_mtok", "input_audio_hours"})
 
 # Hosts that the tables know by another name: docs.together.ai, 2026.
 _ALSO_AT = {"https://api.together.ai": "https://api.together.xyz"}
+# "Minimum billed length": groq.com/pricing, 2026; genai-prices has it as a rule of its own for these.
+_LEAST_AUDIO_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
 # Flex "maintains the same pricing as on-demand": console.groq.com/docs/flex-processing, 2026.
 _COSTS_THE_SAME = frozenset({("groq", "flex")})
 
@@ -91,10 +96,12 @@ class PriceBook:
         ability = upstream.ability
         ours = ability.price
         if ability.free:
-            return ours if ours is not None and ours.source and not (ours.input or ours.output) else _FREE
+            return ours if ours is not None and ours.source and ours.is_nothing else _FREE
         tables = self._tables
         if tables is None:
-            return ours if not tier or (ours is not None and ours.source == "config") else None
+            if ours is None or (tier and ours.source != "config"):
+                return None
+            return price_at(ours, now) if ours.hours else ours
         base_url = upstream.provider.base_url
         # Prices are equal whoever says them, but it matters who does.
         key = (base_url, upstream.model, tier, ours.source if ours is not None else "")
@@ -102,10 +109,12 @@ class PriceBook:
         if kept is not None and kept.since <= now < kept.until:
             if kept.ours is ours or kept.ours == ours:
                 return kept.answer
-            theirs, until = kept.theirs, kept.until
+            theirs, until = kept.theirs, kept.until  # which no hours of ours make later
         else:
             theirs, until = tables.price_of(base_url, upstream.model, tier, now)
         answer = _chosen(ours, theirs, tier)
+        if answer is not None and answer.hours:
+            answer, until = price_at(answer, now), min(until, next_change(answer, now))
         if self._kept.pop(key, None) is None and len(self._kept) >= MOST_KEPT:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = _Kept(now, until, theirs, ours, answer)
@@ -122,9 +131,13 @@ def _chosen(ours: Price | None, theirs: Price | None, tier: str) -> Price | None
 
 def _completed(ours: Price, theirs: Price) -> Price:
     """Return a price with the parts that it lacks, if the other is of the same list: they contradict in nothing."""
+    if ours.hours:
+        return ours  # what it lacks would be lacking in each of them
     lacking: dict[str, object] = {}
     for field in fields(Price):
         name = field.name
+        if not field.init:
+            continue
         mine, other = getattr(ours, name), getattr(theirs, name)
         if name == "source" or mine == other or other == field.default:
             continue
@@ -174,7 +187,10 @@ class _Tables:
                 for one in found.price_variants or ()
             ):
                 return None, until
-        return _compiled(found.get_prices(at, context), self.source), until
+        price = _compiled(found.get_prices(at, context), self.source)
+        if price is not None and (least := _LEAST_AUDIO_MS.get((provider.id, found.id))):
+            price = replace(price, least_audio_ms=least)
+        return price, until
 
 
 def _changes(
@@ -199,14 +215,16 @@ def _changes(
 def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
     """Return a price of genai-prices as ours, or None if it charges for what no usage tells.
 
-    That is hours of sound, characters, messages, pages of documents, video and citations.
+    That is messages, pages of documents, video and citations. Where tokens have no price, sound or characters must.
     """
     # Not by its class, which would have to be imported.
     said = {name: value for name, value in vars(price).items() if value is not None}
-    unknown = said.keys() - _PER_MTOK.keys() - _PER_THOUSAND.keys() - _LEFT_OUT
-    if "input_mtok" not in said or unknown:
+    unknown = said.keys() - _PER_MTOK.keys() - _PER_THOUSAND.keys() - _AS_IT_IS.keys() - _LEFT_OUT
+    if not said.keys() & {"input_mtok", *_AS_IT_IS} or unknown:
         return None
-    plain: dict[str, int] = {"output": 0}  # embeddings have none
+    if said.get("input_audio_hours", said.get("audio_hours")) != said.get("audio_hours"):
+        return None
+    plain: dict[str, int] = {"input": 0, "output": 0}  # embeddings have no output, sound has neither
     steps: dict[str, Sequence[genai.Tier]] = {}
     for name, value in said.items():
         if name in _LEFT_OUT:
@@ -218,12 +236,14 @@ def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
             value = value.base  # noqa: PLW2901  # below the first tier
         if name in _PER_THOUSAND:
             plain[_PER_THOUSAND[name]] = _nano(value / 1000)
+        elif name in _AS_IT_IS:
+            plain[_AS_IT_IS[name]] = _nano(value)
         else:
             plain[_PER_MTOK[name]] = _nano(value)
-    if not plain["input"] and not plain["output"]:
+    if not any(plain.values()):
         return None  # who has no price yet is not free
     tiers = _tiers(plain, steps)
-    return None if tiers is None else Price(**plain, tiers=tiers, source=source)
+    return None if tiers is None else Price(**plain, tiers=tiers, hours=(), source=source)
 
 
 def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) -> tuple[Tier, ...] | None:

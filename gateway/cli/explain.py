@@ -41,8 +41,8 @@ def explain(
     if tokens or max_tokens:
         _add_costs(account, route, needs_of(asked))
     if as_json:
-        described_ = {one["upstream"]: one for one in described(route)["candidates"]}
-        account["candidates"] = [{**described_.get(one["upstream"], {}), **one} for one in account["candidates"]]
+        described_ = {one["label"]: one for one in described(route)["candidates"]}
+        account["candidates"] = [{**described_.get(_label(one), {}), **one} for one in account["candidates"]]
         terminal.print_json(account)
     else:
         _show(route, account)
@@ -155,6 +155,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
     upstream, provider = candidate.upstream, candidate.upstream.provider
     return {
         "upstream": upstream.id,
+        "label": candidate.label,
         "provider": provider.name,
         "kind": provider.kind,
         "model": upstream.model,
@@ -178,15 +179,15 @@ def _show(route: Route, account: dict[str, Any]) -> None:
     what = {"role": "a role", "alias": "an alias", "model": "a model"}.get(route.kind.value, "built in")
     order = "" if account["order"] == ["listed"] else f", ordered by {', '.join(account['order'])}"
     click.echo(f"{terminal.bold(route.name)} is {what}{order}")
-    known = {one.upstream.id: one for one in route.candidates}
+    known = {one.label: one for one in route.candidates}
     if account["candidates"]:
         click.echo(f"\nasked in this order{_at_most(len(account['candidates']), account['max_attempts'])}:")
         rows = []
         for number, one in enumerate(account["candidates"], 1):
-            candidate = known.get(one["upstream"])
+            candidate = known.get(_label(one))
             place = host(candidate.upstream.provider.base_url) if candidate else ""
             params = written(candidate.params) if candidate else ""
-            rows.append([f"  {number}.", one["upstream"], place, _costs(one), one["why"], params])
+            rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, _came(one)])
         click.echo("\n".join(terminal.columns(rows)))
     else:
         click.echo(terminal.bad("\nnobody can answer it now"))
@@ -198,11 +199,27 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         click.echo("\nby what the running gateway knows now")
 
 
+def _came(one: dict[str, Any]) -> str:
+    """Return the names that led to a candidate, where they are several or tell it from its like."""
+    via = one.get("via") or []
+    is_plain = len(via) < 2 and _label(one) == one["upstream"]
+    return "" if is_plain else f"via {' > '.join(via)}"
+
+
+def _label(one: dict[str, Any]) -> str:
+    """Return what tells a candidate apart. A gateway of an earlier version that runs does not say it."""
+    return str(one.get("label", one["upstream"]))
+
+
 def _costs(one: dict[str, Any]) -> str:
     if one["free"]:
         return "free"
     price = one["price_usd_per_mtok"]
-    return f"${price['input']:g}/${price['output']:g} per Mtok" if price else "price unknown"
+    if not price:
+        return "price unknown"
+    each = one.get("price_usd_each") or {}  # a gateway of an earlier version does not say
+    parts = [f"${price['input']:g}/${price['output']:g} per Mtok"] if any(price.values()) or not each else []
+    return ", ".join([*parts, *(f"${usd:g} {_a(name)}" for name, usd in each.items())])
 
 
 # -- what it would cost
@@ -212,10 +229,10 @@ def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
     """Add to each candidate what the call would cost there, and to the whole what it may come to."""
     from gateway.core.report import exact_usd
 
-    known = {one.upstream.id: one for one in route.candidates}
+    known = {one.label: one for one in route.candidates}
     worst: list[int | None] = []
     for one in account["candidates"]:
-        one["cost"] = _cost(one, known.get(one["upstream"]), needs)
+        one["cost"] = _cost(one, known.get(_label(one)), needs)
         worst.append(one["cost"]["worst_nanousd"])
     asked = [nanousd for nanousd in worst[: account["max_attempts"]] if nanousd is not None]
     account["worst_nanousd"] = sum(asked)
@@ -225,7 +242,9 @@ def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
 
 def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dict[str, Any]:
     """Return the estimated cost of a call, and the most it may come to; null where there is no price."""
-    from gateway.core.pricing import cost_of, worst_case
+    from time import time
+
+    from gateway.core.pricing import cost_of, price_at, worst_case
     from gateway.core.report import exact_usd
     from gateway.types import Usage
 
@@ -237,8 +256,11 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
         usual = worst = 0
     elif price is not None:
         written = min(needs.output_tokens, longest or needs.output_tokens)
-        usual, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
+        price = price_at(price, time())
+        usual, exact = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
         worst = worst_case(needs, price, longest)
+        if not usual and not exact:  # it charges for something that tokens do not tell
+            usual = worst = None
     return {
         "estimate_nanousd": usual,
         "estimate_usd": None if usual is None else exact_usd(usual),
@@ -270,12 +292,22 @@ def _per_mtok(price: Price) -> dict[str, int]:
         "cache_write_1h": price.cache_write_1h,
         "output": price.output,
         "reasoning": price.reasoning,
+        "audio_input": price.audio_input,
+        "audio_output": price.audio_output,
+        "image_input": price.image_input,
+        "image_output": price.image_output,
     }
     return {name: nanousd for name, nanousd in parts.items() if nanousd is not None}
 
 
 def _each(price: Price) -> dict[str, int]:
-    parts = {"request": price.request, "image": price.image, "web_search": price.web_search}
+    parts = {
+        "request": price.request,
+        "image": price.image,
+        "web_search": price.web_search,
+        "hour_of_sound": price.audio_hour,
+        "million_characters": price.characters,
+    }
     return {name: nanousd for name, nanousd in parts.items() if nanousd}
 
 
@@ -288,14 +320,16 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
     for one in account["candidates"]:
         cost = one["cost"]
         if one["free"]:
-            rows.append(["    ", one["upstream"], "free", "", ""])
+            rows.append(["    ", _label(one), "free", "", ""])
         elif cost["estimate_nanousd"] is None:
-            rows.append(["    ", one["upstream"], "unknown", "", "give the model a price, or see `gateway models`"])
+            missing = "give the model a price, or see `gateway models`"
+            told = f"{_parts(cost)}, which tokens do not tell" if cost["price_nanousd_each"] else missing
+            rows.append(["    ", _label(one), "unknown", "", told])
         else:
             rows.append(
                 [
                     "    ",
-                    one["upstream"],
+                    _label(one),
                     usd(cost["estimate_nanousd"]),
                     f"at most {usd(cost['worst_nanousd'])}",
                     _parts(cost),
@@ -314,11 +348,15 @@ def _parts(cost: dict[str, Any]) -> str:
     per_mtok = ", ".join(
         f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()
     )
-    each = "".join(
-        f", {usd(nanousd)} a {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_each"].items()
-    )
+    each = "".join(f", {usd(nanousd)} {_a(name)}" for name, nanousd in cost["price_nanousd_each"].items())
     source = f"; by {cost['price_source']}" if cost["price_source"] else ""
+    if each and not any(cost["price_nanousd_per_mtok"].values()):
+        return each.removeprefix(", ") + source
     return f"{per_mtok} per million{each}{source}"
+
+
+def _a(unit: str) -> str:
+    return f"{'an' if unit.startswith(('hour', 'image')) else 'a'} {unit.replace('_', ' ')}"
 
 
 def _at_most(candidates: int, max_attempts: int) -> str:

@@ -64,6 +64,7 @@ def create(name: str, path: Path | None, *, as_json: bool, **said: Any) -> None:
             raise Mistake(
                 f'there is a key "{key.name}" already; revoke it, rotate it, or choose another name'
             ) from None
+        _note(config, store)
     _warn_of_unknown(key, config)
     _show_secret(key, secret, as_json=as_json)
 
@@ -75,7 +76,11 @@ def list_keys(path: Path | None, *, as_json: bool) -> None:
     """Show all keys, the oldest first: never a secret, only its last four characters."""
     now = time.time()
     with _store(_config(path)) as store:
-        known = [kept.key for kept in store.all()]
+        kept = store.all()
+    known = [one.key for one in kept]
+    for one in kept:
+        if one.problem:
+            click.echo(f"note: {_called(one.key)} cannot be read and is refused: {one.problem}", err=True)
     if as_json:
         terminal.print_json([_described(key, now) for key in known])
     elif known:
@@ -130,6 +135,30 @@ def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
     _show_secret(found, secret, as_json=as_json)
     if not as_json and until > now:
         click.echo(f"The old secret is good until {moment(until)}.", err=True)
+
+
+@keys.command()
+@configuration.config_option
+def forget(path: Path | None) -> None:
+    """Forget keys that are gone, if their store was emptied or deleted on purpose.
+
+    A gateway that knew keys stays closed when their store is lost. After this command and a restart it does not: where
+    there is no key, callers on this machine need none.
+    """
+    from gateway.core.keys import ring_of
+    from gateway.stores.keys_seen import seen_beside
+    from gateway.stores.store import StoreError
+
+    config = _config(path)
+    with _store(config) as store:
+        store.forget_lost()
+        if ring_of(store.all()).wants_key:
+            raise Mistake("there are keys; revoke those that shall count no more")
+    try:
+        seen_beside(config.ledger).write(frozenset())
+    except StoreError as error:
+        raise Mistake(str(error)) from None
+    click.echo("Forgotten. Once it is started again, the gateway asks callers on this machine for no key.")
 
 
 # -- making
@@ -239,6 +268,20 @@ def _store(config: Config) -> Iterator[KeyStore]:
             store.close()
     except StoreError as error:
         raise Mistake(str(error)) from None
+
+
+def _note(config: Config, store: KeyStore) -> None:
+    """Have it on disk which keys there are, so that a gateway that starts without their store stays closed."""
+    from gateway.core.keys import ring_of
+    from gateway.stores.keys_seen import seen_beside
+    from gateway.stores.store import StoreError
+
+    if config.ledger.database_url:  # which remembers by itself that there were keys
+        return
+    try:
+        seen_beside(config.ledger).write(ring_of(store.all()).active)
+    except StoreError as error:
+        click.echo(f"note: {error}", err=True)
 
 
 def _found(store: KeyStore, text: str) -> Key:

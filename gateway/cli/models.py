@@ -77,6 +77,28 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
         click.echo(f"{alias} leads to {target}, says {file}; restart the gateway if it runs")
 
 
+@models.command()
+@click.argument("alias")
+@terminal.json_option
+def demote(alias: str, *, as_json: bool) -> None:
+    """Take ALIAS, which was promoted, out of the overlay again.
+
+    It works without a configuration: an alias may be left over from another one.
+    """
+    from gateway.config import overlay
+    from gateway.errors import ConfigError
+
+    file = _overlay_file()
+    try:
+        overlay.demote(file, alias)
+    except ConfigError as error:
+        raise Mistake(*error.problems) from None
+    if as_json:
+        terminal.print_json({"alias": alias, "overlay": str(file)})
+    else:
+        click.echo(f"{alias} is gone from {file}; restart the gateway if it runs")
+
+
 def by_kind(directory: Directory) -> Iterator[Route]:
     """Yield the routes: roles, then aliases, then models."""
     from gateway.types import RouteKind
@@ -194,7 +216,14 @@ def _tokens(count: int | None) -> str:
 def _price(row: Row) -> str:
     if row.free:
         return "free"
-    return "?" if row.price is None else f"{_usd(row.price.input)} in, {_usd(row.price.output)} out"
+    price = row.price
+    if price is None:
+        return "?"
+    parts = [f"{_usd(price.input)} in, {_usd(price.output)} out"] if price.input or price.output else []
+    units = (("a call", price.request), ("a picture", price.image), ("an hour of sound", price.audio_hour))
+    parts += [f"{_usd(nano)} {unit}" for unit, nano in units if nano]
+    parts += [f"{_usd(price.characters)} a million characters"] if price.characters else []
+    return ", ".join(parts) or "by the search"
 
 
 def _usd(nano: int) -> str:
@@ -216,6 +245,11 @@ def _as_json(row: Row) -> dict[str, Any]:
             "input_nanousd_per_mtok": row.price.input,
             "output_nanousd_per_mtok": row.price.output,
             "cached_input_nanousd_per_mtok": row.price.cached_input,
+            "request_nanousd": row.price.request,
+            "image_nanousd": row.price.image,
+            "web_search_nanousd": row.price.web_search,
+            "audio_hour_nanousd": row.price.audio_hour,
+            "million_characters_nanousd": row.price.characters,
         },
         "free": row.free,
         "upstreams": row.upstreams,
@@ -304,7 +338,8 @@ def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], s
     found: dict[str, dict[str, Ability]] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
-        if slash and name in config.directory.providers and f"{name}/{model}" not in config.directory.routes:
+        # Also of configured models: of what the configuration does not say of them, the gateway may know more by now.
+        if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
     return found, "none"
 
@@ -374,16 +409,28 @@ def _promote(alias: str, target: str) -> Path:
     Raises:
         Mistake: there is no place for it, or it cannot be written.
     """
-    import os
-
     from gateway.config import overlay
     from gateway.errors import ConfigError
 
-    file = overlay.location(os.environ)
-    if file is None:
-        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
+    file = _overlay_file()
     try:
         overlay.promote(file, target, alias)
     except ConfigError as error:
         raise Mistake(*error.problems) from None
+    return file
+
+
+def _overlay_file() -> Path:
+    """Return the file of changes made at run time, be it there or not.
+
+    Raises:
+        Mistake: there is no place for it.
+    """
+    import os
+
+    from gateway.config import overlay
+
+    file = overlay.location(os.environ)
+    if file is None:
+        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
     return file

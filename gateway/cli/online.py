@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
+from gateway.core import outcome as o
+from gateway.core.explain import NO_API
 from gateway.types import RouteKind
+from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
 
 if TYPE_CHECKING:
@@ -23,6 +26,18 @@ if TYPE_CHECKING:
 # Their lists name other things than what a call names: Azure's base models instead of one's deployments; whatever
 # file a llama.cpp server was started with, which it serves under any name.
 _NAMED_OTHERWISE = frozenset({"azure", "llamacpp", "runpod"})
+
+# A server of one's own making may serve chats and nothing else.
+_MAY_HAVE_NO_LIST = frozenset({"openai-compatible", "azure"})
+
+# What a request for the list of models comes to at an address where no such API is.
+_WRONG_ADDRESS = frozenset(
+    one.name
+    for one in (
+        *(o.WRONG_CONTENT, o.MALFORMED, o.NO_CONNECT, o.CONNECT_TIMEOUT, o.TOTAL_TIMEOUT, o.BROKEN, o.BAD_REQUEST),
+    )
+)
+GUESS_WITHIN_S = 5.0
 
 # A model may be asked for under a name that is not in the list: Ollama's `:latest`, OpenRouter's ways of routing,
 # and Anthropic's names without their date.
@@ -40,6 +55,8 @@ class Finding:
     detail: str
     models: int = 0
     key_accepted: bool | None = None
+    base_url: str | None = None
+    """The one that was probably meant in place of the configured one."""
 
     @property
     def verdict(self) -> str:
@@ -53,6 +70,7 @@ class Finding:
             "problem": self.problem or None,
             "models_listed": self.models,
             "key_accepted": self.key_accepted,
+            "probable_base_url": self.base_url,
         }
 
 
@@ -60,11 +78,74 @@ async def look(directory: Directory) -> tuple[Finding, ...]:
     """Ask every usable provider for its models, all at once."""
     async with Asker() as asker:
         asked = usable(directory.providers.values())
-        found = await asyncio.gather(*(asker.models(provider, check_key=True) for provider in asked))
-    return tuple(
-        finding(provider, listing, configured_models(provider, directory))
-        for provider, listing in zip(asked, found, strict=True)
-    )
+        found = await asyncio.gather(
+            *(_look_at(asker, provider, configured_models(provider, directory)) for provider in asked)
+        )
+    return tuple(found)
+
+
+async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) -> Finding:
+    listing = await asker.models(provider, check_key=True)
+    if not _is_elsewhere(listing):
+        return finding(provider, listing, configured)
+    if listing.problem is None and provider.kind in _MAY_HAVE_NO_LIST and await asker.has_chat(provider):
+        return Finding(provider.name, "", "it serves chats and has no list of models, so nothing was compared")
+    return misplaced(provider, listing, await _meant(asker, provider, listing))
+
+
+def _is_elsewhere(listing: Listing) -> bool:
+    """Tell whether an answer is rather that of a wrong address than of an API that is out of order."""
+    if listing.problem is None:
+        return not listing.offered and listing.status is not None
+    return listing.problem.outcome in _WRONG_ADDRESS or listing.status == 403
+
+
+async def _meant(asker: Asker, provider: Provider, listing: Listing) -> str:
+    """Return the base URL that was probably meant; empty if no variant of the configured one answers."""
+    base = provider.base_url
+    if listing.location:
+        return base_urls.moved_to(base, listing.location) or ""
+    if listing.status is None and (known := base_urls.known_address(base)) is not None:
+        return known
+    keyless = replace(provider, headers=())
+    other = base_urls.other_scheme(base)
+    swapped = provider if other.startswith("https:") else keyless  # a key is never sent in the clear by a guess
+    tried = [replace(provider, base_url=one) for one in base_urls.variants(base, provider.kind)]
+    if listing.status in (None, 400):  # nginx, asked over http at a port for https, says 400
+        tried = [] if listing.status is None else tried
+        tried += [replace(swapped, base_url=one) for one in (other, *base_urls.variants(other, provider.kind)[:2])]
+        tried += [replace(keyless, base_url=one) for one in base_urls.other_ports(base, provider.kind)]
+    found = await asyncio.gather(*(_answer(asker, one) for one in tried))
+    for wanted in (True, None):  # one that lists its models before one that only wants a key
+        for one, answers in zip(tried, found, strict=True):
+            if answers is wanted:
+                return one.base_url
+    return ""
+
+
+async def _answer(asker: Asker, provider: Provider) -> bool | None:
+    """Tell whether a list of models is there. None: something is, and wants another key."""
+    try:
+        async with asyncio.timeout(GUESS_WITHIN_S):
+            listing = await asker.models(provider)
+    except TimeoutError:
+        return False
+    if listing.problem is None:
+        return listing.offered
+    return None if listing.status == 401 else False
+
+
+def misplaced(provider: Provider, listing: Listing, meant: str) -> Finding:
+    """Say that nothing serves models at the base URL, and which one does, if that is known."""
+    if listing.problem is None:
+        said = f"{provider.name} has no list of models at {provider.base_url}/models (HTTP {listing.status})"
+    else:
+        said = listing.problem.message
+    if meant:
+        remedy = f"its base_url is probably {meant}"
+    else:
+        remedy = listing.problem.remedy if listing.problem is not None else NO_API
+    return Finding(provider.name, f"{said}; {remedy}", f"{said}; {remedy}", base_url=meant or None)
 
 
 def configured_models(provider: Provider, directory: Directory) -> list[str]:

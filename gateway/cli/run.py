@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -98,6 +98,7 @@ def _serve(config: Config, silent: frozenset[str]) -> int:
     from gateway.cli.listening import listen
     from gateway.cli.state import claimed, recover
 
+    take_signals()
     workers = config.server.workers
     config, claim = claimed(config)
     listeners = listen(config.server, workers)
@@ -122,9 +123,8 @@ def serve(config: Config, listener: socket.socket, place: str = "", recovered: R
     from gateway.app import serve as serve_until_signalled
 
     _log_to_stderr()
-    # The server lets calls under way finish and then raises the signal again, which would look like a crash.
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
+    take_signals()
+    _use_all_descriptors()
     return serve_until_signalled(config, listener, place, recovered)
 
 
@@ -138,6 +138,26 @@ def _log_to_stderr() -> None:
     # They would write a line for every probe, and for every start and stop.
     for talkative in ("httpx", "uvicorn.error", "asyncio"):
         logging.getLogger(talkative).setLevel(max(level, logging.WARNING))
+
+
+def take_signals() -> None:
+    """End well at a signal that comes while the server does not take it. Neither SIGHUP nor SIGUSR1 and 2 kill."""
+    from gateway.server import hang_up_signals, idle_signals
+
+    for one in (signal.SIGTERM, signal.SIGINT, *hang_up_signals()):
+        signal.signal(one, _end)
+    for one in idle_signals():
+        signal.signal(one, signal.SIG_IGN)
+
+
+def _use_all_descriptors() -> None:
+    """Raise the soft limit of file descriptors to the hard one, as programs may that do not call select()."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has none; macOS may say no
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _end(_: int, __: FrameType | None) -> NoReturn:

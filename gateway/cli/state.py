@@ -16,6 +16,8 @@ if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.config import Config
     from gateway.stores.importer import Recovered
 
@@ -55,6 +57,12 @@ def claimed(config: Config) -> tuple[Config, Claim]:
                 f"the state directory {folder} cannot be written: {error.strerror}.",
                 "Give it to the gateway's user, or set GATEWAY_STATE_DIR to another directory.",
             ) from None
+        if _may_hold_keys(config, folder):
+            raise Unusable(
+                f"the state directory {folder} cannot be written ({error.strerror}), and there may be keys in it:",
+                "without them callers on this machine would need none.",
+                "Give it to the gateway's user, or set GATEWAY_STATE_DIR to another directory.",
+            ) from None
         warning = f"{folder} cannot be written ({error.strerror}), so no call is written down; set GATEWAY_STATE_DIR"
         ledger = replace(config.ledger, state_dir=None)
         return replace(config, ledger=ledger, warnings=(*config.warnings, warning)), Claim(None)
@@ -70,6 +78,18 @@ def claimed(config: Config) -> tuple[Config, Claim]:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return config, Claim(lock)
+
+
+def _may_hold_keys(config: Config, folder: Path) -> bool:
+    """Tell whether a gateway that does without this directory would ask for no key although there are some."""
+    from gateway.stores import keys, keys_seen
+
+    if config.ledger.database_url or config.server.api_keys:
+        return False
+    try:
+        return any((folder / name).exists() for name in (keys.FILE, keys_seen.FILE))
+    except OSError:  # nobody can tell
+        return True
 
 
 def recover(config: Config) -> Recovered | None:

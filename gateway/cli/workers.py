@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.server import hang_up_signals
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.stores.importer import Recovered
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
-_WATCHED = {*_ENDING, signal.SIGCHLD}
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+_IDLE = (signal.SIGUSR1, signal.SIGUSR2)
 
 # A worker that cannot live is not started for ever.
 SHORT_LIFE_S = 5.0
@@ -38,12 +40,17 @@ REST_S = 0.5
 def supervise(config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None = None) -> int:
     """Keep a worker running for each listener until a signal ends them all. Returns the exit status."""
     # Blocked signals wait for `sigwait`, so that none arrives at a moment when it would be missed.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    ending = (*_STOPS, *hang_up_signals())
+    watched = {*ending, *_IDLE, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     supervisor = _Supervisor(config, listeners, recovered)
     while True:
-        received = signal.sigwait(_WATCHED)
-        if received in _ENDING:
-            return supervisor.end(0)
+        received = signal.sigwait(watched)
+        if received in ending:
+            return supervisor.end(0, asked=received in _STOPS)
+        if received in _IDLE:
+            click.echo(f"{signal.Signals(received).name} means nothing here; SIGTERM ends the gateway", err=True)
+            continue
         if not supervisor.replace_dead():
             click.echo(f"{MOST_SHORT_LIVES} workers have died right after their start; giving up", err=True)
             return supervisor.end(1)
@@ -82,14 +89,19 @@ class _Supervisor:
         recovered, self._recovered = self._recovered, None
         return _Worker(pickle.dumps((self._config, f"{self._run}.{number}", recovered)), self._listeners[number])
 
-    def end(self, status: int) -> int:
-        """Let the workers finish what they are doing; a second signal cuts that short."""
+    def end(self, status: int, *, asked: bool = False) -> int:
+        """Let the workers finish what they are doing; a second SIGTERM or SIGINT cuts that short.
+
+        `asked`: there has been a first one. A terminal that is closed sends SIGHUP, maybe more than once.
+        """
         for listener in self._listeners:
             listener.close()
         self._tell(signal.SIGTERM)
         while any(worker.process.poll() is None for worker in self._workers):
-            if signal.sigwait(_WATCHED) in _ENDING:
-                self._tell(signal.SIGINT)
+            if signal.sigwait({*_STOPS, signal.SIGCHLD}) in _STOPS:
+                if asked:
+                    self._tell(signal.SIGINT)
+                asked = True
         for worker in self._workers:
             worker.let_go()
         return status or int(any(worker.process.returncode for worker in self._workers))
@@ -106,7 +118,10 @@ class _Worker:
         self.started_at = monotonic()
         fd = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603  # ourselves
-            [sys.executable, "-m", "gateway", "run", "--fd", str(fd)], stdin=subprocess.PIPE, pass_fds=[fd]
+            [sys.executable, "-m", "gateway", "run", "--fd", str(fd)],
+            stdin=subprocess.PIPE,
+            pass_fds=[fd],
+            process_group=0,  # a terminal tells only the supervisor of Ctrl-C and of its end
         )
         # It stays open: its end tells the worker that nobody supervises it any more.
         pipe = self.process.stdin
@@ -130,14 +145,15 @@ def work(fd: int) -> int:
     """Serve on an inherited socket, with the configuration that comes over standard input. Returns the exit status."""
     import socket
 
-    from gateway.cli.run import serve
+    from gateway.cli.run import serve, take_signals
 
     # Over a pipe from the process that started this one, and from nobody else.
     with open(0, "rb", closefd=False) as pipe:
         config: Config
         config, place, recovered = pickle.load(pipe)  # noqa: S301  # see above
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+    take_signals()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     return serve(config, socket.socket(fileno=fd), place, recovered)
 
 

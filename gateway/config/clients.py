@@ -1,4 +1,4 @@
-"""Read the server's settings: the file's, with GATEWAY_HOST, GATEWAY_PORT and GATEWAY_API_KEY over them."""
+"""Read the server's settings: the file's, with those of the environment over them (GATEWAY_HOST and its kin)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+from gateway.config.scalars import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +44,11 @@ def with_environment(
             server = replace(server, port=int(port))
         else:
             complain("GATEWAY_PORT", "must be a port number, 0 to 65535")
+    if delay := environ.get("GATEWAY_DRAIN_DELAY", "").strip():
+        try:
+            server = replace(server, drain_delay_s=wait(delay))
+        except ValueError as error:
+            complain("GATEWAY_DRAIN_DELAY", str(error))
     if key := environ.get("GATEWAY_API_KEY", "").strip():
         if wrong := objection(key):
             complain("GATEWAY_API_KEY", wrong)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gateway.config import overlay, source, validation
+from gateway.config import blanks, overlay, source, validation
 from gateway.config.environment import parse_dotenv
 from gateway.config.resolve import Resolution
+from gateway.config.tolerance import Checked, Mistake, line, with_overlay
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.config.settings import Config
@@ -47,23 +48,47 @@ def resolved(
     `vacant` has roles that nobody can fill and why, unless the overlay fills them.
 
     Raises:
-        ConfigError: with every mistake of both, and `problems`.
+        ConfigError: with every mistake of both, and `problems`. Mistakes of the overlay that can be passed over are
+            warnings of the configuration instead (see `config.tolerance`).
     """
     found = [*problems, *((name, mark, message) for mark, message in read.problems)]
     if read.value is None and read.problems:
-        raise ConfigError([_line(*problem) for problem in sorted(found)])
+        raise ConfigError([line(*problem) for problem in sorted(found)])
     changes = overlay.existing(environ)
-    if changes is not None:
-        over = source.read(_text(changes), environ)
-        read = overlay.merged(read, over, str(changes))
-        found += [(str(changes), mark, message) for mark, message in over.problems]
 
+    def check(both: Source, tolerated: Callable[[Within], bool]) -> Checked:
+        return _checked(both, name, environ, vacant or {}, tolerated)
+
+    if changes is None:
+        checked = check(read, lambda _: False)
+        warned: Sequence[str] = ()
+    else:
+        checked, warned = with_overlay(read, source.read(_text(changes), environ), str(changes), check)
+    found += [(one.file, one.mark, one.message) for one in checked.problems]
+    if found:
+        raise ConfigError([line(*problem) for problem in sorted(set(found))])
+    config = checked.config
+    return config if changes is None else replace(config, overlay=changes, warnings=(*config.warnings, *warned))
+
+
+def _checked(
+    read: Source,
+    name: str,
+    environ: Mapping[str, str],
+    vacant: Mapping[str, str],
+    tolerated: Callable[[Within], bool],
+) -> Checked:
+    """Check and resolve what was read, with every mistake in it."""
+    blank = blanks.taken_out(read, environ)
     file, mistakes = validation.validated(read.value)
-    resolution = Resolution(file, read, environ, vacant or {})
+    resolution = Resolution(file, read, environ, vacant, blank, tolerated)
     config = resolution.config(name)
+    found: list[Mistake] = []
 
     def complain(where: Within, message: str, *, at_key: bool) -> None:
-        found.append((read.file(where, name), _mark(read, where, at_key=at_key), message))
+        if empty := blanks.empty_variables(read, where, environ):
+            message += f"; it comes from {' and '.join(empty)}, which {'is' if len(empty) == 1 else 'are'} empty"
+        found.append(Mistake(where, read.file(where, name), _mark(read, where, at_key=at_key), message))
 
     reported = set(read.broken)
     for where, at_key, message in mistakes:
@@ -72,12 +97,14 @@ def resolved(
         reported.add(where)
     for where, at_key, message in resolution.problems:
         if where[0] == "$":
-            found.append((f"environment: {where[1]}", (0, 0), message))
+            found.append(Mistake(where, f"environment: {where[1]}", (0, 0), message))
         elif not _follows(where, reported):
             complain(where, message, at_key=at_key)
-    if found:
-        raise ConfigError([_line(*problem) for problem in sorted(set(found))])
-    return config if changes is None else replace(config, overlay=changes)
+    excused = [
+        Mistake(where, read.file(where, name), _mark(read, where, at_key=at_key), message)
+        for where, at_key, message in resolution.tolerated
+    ]
+    return Checked(config, found, excused)
 
 
 def _follows(where: source.Path, reported: set[source.Path]) -> bool:
@@ -91,12 +118,8 @@ def _mark(read: Source, where: source.Path, *, at_key: bool) -> Mark:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return source.decoded(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 (byte {error.start + 1})"]) from error
-
-
-def _line(path: str, mark: Mark, message: str) -> str:
-    return f"{path}: {message}" if mark == (0, 0) else f"{path}:{mark[0]}:{mark[1]}: {message}"
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from error

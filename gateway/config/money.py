@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from gateway.config import overlay
 from gateway.config.settings import LedgerSettings
 from gateway.core.names import nearest, quoted
+from gateway.core.spend import WEEKDAYS, Calendar
 from gateway.types import Budget, OnUnknown, RouteKind, Scope, Window
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ def _url(variable: str, environ: Mapping[str, str], written: str | None, field: 
         complain(where, f"must begin with {_SCHEMES[field][0]}")  # the rest may hold a password
         return ""
     return url
+
+
+def calendar(defaults: shape.Defaults) -> Calendar:
+    """Return when the days and weeks of budgets begin."""
+    return Calendar(defaults.timezone or UTC, WEEKDAYS.index(defaults.week_starts))
 
 
 def budgets(written: Sequence[shape.Budget], directory: Directory, complain: Complain) -> Iterator[Budget]:

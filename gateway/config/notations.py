@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config import scalars
 from gateway.config.kinds import KINDS
+from gateway.core.cors import origin
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
+from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.types import Capability, LimitScope, Window
@@ -80,6 +83,18 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _but_blank(value: object) -> object:
+    """What a variable that is not set leaves behind is no entry."""
+    listed = _listed(value)
+    return [one for one in listed if one != ""] if isinstance(listed, list) else listed
+
+
+def _origin(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("an origin is text")
+    return origin(value)
+
+
 def _each_once(names: list[str]) -> list[str]:
     twice = next((one for i, one in enumerate(names) if one in names[:i]), None)
     if twice is not None:
@@ -115,6 +130,17 @@ Tokens = Annotated[
 Usd = Annotated[
     int, BeforeValidator(scalars.nano_usd), WithJsonSchema({"type": ["string", "number"], "examples": ["$2", 0.25]})
 ]
+Hours = Annotated[
+    tuple[int, int],
+    BeforeValidator(scalars.hours),
+    WithJsonSchema({"type": "string", "examples": ["16:30-00:30"]}),
+]
+TimeZone = Annotated[
+    ZoneInfo,
+    BeforeValidator(scalars.time_zone),
+    WithJsonSchema({"type": "string", "examples": ["Europe/Berlin", "America/New_York"]}),
+]
+Weekday = Annotated[str, BeforeValidator(_one_of("day", WEEKDAYS)), WithJsonSchema(_names(WEEKDAYS))]
 Weight = Annotated[float, BeforeValidator(scalars.share), WithJsonSchema({"type": "number", "minimum": 0})]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 KindName = Annotated[str, BeforeValidator(_kind), WithJsonSchema({"type": "string", "enum": sorted(KINDS)})]
@@ -150,6 +176,9 @@ Endpoints = Annotated[
 ]
 Languages = Annotated[
     list[LanguageName], Field(min_length=1), BeforeValidator(_listed), _name_or_names(_names(LANGUAGES))
+]
+Origins = Annotated[
+    list[Annotated[str, BeforeValidator(_origin)]], BeforeValidator(_but_blank), _name_or_names({"type": "string"})
 ]
 Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _name_or_names({"type": "string"})]
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.names import ROLE, quoted
+from gateway.core.names import ROLE, nearest, quoted
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ def promote(path: Path, model: str, alias: str) -> None:
     _write(path, root)
 
 
+def demote(path: Path, alias: str) -> None:
+    """Take an alias out of the overlay and keep all else that it says.
+
+    Raises:
+        ConfigError: the overlay has no such alias, or cannot be read or written.
+    """
+    said = read(path).get("models")
+    if not isinstance(said, dict) or alias not in said:
+        near = nearest(alias, said if isinstance(said, dict) else ())
+        raise ConfigError([f"{path}: there is no alias {quoted(alias)}{near}"])
+    root = _tree(path)
+    aliases = _member(root, "models")
+    assert aliases is not None  # noqa: S101  # it has just been read
+    aliases.value = [(key, value) for key, value in aliases.value if key.value != alias]
+    _write(path, root)
+
+
 def merged(base: Source, over: Source, file: str) -> Source:
     """Return what two files say together: mappings are merged, all else replaces, and null takes an entry away.
 
@@ -153,12 +170,14 @@ def _take_over(path: Within, source: Source, result: Source, file: str, *, deep:
 
 
 def _text(path: Path) -> str:
+    from gateway.config.source import decoded
+
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return decoded(path.read_bytes())
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: not UTF-8 (byte {error.start + 1})"]) from error
+    except ValueError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
 
 
 # The file is edited as a tree of nodes: values would lose how they are written, and `${VAR}` with it.

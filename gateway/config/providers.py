@@ -10,7 +10,7 @@ from gateway.config.kinds import KINDS
 from gateway.types import Provider, Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from gateway.types import LimitScope
 
@@ -36,11 +36,14 @@ class Entry:
     models: tuple[str, ...] = ()
     local: bool | None = None
     stream_usage: bool | None = None
+    strict_max_tokens: bool | None = None
     limits: LimitScope | None = None
     probe: bool | None = None
     discover: bool | None = None
     enabled: bool = True
     admin_key: str = field(default="", repr=False)
+    blank: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was written and left nothing -> the variables it was to come from."""
 
 
 def make_provider(
@@ -75,7 +78,7 @@ def make_provider(
         has_key = True
 
     # Removing a key takes its provider out, also where the kind would do without: the configuration asked for one.
-    needs_key = (kind.key_required and own_url) or (entry.api_key is not None and not near)
+    needs_key = (kind.key_required and (own_url or not url)) or (entry.api_key is not None and not near)
     variables = entry.key_variables or (kind.key_vars if own_url else ())
     return Provider(
         name=name,
@@ -86,6 +89,7 @@ def make_provider(
         timeouts=merged_timeouts(timeouts, kind.timeouts, entry.timeouts),
         local=near and kind.free_when_local if entry.local is None else entry.local,
         stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
+        strict_max_tokens=kind.strict_max_tokens if entry.strict_max_tokens is None else entry.strict_max_tokens,
         model_override=entry.model_override,
         limit_scope=kind.limits if entry.limits is None else entry.limits,
         probe=kind.probe if entry.probe is None else entry.probe,
@@ -127,6 +131,8 @@ def _url(entry: Entry, complain: Complain) -> str:
         if entry.kind == "demo":
             complain(("base_url",), "the demo is built in and has no base_url")
         return entry.base_url
+    if any(True for _ in _lacking(entry)):
+        return ""
     if entry.kind == "runpod" and not entry.endpoint_id:
         complain(("endpoint_id",), '"endpoint_id" is missing; RunPod shows it in the address of the endpoint')
     elif not own:
@@ -149,6 +155,21 @@ def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
 def _why_not(entry: Entry, variables: tuple[str, ...], *, lacks_key: bool) -> str | None:
     if not entry.enabled:
         return "disabled"
-    if not lacks_key:
-        return None
-    return f"no key; set {' or '.join(variables)}" if variables else "no key; set its api_key"
+    reasons = [f"no {what}; {_remedy(what, names)}" for what, names in _lacking(entry)]
+    if lacks_key:
+        reasons.insert(0, f"no key; set {' or '.join(variables)}" if variables else "no key; set its api_key")
+    return "; ".join(reasons) or None
+
+
+def _lacking(entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield what was left blank and the provider cannot be reached without."""
+    for what, names in entry.blank.items():
+        if what == "endpoint_id" and (entry.kind != "runpod" or entry.base_url is not None):
+            continue
+        if what == "api_version" and entry.kind != "azure":
+            continue
+        yield what, names
+
+
+def _remedy(what: str, variables: tuple[str, ...]) -> str:
+    return f"set {' and '.join(variables)}" if variables else f"write its {what}, or take the line out"

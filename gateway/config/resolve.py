@@ -12,6 +12,7 @@ from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
+from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
 from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from gateway.config import shape
+    from gateway.config.blanks import Blanks
     from gateway.config.source import Path, Source
     from gateway.core.names import Directory
 
@@ -39,8 +41,20 @@ DEMO = Provider(
 class Resolution:
     """One pass over a file. What it complains about is in `problems`, as (path, at its key?, message)."""
 
-    def __init__(self, file: shape.File, source: Source, environ: Mapping[str, str], vacant: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        file: shape.File,
+        source: Source,
+        environ: Mapping[str, str],
+        vacant: Mapping[str, str],
+        blanks: Blanks | None = None,
+        tolerates: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
+        """`tolerates`: whether an unknown name may stand at this place; then it is nobody's, and no problem."""
         self.file = file
+        self.tolerates = tolerates
+        self.tolerated: list[tuple[Path, bool, str]] = []
+        self.blanks = blanks or {}
         self.source = source
         self.environ = environ
         self.vacant = vacant
@@ -63,7 +77,8 @@ class Resolution:
                     **{name: self._role(name, written) for name, written in self.file.roles.items()},
                 },
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
-                default_provider=defaults.provider,
+                default_provider=(defaults.provider or "").strip() or None,
+                tolerates=self.tolerates,
                 order=tuple(defaults.order),
                 uses=(
                     *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
@@ -71,9 +86,12 @@ class Resolution:
                 ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
+                kinds=frozenset(KINDS),
             )
         )
-        self.problems += [(self._written(one.where), one.about_name, one.message) for one in objections]
+        for one in objections:
+            into = self.tolerated if one.tolerated else self.problems
+            into.append((self._written(one.where), one.about_name, one.message))
         server = self._server()
         rules = tuple(make_rule(one, self._at("rules", i, "when")) for i, one in enumerate(self.file.rules))
         return Config(
@@ -88,6 +106,7 @@ class Resolution:
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory)),
         )
@@ -121,7 +140,8 @@ class Resolution:
         path = ("providers", name)
         kind = written.kind or (name if name in KINDS else "openai-compatible")
         url = written.base_url
-        if written.kind is None and kind != name and url is None:
+        blank = self.blanks.get(name, {})
+        if written.kind is None and kind != name and url is None and not blank:
             message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
             self.problems.append(((*path, "base_url"), False, message))
             url = "http://stand-in.invalid"
@@ -138,11 +158,13 @@ class Resolution:
             models=tuple(written.models),
             local=written.local,
             stream_usage=written.stream_usage,
+            strict_max_tokens=written.strict_max_tokens,
             limits=LimitScope(written.limits) if written.limits else None,
             probe=written.probe,
             discover=written.discover,
             enabled=written.enabled,
             admin_key=(written.admin_key or "").strip(),
+            blank=blank,
         )
         return make_provider(name, entry, self.environ, self.timeouts, self._at(*path))
 
@@ -195,7 +217,7 @@ class Resolution:
                 self.problems.append((("server", "api_keys", i), False, wrong))
             digests.add(clients.digest(key.strip()))
         server = ServerSettings(
-            host=said.host,
+            host=said.host.strip(),
             port=said.port,
             workers=said.workers,
             api_keys=frozenset(digests),
@@ -204,16 +226,28 @@ class Resolution:
             body_timeout_s=said.timeouts.body,
             write_timeout_s=said.timeouts.write,
             drain_s=said.drain,
+            drain_delay_s=said.drain_delay,
+            max_connections=said.max_connections,
+            cors=_cors(said.cors) if said.cors.origins else None,
         )
         return clients.with_environment(
             server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))
         )
 
 
+def _cors(said: shape.Cors) -> Cors:
+    return Cors(tuple(said.origins), said.credentials, said.max_age)
+
+
 def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
     """Yield what is legal and probably not meant."""
     if clients.is_open_to_others(server):
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
+    if server.cors is not None and EVERY in server.cors.origins and not server.api_keys:
+        yield (
+            "server.cors lets the pages of every site read answers, and the configuration has no key; without keys "
+            "such pages are still refused, so name their origins or set GATEWAY_API_KEY"
+        )
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
             yield f'provider "{one.name}" sends its key over plain http; use https'

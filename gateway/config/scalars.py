@@ -6,12 +6,17 @@ import re
 from decimal import Decimal
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from gateway.core.names import nearest, quoted
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _TOKENS = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)\s*([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
 _USD = re.compile(r"\$?(\d{1,6}(?:\.\d{1,9})?)")
+_HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)\s*-\s*([01]?\d|2[0-4]):([0-5]\d)")
+_DAY_S = 24 * 3600
 _NUMBER = re.compile(r"\d{1,4}(?:\.\d{1,6})?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _FACTOR = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -130,6 +135,29 @@ def nano_usd(value: object) -> int:
     if not 0 <= amount <= DEAREST_USD:
         raise ValueError(f"an amount is at least 0 and at most {DEAREST_USD} USD")
     return int((amount * 1_000_000_000).to_integral_value())
+
+
+def hours(value: object) -> tuple[int, int]:
+    """Read hours of the day, "16:30-00:30", as seconds after midnight. What ends before it begins ends the next day."""
+    found = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('not hours of the day; write "16:30-00:30", in UTC')
+    from_h, from_m, until_h, until_m = map(int, found.groups())
+    since, until = (from_h * 60 + from_m) * 60, (until_h * 60 + until_m) * 60
+    if since in (until, _DAY_S) or max(since, until) > _DAY_S:
+        raise ValueError("not hours of the day: they begin from 00:00 on, end at 24:00 at the latest, and are not none")
+    return since, until
+
+
+def time_zone(value: object) -> ZoneInfo:
+    """Read the name of a time zone, `Europe/Berlin`, as the system's tz database has it."""
+    if not isinstance(value, str):
+        raise ValueError("not the name of a time zone; write Europe/Berlin")
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        near = nearest(value, available_timezones())
+        raise ValueError(f"unknown time zone {quoted(value)}{near or '; write Europe/Berlin'}") from None
 
 
 def share(value: object) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.core.spend import Calendar
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.core.cors import Cors
     from gateway.core.names import Directory
     from gateway.core.rules import Rule
     from gateway.types import Budget
@@ -29,6 +31,12 @@ class ServerSettings:
     body_timeout_s: float = 60.0
     write_timeout_s: float = 60.0
     drain_s: float = 30.0
+    drain_delay_s: float = 0.0
+    """How long connections are still accepted after a stop, while `/readyz` says no."""
+    max_connections: int | None = None
+    """Of clients, in each process; None: as many as the limit of file descriptors allows."""
+    cors: Cors | None = None
+    """Which pages of other sites may read answers; None: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ class Config:
     """What sends a call elsewhere than it asked for, the first one first."""
     ledger: LedgerSettings = LedgerSettings()
     budgets: tuple[Budget, ...] = ()
+    calendar: Calendar = field(default_factory=Calendar)
+    """When the days and weeks of budgets begin."""
     cache: CacheSettings = CacheSettings()
     overlay: Path | None = None
     """The file of changes made at run time that is merged in; None if there is none."""

@@ -48,6 +48,27 @@ class ServerTimeouts(Strict):
     write: n.Duration = Field(default=60.0, description="For a client that does not read its answer.")
 
 
+class Cors(Strict):
+    """Which pages of other sites may call the gateway from a browser. Off unless origins are named."""
+
+    origins: n.Origins = Field(
+        default=[],
+        description="The sites, as browsers name them; https://*.example.com is any subdomain, http://localhost:* any "
+        "port, * every site.",
+        examples=[["https://app.example.com", "http://localhost:3000"]],
+    )
+    credentials: n.Flag = Field(
+        default=False, description="Pages may send cookies along. The gateway reads none; a proxy before it may."
+    )
+    max_age: n.Duration = Field(default=600.0, description="How long a browser may remember a preflight.")
+
+    @model_validator(mode="after")
+    def _not_everybody_with_credentials(self) -> Cors:
+        if self.credentials and "*" in self.origins:
+            raise ValueError("credentials cannot be allowed to every site; name the origins, or leave them out")
+        return self
+
+
 class Server(Strict):
     """Where and how the gateway listens. A change needs a restart."""
 
@@ -68,6 +89,18 @@ class Server(Strict):
     max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")
+    drain_delay: n.Wait = Field(
+        default=0.0,
+        description="How long connections are still accepted after a stop, while /readyz answers 503. "
+        "GATEWAY_DRAIN_DELAY wins.",
+    )
+    max_connections: n.Whole | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="The most connections of clients, in each process. By default, half of the file descriptors.",
+    )
+    cors: Cors = Field(default=Cors(), description="Which pages of other sites may call the gateway.")
 
 
 class Timeouts(Strict):
@@ -96,21 +129,89 @@ class Defaults(Strict):
         default=["listed"], description="What candidates are sorted by, the first policy first.", examples=[["free"]]
     )
     stream_usage: n.Flag = Field(default=True, description="Ask providers for the usage of streams.")
+    timezone: n.TimeZone | None = Field(
+        default=None,
+        description="Whose midnight begins the days, weeks and months of budgets. By default UTC.",
+    )
+    week_starts: n.Weekday = Field(default="monday", description="The day on which the weeks of budgets begin.")
     params: n.Params = Field(default={})
 
 
-class Price(Strict):
-    """What a model costs, in USD per million tokens."""
+class Rates(Strict):
+    """What a model costs in each unit that it charges by. USD."""
 
-    input: n.Usd = Field(description="Per million tokens read.")
-    output: n.Usd = Field(description="Per million tokens written. 0 for embeddings.")
+    input: n.Usd | None = Field(default=None, description="Per million tokens read.")
+    output: n.Usd | None = Field(default=None, description="Per million tokens written. 0 for embeddings.")
     cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
     cache_write: n.Usd | None = Field(default=None, description="Per million tokens written to the provider's cache.")
+    cache_write_1h: n.Usd | None = Field(default=None, description="Per million tokens written to it for an hour.")
     reasoning: n.Usd | None = Field(default=None, description="Per million tokens of thinking.")
     audio_input: n.Usd | None = Field(default=None, description="Per million tokens of sound read.")
+    cached_audio_input: n.Usd | None = Field(default=None, description="Per million tokens of sound in the cache.")
     audio_output: n.Usd | None = Field(default=None, description="Per million tokens of sound made.")
-    request: n.Usd = Field(default=0, description="For each call.")
-    image: n.Usd = Field(default=0, description="For each picture made.")
+    image_input: n.Usd | None = Field(default=None, description="Per million tokens of pictures read.")
+    image_output: n.Usd | None = Field(default=None, description="Per million tokens of pictures made.")
+    request: n.Usd | None = Field(default=None, description="For each call.")
+    image: n.Usd | None = Field(default=None, description="For each picture made.")
+    web_search: n.Usd | None = Field(default=None, description="For each search that the provider makes.")
+    second: n.Usd | None = Field(default=None, description="For each second of sound that is heard.")
+    minute: n.Usd | None = Field(default=None, description="For each minute of sound, instead of `second`.")
+    hour: n.Usd | None = Field(default=None, description="For each hour of sound, instead of `second`.")
+    minimum_seconds: n.Whole | None = Field(
+        default=None, ge=1, le=3600, description="Shorter sound is charged as so many seconds."
+    )
+    character: n.Usd | None = Field(default=None, description="For each character that is read out.")
+    million_characters: n.Usd | None = Field(default=None, description="For a million of them, instead of `character`.")
+
+    @model_validator(mode="after")
+    def _one_notation(self) -> Rates:
+        for names in (("second", "minute", "hour"), ("character", "million_characters")):
+            if len(said := [name for name in names if getattr(self, name) is not None]) > 1:
+                raise ValueError(f"say {' or '.join(said)}, not both: they are the same price")
+        return self
+
+
+class PriceTier(Strict):
+    """What holds for the whole call once its prompt is longer. What is left out is as for shorter ones."""
+
+    above: n.Tokens = Field(description="Prompts of more tokens than this.")
+    input: n.Usd | None = Field(default=None, description="Per million tokens read.")
+    output: n.Usd | None = Field(default=None, description="Per million tokens written.")
+    cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
+    cache_write: n.Usd | None = Field(default=None, description="Per million tokens written to the provider's cache.")
+
+
+class PriceHours(Rates):
+    """What holds at some hours of every day, for calls that begin then. What is left out is as at others."""
+
+    between: n.Hours = Field(description="From when until when, UTC; past midnight if it ends before it begins.")
+
+
+class Price(Rates):
+    """What a model costs, in USD: tokens by the million, and whatever else it charges by."""
+
+    tiers: list[PriceTier] = Field(
+        default=[],
+        description="Other prices for long prompts.",
+        examples=[[{"above": "200k", "input": 2.5, "output": 15}]],
+    )
+    hours: list[PriceHours] = Field(
+        default=[],
+        description="Other prices at some hours of the day. The first that fits counts.",
+        examples=[[{"between": "16:30-00:30", "input": 0.135, "output": 0.55}]],
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Price:
+        if (self.input is None) != (self.output is None):
+            missing = "input" if self.input is None else "output"
+            raise ValueError(f"{missing} is missing; write {missing}: 0 if that costs nothing")
+        units = self.model_fields_set - {"tiers", "hours", "minimum_seconds"}
+        if not units:
+            raise ValueError("says nothing; write input and output, or what else costs (request, image, minute, …)")
+        if len({tier.above for tier in self.tiers}) < len(self.tiers):
+            raise ValueError("two tiers begin at the same length")
+        return self
 
 
 class Provider(Strict):
@@ -146,6 +247,11 @@ class Provider(Strict):
     )
     stream_usage: n.Flag | None = Field(
         default=None, description="It understands stream_options.include_usage. By default, what the kind does."
+    )
+    strict_max_tokens: n.Flag | None = Field(
+        default=None,
+        description="It refuses a max_tokens that is more than the model writes or its context has room for, so the "
+        "gateway lowers it. By default, what the kind does.",
     )
     limits: n.Scope | None = Field(
         default=None,
@@ -419,7 +525,8 @@ class File(Strict):
     models: dict[str, Alias] = Field(default={}, description="Alias -> what it stands for.")
     roles: dict[str, Role] = Field(default={}, description="Job -> who may do it. Asked for as role:NAME.")
     fallback: dict[str, list[str]] = Field(
-        default={}, description="Alias -> who steps in, when the alias is used by its own name."
+        default={},
+        description="Alias -> who steps in, when the alias is used by its own name or by a role that only renames it.",
     )
     presets: dict[str, n.Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
     rules: list[Rule] = Field(

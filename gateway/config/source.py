@@ -39,6 +39,8 @@ DEEPEST = 32
 # What the parser itself may say of a node, plus `=` and `<<`. Beyond that a tag was written, perhaps to run code.
 _TAGS = frozenset(["map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge"])
 
+# The shell's and Docker Compose's other way to write a variable, which is none here.
+_UNBRACED = re.compile(r"\$[A-Z_][A-Z0-9_]*")
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WORDS: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -78,6 +80,21 @@ class Source:
         return self.files.get(path, first)
 
 
+def decoded(content: bytes) -> str:
+    """Return a file's text; the mark that editors put before UTF-8 is no part of it.
+
+    Raises:
+        ValueError: it is no UTF-8. The message says where, and what it seems to be.
+    """
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise ValueError("not UTF-8 but UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"not UTF-8 (byte {error.start + 1}, in line {line}); save it as UTF-8") from None
+
+
 def typed(text: str) -> Any:
     """Return what a plain scalar means."""
     if text.lower() in _WORDS and text in (text.lower(), text.upper(), text.capitalize()):
@@ -104,13 +121,23 @@ def read(text: str, environ: Mapping[str, str] | None) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        source.problems.append((where, f"not YAML: {error.problem or error.context}"))
+        source.problems.append((where, f"not YAML: {error.problem or error.context}{_hint(text, where)}"))
     except yaml.YAMLError as error:
         source.problems.append(((1, 1), f"not YAML: {getattr(error, 'reason', None) or 'it cannot be read'}"))
     else:
         if root is not None:
             source.value = _Reader(source, environ).value(root, ())
     return source
+
+
+def _hint(text: str, where: Mark) -> str:
+    """Return what usually is wrong with a line that cannot be read, and what the parser does not say."""
+    line = (text.split("\n")[where[0] - 1 : where[0]] or [""])[0]
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "; the line is indented with a tab, write spaces"
+    if re.search(r"[\s:,\[{]\$\{", line) and ("{" in line.replace("${", "") or "[" in line):
+        return '; a reference inside { } or [ ] stands in quotes: "${NAME:-}"'
+    return ""
 
 
 def _too_deep(text: str) -> Mark | None:
@@ -177,6 +204,9 @@ class _Reader:
         plain = not node.style  # libyaml says "", PyYAML None
         if "$" not in text or self.environ is None:
             return typed(text) if plain else text
+        if _UNBRACED.fullmatch(text):
+            self.source.broken.add(path)
+            return self._object(_mark(node), "a variable is written ${NAME}; a text that begins with a dollar sign, $$")
         try:
             filled, names = fill(text, self.environ)
         except Unfilled as error:

@@ -27,6 +27,8 @@ _LEVELS: Mapping[Path, type[shape.Strict]] = {
     ("providers", "*"): shape.Provider,
     ("providers", "*", "timeouts"): shape.Timeouts,
     ("providers", "*", "price"): shape.Price,
+    ("providers", "*", "price", "tiers", "*"): shape.PriceTier,
+    ("providers", "*", "price", "hours", "*"): shape.PriceHours,
     ("ledger",): shape.Ledger,
     ("stores",): shape.Stores,
     ("budgets", "*"): shape.Budget,
@@ -35,6 +37,8 @@ _LEVELS: Mapping[Path, type[shape.Strict]] = {
     ("roles", "*", "cache"): shape.RouteCache,
     ("models", "*"): shape.Alias,
     ("models", "*", "price"): shape.Price,
+    ("models", "*", "price", "tiers", "*"): shape.PriceTier,
+    ("models", "*", "price", "hours", "*"): shape.PriceHours,
     ("roles", "*"): shape.Role,
     ("roles", "*", "models", "*"): shape.Target,
     ("rules", "*"): shape.Rule,
@@ -60,7 +64,7 @@ def validated(value: object) -> tuple[shape.File, list[tuple[Path, bool, str]]]:
         try:
             return shape.File.model_validate(tree), mistakes
         except ValidationError as error:
-            found = [_mistake(detail) for detail in error.errors(include_url=False, include_input=False)]
+            found = [_mistake(detail) for detail in error.errors(include_url=False)]
             # What a repair leads to is no mistake of the author's.
             mistakes = mistakes or found
             # From the end, because what is taken out of a list moves what follows it.
@@ -79,6 +83,8 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
     if kind == "extra_forbidden":
         level = _level(path[:-1])
         known = list(level.model_fields) if level else []
+        if (ours := _FOREIGN.get(level, {}).get(str(path[-1]).lower())) is not None:
+            return path, True, f"unknown key {quoted(str(path[-1]))}; write {ours}"
         near = nearest(str(path[-1]), known) or f"; here may stand {', '.join(known)}"
         return path, True, f"unknown key {quoted(str(path[-1]))}{near}"
     if kind == "missing":
@@ -86,7 +92,8 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
     if kind == "value_error":
         return path, False, str(context["error"])
     if kind == "model_type" and (short := _SHORT.get(_level(path))):
-        return path, False, short
+        number = isinstance(detail["input"], (int, float)) and "number" not in short  # its value is not repeated
+        return path, False, f"{short}; a name that looks like a number stands in quotes" if number else short
     return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 
@@ -94,6 +101,48 @@ def _level(path: Path) -> type[shape.Strict] | None:
     named = (*path[:1], "*", *path[2:])
     return _LEVELS.get(path) or _LEVELS.get(tuple("*" if isinstance(part, int) else part for part in named))
 
+
+_LIST_OF_MODELS = "providers, and below models or roles the names that lead there"
+# What the same thing is called in other gateways' files, and how it is written here.
+_FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
+    shape.File: {
+        "default_provider": "defaults: {provider: NAME}",
+        "model_list": _LIST_OF_MODELS,  # LiteLLM
+        "litellm_settings": "defaults",
+        "router_settings": "defaults: {order: […], max_attempts: …}, or the same in a role",
+        "general_settings": "server: {api_keys: […]}",
+        "aliases": "models",
+        "model_aliases": "models",
+        "fallbacks": "fallback: {ALIAS: [others]}",
+        "timeouts": "defaults: {timeouts: …}",
+        "api_keys": "server: {api_keys: […]}",
+        "port": "server: {port: …}",
+        "host": "server: {host: …}",
+    },
+    shape.Provider: {
+        **dict.fromkeys(("type", "provider", "api_type"), "kind"),
+        **dict.fromkeys(("api_base", "url", "endpoint", "host", "base", "baseurl", "api_url"), "base_url"),
+        **dict.fromkeys(("key_env", "api_key_env", "env_key", "apikeyenv"), 'api_key: "${THAT_VARIABLE:-}"'),
+        **dict.fromkeys(("key", "token", "api_token", "secret"), "api_key"),
+        "model": "models (what it serves), or model_override (the one model that it serves)",
+        "disabled": "enabled: false",
+        "extra_headers": "headers",
+    },
+    shape.Role: {
+        "provider": "models: [provider/model]",
+        "model": "models: [provider/model]",
+        **dict.fromkeys(("fallback", "fallbacks"), "the others behind the first in models"),
+        **dict.fromkeys(("policy", "strategy", "sort"), "order"),
+        "preset": "params: NAME",
+    },
+    shape.Alias: {
+        "provider": "model: provider/model",
+        **dict.fromkeys(("fallback", "fallbacks"), "fallback: {ALIAS: [others]} at the top of the file"),
+        "preset": "params: NAME",
+        "context_length": "context",
+        "max_tokens": "max_output, or params: {max_tokens: …}",
+    },
+}
 
 _SHORT: Mapping[type[shape.Strict] | None, str] = {
     shape.Alias: "must be a name or a mapping: {model: …}",

@@ -102,7 +102,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         return replace(config, warnings=(*config.warnings, *_passed_over(environ)))
     providers = {one.name: one for one in (*local, *rented, DEMO)}
     directory, _ = make_directory(
-        Declared(providers=providers, roles=roles, default_provider=default, curated=ability_of)
+        Declared(providers=providers, roles=roles, default_provider=default, curated=ability_of, kinds=frozenset(KINDS))
     )
     said = [*warnings(server, providers), *_passed_over(environ)]
     ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))

@@ -10,7 +10,7 @@ from gateway.types import Ability, Candidate, Upstream
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
-    from gateway.types import Price, Provider
+    from gateway.types import Provider
 
 
 def unknown(_provider: Provider, _model: str) -> Ability:
@@ -52,11 +52,11 @@ class Said:
         """Return what is known of a model of which something weaker is known."""
         result = combined(self.ability, weaker)
         price = self.ability.price
-        if self.free is False and price is None and result.price is not None and is_nothing(result.price):
+        if self.free is False and price is None and result.price is not None and result.price.is_nothing:
             return replace(result, free=False, price=None)  # what it does cost, nobody has said
         if self.free is not None:
             return replace(result, free=self.free)
-        return result if price is None else replace(result, free=is_nothing(price))
+        return result if price is None else replace(result, free=price.is_nothing)
 
     def with_more(self, other: Said) -> Said:
         """Return what this and another place of the configuration say together."""
@@ -78,11 +78,6 @@ class Said:
             if ours is not None and theirs is not None and ours != theirs:
                 return what
         return None
-
-
-def is_nothing(price: Price) -> bool:
-    """Tell whether a price is none."""
-    return price.input == 0 and price.output == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from gateway.core.facts import UNKNOWN
-from gateway.core.pricing import cost_of
+from gateway.core.pricing import cost_of, price_at
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.types import Usage
 
 if TYPE_CHECKING:
     from gateway.core.plan import Knowledge
-    from gateway.types import Candidate, Needs, Plan, Route
+    from gateway.types import Candidate, Needs, Plan, Price, Route
 
 NANO = 1_000_000_000
 
@@ -26,7 +28,13 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
         "needs": sorted(route.needs | needs.capabilities),
         "max_attempts": plan.max_attempts,
         "candidates": [
-            {"upstream": candidate.upstream.id, "why": why, **_known_of(candidate, needs, known, now)}
+            {
+                "upstream": candidate.upstream.id,
+                "label": candidate.label,
+                "via": [name for name in candidate.via if name != route.name],
+                "why": why,
+                **_known_of(candidate, _possible(candidate, needs), known, now),
+            }
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "reason": one.reason} for one in plan.rejected],
@@ -34,15 +42,22 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
     }
 
 
+def _possible(candidate: Candidate, needs: Needs) -> Needs:
+    """What comes of a call's needs: a model writes no more than it can."""
+    longest = candidate.upstream.ability.max_output_tokens or needs.output_tokens
+    return replace(needs, output_tokens=min(needs.output_tokens, longest))
+
+
 def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
     upstream = candidate.upstream
     ability = upstream.ability
     facts = known.facts.get(upstream.id, UNKNOWN)
-    price = ability.price
+    price = None if ability.price is None else price_at(ability.price, now)
     return {
         "free": ability.free,
         "price_usd_per_mtok": None if price is None else {"input": price.input / NANO, "output": price.output / NANO},
-        "estimate_usd": _estimate(candidate, needs),
+        "price_usd_each": None if price is None else _each(price),
+        "estimate_usd": _estimate(price, needs, free=ability.free),
         "context_tokens": ability.context_tokens,
         "success": round(facts.success(now), 3),
         "first_token_s": round(facts.first_token_s, 3) or None,
@@ -58,12 +73,23 @@ def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) 
     }
 
 
-def _estimate(candidate: Candidate, needs: Needs) -> float | None:
+def _each(price: Price) -> dict[str, float]:
+    """Return what is not charged by the token: USD for a call, a picture, a search, an hour of sound, a character."""
+    units = {
+        "request": price.request,
+        "image": price.image,
+        "web_search": price.web_search,
+        "hour_of_sound": price.audio_hour,
+        "million_characters": price.characters,
+    }
+    return {name: nanousd / NANO for name, nanousd in units.items() if nanousd}
+
+
+def _estimate(price: Price | None, needs: Needs, *, free: bool) -> float | None:
     """What a call of this size would cost, in USD; None if the price is not known."""
-    ability = candidate.upstream.ability
-    if ability.free:
+    if free:
         return 0.0
-    if ability.price is None:
+    if price is None:
         return None
-    cost, _ = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=needs.output_tokens), ability.price)
-    return cost / NANO
+    cost, exact = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=needs.output_tokens), price)
+    return cost / NANO if cost or exact else None

@@ -38,6 +38,7 @@ _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-a
 # True of one answer at one time only.
 _OF_THE_ANSWER = frozenset({
     b"x-request-id", b"x-upstream-request-id", b"request-id", b"x-gateway-attempts", b"x-gateway-plan",
+    b"x-gateway-fallback-reason",
     b"x-gateway-cost-usd", b"x-gateway-cache", b"date", b"age", b"retry-after", b"openai-processing-ms",
     b"server-timing", b"ratelimit", b"ratelimit-policy", b"x-should-retry",
 })  # fmt: skip

@@ -9,6 +9,7 @@ from gateway.core.abilities import Abilities, Said, unknown
 from gateway.core.names import (
     AUTO_ORDERS,
     BUILT_IN,
+    FALLBACK_OF,
     LAST,
     ROLE,
     Directory,
@@ -18,15 +19,17 @@ from gateway.core.names import (
     split,
     unknown_role,
 )
-from gateway.types import Candidate, Params, Rejected, Route, RouteKind, Upstream
+from gateway.types import Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from gateway.types import Ability, CachePolicy, Capability, Provider
+    from gateway.types import Ability, CachePolicy, Capability
 
 # Nobody writes this by hand, and the recursion must end before Python's does.
 LONGEST_CHAIN = 50
+# Parameters that differ at each level of names double the candidates with each.
+MOST_CANDIDATES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,10 @@ class Declared:
     curated: Callable[[Provider, str], Ability] = unknown
     of_providers: Mapping[str, Said] = field(default_factory=dict)
     """Provider name -> what holds for all its models."""
+    kinds: frozenset[str] = frozenset()
+    """The names of all kinds of providers."""
+    tolerates: Callable[[tuple[str | int, ...]], bool] = lambda _: False
+    """Whether a target at this place may be unknown: it is then like one whose provider cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class Objection:
     message: str
     about_name: bool = False
     """The name itself is wrong, not what stands behind it."""
+    tolerated: bool = False
+    """The directory is complete all the same."""
 
 
 def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
@@ -100,12 +109,17 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
     for name, targets in declared.fallback.items():
         if name not in declared.aliases:
             near = nearest(name, declared.aliases)
+            if name.removeprefix(ROLE) in declared.roles:
+                near = "; it is a role: write who steps in behind the others in its models"
             message = f"fallback is for an alias, and {quoted(name)} is none{near}"
             expansion.objections.append(Objection(("fallback", name), message, about_name=True))
         for i, target in enumerate(targets):
             # Only for the alias used by its own name: what other names expand to is settled by now.
-            found = expansion.of(target, ("fallback", name, i))
-            aliases[name] = aliases.get(name, ()) + tuple(replace(one, rank=max(one.rank, i + 1)) for one in found)
+            expansion.of(target, ("fallback", name, i))  # to object at the place where the target is written
+        # Only for the alias used by its own name, and for roles that only rename it: all other expansions are settled.
+        aliases[name] = (*aliases.get(name, ()), *expansion.fallback_of(name))
+    for name, role in declared.roles.items():
+        roles[name] = (*roles[name], *_with(ROLE + name, role.params, expansion.inherited_fallback(name)))
     used = [one for where, name in declared.uses if name not in AUTO_ORDERS for one in expansion.of(name, where)]
 
     named = [one for expanded in (*roles.values(), *aliases.values(), used) for one in expanded]
@@ -134,6 +148,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         order=declared.order,
         pool=tuple(pool.values()),
         abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),
+        kinds=declared.kinds,
     )
     return directory.renewed(), (*_misnamed(declared), *expansion.objections)
 
@@ -195,13 +210,37 @@ class _Expansion:
                 _shared(self.of(one, ("roles", name, i), trail), role.weights[i] if role.weights else 1.0)
                 for i, one in enumerate(role.targets)
             ]
-            found = _with(role.params, [one for step in steps for one in step])
+            found = _with(target, role.params, [one for step in steps for one in step])
         elif alias is not None:
-            found = _with(alias.params, self.of(alias.target, ("models", target), trail))
+            found = _with(target, alias.params, self.of(alias.target, ("models", target), trail))
         else:
             return self._models(target, where)
+        if len(found) > MOST_CANDIDATES:
+            self.object(where, f"{quoted(target)} stands for more than {MOST_CANDIDATES} candidates")
+            found = found[:MOST_CANDIDATES]
         self._done[target] = found
         return found
+
+    def fallback_of(self, alias: str) -> Iterator[Candidate]:
+        """Yield who steps in for an alias, each target after the one before it."""
+        for i, target in enumerate(self.declared.fallback.get(alias, ())):
+            for one in self.of(target, ("fallback", alias, i)):
+                names = one.via or (target,)
+                yield replace(one, rank=max(one.rank, i + 1), via=(f"{FALLBACK_OF}{alias}", *names))
+
+    def inherited_fallback(self, role: str) -> Iterable[Candidate]:
+        """Return who steps in for the alias that a role only renames, be it through other names; mostly nobody."""
+        name, alias = ROLE + role, None
+        for _ in range(LONGEST_CHAIN):
+            if (found := self._role(name)) is not None and len(found.targets) == 1:
+                name = found.targets[0]
+            elif found is None and (alias := self.declared.aliases.get(name)) is not None:
+                if self.declared.fallback.get(name):
+                    return self.fallback_of(name)
+                name = alias.target
+            else:
+                break
+        return ()
 
     def route(self, name: str, kind: RouteKind, found: Iterable[Candidate]) -> Route:
         """Return the route of a role or alias, chosen from as it says, or as what it merely renames says."""
@@ -268,17 +307,24 @@ class _Expansion:
 
     def _models(self, target: str, where: _Where) -> tuple[Candidate, ...]:
         if target.startswith(ROLE):
-            self.object(where, unknown_role(target, (ROLE + name for name in self.declared.roles)))
-            return ()
+            return self._nobody(target, where, unknown_role(target, (ROLE + name for name in self.declared.roles)))
         providers = self.declared.providers
         if (pair := split(target, providers)) is not None:
             return (self.candidate(*pair),)
         found = tuple(
             one for provider in providers.values() for one in self.models_of(provider) if one.upstream.model == target
         )
-        if not found:
-            self.object(where, self._unknown(target))
-        return found
+        return found or self._nobody(target, where, self._unknown(target))
+
+    def _nobody(self, target: str, where: _Where, why: str) -> tuple[Candidate, ...]:
+        """Object to a target; where it is tolerated, return one that cannot be used, and says why."""
+        tolerated = where[0] in ("models", "roles", "fallback") and self.declared.tolerates(where)
+        self.objections.append(Objection(where, why, tolerated=tolerated))
+        if not tolerated:
+            return ()
+        name, slash, model = target.partition("/")
+        stand_in = Provider(name if slash else "(nobody)", "openai-compatible", "", unusable=why)
+        return (Candidate(Upstream(stand_in, model or target)),)
 
     def _unknown(self, target: str) -> str:
         """Say what is wrong with a target. The default provider does not make it right: in a file it is a slip."""
@@ -289,17 +335,20 @@ class _Expansion:
         first, slash, _ = target.partition("/")
         if slash and first not in self.declared.providers:
             near = nearest(first, self.declared.providers)
+            if not near and first in self.declared.kinds:
+                near = f'; write "{first}:" below providers'
             return f"unknown model {quoted(target)}: no provider {quoted(first)} is configured{near}"
-        known = (*self.declared.aliases, *(m for one in self.declared.providers.values() for m in one.models))
+        roles = (ROLE + name for name in self.declared.roles)
+        known = (*self.declared.aliases, *roles, *(m for one in self.declared.providers.values() for m in one.models))
         return f"unknown model or alias {quoted(target)}{nearest(target, known)}"
 
 
-def _with(params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def _with(name: str, params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
     # Duplicates go at every level: roles that name each other twice would double the list with each.
-    once: dict[str, Candidate] = {}
+    once: dict[tuple[object, ...], Candidate] = {}
     for one in found:
-        once.setdefault(one.upstream.id, one)
-    return tuple(replace(one, params=merged(one.params, params)) for one in once.values())
+        once.setdefault(one.identity, one)
+    return tuple(replace(one, params=merged(one.params, params), via=(name, *one.via)) for one in once.values())
 
 
 def _shared(found: tuple[Candidate, ...], weight: float) -> Iterable[Candidate]:

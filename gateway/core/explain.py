@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.names import quoted
+from gateway.core.secrets import mask_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ class Problem:
 
 
 _BUSY = "try again later, or let the role fall back to another model"
-_NO_API = "check its base_url: it ends before /chat/completions, often with /v1"
+NO_API = "check its base_url: it ends before /chat/completions, often with /v1"
 
 # What happened, and the remedy. `{…}` are filled in by `problem`.
 _WORDS: Mapping[Outcome, tuple[str, str]] = {
@@ -42,7 +43,7 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.ACCOUNT_BLOCKED: ("{provider} does not serve this account from here", "see there what became of the account"),
     o.FORBIDDEN: ("{provider} forbids this request", "check what {key} may do there"),
     o.NOT_FOUND: ("{provider} did not find what was asked for", "choose another model, or check the base_url"),
-    o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", _NO_API),
+    o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", NO_API),
     o.UNSUPPORTED: ("{model} does not take such a request", "choose another model"),
     o.TOO_LARGE: ("{provider} takes no request of that size", "raise the limits of the account there"),
     o.UNAFFORDABLE: (
@@ -53,7 +54,7 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.MODEL_MISSING: ("{provider} does not serve {model} there", "choose another model, or check the base_url"),
     o.OVERLOADED: ("{provider} is busy or still loading the model", _BUSY),
     o.SERVER_ERROR: ("{provider} failed", _BUSY),
-    o.WRONG_CONTENT: ("{provider} did not answer as this API does", _NO_API),
+    o.WRONG_CONTENT: ("{provider} did not answer as this API does", NO_API),
     o.MALFORMED: ("{provider} does not speak HTTP/1.1", "check its base_url, and whether it is http or https"),
     o.EMPTY: ("{provider} answered without any content", _BUSY),
     o.NO_CONNECT: ("{provider} cannot be reached", "{reach}"),
@@ -95,16 +96,6 @@ def problem(
         ),
     }
     heard = [f"HTTP {status}"] if status else []
-    heard += [without_secrets(said.message, provider)] if said.message else []
+    heard += [mask_of(provider).text(said.message)] if said.message else []
     detail = f" ({': '.join(heard)})" if heard else ""
     return Problem(outcome.name, happened.format_map(words) + detail, remedy.format_map(words))
-
-
-def without_secrets(text: str, provider: Provider) -> str:
-    """Take a provider's credentials out of what it said: some repeat the key that they refuse."""
-    for _, value in provider.headers:
-        line = value.decode("latin-1")
-        for secret in (line, line.removeprefix("Bearer ")):
-            if len(secret) >= 4:
-                text = text.replace(secret, "[key]")
-    return text

@@ -54,6 +54,9 @@ _UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED})
 # Worth the same upstream once more: it may be over in a moment. The call may have been carried out, and been charged,
 # so these hold only for calls that may be repeated.
 _PASSES = _UNDONE | {o.BROKEN, o.SERVER_ERROR, o.EMPTY}
+# With other parameters the upstream would refuse as well, or not be reached.
+_WHATEVER_IS_ASKED = frozenset({About.MODEL, About.ALLOWANCE, About.CREDIT, About.ACCOUNT})
+_UNREACHED = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
 _BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S = 4.0
 # The least back-off after a rate limit that does not say when it ends; it doubles. Three requests in a fraction of a
@@ -151,7 +154,14 @@ def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
 
 
 def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
-    """Whether the call was too long for a candidate that is known to take at least as much."""
+    """Whether it cannot do better: the call was too long for one that takes as much, or its upstream is out of use."""
+    if any(
+        (one.outcome.about in _WHATEVER_IS_ASKED or one.outcome in _UNREACHED)
+        and one.candidate is not candidate  # listed twice is a retry
+        and one.candidate.upstream.id == candidate.upstream.id
+        for one in counted
+    ):
+        return True
     context = candidate.upstream.ability.context_tokens
     return context is not None and any(
         attempt.outcome is o.CONTEXT_LENGTH and (attempt.candidate.upstream.ability.context_tokens or 0) >= context

@@ -85,6 +85,8 @@ class Kept(NamedTuple):
     key: Key
     replaced: tuple[tuple[bytes, float], ...] = ()
     """Digests of the secrets it had before, each with when it ceases to be good (wall-clock seconds)."""
+    problem: str = ""
+    """Why it cannot be read. Of `key` only the id, name, digest and revocation are known then, as far as they are."""
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -93,6 +95,8 @@ class Holder(msgspec.Struct, frozen=True):
     key: Key
     until: float
     """When the secret ceases to be good, in wall-clock seconds; infinite if it does not."""
+    problem: str = ""
+    """Why the key cannot be read. It is never good then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,11 @@ class Ring:
     holders: Mapping[bytes, Holder]
     """By digest; those of expired and revoked keys too, so that they can be told apart from unknown ones."""
     wants_key: bool
-    """There is a key that nobody has revoked, so nobody comes in without one."""
+    """There is a key that nobody has revoked, or none knows whether it was, so nobody comes in without one."""
+    active: frozenset[str] = frozenset()
+    """The ids of the keys that are not known to be revoked. Expired ones are among them."""
+    revoked: frozenset[str] = frozenset()
+    """The ids of the others."""
 
 
 NO_KEYS = Ring({}, wants_key=False)
@@ -111,15 +119,27 @@ NO_KEYS = Ring({}, wants_key=False)
 def ring_of(kept: Iterable[Kept]) -> Ring:
     """Return the ring of all keys."""
     holders: dict[bytes, Holder] = {}
-    wants_key = False
-    for key, replaced in kept:
-        wants_key = wants_key or key.revoked_at is None
+    active: set[str] = set()
+    revoked: set[str] = set()
+    for key, replaced, problem in kept:
+        is_revoked = key.revoked_at is not None
+        (revoked if is_revoked else active).add(key.id)
         # Whatever a clock says that is wrong somewhere, what has been revoked is revoked.
-        until = -inf if key.revoked_at is not None else inf if key.expires_at is None else key.expires_at
+        until = -inf if is_revoked or problem else inf if key.expires_at is None else key.expires_at
         for digest, good_until in replaced:
-            holders[digest] = Holder(key, min(until, good_until))
-        holders[key.digest] = Holder(key, until)
-    return Ring(holders, wants_key)
+            holders[digest] = Holder(key, min(until, good_until), problem)
+        if key.digest:
+            holders[key.digest] = Holder(key, until, problem)
+    return Ring(holders, bool(active), frozenset(active), frozenset(revoked))
+
+
+def lost(ring: Ring, known: Iterable[str]) -> frozenset[str]:
+    """Return which of the keys that were once known as active keep a ring from opening the gateway to this machine.
+
+    Whoever has keys closes the door by them; only to revoke the last one opens it again. Where that was not seen, the
+    store was emptied, truncated, replaced or deleted, which says nothing of what its owner wants.
+    """
+    return frozenset() if ring.wants_key else frozenset(known) - ring.revoked
 
 
 class State(StrEnum):
@@ -141,6 +161,9 @@ def no_longer_good(holder: Holder, now: float) -> Unauthorized:
     """Return what the holder of a secret is told that has ceased to be good. It proves to know the secret."""
     key = holder.key
     name = quoted(key.name or key.id)
+    if holder.problem and key.revoked_at is None:
+        message = f"the API key {name} cannot be read by this gateway, whose log says why"
+        return Unauthorized(f"{message}; ask whoever runs it", code="unreadable_api_key", headers=CHALLENGE)
     match state_of(key, now):
         case State.REVOKED:
             code, message = "revoked_api_key", f"the API key {name} was revoked"

@@ -24,6 +24,9 @@ class State(StrEnum):
     """Its process ended before it did. What it cost is an estimate."""
 
 
+UNSAID = -1
+
+
 @final
 class Intent(msgspec.Struct, frozen=True, gc=False, tag="i", array_like=True):
     """An attempt is about to begin."""
@@ -87,6 +90,8 @@ class Settle(msgspec.Struct, frozen=True, gc=False, tag="s", array_like=True):
     hung_up: bool
     call_status: int
     """What the client was answered, if this was the call's last attempt; else 0."""
+    fallback: int = UNSAID
+    """1: another upstream than the call's first choice. 0: that choice. UNSAID in records of earlier versions."""
 
 
 @final
@@ -145,6 +150,13 @@ class Row(msgspec.Struct, gc=False):
     call_status: int = 0
 
     @property
+    def is_fallback(self) -> bool:
+        """Another upstream than the first choice. In rows of earlier versions each second attempt is taken for one."""
+        if self.version >= _SETTLED and self.version & _CHOICE_SAID:
+            return bool(self.version & _FALLBACK)
+        return number_of(self.attempt) > 1
+
+    @property
     def writer(self) -> str:
         """The process that made it."""
         return writer_of(self.attempt)
@@ -163,6 +175,9 @@ def number_of(attempt: str) -> int:
 # Settlement beats progress, however often that came; the end of the call is known last.
 _SETTLED = 1 << 20
 _ENDED = 1 << 21
+# Below it, what a settlement says of the choice: part of the version, which any database keeps, for want of a column.
+_CHOICE_SAID = 1 << 19
+_FALLBACK = 1 << 18
 _NOTHING = Usage()
 # To look up a member of an enumeration takes 50 ns.
 _OPEN, _OVER = State.OPEN, State.SETTLED
@@ -208,8 +223,11 @@ def _begun(record: Intent) -> Row:
 
 
 def _settled(known: Row | Intent, provider_id: str, record: Settle) -> Row:
+    version = _SETTLED
+    if record.fallback >= 0:
+        version |= _CHOICE_SAID | (_FALLBACK if record.fallback else 0)
     return Row(
-        known.attempt, _SETTLED, _OVER, known.at or record.at, known.request_id, known.key, known.route,
+        known.attempt, version, _OVER, known.at or record.at, known.request_id, known.key, known.route,
         known.endpoint, known.provider, known.model, known.stream, known.labels, record.outcome, record.status,
         record.usage or _NOTHING, record.usage_is_estimate, record.cost_nanousd, record.cost_source,
         record.estimate_nanousd, record.saved_nanousd, record.price_source, record.sha256, record.first_token_ms,

@@ -7,10 +7,12 @@ and, for a known name, is one dictionary lookup.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from gateway.core import slips
 from gateway.core.abilities import Abilities
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.types import Provider
 
 ROLE = "role:"
+FALLBACK_OF = "fallback of "
+"""What leads `Candidate.via` on where a fallback steps in."""
 
 AUTO = "auto"
 AUTO_HARD = "auto:hard"
@@ -50,6 +54,9 @@ _NOT_FOR_CHAT = re.compile(
 LONGEST_GUESSED = 100
 MOST_COMPARED = 2000
 
+# So many guesses help; more are a list.
+MOST_MEANT = 3
+
 # Nobody means more, and each is resolved.
 MOST_FALLBACKS = 16
 
@@ -72,6 +79,8 @@ class Directory:
     pool: tuple[Candidate, ...] = ()
     """What `auto` chooses from: every configured upstream once."""
     abilities: Abilities = field(default_factory=Abilities)
+    kinds: frozenset[str] = frozenset()
+    """The names of all kinds of providers, also of those that are not configured."""
 
     def with_discovered(self, found: Mapping[str, Mapping[str, Ability] | tuple[str, ...]]) -> Directory:
         """Return a directory that also knows the models which providers were found to list, and what the lists say.
@@ -159,10 +168,66 @@ def resolve(name: str, directory: Directory) -> Route:
     if listed := directory.bare.get(name):
         return _route(name, listed, directory)
     default = directory.providers.get(directory.default_provider or "")
-    if default is not None and not default.unusable and name:
+    if default is not None and not default.unusable and name and not _is_slip(name, default, directory):
         return _route(name, (directory.abilities.upstream(default, name),), directory)
-    message = f"unknown model {quoted(name)}{nearest(name, (*directory.routes, *directory.bare))}"
-    raise ModelNotFound(f"{message}; {why_unusable(default)}" if default else message, param="model")
+    raise ModelNotFound(_unknown(name, default, directory), param="model")
+
+
+def is_guess(route: Route, directory: Directory) -> bool:
+    """Tell whether a route is the default provider's only because nobody is known to list its name."""
+    name = route.name
+    known = route.kind is not RouteKind.MODEL or name in directory.routes or name in directory.bare
+    return not known and split(name, directory.providers) is None
+
+
+def _is_slip(name: str, default: Provider, directory: Directory) -> bool:
+    if ROLE + name in directory.routes:  # the prefix was forgotten
+        return True
+    listed = directory.abilities.discovered.get(default.name, {})
+    return slips.is_slip(name, default, (*default.models, *listed), directory.providers, directory.kinds)
+
+
+def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
+    """Say that a name is unknown, what may have been meant, and what the default provider has to do with it."""
+    message = f"unknown model {quoted(name)}"
+    if name in directory.providers and name:
+        return f'{message}, it is a provider; name a model of it: "{name}/MODEL"'
+    first, slash, rest = name.partition("/")
+    if not slash:
+        first = rest = slips.provider_by_colon(name, directory.providers, directory.kinds)
+    provider_is_unknown = bool(first and rest) and first not in directory.providers
+    if provider_is_unknown:
+        message += f": no provider {quoted(first)} is configured"
+    meant = _meant(name, directory, known_only=not provider_is_unknown)
+    if meant:
+        message += f"; {slips.listing(meant)}"
+    elif provider_is_unknown:
+        there = [one.name for one in directory.providers.values() if one.kind != BUILT_IN]
+        message += f"; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:10])}" if there else ""
+    if default is None or ROLE + name in directory.routes:
+        return message
+    if default.unusable:
+        return f"{message}; {why_unusable(default)}"
+    return (
+        f"{message}; to ask {default.name} for that id, write {quoted(f'{default.name}/{name}')}" if name else message
+    )
+
+
+def _meant(name: str, directory: Directory, *, known_only: bool) -> list[str]:
+    """Return what a name may have meant: the nearest provider first, then the nearest name."""
+    providers = slips.providers_meant(name, directory.providers)
+    known = [one for one in providers if _is_known(one, directory)]
+    # A provider of which no list is known may serve anything.
+    meant = known or ([] if known_only else providers)
+    near = _nearest(name, (*directory.routes, *directory.bare))
+    if near and near not in meant and not any(one.endswith(f"/{near}") for one in meant):
+        meant = [*meant, near]
+    return meant[:MOST_MEANT]
+
+
+def _is_known(name: str, directory: Directory) -> bool:
+    provider, _, model = name.partition("/")
+    return name in directory.routes or any(one.provider.name == provider for one in directory.bare.get(model, ()))
 
 
 def resolve_many(names: Sequence[str], directory: Directory) -> Route:
@@ -193,20 +258,39 @@ def resolve_many(names: Sequence[str], directory: Directory) -> Route:
 
 def with_fallbacks(first: Route, others: Iterable[Route]) -> Route:
     """Return a route that also tries the candidates of others, each group after the one before it."""
-    candidates = {one.upstream.id: one for one in first.candidates}
+    candidates = {one.identity: one for one in first.candidates}
     rejected = {one.upstream_id: one for one in first.rejected}
     for route in others:
         above = 1 + max((one.rank for one in candidates.values() if one.rank < LAST), default=-1)
         for one in route.candidates:
             rank = one.rank if one.rank >= LAST else above + one.rank
-            candidates.setdefault(one.upstream.id, replace(one, rank=rank))
+            candidates.setdefault(one.identity, replace(one, rank=rank))
         for out in route.rejected:
             rejected.setdefault(out.upstream_id, out)
+    usable = {one.upstream.id for one in candidates.values()}
     return replace(
         first,
-        candidates=_by_rank(candidates.values()),
-        rejected=tuple(one for one in rejected.values() if one.upstream_id not in candidates),
+        candidates=_by_rank(_labelled(candidates.values())),
+        rejected=tuple(one for one in rejected.values() if one.upstream_id not in usable),
     )
+
+
+def _labelled(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Tell candidates of one upstream apart by the name that each was reached by: `shop/m#careful`."""
+    candidates = tuple(candidates)
+    count = Counter(one.upstream.id for one in candidates)
+    used: Counter[str] = Counter()
+    for one in candidates:
+        label = plain = one.upstream.id
+        if count[plain] > 1:
+            # Without the route's own name, which all have in common, unless there is no other.
+            names = [name for name in one.via if not name.startswith(FALLBACK_OF)]
+            name = names[1] if len(names) > 1 and names[0] == one.via[0] else names[0] if names else ""
+            label = f"{plain}#{name}" if name and name != plain else plain
+            used[label] += 1
+            if used[label] > 1:
+                label = f"{label}({used[label]})"
+        yield one if one.label == label else replace(one, label=label)
 
 
 def _by_rank(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -263,6 +347,11 @@ def why_unusable(provider: Provider) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean "x"?` for the nearest known name, or nothing if none is near."""
+    near = _nearest(name, known)
+    return f'; did you mean "{near}"?' if near else ""
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
     if len(name) > LONGEST_GUESSED:
         return ""
     spelled: dict[str, str] = {}
@@ -274,7 +363,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         if len(spelled) >= MOST_COMPARED:
             break
     close = get_close_matches(name.lower(), spelled, n=1, cutoff=0.7)
-    return f'; did you mean "{spelled[close[0]]}"?' if close else ""
+    return spelled[close[0]] if close else ""
 
 
 def quoted(name: str) -> str:
@@ -305,13 +394,14 @@ def route_of(
     order: tuple[str, ...] = ("listed",),
     configured: bool = True,
 ) -> Route:
-    """Separate the candidates that can be used from those that cannot; keep the first of each upstream."""
-    usable: dict[str, Candidate] = {}
+    """Separate the candidates that can be used from those that cannot; keep the first of those that are alike."""
+    usable: dict[tuple[object, ...], Candidate] = {}
     rejected: dict[str, Rejected] = {}
     for one in listed:
         upstream_id = one.upstream.id
         if reason := one.upstream.provider.unusable:
             rejected.setdefault(upstream_id, Rejected(upstream_id, reason))
         else:
-            usable.setdefault(upstream_id, one)
-    return Route(name, kind, _by_rank(usable.values()), tuple(rejected.values()), order=order, configured=configured)
+            usable.setdefault(one.identity, one)
+    candidates = _by_rank(_labelled(usable.values()))
+    return Route(name, kind, candidates, tuple(rejected.values()), order=order, configured=configured)

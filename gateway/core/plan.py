@@ -2,7 +2,8 @@
 
 Every candidate is either in the order or rejected with a reason. Two rules stand above health: a candidate that cannot
 do what the call needs is never tried, and if all that could are out of action, the one that is back first is tried
-anyway, because asking it costs less than refusing everybody.
+anyway, because asking it costs less than refusing everybody. A candidate that may have too little room for the call
+stands behind all that have enough.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN, last_refusal
 from gateway.core.quota import NOTHING_KNOWN
+from gateway.core.room import is_too_long, wanted_output
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Needs, Plan, Rejected
 
@@ -79,31 +81,13 @@ class _Standing(NamedTuple):
     ejected: bool = False
     desperate: bool = False
     """It is only tried because nothing better is left."""
+    brief: str = ""
+    """Why not sooner, without a word of the provider's."""
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
     """Return the plan of a call to `route` that starts at `now` (monotonic) or `wall` (wall-clock seconds)."""
-    ready: list[Candidate] = []
-    waiting: list[_Standing] = []
-    rejected: list[Rejected] = list(route.rejected)
-    needs, max_price = terms.needs, route.max_price
-    tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
-    for candidate in route.candidates:
-        upstream = candidate.upstream
-        ability = upstream.ability
-        # Of most models little is known that could stand against them; then there is nothing to ask.
-        may_object = ability.lacks or ability.context_tokens or ability.max_output_tokens or max_price is not None
-        if may_object and (objection := _objection(candidate, route, needs)) is not None:
-            rejected.append(Rejected(upstream.id, objection))
-            continue
-        if _is_clear(upstream, known, tokens, wall):
-            ready.append(candidate)
-            continue
-        standing = _standing(candidate, needs, known, wall)
-        if standing is None:
-            ready.append(candidate)
-        else:
-            waiting.append(standing)
+    ready, tight, waiting, rejected = _sifted(route, terms.needs, known, wall)
     order = terms.order or route.order
     reasons: list[str] = []
     patient: _Standing | None = None
@@ -114,11 +98,15 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     retry_after_s = None
     if waiting and ready:
         # While others are ready, who is not is passed over; it is named, so that everyone can see why.
-        rejected += [Rejected(standing.candidate.upstream.id, standing.why) for standing in waiting]
+        rejected += [Rejected(standing.candidate.label, standing.why, brief=standing.brief) for standing in waiting]
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     ready_at: tuple[float, ...] = ()
+    if tight:  # before what has room and must be waited for
+        tight, behind = _sorted(tight, order, terms, known, wall, rng)
+        ready += tight
+        reasons += [f"{why} (may have too little room)" for why in behind]
     if waiting or patient is not None:
         ready_at = _line_up(ready, waiting, patient, reasons, now, wall)
     chosen = tuple(ready)
@@ -157,9 +145,10 @@ def _line_up(
         ready.insert(0, patient.candidate)
         reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
         return (now + max(0.0, patient.ready_at - wall), *[now] * (len(ready) - 1))
+    at_once = [now] * len(ready)
     ready += [standing.candidate for standing in waiting]
     reasons += [standing.why for standing in waiting]
-    return tuple([now + max(0.0, standing.ready_at - wall) for standing in waiting])
+    return (*at_once, *[now + max(0.0, standing.ready_at - wall) for standing in waiting])
 
 
 def _worth_patience(
@@ -183,6 +172,42 @@ def _worth_patience(
     return patient
 
 
+def _sifted(
+    route: Route, needs: Needs, known: Knowledge, wall: float
+) -> tuple[list[Candidate], list[Candidate], list[_Standing], list[Rejected]]:
+    """Return who is ready, who is ready and may have too little room, who is not ready, and who cannot."""
+    ready: list[Candidate] = []
+    tight: list[Candidate] = []
+    waiting: list[_Standing] = []
+    rejected: list[Rejected] = list(route.rejected)
+    max_price = route.max_price
+    tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
+    wanted = wanted_output(needs)
+    room = needs.input_tokens + wanted
+    for candidate in route.candidates:
+        upstream = candidate.upstream
+        ability = upstream.ability
+        context, longest = ability.context_tokens, ability.max_output_tokens
+        is_tight = (context is not None and room > context) or (longest is not None and wanted > longest)
+        # Of most models nothing is known that could stand against them; then there is nothing to ask.
+        if is_tight or ability.lacks or max_price is not None:
+            if (objection := _objection(candidate, route, needs)) is not None:
+                rejected.append(objection)
+                continue
+            group = tight if is_tight else ready
+        else:
+            group = ready
+        if _is_clear(upstream, known, tokens, wall):
+            group.append(candidate)
+            continue
+        standing = _standing(candidate, needs, known, wall)
+        if standing is None:
+            group.append(candidate)
+        else:
+            waiting.append(standing)
+    return ready, tight, waiting, rejected
+
+
 def _worth_waiting_for(
     waiting: list[_Standing], max_wait_s: float, wall: float, rejected: list[Rejected]
 ) -> tuple[float | None, list[_Standing]]:
@@ -200,29 +225,28 @@ def _worth_waiting_for(
         elif wait_s <= max_wait_s:
             kept.append(standing)
         else:
-            rejected.append(Rejected(standing.candidate.upstream.id, standing.why))
+            rejected.append(Rejected(standing.candidate.label, standing.why, brief=standing.brief))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
     # A short wait for a healthy one beats a try at one that is dead or spent.
     kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))
     return (None if kept else soonest), kept
 
 
-def _objection(candidate: Candidate, route: Route, needs: Needs) -> str | None:
+def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | None:
     """Why a candidate cannot serve the call at all, or None."""
-    ability = candidate.upstream.ability
+    upstream = candidate.upstream
+    ability = upstream.ability
     if ability.lacks and (missing := ability.lacks & (needs.capabilities | route.needs)):
-        return f"lacks {', '.join(sorted(missing))}"
-    context = ability.context_tokens
-    if context is not None and needs.input_tokens + needs.output_tokens > context:
-        wanted = needs.input_tokens + needs.output_tokens
-        return f"its context of {context} tokens is too short for about {wanted}"
-    longest = ability.max_output_tokens
-    if longest is not None and needs.output_tokens > longest:
-        return f"it writes at most {longest} tokens, {needs.output_tokens} are asked for"
+        return Rejected(candidate.label, f"lacks {', '.join(sorted(missing))}")
     if route.max_price is not None and not ability.free and ability.price is not None:
         price = ability.price.blended
         if price > route.max_price:
-            return f"${price / 1e9:.2f} per million tokens is above the ceiling of ${route.max_price / 1e9:.2f}"
+            ceiling = f"${route.max_price / 1e9:.2f}"
+            return Rejected(candidate.label, f"${price / 1e9:.2f} per million tokens is above the ceiling of {ceiling}")
+    if is_too_long(ability, needs):
+        context = ability.context_tokens
+        reason = f"its context of {context} tokens is too short for a prompt of about {needs.input_tokens}"
+        return Rejected(candidate.label, reason, context_tokens=context)
     return None
 
 
@@ -255,19 +279,25 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
-        return _Standing(candidate, breaker.retry_at, why, ejected=True)
+        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({_outcome(facts)})"
+        return _Standing(candidate, breaker.retry_at, why, ejected=True, brief=brief)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
         why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
-        return _Standing(candidate, away.usable_at, why, firm=away.limited)
+        brief = f"left alone {away.usable_at - wall:.0f} s ({_outcome(away)})"
+        return _Standing(candidate, away.usable_at, why, firm=away.limited, brief=brief)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
         begun = known.begun.get(upstream.domain, ())
         output_tokens = needs.output_tokens or USUAL_OUTPUT_TOKENS
         ready_at, why = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
         if why:
-            return _Standing(candidate, ready_at, why)
+            return _Standing(candidate, ready_at, why, brief="quota short")
     return None
+
+
+def _outcome(facts: Facts) -> str:
+    return facts.last_error.partition(":")[0]
 
 
 def _sorted(

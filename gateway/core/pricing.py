@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gateway.types import Needs, Price, Usage
 
 _MILLION = 1_000_000
+_DAY_S = 86_400
+# Prices are by the million and by the hour, of 3.6 million milliseconds: both divide 18 million.
+_PER_HOUR, _PER_MS = 18, 5
 _FREE, _COMPUTED, _ESTIMATED = CostSource.FREE, CostSource.COMPUTED, CostSource.ESTIMATED
 BYTES_PER_TOKEN = 4
 # What an answer may come to when neither the client nor the catalog says where it ends.
@@ -36,7 +39,8 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
     """Return the cost in nano-USD, and whether it is exact.
 
     It is not when a part was charged like its whole because its own price is unknown. Reasoning without a price of its
-    own is no such part: wherever it has none, it is output like any other.
+    own is no such part: wherever it has none, it is output like any other. A cost of 0 that is not exact says nothing:
+    what was counted has no price.
     """
     given, made = usage.input_tokens, usage.output_tokens
     if not (
@@ -49,6 +53,10 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
         or usage.image_output_tokens
         or usage.images
         or usage.web_searches
+        or usage.audio_ms
+        or usage.characters
+        or price.audio_hour
+        or price.characters
         or (price.reasoning is not None and usage.reasoning_tokens)
         or (price.tiers and given > price.tiers[0].above)
     ):
@@ -79,6 +87,9 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
         ),
     )
     once = price.request + usage.images * price.image + usage.web_searches * price.web_search
+    total = (read + written + once * _MILLION + usage.characters * price.characters) * _PER_HOUR
+    if usage.audio_ms:
+        total += max(usage.audio_ms, price.least_audio_ms) * price.audio_hour * _PER_MS
     exact = (
         exact_read
         and exact_written
@@ -87,14 +98,32 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
         and not (usage.cached_tokens and usage.image_input_tokens and price.image_input is not None)
         and not (usage.web_searches and not price.web_search)
         and not (usage.images and not price.image and not made)
+        # Sound and text have been counted in a unit that has no price, or have a price and were not counted.
+        and not (not total and (usage.audio_ms or usage.characters or price.audio_hour or price.characters))
     )
-    return _rounded(read + written + once * _MILLION), exact
+    return _rounded(total, _MILLION * _PER_HOUR), exact
 
 
-def worst_case(needs: Needs, price: Price, max_output_tokens: int | None) -> int:
-    """Return the most that a call may come to, in nano-USD; searches that the provider makes are not in it.
+def price_at(price: Price, wall: float) -> Price:
+    """Return what a price is at a moment, in wall-clock seconds."""
+    return next((hours.price for hours in price.hours if hours.hold_at(wall)), price)
 
-    `max_output_tokens`: what the model writes at most, if that is known. The prompt is an estimate, so this is too.
+
+def next_change(price: Price, wall: float) -> float:
+    """Return when a price may next be another, in wall-clock seconds; infinite if it does not depend on the hour."""
+    midnight = wall - wall % _DAY_S
+    moments = [midnight + at for hours in price.hours for at in (hours.since_s, hours.until_s)]
+    return min((at if at > wall else at + _DAY_S for at in moments), default=float("inf"))
+
+
+def worst_case(
+    needs: Needs, price: Price, max_output_tokens: int | None, *, answers: int = 1, characters: int = 0
+) -> int:
+    """Return the most that a call may come to, in nano-USD, as far as that can be told beforehand.
+
+    `max_output_tokens`: what the model writes at most in each of the `answers` (or pictures), if that is known.
+    `characters`: what is to be read out. The prompt is an estimate, so this is too. Searches that the provider makes
+    and sound that is sent are not in it.
     """
     rates = _rates(price, needs.input_tokens)
     dearest_in = max(rates.input, rates.cache_write or 0, rates.cache_write_1h or 0)
@@ -106,8 +135,8 @@ def worst_case(needs: Needs, price: Price, max_output_tokens: int | None) -> int
     longest = max_output_tokens or USUAL_MOST_OUTPUT_TOKENS
     if needs.output_tokens:
         longest = min(needs.output_tokens, max_output_tokens or needs.output_tokens)
-    tokens = needs.input_tokens * dearest_in + longest * dearest_out
-    return -(-tokens // _MILLION) + price.request + price.image
+    tokens = needs.input_tokens * dearest_in + longest * answers * dearest_out + characters * price.characters
+    return -(-tokens // _MILLION) + price.request + price.image * answers
 
 
 def estimated_tokens(content_bytes: int) -> int:
@@ -121,7 +150,8 @@ def settle_cost(
     """Return the cost, where it comes from, and what it is by usage and price, whatever the provider says.
 
     `reported_nanousd`: what the provider says elsewhere than in its usage, which goes before that. An unknown cost is
-    None and never 0; a free upstream that reports 0 is free.
+    None and never 0; a free upstream that reports 0 is free. What comes to 0 only because its unit has no price is
+    not known.
     """
     computed, exact = (None, False) if usage is None or price is None else cost_of(usage, price)
     if free:
@@ -131,7 +161,7 @@ def settle_cost(
         return reported, CostSource.PROVIDER, computed
     if free:
         return 0, _FREE, computed
-    if computed is None:
+    if computed is None or (computed == 0 and not exact):
         return None, CostSource.UNKNOWN, None
     return computed, _COMPUTED if exact and not usage_is_estimate else _ESTIMATED, computed
 
@@ -173,7 +203,8 @@ def _rates(price: Price, given: int) -> _Rates:
     return _Rates(read, written, cached, stored, hour * read // max(price.input, 1), scaled=True)
 
 
-def _rounded(millionths: int) -> int:
-    whole, rest = divmod(millionths, _MILLION)
-    half = _MILLION // 2
+def _rounded(parts: int, of: int = _MILLION) -> int:
+    """Return a sum of millionths, or of other `parts`, as a whole."""
+    whole, rest = divmod(parts, of)
+    half = of // 2
     return whole + (rest > half or (rest == half and whole & 1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.names import ROLE, quoted
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 NANO = 1_000_000_000
 FOREVER = float("inf")
-# What a call is charged beforehand whose price nobody knows: nothing, but a budget that is spent refuses it as well.
+# What a call is charged beforehand whose price nobody knows, or whose cost cannot be told before the sound is heard:
+# nothing, but a budget that is spent refuses it as well.
 UNPRICED_NANOUSD = 1
 # Models and labels are named by others, so what is kept by name is bounded.
 MOST_KEPT = 4096
@@ -41,26 +42,48 @@ _EACH = "each-"
 _OWN = "own"
 
 
-def window_of(window: Window, wall: float) -> tuple[int, float]:
-    """Return when the window that `wall` lies in begins and when the next one does, both in wall-clock seconds, UTC."""
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """When the days, weeks and months of budgets begin."""
+
+    zone: tzinfo = UTC
+    week_starts: int = 0
+    """The first day of the week, as an index of WEEKDAYS."""
+
+
+USUAL_CALENDAR = Calendar()
+
+
+def window_of(window: Window, wall: float, calendar: Calendar = USUAL_CALENDAR) -> tuple[int, float]:
+    """Return when the window that `wall` lies in begins and when the next one does, both in wall-clock seconds.
+
+    Days begin at midnight, and last 23 or 25 hours where clocks are changed. Hours are those of UTC.
+    """
+    if window is Window.LIFETIME:
+        return 0, FOREVER
+    if window is Window.HOUR:
+        start = int(wall // _HOUR_S) * _HOUR_S
+        return start, start + _HOUR_S
+    today = datetime.fromtimestamp(wall, calendar.zone).date()
     match window:
-        case Window.HOUR:
-            start = int(wall // _HOUR_S) * _HOUR_S
-            return start, start + _HOUR_S
         case Window.DAY:
-            start = int(wall // _DAY_S) * _DAY_S
-            return start, start + _DAY_S
+            first, after = today, today + timedelta(days=1)
         case Window.WEEK:
-            # The epoch was a Thursday, three days after a Monday.
-            start = ((int(wall // _DAY_S) + 3) // 7 * 7 - 3) * _DAY_S
-            return start, start + 7 * _DAY_S
+            first = today - timedelta(days=(today.weekday() - calendar.week_starts) % 7)
+            after = first + timedelta(days=7)
         case Window.MONTH:
-            first = datetime.fromtimestamp(wall, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            first = today.replace(day=1)
             months = first.year * 12 + first.month
             after = first.replace(year=months // 12, month=months % 12 + 1)
-            return int(first.timestamp()), after.timestamp()
-        case Window.LIFETIME:
-            return 0, FOREVER
+    return int(_midnight(first, calendar.zone)), _midnight(after, calendar.zone)
+
+
+def _midnight(day: date, zone: tzinfo) -> float:
+    """Return when a day begins. Where clocks jump over midnight, it is when they do."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
 
 def labels_of(key: Key) -> tuple[str, ...]:
@@ -150,10 +173,11 @@ class _Scoped:
 class Spending:
     """The budgets of one configuration, arranged so that those of an attempt are found at once."""
 
-    __slots__ = ("_alerting", "_each", "_is_empty", "_named", "_own", "_scoped", "_spans", "_total")
+    __slots__ = ("_alerting", "_calendar", "_each", "_is_empty", "_named", "_own", "_scoped", "_spans", "_total")
 
-    def __init__(self, budgets: Sequence[Budget]) -> None:
+    def __init__(self, budgets: Sequence[Budget], calendar: Calendar = USUAL_CALENDAR) -> None:
         self._is_empty = not budgets
+        self._calendar = calendar
         self._total: list[_Account] = []
         self._scoped: dict[Scope, _Scoped] = {}
         self._named: dict[str, Budget] = {}
@@ -190,11 +214,11 @@ class Spending:
         """
         if self._is_empty and key.budget_nanousd is None:
             return ()
-        amount = UNPRICED_NANOUSD if amount_nanousd is None else amount_nanousd
+        amount = amount_nanousd or UNPRICED_NANOUSD
         found: list[tuple[Charge, Budget]] = []
         for account, what, budget, span in self._applying(key, route.name, upstream.provider.name, upstream.id, labels):
             if not span.start <= wall < span.end:
-                span.start, span.end = window_of(span.window, wall)
+                span.start, span.end = window_of(span.window, wall, self._calendar)
             found.append((Charge(account, span.start, span.end, budget.limit_nanousd, amount, what), budget))
         return tuple(found)
 
@@ -220,7 +244,7 @@ class Spending:
 
         They are found like the charges of an attempt, so that both cannot come to mean different things.
         """
-        start, _ = window_of(window, wall)
+        start, _ = window_of(window, wall, self._calendar)
         sums: defaultdict[tuple[str, int], int] = defaultdict(int)
         for one in spent:
             upstream_id = f"{one.provider}/{one.model}"

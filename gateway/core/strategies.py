@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.core.pricing import price_at
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
@@ -44,12 +46,15 @@ def listed(_: Candidate, view: View) -> float:
     return view.position
 
 
-def cheapest(candidate: Candidate, _: View) -> float:
-    """By the blended price; free is cheapest, unknown dearest."""
+def cheapest(candidate: Candidate, view: View) -> float:
+    """By the blended price of this hour; free is cheapest, unknown dearest."""
     ability = candidate.upstream.ability
+    price = ability.price
     if ability.free:
         return 0.0
-    return UNKNOWN_PRICE if ability.price is None else float(ability.price.blended)
+    if price is None:
+        return UNKNOWN_PRICE
+    return float((price_at(price, view.now) if price.hours else price).blended)
 
 
 def fastest(_: Candidate, view: View) -> float:
@@ -81,7 +86,7 @@ def sticky(candidate: Candidate, view: View) -> float:
     """The same caller to the same upstream (rendezvous hashing), so that prompt caches stay warm."""
     # splitmix64's finalizer of the two hashes. Hashing caller and upstream together is a microsecond each; a CRC is
     # linear, and four accounts with similar names get 50, 25, 12 and 13 % of the callers.
-    mixed = view.caller ^ candidate.upstream.seed
+    mixed = view.caller ^ candidate.seed
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS
     return mixed >> 11

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.dialects import lenient
+from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS
 from gateway.dialects.fields import MOST_FIELDS, Field, NotAnObject, TooManyFields, end_of_value, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Call, Params
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 # The keys on which this gateway, or a policy in front of an upstream, may decide.
 DECIDED = frozenset({
     "model", "models", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
-    "user", "service_tier", "fallbacks", "api_base", "base_url", "api_key",
-})  # fmt: skip
+    "user", "service_tier",
+}) | LOCATIONS | CHOICES | CARRIERS  # fmt: skip
 
+_MEANT = {key.casefold(): key for key in DECIDED}
 _QUOTED = {key: b'"%b"' % key.encode() for key in DECIDED}
 
 # The commonest of the others, which need no second look.
@@ -268,7 +270,7 @@ def _check_spelling(fields: Mapping[str, msgspec.Raw], body: bytes) -> dict[str,
     for key in fields:
         if quoted := _QUOTED.get(key):
             closely = closely or body.count(quoted) != 1
-        elif key not in _PLAIN and (meant := key.casefold()) in DECIDED:  # Go's decoder takes even a long s for an s
+        elif key not in _PLAIN and (meant := _MEANT.get(key.casefold())):  # Go's decoder takes even a long s for an s
             raise BadRequest(f'the field "{key}" must be written "{meant}"', param=meant)
     if not closely:
         return None

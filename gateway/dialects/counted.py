@@ -8,11 +8,10 @@ Sources: recorded answers in tests/fixtures, the usage extractors of genai-price
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import astuple
 
 from gateway.types import Usage
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 # No call has more; what says so is broken or hostile. At the dearest price it is still far below 2**63 nano-USD.
 MOST_TOKENS = 1_000_000_000
 MOST_SEARCHES = 10_000
+MOST_SECONDS = 1_000_000
 # Nor does any call cost more than this many dollars.
 MOST_USD = 1_000_000
 _TICKS = 10_000_000_000
@@ -37,6 +37,7 @@ class Parts(msgspec.Struct, gc=False):
     reasoning_tokens: int | None = None
     audio_tokens: int | None = None
     image_tokens: int | None = None
+    text_tokens: int | None = None
     cache_write_tokens: int | None = None
     thinking_tokens: int | None = None
     """Anthropic's word for reasoning."""
@@ -69,11 +70,17 @@ class Counted(msgspec.Struct, gc=False):
     cache_creation: Any = None
     # Cohere: what it bills, which is not what it counts
     billed_units: Any = None
-    # OpenRouter, Perplexity; xAI
+    # OpenRouter, Perplexity, Vercel; xAI; DeepInfra; LLM Gateway
     cost: Any = None
     is_byok: Any = None
     cost_details: Any = None
     cost_in_usd_ticks: Any = None
+    estimated_cost: Any = None
+    cost_usd_total: Any = None
+    currency: Any = None
+    # sound: OpenAI ({"type": "duration", "seconds": 27}), Mistral
+    seconds: Any = None
+    prompt_audio_seconds: Any = None
     # Mistral, Anthropic
     service_tier: Any = None
     speed: Any = None
@@ -85,9 +92,6 @@ class Counted(msgspec.Struct, gc=False):
 
 _NO_PARTS = Parts()
 _NOTHING = Counted()
-# From prompt_tokens to completion_tokens_details.
-_USUAL_FIELDS = 5
-_NO_OTHERS = astuple(_NOTHING)[_USUAL_FIELDS:]
 _COUNTS = frozenset(
     name for struct in (Counted, Parts) for name, kind in struct.__annotations__.items() if kind == "int | None"
 )
@@ -104,9 +108,12 @@ def usage_of(counted: Counted, tier: object = None) -> Usage | None:
         and 0 <= given <= MOST_TOKENS
         and 0 <= made <= MOST_TOKENS
         and (tier is None or tier == "default")
-        and astuple(counted)[_USUAL_FIELDS:] == _NO_OTHERS
-    ):
-        read, written = counted.prompt_tokens_details, counted.completion_tokens_details
+        # It is as if made of these alone: nothing else was said.
+        and counted == Counted(
+            given, counted.completion_tokens, counted.total_tokens,
+            read := counted.prompt_tokens_details, written := counted.completion_tokens_details,
+        )
+    ):  # fmt: skip
         if read is None and written is None:
             return Usage(given, made)
         read, written = read or _NO_PARTS, written or _NO_PARTS
@@ -148,11 +155,23 @@ class Auditor:
         self.is_suspect = False
 
     def count(self, value: object, most: int = MOST_TOKENS) -> int:
-        """Return a count that may be absent; 0 for one that cannot be true."""
+        """Return a count that may be absent, a fraction of one as a whole; 0 for one that cannot be true."""
         if type(value) is int and 0 <= value <= most:
             return value
-        self.is_suspect |= value is not None
-        return 0
+        return self._rounded_up(value, most, 1)
+
+    def milliseconds(self, value: object) -> int:
+        """Return a number of seconds in milliseconds, rounded up."""
+        return self._rounded_up(value, MOST_SECONDS, 1000)
+
+    def _rounded_up(self, value: object, most: int, factor: int) -> int:
+        if value is None:
+            return 0
+        exact = _decimal(value, most)
+        if exact is None:
+            self.is_suspect = True
+            return 0
+        return int((exact * factor).to_integral_value(ROUND_CEILING))
 
     def part(self, count: int, whole: int) -> int:
         """Return a count that is contained in another."""
@@ -170,8 +189,14 @@ def _sane(value: Mapping[str, Any], struct: type[msgspec.Struct], audit: Auditor
             continue
         if name in _DETAILS and isinstance(one, dict):
             sane[name] = Parts(**_sane(one, Parts, audit))
-        elif name in _DETAILS or (name in _COUNTS and type(one) is not int):
+        elif name in _DETAILS:
             audit.is_suspect = True
+        elif name in _COUNTS and type(one) is not int:
+            before, audit.is_suspect = audit.is_suspect, False
+            count = audit.count(one)
+            if not audit.is_suspect:
+                sane[name] = count
+            audit.is_suspect |= before
         else:
             sane[name] = one
     return sane
@@ -227,6 +252,7 @@ def _audited(counted: Counted, tier: object, audit: Auditor) -> Usage:
         image_input_tokens=part(count(read.image_tokens), given - heard),
         image_output_tokens=part(count(written.image_tokens), made - spoken),
         web_searches=_searches(counted, audit),
+        audio_ms=audit.milliseconds(counted.prompt_audio_seconds if counted.seconds is None else counted.seconds),
         cost_nanousd=_cost(counted, audit),
         service_tier=_tier(counted, tier),
         is_suspect=audit.is_suspect,
@@ -242,25 +268,31 @@ def _searches(counted: Counted, audit: Auditor) -> int:
 
 def _cost(counted: Counted, audit: Auditor) -> int | None:
     """Return what the provider charges. An absurd sum is not clamped but not believed: what remains is nobody's."""
-    cost, ticks = counted.cost, counted.cost_in_usd_ticks
+    cost, unit = counted.cost, 1
+    currency = counted.currency
     if isinstance(cost, dict):
-        cost = cost.get("total_cost")  # Perplexity
-    if cost is not None:
-        amount = _decimal(cost, MOST_USD)
-        if amount is not None and counted.is_byok is True:
-            # With one's own key OpenRouter's `cost` is its fee alone; without, it contains what the other charged.
-            details = counted.cost_details if isinstance(counted.cost_details, dict) else {}
-            theirs = _decimal(details.get("upstream_inference_cost") or 0, MOST_USD)
-            amount = None if theirs is None else amount + theirs
-    elif ticks is not None:
-        amount = _decimal(ticks, MOST_USD * _TICKS)
-        amount = None if amount is None else amount / _TICKS
-    else:
+        currency = cost.get("currency", currency)
+        cost = cost.get("total_cost")  # Perplexity, Bifrost
+    if cost is None:
+        others = ((counted.cost_in_usd_ticks, _TICKS), (counted.estimated_cost, 1), (counted.cost_usd_total, 1))
+        cost, unit = next((one for one in others if one[0] is not None), (None, 1))
+    if cost is None or not is_usd(currency):
         return None
+    amount = _decimal(cost, MOST_USD * unit)
+    if amount is not None and counted.is_byok is True:
+        # With one's own key OpenRouter's `cost` is its fee alone; without, it contains what the other charged.
+        details = counted.cost_details if isinstance(counted.cost_details, dict) else {}
+        theirs = _decimal(details.get("upstream_inference_cost") or 0, MOST_USD)
+        amount = None if theirs is None else amount + theirs
     if amount is None:
         audit.is_suspect = True
         return None
-    return _nano(amount)
+    return _nano(amount / unit)
+
+
+def is_usd(currency: object) -> bool:
+    """Tell whether an amount is in dollars, which goes without saying. Others are not converted, and so say nothing."""
+    return currency is None or (isinstance(currency, str) and currency.strip().upper() in ("", "USD", "$"))
 
 
 def _decimal(amount: object, most: int) -> Decimal | None:
@@ -268,6 +300,8 @@ def _decimal(amount: object, most: int) -> Decimal | None:
         return None
     if (isinstance(amount, int) and not 0 <= amount <= most) or len(text := str(amount)) > 40:
         return None  # the first also because Python refuses to write an integer of 4301 digits
+    if "_" in text or not text.isascii():
+        return None  # Decimal reads 1_000, and the digits of every script
     try:
         exact = Decimal(text)
     except InvalidOperation:

@@ -280,7 +280,13 @@ class Judge:
             self._fault(o.MALFORMED, str(error))
             return b""
         passes = self._take(plain) if plain else b""
-        return passes if self._strip_usage else piece
+        if self._strip_usage:
+            return passes
+        reader = self.reader
+        if reader is not None and reader.error is not None and self._mask is not None and self._mask(plain) != plain:
+            reader.says_so = False  # what holds a credential cannot be masked within its coding: it is broken off
+            return b""
+        return piece
 
     # -- events
 
@@ -321,7 +327,8 @@ class Judge:
             self._open_events()
         if reader.error is not None:
             self._fail(reader.error)
-        elif self.phase is HELD:
+            return rest if self._mask is None else self._mask(rest)
+        if self.phase is HELD:
             self._fault(o.EMPTY, _words(reader.odd) or "the stream ended without any content")
         elif reader.complete:
             self._move(_END)

@@ -17,8 +17,11 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
+from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS, refused
 from gateway.errors import BadRequest
 
+# Of forms nothing but `model` is read, so what could choose another one is refused to every caller.
+_NOT_A_CALLER_S = frozenset(map(str.lower, LOCATIONS | CHOICES | CARRIERS))
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?=;|$)', re.IGNORECASE)
 # Every spelling that some parser takes for the parameter: `boundary =`, and the `boundary*0=` of RFC 2231.
 _ANY_BOUNDARY = re.compile(rb"(?<![\w.-])boundary[\s*\d]*=", re.IGNORECASE)
@@ -213,4 +216,6 @@ def _is_model(head: bytes) -> bool:
     name: bytes = named[0].strip(b'"')
     if name != b"model" and _MEANS_MODEL.fullmatch(name):
         raise BadRequest('the field "model" must be written so', param="model")
+    if (meant := name.strip().lower().decode("latin-1")) in _NOT_A_CALLER_S:
+        raise refused(meant)
     return name == b"model"

@@ -1,9 +1,14 @@
-"""Read from a request what it needs of a model: abilities, and room for its words. All are estimates."""
+"""Read from a request what it needs of a model: abilities, and room for its words. All are estimates.
+
+Structure decides, never a word somewhere in the body: a picture is a part of a message whose `type` says so. A schema
+with a property of that name, a tool's result that quotes one, and prose about pictures are none.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -15,13 +20,76 @@ if TYPE_CHECKING:
 
 # English averages four bytes a token; other scripts are nearer to two, but their bytes are two or three a letter.
 BYTES_PER_TOKEN = 4
-# What providers charge for an image of common size, whatever the bytes of its encoding.
-TOKENS_PER_IMAGE = 1000
+# What providers charge for an image of common size, whatever the bytes of its encoding. A minute of speech and a page
+# of a document are of the same order.
+TOKENS_PER_MEDIUM = 1000
 
-_ENCODED = re.compile(rb";base64,[A-Za-z0-9+/=\\]*")
+# In what is the client's own words: chat and Anthropic, Responses, completions and a Responses template's variables.
+_SPOKEN = ("messages", "input", "prompt")
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _JSON = BodyKind.JSON
+_VISION, _AUDIO = Capability.VISION, Capability.AUDIO
+
+# What a part may be besides text, and what that needs. Files need nothing: providers turn most of them into text.
+_MEDIA: dict[bytes, Capability | None] = {
+    b'"image_url"': _VISION,  # chat
+    b'"input_image"': _VISION,  # Responses
+    b'"image"': _VISION,  # Anthropic, MCP
+    b'"image_file"': _VISION,
+    b'"computer_screenshot"': _VISION,
+    b'"input_audio"': _AUDIO,
+    b'"audio_url"': _AUDIO,  # vLLM
+    b'"file"': None,
+    b'"input_file"': None,
+    b'"document"': None,  # Anthropic
+    b'"document_url"': None,  # Mistral
+    b'"video_url"': None,
+    b'"input_video"': None,
+    b'"image_generation_call"': None,  # Responses: a picture that was made before, in base64
+}
+# Parts lie in messages, messages in the list; a tool's result is a part with parts of its own, and so is a document.
+_DEEPEST = 4
+# Escapes are looked for in long bodies, by samples: six bytes may stand for one letter.
+_WORTH_SAMPLING = 8192
+_SAMPLE = 128
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_NO_NUMBER = re.compile(rb"-?Infinity|NaN")
+
 _limit = msgspec.json.Decoder(int | None).decode
+_NOTHING = msgspec.Raw(b"null")
+_LIST, _OBJECT, _TEXT = b'[{"'
+
+
+class _Item(msgspec.Struct, gc=False):
+    """A message, an item of a Responses input, or a part of either."""
+
+    type: msgspec.Raw = _NOTHING
+    content: msgspec.Raw = _NOTHING
+    output: msgspec.Raw = _NOTHING
+    """What a tool gave back, in Responses."""
+    images: msgspec.Raw = _NOTHING
+    """Of an earlier answer, in a chat at OpenRouter."""
+    variables: msgspec.Raw = _NOTHING
+    """Of a Responses template, by name."""
+
+
+class _Format(msgspec.Struct, gc=False):
+    type: msgspec.Raw = _NOTHING
+    format: msgspec.Raw = _NOTHING
+
+
+class _Medium(NamedTuple):
+    needs: Capability | None
+    size: int
+    """In bytes of the body."""
+
+
+_items = msgspec.json.Decoder(list[_Item]).decode
+_item = msgspec.json.Decoder(_Item).decode
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_format = msgspec.json.Decoder(_Format).decode
 
 # Sets are made once: a call needs one of few.
 _sets: dict[tuple[bool, ...], frozenset[Capability]] = {}
@@ -32,41 +100,144 @@ _ORDER = (
 
 
 def read_needs(call: Call) -> Needs:
-    """Return what a call needs. Inside a string a quote is escaped, so the quoted words below are never prose."""
+    """Return what a call needs."""
     body = call.body
     if call.endpoint.body is not _JSON:
         return Needs()
     fields = call.fields
-    # Content in parts says the type of each; plain text, which is most of what is sent, is looked through once.
-    parts = b'"type"' in body
-    vision = parts and (b'"image_url"' in body or b'"input_image"' in body)
+    text_bytes, media_tokens = len(body), 0
+    vision = audio = False
+    # Content in parts says the type of each. Plain text, which is most of what is sent, says none.
+    if b'"type"' in body:
+        for medium in _media_of(call):
+            vision = vision or medium.needs is _VISION
+            audio = audio or medium.needs is _AUDIO
+            text_bytes -= medium.size
+            media_tokens += TOKENS_PER_MEDIUM
     asked = (
-        ("tools" in fields or "functions" in fields) and b'"name"' in body,
+        ("tools" in fields and _is_filled(fields["tools"]))
+        or ("functions" in fields and _is_filled(fields["functions"])),
         vision,
-        parts and b'"input_audio"' in body,
-        parts and ("response_format" in fields or "text" in fields) and b'"json_schema"' in body,
+        audio,
+        ("response_format" in fields or "text" in fields) and _asks_for_schema(call),
         call.stream,
         call.endpoint is EMBEDDINGS,
     )
     capabilities = _sets.get(asked)
     if capabilities is None:
         capabilities = _sets[asked] = frozenset(one for one, is_asked in zip(_ORDER, asked, strict=True) if is_asked)
-    text_bytes, images = len(body), 0
-    if vision or asked[2]:
-        for found in _ENCODED.finditer(body):
-            text_bytes -= found.end() - found.start()
-            images += 1
+    if text_bytes > _WORTH_SAMPLING:
+        text_bytes -= _wasted_on_escapes(body)
     output_tokens = 0
     for name in _LIMITS:
-        if (raw := fields.get(name)) is not None:
-            output_tokens = _output_tokens(raw)
+        if (raw := fields.get(name)) is not None and (output_tokens := output_limit(raw)):
             break
-    return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + images * TOKENS_PER_IMAGE, output_tokens)
+    return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + media_tokens, output_tokens)
 
 
-def _output_tokens(raw: object) -> int:
+def output_limit(raw: object) -> int:
+    """Return how many tokens a field allows. 0 if it is no positive number: then the upstream says what is wrong."""
     try:
         asked = _limit(raw) if isinstance(raw, msgspec.Raw) else None
     except msgspec.MsgspecError:
-        return 0  # the upstream will say what is wrong with it
+        return 0
     return 0 if asked is None or asked < 0 else min(asked, 1 << 40)
+
+
+def lowered_limits(call: Call, most: int) -> dict[str, bytes]:
+    """Return the fields that allow a longer answer than `most` tokens, with that in place of their value."""
+    return {name: b"%d" % most for name in _LIMITS if output_limit(call.fields.get(name)) > most}
+
+
+def _media_of(call: Call) -> list[_Medium]:
+    """Return the pictures, sounds and files that a call sends along."""
+    found: list[_Medium] = []
+    for name in _SPOKEN:
+        if (raw := call.fields.get(name)) is not None:
+            before = len(found)
+            try:
+                _look_for_media(raw, found)
+            except msgspec.DecodeError:
+                del found[before:]
+                with suppress(msgspec.DecodeError):
+                    _look_for_media(_tamed(raw), found)
+    return found
+
+
+def _tamed(raw: object) -> object:
+    """Return JSON without what only lenient readers take: halves of surrogate pairs, and numbers that are none."""
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    return msgspec.Raw(_NO_NUMBER.sub(b"0", _SURROGATE.sub(rb"\\u0020", bytes(raw))))
+
+
+def _look_for_media(raw: object, found: list[_Medium], depth: int = 0) -> None:
+    """Add the pictures, sounds and files of a list of messages or parts, and of what those hold."""
+    if not isinstance(raw, msgspec.Raw):
+        return
+    first = memoryview(raw)[0]
+    if first == _LIST:
+        try:
+            items = _items(raw)
+        except msgspec.ValidationError:  # texts or numbers, or parts with texts among them
+            for one in _raws(raw):
+                if memoryview(one)[0] == _OBJECT:
+                    _look_for_media(one, found, depth)
+            return
+        sources: list[msgspec.Raw] = []
+        for place, item in enumerate(items):
+            if (kind := bytes(item.type)) in _MEDIA:
+                sources = sources or _raws(raw)
+                found.append(_Medium(_MEDIA[kind], memoryview(sources[place]).nbytes))
+            elif depth < _DEEPEST:
+                _look_inside(item, found, depth + 1)
+    elif first == _OBJECT:
+        item = _item(raw)
+        if (kind := bytes(item.type)) in _MEDIA:
+            found.append(_Medium(_MEDIA[kind], memoryview(raw).nbytes))
+        elif depth < _DEEPEST:
+            _look_inside(item, found, depth + 1)
+
+
+def _look_inside(item: _Item, found: list[_Medium], depth: int) -> None:
+    if memoryview(item.content)[0] != _TEXT:
+        _look_for_media(item.content, found, depth)
+    if item.output is not _NOTHING:
+        _look_for_media(item.output, found, depth)
+    if item.images is not _NOTHING:
+        _look_for_media(item.images, found, depth)
+    if item.variables is not _NOTHING and memoryview(item.variables)[0] == _OBJECT:
+        for value in _values(item.variables).values():
+            _look_for_media(value, found, depth)
+
+
+def _is_filled(raw: object) -> bool:
+    """Whether a field holds a list with something in it."""
+    if not isinstance(raw, msgspec.Raw):
+        return False
+    view = memoryview(raw)
+    return view[0] == _LIST and not bytes(view[1:64]).lstrip(b" \t\r\n").startswith(b"]")
+
+
+def _asks_for_schema(call: Call) -> bool:
+    """Whether the answer is to follow a schema: `response_format.type`, or `text.format.type` of Responses."""
+    for name in ("response_format", "text"):
+        raw = call.fields.get(name)
+        try:
+            said = _format(raw) if isinstance(raw, msgspec.Raw) else None
+            if said is not None and name == "text":
+                said = _format(said.format)
+        except msgspec.DecodeError:  # null, or a mistake that the upstream will name
+            continue
+        if said is not None and bytes(said.type) == b'"json_schema"':
+            return True
+    return False
+
+
+def _wasted_on_escapes(body: bytes) -> int:
+    """How many bytes more a body has because letters are written as \\u1234. UTF-8 has two or three bytes for each."""
+    quarter = len(body) // 4
+    for start in (quarter, 2 * quarter, 3 * quarter):
+        if b"\\u" in body[start : start + _SAMPLE]:
+            return 4 * body.count(b"\\u")
+    return 0

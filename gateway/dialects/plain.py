@@ -5,12 +5,11 @@ Rule: `failure_in` says of any decoded value whether it is an error, of a body a
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from gateway.dialects.counted import Counted, usage_of
+from gateway.dialects import lenient
 from gateway.dialects.endpoints import (
     CHAT,
     COMPLETIONS,
@@ -20,7 +19,7 @@ from gateway.dialects.endpoints import (
     RESPONSES,
 )
 from gateway.dialects.upstream_error import error_in
-from gateway.dialects.usage import Item, Picture, pictures_among, read_usage, searches_among, with_made
+from gateway.dialects.usage import Answered, read_usage, usage_of_answer
 from gateway.types import UpstreamError
 
 if TYPE_CHECKING:
@@ -53,15 +52,11 @@ class _Choice(msgspec.Struct, gc=False):
     error: Any = None
 
 
-class _Answer(msgspec.Struct, gc=False):
-    usage: Counted | None = None
+class _Answer(Answered, gc=False):
     error: Any = None
     base_resp: Any = None
     object: Any = None
-    service_tier: Any = None
     choices: list[_Choice] | None = None
-    data: list[Picture] | None = None
-    output: list[Item] | None = None
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
@@ -82,10 +77,7 @@ def decode(body: bytes) -> Any:
         pass
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    try:
-        return json.loads(body.decode("utf-8", "replace").removeprefix("\ufeff"))
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    return lenient.decode(body.decode("utf-8", "replace").removeprefix("\ufeff").encode())
 
 
 def read_answer(body: bytes, endpoint: Endpoint) -> Read:
@@ -100,10 +92,7 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Read:
         return _read_value(decode(body), endpoint)  # other types than expected, or JSON for lenient readers
     if answer.error or answer.base_resp or answer.object == "error" or not _is_filled(answer, endpoint):
         return _read_value(decode(body), endpoint)
-    usage = usage_of(answer.usage, answer.service_tier) if answer.usage is not None else None
-    if answer.data or answer.output:
-        usage = with_made(usage, pictures_among(answer.data or ()), searches_among(answer.output or ()))
-    return Read(usage)
+    return Read(usage_of_answer(answer))
 
 
 def failure_in(value: Any) -> UpstreamError | None:

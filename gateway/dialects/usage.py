@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.dialects.counted import Auditor, nanousd, usage_of_dict
+from gateway.dialects.counted import Auditor, Counted, Parts, is_usd, nanousd, usage_of, usage_of_dict
 from gateway.types import Usage
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # What an answer is said to have made or looked up: more of it is a mistake.
 MOST_MADE = 10_000
+_PICTURE_IS_DONE = frozenset({"image_generation.completed", "image_edit.completed"})
+# AI/ML API (docs.aimlapi.com: `meta.usage.usd_spent`), Vercel (`provider_metadata.gateway.cost`), NanoGPT; 2026.
+_BESIDE = frozenset({"duration", "meta", "provider_metadata", "x_nanogpt_pricing"})
+_NANOGPT = ("costUsd", "cost", "amount")
 
 
 class Picture(msgspec.Struct, gc=False):
@@ -36,6 +40,38 @@ class Item(msgspec.Struct, gc=False):
     action: Any = None
 
 
+class Answered(msgspec.Struct, gc=False):
+    """What a whole answer says of its usage. A reader of answers may add fields of its own."""
+
+    usage: Counted | None = None
+    service_tier: Any = None
+    data: list[Picture] | None = None
+    output: list[Item] | None = None
+    # How long the sound was that was heard: `response_format: verbose_json` of a transcription.
+    text: msgspec.Raw = msgspec.Raw()
+    duration: Any = None
+    # What it cost, where that does not stand in `usage`.
+    meta: Any = None
+    provider_metadata: Any = None
+    x_nanogpt_pricing: Any = None
+
+
+def usage_of_answer(answer: Answered) -> Usage | None:
+    """Return the usage of a whole answer, or None if it has none. It says what `read_usage` says."""
+    counted = answer.usage
+    usage = usage_of(counted, answer.service_tier) if counted is not None else None
+    if answer.data or answer.output:
+        pictures, searches = pictures_among(answer.data or ()), searches_among(answer.output or ())
+        details = None if counted is None else counted.output_tokens_details or counted.completion_tokens_details
+        usage = with_made(usage, pictures, searches, details)
+    # Most answers have none of these.
+    if answer.duration or answer.meta or answer.provider_metadata or answer.x_nanogpt_pricing:
+        if memoryview(answer.text).nbytes:
+            usage = _heard(usage, answer.duration)
+        usage = _charged_beside(usage, answer.meta, answer.provider_metadata, answer.x_nanogpt_pricing)
+    return usage
+
+
 def read_usage(value: Mapping[str, Any]) -> Usage | None:
     """Return the usage of a decoded answer or stream event, or None if it has none.
 
@@ -45,6 +81,13 @@ def read_usage(value: Mapping[str, Any]) -> Usage | None:
     if not isinstance(usage, dict):
         usage = _nested(value)
     found = _native(value) if usage is None else usage_of_dict(usage, value.get("service_tier"))
+    if not _BESIDE.isdisjoint(value):
+        if "text" in value:
+            found = _heard(found, value.get("duration"))
+        found = _charged_beside(found, *map(value.get, ("meta", "provider_metadata", "x_nanogpt_pricing")))
+    details = None if usage is None else usage.get("output_tokens_details") or usage.get("completion_tokens_details")
+    if isinstance(kind := value.get("type"), str) and kind in _PICTURE_IS_DONE:
+        found = with_made(found, 1, 0, details)
     if "data" not in value and "output" not in value:
         return found
     pictures = searches = 0
@@ -54,7 +97,7 @@ def read_usage(value: Mapping[str, Any]) -> Usage | None:
         )
     if isinstance(output := value.get("output"), list):
         searches = sum(_is_search(one.get("type"), one.get("action")) for one in output if isinstance(one, dict))
-    return with_made(found, pictures, searches)
+    return with_made(found, pictures, searches, details)
 
 
 def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
@@ -86,6 +129,8 @@ def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
         image_output_tokens=written.image_output_tokens,
         images=max(earlier.images, later.images),
         web_searches=max(earlier.web_searches, later.web_searches),
+        audio_ms=max(earlier.audio_ms, later.audio_ms),
+        characters=max(earlier.characters, later.characters),
         cost_nanousd=earlier.cost_nanousd if later.cost_nanousd is None else later.cost_nanousd,
         service_tier=later.service_tier or earlier.service_tier,
         is_suspect=earlier.is_suspect or later.is_suspect,
@@ -110,13 +155,54 @@ def searches_among(output: Iterable[Item]) -> int:
     return sum(_is_search(one.type, one.action) for one in output)
 
 
-def with_made(usage: Usage | None, pictures: int, searches: int) -> Usage | None:
-    """Return the usage together with what was found in the answer itself, and None if all of that is nothing."""
+def with_made(usage: Usage | None, pictures: int, searches: int, details: object = None) -> Usage | None:
+    """Return the usage together with what was found in the answer itself, and None if all of that is nothing.
+
+    `details`: of the output, as `Parts` or as it was decoded. Where they do not say what the pictures took, an answer
+    that consists of pictures took all of its output for them: gpt-image-1.5 sends none.
+    """
     if not pictures and not searches:
         return usage
     usage = usage or Usage()
-    searches = max(usage.web_searches, min(searches, MOST_MADE))
-    return msgspec.structs.replace(usage, images=min(pictures, MOST_MADE), web_searches=searches)
+    drawn = usage.image_output_tokens
+    if pictures and not drawn:
+        drawn = max(0, usage.output_tokens - usage.audio_output_tokens - _text_tokens(details))
+    return msgspec.structs.replace(
+        usage,
+        images=min(pictures, MOST_MADE),
+        image_output_tokens=drawn,
+        web_searches=max(usage.web_searches, min(searches, MOST_MADE)),
+    )
+
+
+def _text_tokens(details: object) -> int:
+    said = details.text_tokens if isinstance(details, Parts) else None
+    if isinstance(details, dict):
+        said = details.get("text_tokens")
+    return Auditor().count(said)
+
+
+def _heard(usage: Usage | None, duration: object) -> Usage | None:
+    """Return the usage with the length of the sound, if nothing else tells it."""
+    heard = Auditor().milliseconds(duration)
+    if not heard or (usage is not None and usage.audio_ms):
+        return usage
+    return msgspec.structs.replace(usage or Usage(), audio_ms=heard)
+
+
+def _charged_beside(usage: Usage | None, meta: object, metadata: object, pricing: object) -> Usage | None:
+    """Return the usage with what the provider charges, where it says so outside of `usage`."""
+    if usage is not None and usage.cost_nanousd is not None:
+        return usage
+    charged: object = None
+    if isinstance(meta, dict) and isinstance(used := meta.get("usage"), dict):
+        charged = used.get("usd_spent")
+    if isinstance(metadata, dict) and isinstance(gateway := metadata.get("gateway"), dict):
+        charged = gateway.get("cost", charged)
+    if isinstance(pricing, dict) and is_usd(pricing.get("currency")):
+        charged = next((pricing[key] for key in _NANOGPT if pricing.get(key) is not None), charged)
+    cost = nanousd(charged.strip() if isinstance(charged, str) else charged)
+    return usage if cost is None else msgspec.structs.replace(usage or Usage(), cost_nanousd=cost)
 
 
 def _holds(raw: msgspec.Raw) -> bool:

@@ -19,7 +19,7 @@ from gateway.metrics import families
 from gateway.metrics.counts import BudgetShare, Counts, Histogram, LedgerState, decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import Metric
 
@@ -75,6 +75,7 @@ class Metrics(Collector):
         self._now = now
         self._watched: Watched | None = None
         self._ledger: Callable[[], LedgerState] | None = None
+        self._background: Callable[[], Mapping[str, bool]] | None = None
         self._counts = Counts()
         self._before = Counts()
         """What a predecessor had been told by others, who in this process began again at 0."""
@@ -91,6 +92,14 @@ class Metrics(Collector):
     def ledger_watch(self, ledger: Callable[[], LedgerState]) -> None:
         """At every scrape, also tell how the ledger and the budgets are."""
         self._ledger = ledger
+
+    def background_watch(self, background: Callable[[], Mapping[str, bool]]) -> None:
+        """At every scrape, also tell which pieces of background work go on."""
+        self._background = background
+
+    def restarted(self, task: str) -> None:
+        """A piece of background work has failed, and is started again."""
+        self._counts.count(families.RESTARTS, (task,))
 
     def enter(self, endpoint: Endpoint) -> None:
         """A call has begun."""
@@ -113,7 +122,7 @@ class Metrics(Collector):
             return
         last = attempts[-1]
         upstream = last.candidate.upstream
-        name = upstream.id if route.configured else OTHER
+        name = last.candidate.label if route.configured else OTHER
         cell = counts.cell((endpoint, route.label, settlement.status, upstream.provider.name, name, last.outcome.name))
         cell.calls += 1
         cell.hang_ups += settlement.hung_up
@@ -128,7 +137,7 @@ class Metrics(Collector):
             cell.reasoning += usage.reasoning_tokens
         for attempt in attempts[:-1]:
             upstream = attempt.candidate.upstream
-            name = upstream.id if route.configured else OTHER
+            name = attempt.candidate.label if route.configured else OTHER
             labels = (upstream.provider.name, name, attempt.outcome.name)
             counts.passed_over[labels] = counts.passed_over.get(labels, 0) + 1
 
@@ -178,6 +187,14 @@ class Metrics(Collector):
         """A call was refused because of its key. `reason`: one of a few words of ours, never the client's."""
         self._counts.count(families.KEYS_REFUSED, (reason,))
 
+    def ejected(self, upstream: str, reason: str) -> None:
+        """An upstream was taken out of use. Both are labels: a configured name, and the name of an outcome."""
+        self._counts.count(families.EJECTIONS, (upstream, reason))
+
+    def fell_back(self, route: Route, upstream: str, reason: str) -> None:
+        """A call was answered by another than its first choice. `reason`: one of a few words of ours."""
+        self._counts.count(families.FALLBACKS, (route.label, upstream, reason))
+
     def snapshot(self) -> bytes:
         """Return everything counted so far, for another process to add or to go on from."""
         return encode(self._told())
@@ -190,7 +207,7 @@ class Metrics(Collector):
         """
         before = decode(state)
         self._before = Counts(ignored=before.ignored, ledger=LedgerState().plus(before.ledger, lives=False))
-        before.ignored, before.ledger = 0, LedgerState()
+        before.ignored, before.ledger, before.background = 0, LedgerState(), {}
         self._counts.add(before, lives=False)
 
     def expose(self) -> bytes:
@@ -229,4 +246,5 @@ class Metrics(Collector):
         counts, before = self._counts, self._before
         counts.ignored = before.ignored + (0 if self._watched is None else self._watched.memory.ignored)
         counts.ledger = before.ledger if self._ledger is None else before.ledger.plus(self._ledger(), lives=True)
+        counts.background = {} if self._background is None else dict(self._background())
         return counts

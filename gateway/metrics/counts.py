@@ -146,6 +146,8 @@ class Counts:
     ignored: int = 0
     """Words about limits that made no sense."""
     ledger: LedgerState = field(default_factory=LedgerState)
+    background: dict[str, bool] = field(default_factory=dict)
+    """Which pieces of background work go on, by name."""
 
     def cell(self, end: Ended) -> Cell:
         """Return the cell of calls that ended so."""
@@ -174,6 +176,9 @@ class Counts:
             self.in_flight[endpoint] = self.in_flight.get(endpoint, 0) + count
         self.ignored += other.ignored
         self.ledger = self.ledger.plus(other.ledger, lives=lives)
+        for name, is_up in other.background.items() if lives else ():
+            # Of several processes the one that is worst off is told of.
+            self.background[name] = is_up and self.background.get(name, True)
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -43,6 +43,9 @@ BUDGET_ALERTS = "gateway_budget_alerts"
 CACHE_HITS = "gateway_cache_hits"
 CACHE_MISSES = "gateway_cache_misses"
 KEYS_REFUSED = "gateway_keys_refused"
+RESTARTS = "gateway_background_restarts"
+EJECTIONS = "gateway_upstream_ejections"
+FALLBACKS = "gateway_fallbacks"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (DEGRADATIONS, "How often an upstream became much worse than usual.", ("provider", "model")),
     (PROBES, "Questions in the background whether a provider can be reached.", ("provider", "outcome")),
@@ -54,6 +57,9 @@ _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (CACHE_HITS, "Calls answered from the cache.", ("route",)),
     (CACHE_MISSES, "Calls looked for in the cache in vain.", ("route",)),
     (KEYS_REFUSED, "Calls refused because of their key.", ("reason",)),
+    (RESTARTS, "How often background work failed and was started again.", ("task",)),
+    (EJECTIONS, "How often an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
+    (FALLBACKS, "Calls whose first choice did not answer, by that choice.", ("route", "upstream", "reason")),
 )
 _IN_NANO = frozenset({COST, SAVED})
 
@@ -102,6 +108,10 @@ def counted(counts: Counts) -> Iterator[Metric]:
     )  # fmt: skip
     for name, text, labels in _EVENTS:
         yield _counter(name, text, labels, list(counts.events.get(name, {}).items()), _NANO if name in _IN_NANO else 1)
+    yield _gauge(
+        "gateway_background_up", "1: this background work goes on. 0: it has failed and is about to be started again.",
+        ("task",), (((name,), float(up)) for name, up in sorted(counts.background.items())),
+    )  # fmt: skip
     yield CounterMetricFamily(
         "gateway_quota_words_ignored", "Words of providers about limits that made no sense.", value=counts.ignored
     )

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from gateway.core import outcome as o
 from gateway.core.deadlines import next_due
 from gateway.core.waits import come_back_s
+from gateway.dialects.inflate import decoded, is_coded
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
-from gateway.proxy.tap import LARGE, MOST_PENDING, Tap
+from gateway.dialects.openai import error_body
+from gateway.errors import UpstreamsFailed
+from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.deadlines import Limits
+    from gateway.core.secrets import Mask
     from gateway.dialects.events import StreamReader
     from gateway.proxy.downstream import Downstream
     from gateway.types import Call, Candidate, Header, Outcome, Usage
@@ -43,6 +47,7 @@ _BY_FAILURE = {
 }
 # Headers that are about the bytes as the upstream sent them.
 _ABOUT_CODING = frozenset({b"content-encoding", b"content-length"})
+_UNREADABLE = error_body(UpstreamsFailed("the upstream refused, in a coding that was not asked for"))
 
 
 class Answer:
@@ -54,7 +59,7 @@ class Answer:
     __slots__ = (
         "_candidate", "_channel", "_client", "_end", "_held", "_holds_end", "_hung_up", "_limits", "_limits_said",
         "_loop", "_retry_after_s", "_tap", "_timer", "_touched", "_writable", "committed_at", "decided", "ended",
-        "fields", "first_byte_at", "headers", "is_over", "judge", "on_data", "sent", "started_at", "status",
+        "fields", "first_byte_at", "headers", "is_over", "judge", "mask", "on_data", "sent", "started_at", "status",
     )  # fmt: skip
 
     def __init__(
@@ -65,11 +70,14 @@ class Answer:
         loop: asyncio.AbstractEventLoop,
         *,
         strip_usage: bool,
+        mask: Mask,
         holds_end: bool = False,
     ) -> None:
+        """`mask`: of the provider, whose credentials the client must not see in what it says of a failure."""
         self._candidate = candidate
         self._limits = limits
         self._loop = loop
+        self.mask = mask
         self._channel: Channel | None = None
         self._client: Downstream | None = None
         self._held: list[bytes] = []
@@ -81,7 +89,7 @@ class Answer:
         self._limits_said: tuple[Header, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
-        self.judge = Judge(call, strip_usage=strip_usage)
+        self.judge = Judge(call, strip_usage=strip_usage, mask=mask.bytes)
         self.is_over = False
         """Nothing more will come: all of it is here, or it broke."""
         self.started_at = self._touched = monotonic()
@@ -186,8 +194,12 @@ class Answer:
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
         """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
         if self._tap is None:
-            return 0
+            return written_tokens(self.body()) if not self.judge.is_stream else 0
         return self._tap.output_tokens_roughly() if roughly else self._tap.output_tokens()
+
+    def end_of_body(self) -> bytes:
+        """Return the last of what went to the client."""
+        return self.body() if self._tap is None else self._tap.end
 
     def what_passed(self) -> bytes:
         """Return what went to the client, as far as it was kept."""
@@ -337,6 +349,7 @@ class Answer:
         elif not self.decided.done():
             if self.judge.phase is REFUSED:
                 self._note_wait()
+                self._hide_secrets()
             self._stop_clock()
             self._resolve()
 
@@ -347,6 +360,24 @@ class Answer:
             return
         self._retry_after_s = come_back_s(self.headers, error, time())
         self._limits_said = error.headers
+
+    def _hide_secrets(self) -> None:
+        """Take our credentials out of a body that says no. Where they were in it, it goes on without its coding.
+
+        A coding that cannot be undone was not asked for, and may hide them: then nothing of the body goes on.
+        """
+        if not self._held or not self.mask:
+            return
+        body, coding = self.body(), self.fields.get(b"content-encoding", b"")
+        plain = decoded(coding, body) if is_coded(coding) else body
+        masked = self.mask.bytes(plain)
+        if masked is not plain or (is_coded(coding) and not plain):
+            self._held = [masked or _UNREADABLE]
+            gone = _ABOUT_CODING if masked else _ABOUT_CODING | {b"content-type"}
+            self.headers = [header for header in self.headers if header[0] not in gone]
+            if not masked:
+                self.headers.append((b"content-type", b"application/json"))
+            self.fields = dict(reversed(self.headers))
 
     def _resolve(self) -> None:
         if not self.decided.done():

@@ -19,13 +19,16 @@ import msgspec
 
 from gateway.core import outcome as o
 from gateway.core import spend
+from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import counts_tokens
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
-from gateway.core.pricing import cost_of, settle_cost, worst_case
+from gateway.core.plan import NO_NEEDS
+from gateway.core.pricing import cost_of, worst_case
+from gateway.dialects.units import answers_of, characters_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
-from gateway.errors import NoCandidate, Refusal
+from gateway.errors import NO_RETRY, NoCandidate, Refusal
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
 from gateway.types import CostSource, OnUnknown, Scope, Usage
@@ -42,13 +45,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.books")
 
-# Nothing of the request reached a model.
-_UNSENT = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT, o.NO_BUDGET, o.OVER_BUDGET})
-# The answer ended before its usage, or may have.
-_INTERRUPTED = frozenset(
-    {o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT}
-)
-_NOTHING = Usage()
 # Writing down how far so many have come takes about half a millisecond.
 TABS_AT_ONCE = 50
 # Of a provider or a model: others may still be asked.
@@ -127,6 +123,27 @@ class Books:
         """Begin a call."""
         return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs)
 
+    async def count_refused(self, request_id: bytes, key: Key) -> Refusal | None:
+        """Count a request that is refused before it is a call; return what it is told instead if the key has no room.
+
+        Names that nobody knows and bodies that nobody can read cost the gateway as much as calls do.
+        """
+        if key.requests_per_min is None:
+            return None
+        now = time()
+        charges = limits_of(msgspec.structs.replace(key, tokens_per_min=None, max_streams=None), NO_NEEDS, now)
+        lease = f"{request_id.decode('latin-1')}/refused"
+        try:
+            full = await self.limits.hold(lease, charges, now)
+        except Unavailable:
+            return None
+        if full is not None:
+            self.metrics.key_refused("rate_limit")
+            left = full.limit - sum(self.limits.counted(full.account, full.window_start))
+            return limit_refusal(full, now, left=max(0, left))
+        self.limits.settle(lease, charges, (1,), now)
+        return None
+
     def go_on(self, now: float) -> Iterator[None]:
         """Write down how far the attempts under way have come, and hold what they hold for longer. Every 2 s.
 
@@ -201,8 +218,9 @@ class Tab:
     """What one call runs up. At most one attempt is under way at a time."""
 
     __slots__ = (
-        "_attempt", "_began_at", "_books", "_call", "_charged", "_id", "_key", "_key_charges", "_n",
+        "_attempt", "_began_at", "_books", "_call", "_characters", "_charged", "_id", "_key", "_key_charges", "_n",
         "_needs", "_price", "_request_id", "_route", "_settled", "_told", "answer", "candidate", "cost", "downgraded",
+        "is_fallback",
         "position", "used_tokens",
     )  # fmt: skip
 
@@ -222,6 +240,8 @@ class Tab:
         self._began_at = 0.0
         self._charged: Charged = ()
         self._price: Price | None = None
+        self._characters = 0
+        """To be read out, if the upstream charges by that."""
         self._settled = True
         self._told = 0
         """What the client was answered, as the settlement of the last attempt has it."""
@@ -231,6 +251,8 @@ class Tab:
         """Of the attempt that was settled last, in nano-USD."""
         self.downgraded = False
         """The call was sent elsewhere by a budget, and those that do so no longer object."""
+        self.is_fallback = False
+        """Another upstream answers than the first choice, which failed or was not there."""
         self.position = 0
         """Of the last record in the journal."""
         self.used_tokens = 0
@@ -276,10 +298,14 @@ class Tab:
         upstream = candidate.upstream
         self._began_at = now = time()
         self._price = price = self._books.prices.price_of(upstream, now)
+        self._characters = characters_of(self._call) if price is not None and price.characters else 0
         spending = self._books.spending
         if upstream.ability.free or not spending.concerns(self._key):
             return ()
-        worst = None if price is None else worst_case(self._needs, price, upstream.ability.max_output_tokens)
+        worst: int | None = None
+        if price is not None:
+            longest, answers = upstream.ability.max_output_tokens, answers_of(self._call)
+            worst = worst_case(self._needs, price, longest, answers=answers, characters=self._characters)
         return spending.charges(self._key, self._route, upstream, spend.labels_of(self._key), worst, now)
 
     async def hold(self, charged: Charged) -> None:
@@ -294,7 +320,9 @@ class Tab:
             raise OverBudget(charged[0][1], refusal)
         if self._price is None and (objection := spend.objection_to_unpriced(charged)) is not None:
             named = f"{self.candidate.upstream.id}: {objection}" if self.candidate is not None else objection
-            raise OverBudget(_refusing(charged), NoCandidate(named, code="price_unknown"), is_for_all=False)
+            raise OverBudget(
+                _refusing(charged), NoCandidate(named, code="price_unknown", headers=[NO_RETRY]), is_for_all=False
+            )
         asked = [charge for charge, budget in charged if not (self.downgraded and budget.downgrade)]
         try:
             full = await books.limits.hold(f"{self._id}/{self._n + 1}", asked, self._began_at)
@@ -323,7 +351,10 @@ class Tab:
             return
         cost: int | None = 0
         if not upstream.ability.free:
-            cost = None if price is None else needs.input_tokens * price.input // 1_000_000 + price.request
+            cost = None
+            if price is not None:
+                read = needs.input_tokens * price.input + self._characters * price.characters
+                cost = read // 1_000_000 + price.request
         intent = Intent(
             attempt, self._began_at, self._request_id.decode("latin-1"), key.id or key.name, self._route.name,
             self._call.endpoint.name, upstream.provider.name, upstream.model, self._call.stream,
@@ -370,14 +401,17 @@ class Tab:
         books.open_tabs.discard(self)
         usage, is_estimate = self._usage(attempt, usage)
         self.used_tokens += usage.input_tokens + usage.output_tokens if usage is not None else 0
-        cost, source, estimate, saved = self._price_it(upstream, usage, is_estimate=is_estimate)
+        cost, source, estimate, saved = self._bill(upstream, usage, is_estimate=is_estimate)
         self.cost = cost
         books.metrics.charged(upstream, self._route.configured, cost, source, saved)
         if books.journal is not None:
             money = (cost, source, estimate, saved, self._price.source if self._price is not None else "")
             self.position = books.write_ending(
-                partial(_ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status)
-            )
+                partial(
+                    _ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status,
+                    int(self.is_fallback),
+                )
+            )  # fmt: skip
         if self._charged:
             self._count(cost)
 
@@ -402,57 +436,57 @@ class Tab:
 
     def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
         """Return what an attempt used, and whether that is an estimate."""
-        outcome, answer = attempt.outcome, self.answer
+        answer, call = self.answer, self._call
         if reported is None and answer is not None:
             reported = answer.usage  # of an answer that was not relayed
-        if outcome in _UNSENT or (attempt.status or 0) >= 400 or (answer is not None and not answer.sent):
-            return _NOTHING, False
-        if outcome is o.OK and reported is not None:
-            return reported, reported.is_suspect
-        if not self._call.endpoint.answers_json or self._needs.input_tokens == 0:
-            return reported, reported is None  # sound, and forms: not counted in tokens that we could guess
-        if answer is None:
-            return Usage(input_tokens=self._needs.input_tokens), True
-        guess = self._estimate(answer)
-        if reported is None:
-            return guess, True
-        # A usage that came before the end is right about the input, and about the output so far at least.
-        if outcome in _INTERRUPTED and guess.output_tokens > reported.output_tokens and not answer.judge.finished:
-            return msgspec.structs.replace(reported, output_tokens=guess.output_tokens), True
-        return reported, reported.is_suspect
+        usage, is_estimate = usage_of_attempt(
+            attempt.outcome,
+            attempt.status or 0,
+            reported,
+            sent=answer is not None and answer.sent,
+            finished=answer is not None and answer.judge.finished,
+            writes=call.endpoint.generates,
+            guess=self._guess,
+        )
+        if self._characters and usage is not NOTHING:
+            is_estimate = is_estimate and usage is not None
+            usage = msgspec.structs.replace(usage or NOTHING, characters=self._characters)
+        return usage, is_estimate
+
+    def _guess(self) -> Usage | None:
+        """Return what the attempt will have used, by the request and what passed of the answer, if that tells."""
+        answer = self.answer
+        if not self._call.endpoint.answers_json:
+            price = self._price
+            if answer is None or price is None or not price.audio_hour:
+                return None
+            end = answer.end_of_body()
+            heard = heard_ms(end, max(len(end), answer.passed_bytes))
+            return Usage(audio_ms=heard) if heard else None
+        if self._needs.input_tokens == 0:
+            return None  # a form: not counted in tokens that we could guess
+        return Usage(input_tokens=self._needs.input_tokens) if answer is None else self._estimate(answer)
 
     def _estimate(self, answer: Answer, *, roughly: bool = False) -> Usage:
         said = answer.usage
         return Usage(
             input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
-            output_tokens=answer.output_tokens_so_far(roughly=roughly),
+            output_tokens=answer.output_tokens_so_far(roughly=roughly) if self._call.endpoint.generates else 0,
         )
 
-    def _price_it(
-        self, upstream: Upstream, usage: Usage | None, *, is_estimate: bool
-    ) -> tuple[int | None, CostSource, int | None, int]:
-        """Return the cost, where it comes from, the estimate beside it, and what was saved."""
-        if usage is None:
-            return (0, CostSource.FREE, 0, 0) if upstream.ability.free else (None, CostSource.UNKNOWN, None, 0)
-        if usage is _NOTHING:  # that much is known without a price
-            return 0, CostSource.FREE if upstream.ability.free else CostSource.COMPUTED, 0, 0
-        books, price = self._books, self._price
-        if usage.service_tier:
-            price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
-        reported = usage.cost_nanousd
-        if reported is None and self.answer is not None and upstream.provider.kind == "litellm":
-            reported = cost_of_headers(self.answer.headers)
-        free = upstream.ability.free
-        cost, source, estimate = settle_cost(
-            usage, usage_is_estimate=is_estimate, price=price, free=free, reported_nanousd=reported
-        )
-        saved = 0
-        if free and cost is not None and (usage.input_tokens or usage.output_tokens):
-            paid = books.baseline(self._route)
-            baseline = books.prices.price_of(paid, self._began_at) if paid is not None else None
-            if baseline is not None:
-                saved = max(0, cost_of(usage, baseline)[0] - cost)
-        return cost, source, estimate, saved
+    def _bill(self, upstream: Upstream, usage: Usage | None, *, is_estimate: bool) -> Bill:
+        """Return what the attempt comes to."""
+        books, price, free = self._books, self._price, upstream.ability.free
+        reported = baseline = None
+        if usage is not None and usage is not NOTHING:
+            if usage.service_tier:
+                price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
+            if usage.cost_nanousd is None and self.answer is not None and upstream.provider.kind == "litellm":
+                reported = cost_of_headers(self.answer.headers)
+            if free and (usage.input_tokens or usage.output_tokens):
+                paid = books.baseline(self._route)
+                baseline = books.prices.price_of(paid, self._began_at) if paid is not None else None
+        return charge(usage, price, is_estimate=is_estimate, free=free, reported_nanousd=reported, baseline=baseline)
 
     def _count(self, cost: int | None) -> None:
         books, charged, amount = self._books, self._charged, cost or 0
@@ -463,7 +497,7 @@ class Tab:
 
 def _ending(
     identity: str, began_at: float, attempt: Attempt, usage: Usage | None, is_estimate: bool,  # noqa: FBT001  # by `partial`
-    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int,
+    money: tuple[int | None, CostSource, int | None, int, str], answer: Answer | None, call_status: int, fallback: int,
 ) -> bytes:  # fmt: skip
     """Return the record of a settlement. `money`: cost, where it is from, the estimate, what was saved, whose price."""
     return encode(
@@ -472,6 +506,7 @@ def _ending(
             *money, answer.sha256() if answer is not None and call_status else b"",
             int((attempt.first_token_s or 0.0) * 1000), int(attempt.duration_s * 1000),
             answer.provider_id() if answer is not None else "", attempt.outcome is o.HUNG_UP, call_status,
+            fallback,
         )
     )  # fmt: skip
 

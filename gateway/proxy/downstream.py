@@ -25,8 +25,6 @@ class Downstream(Protocol):
     """When the request head was complete, on `time.monotonic`."""
     gone: bool
     """It has hung up; what is written goes nowhere."""
-    refused: int
-    """The status with which the server itself has answered a body that did not come or was none; 0 if it has not."""
     on_hang_up: Callable[[], None] | None
     """Called at the moment the client hangs up."""
     on_writable: Callable[[], None] | None
@@ -50,6 +48,10 @@ class Downstream(Protocol):
     @property
     def content_length(self) -> int | None:
         """How long the request body is, if its head says so."""
+
+    @property
+    def answered(self) -> int:
+        """The status of the answer that has begun; 0: none has. The server itself answers when a body is late."""
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
         """Send a complete answer."""

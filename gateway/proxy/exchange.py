@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 from gateway.core import outcome as o
 from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
+from gateway.core.fallbacks import Passed, is_fallback, passed_before
+from gateway.core.fallbacks import header as reason_header
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
-from gateway.errors import BadRequest, Refusal
+from gateway.dialects.overlong import with_code
+from gateway.errors import BadRequest, Refusal, ShuttingDown
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.headers import relayed
+from gateway.proxy.lowering import lowered_params, lowering_line
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import About, Attempt, BodyKind, Settlement
 from gateway.upstream.h1 import ConnectError
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
+LISTED = ("listed",)
 _JSON = BodyKind.JSON
 # What came of a refusal before this is not all of it.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
@@ -45,7 +50,8 @@ class Exchange:
 
     __slots__ = (
         "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_hung_up", "_over_budget",
-        "_overhead_s", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way", "_usage",
+        "_overhead_s", "_passed", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way",
+        "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +78,8 @@ class Exchange:
         self._earlier: tuple[Attempt, ...] = ()
         """Attempts of another plan, before a budget sent the call elsewhere."""
         self._over_budget: Refusal | None = None
+        self._passed: tuple[Passed, ...] = ()
+        """Who stood before the candidate that answers."""
         self._answer: Answer | None = None
         """To the attempt under way, or to the last one."""
         self._usage: Usage | None = None
@@ -162,7 +170,7 @@ class Exchange:
             return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
         answer = self._answer = Answer(
             self._call, candidate, self._limits(candidate), self._client.loop,
-            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict,
+            strip_usage=ask_for_usage, holds_end=self._gateway.books.is_strict, mask=target.mask,
         )  # fmt: skip
         self._under_way, self._place = candidate, len(self._attempts)
         tab.begin(candidate)
@@ -233,7 +241,10 @@ class Exchange:
         if len(call.body) >= LARGE or call.rest is not None:
             return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
-            body = render(call, model, candidate.params, ask_for_usage=ask_for_usage)
+            params = candidate.params
+            if candidate.upstream.provider.strict_max_tokens:
+                params = lowered_params(call, candidate, self._terms.needs)
+            body = render(call, model, params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -327,6 +338,9 @@ class Exchange:
             raise AssertionError("relay without an attempt")
         self._status = answer.status
         started = self._attempts[-1]
+        plan = self._plan
+        if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
+            self._look_back()
         if answer.is_ready:
             self._usage = answer.usage
             self._tab.settle(started, answer.usage, answer.status)
@@ -357,15 +371,42 @@ class Exchange:
                 answer.release()
 
     def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
-        upstream = self._attempts[-1].candidate.upstream
+        candidate = self._attempts[-1].candidate
+        upstream = candidate.upstream
+        strict = upstream.provider.strict_max_tokens
+        lines = relayed(*answer.lines())
+        if answer.status >= 400 or answer.mask.occurs(lines):
+            lines = answer.mask.bytes(lines)
         return b"".join((
-            relayed(*answer.lines()),
+            lines,
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
             self._gateway.lines(self._route, upstream),
+            b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
+            lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
+
+    def _look_back(self) -> None:
+        """Find out why another than the first choice answers, if that is so, and have it noted."""
+        gateway, route, tab = self._gateway, self._route, self._tab
+        answered = self._attempts[-1].candidate
+        if len(self._attempts) == 1 and not tab.downgraded:
+            if not self._plan.ready_at and len(self._plan.rejected) == len(route.rejected):
+                return  # all that could be used was ready
+            if answered is route.candidates[0] and (self._terms.order or route.order) == LISTED:
+                return
+        passed = passed_before(
+            route, self._terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng
+        )
+        if tab.downgraded:
+            earlier = [Passed(one.candidate.label, one.outcome.name, one.outcome.name) for one in self._earlier]
+            passed = (*earlier, Passed(self._call.model, o.OVER_BUDGET.name, o.OVER_BUDGET.name), *passed)
+        self._passed = passed
+        tab.is_fallback = is_fallback(answered, passed)
+        if passed:
+            gateway.notices.fell_back(route, answered, passed)
 
     def _give_up(self) -> None:
         attempts, answer = self._attempts, self._answer
@@ -380,7 +421,10 @@ class Exchange:
             self._status = answer.status
             may_retry = may_be_retried(last.outcome, last.retry_after_s)
             lines = self._lines_of(answer) + (b"" if may_retry else b"x-should-retry: false\r\n")
-            self._client.respond(answer.status, lines, answer.body())
+            body = answer.body()
+            if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
+                body = with_code(body)
+            self._client.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts, self._call.endpoint))
 
@@ -397,12 +441,18 @@ class Exchange:
         self._client.task.cancel()
 
     def _interrupted(self) -> None:
-        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough."""
+        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough.
+
+        Raises:
+            ShuttingDown: by a shutdown, and nothing has been sent to the client.
+        """
         answer, client = self._answer, self._client
-        self._hung_up = client.gone and not client.refused
+        # The server has refused the rest of the request (late, too large) before there was any answer.
+        refused = client.answered if client.gone and not self._status else 0
+        self._hung_up = client.gone and not refused
         if answer is not None and self._under_way is not None:
             answer.close()
-            if client.refused:  # by the server, in the middle of a form: neither the upstream nor a hang-up
+            if refused:
                 answer.end_as(o.BAD_REQUEST)
             elif client.gone:
                 answer.abandon()
@@ -411,9 +461,12 @@ class Exchange:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.usage
             self._attempts[self._place :] = [answer.attempt()]
-        if not client.gone:
+        if client.gone:
+            self._status = self._status or refused or 499
+        elif client.answered:
             client.abort()
-        self._status = self._status or client.refused or (499 if client.gone else 503)
+        else:
+            raise self._refused(ShuttingDown())
 
     def _land(self, call_status: int) -> None:
         """End the attempt under way, if there is one: the one place where memory and books hear that it is over.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.core import names
 from gateway.core.rules import looked_at
 from gateway.proxy.headers import safe
+from gateway.proxy.notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.types import Route, Settlement, Upstream
     from gateway.upstream.client import Client
 
+# A local server lists its models in milliseconds. What takes longer serves the next call.
+LOOK_WITHIN_S = 2.0
 # Names are the client's to choose, so what is remembered by name is bounded.
 _MOST_REMEMBERED = 4096
 
@@ -39,6 +43,10 @@ class Gateway:
         self.directory = config.directory
         self.looked_at = looked_at(config.rules)
         """Which features of a request some rule looks at."""
+        self.notices = Notices(metrics, lambda: self.directory)
+        memory.turned = self.notices.turned
+        self.look: Callable[[], asyncio.Task[None] | None] | None = None
+        """Asks providers again what they list, if that may be done now. Nobody does without discovery."""
         self.draining = False
         self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settle,)
         """Told of every call that is over, in this order. They return at once and do not raise."""
@@ -63,10 +71,19 @@ class Gateway:
         route = self._routes.get(model)
         if route is None:
             route = names.resolve(model, self.directory)
+            if self.look is not None and names.is_guess(route, self.directory):
+                self.look()  # the default provider has it if nobody else does; by the next call that is known
             if len(self._routes) >= _MOST_REMEMBERED:
                 self._routes.clear()
             self._routes[model] = route
         return route
+
+    async def looked_again(self) -> bool:
+        """Wait a moment for what providers list now. False: they have been asked just before."""
+        look = self.look() if self.look is not None else None
+        if look is not None:
+            await asyncio.wait({look}, timeout=LOOK_WITHIN_S)
+        return look is not None
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
         """Return the header lines that say where an answer came from."""

@@ -19,14 +19,43 @@ TO_UPSTREAM = frozenset({
     b"traceparent", b"tracestate",
 })  # fmt: skip
 
-_NOT_TO_CLIENT = frozenset({
-    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-    b"trailer", b"transfer-encoding", b"upgrade",
-    # The gateway frames the body itself, and a provider's cookies are between it and us.
-    b"content-length", b"set-cookie", b"set-cookie2", b"alt-svc",
-    # Its own words. The upstream's request id passes as x-upstream-request-id.
-    b"x-request-id",
+# RFC 9110 section 7.6.1, and the framing of the body, which the gateway does itself.
+_HOP_BY_HOP = frozenset({
+    b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+    b"content-length",
 })  # fmt: skip
+OWN = frozenset({
+    b"x-request-id", b"x-upstream-request-id", b"x-should-retry", b"access-control-allow-origin",
+    b"access-control-allow-credentials", b"access-control-allow-headers", b"access-control-allow-methods",
+    b"access-control-allow-private-network", b"access-control-expose-headers", b"access-control-max-age",
+})  # fmt: skip
+"""What the gateway says itself, beside x-gateway-*. An upstream's word for it does not pass, so none is sent twice.
+
+The upstream's own request id passes as x-upstream-request-id. Two values of x-should-retry read as none (openai SDKs).
+"""
+# What an upstream says about its own site. Passed on, it would be said of the gateway's: HSTS and clear-site-data take
+# effect on the gateway's host name, a redirect is followed by SDKs, a proxy in front obeys x-accel-redirect.
+_OF_ITS_SITE = frozenset({
+    b"set-cookie", b"set-cookie2", b"set-login", b"clear-site-data", b"activate-storage-access",
+    b"www-authenticate", b"proxy-authenticate", b"proxy-authorization", b"authentication-info",
+    b"proxy-authentication-info", b"authorization", b"cookie",
+    b"location", b"content-location", b"refresh", b"link", b"sourcemap", b"x-sourcemap", b"speculation-rules",
+    b"strict-transport-security", b"public-key-pins", b"public-key-pins-report-only", b"expect-ct", b"alt-svc",
+    b"alt-used", b"content-security-policy", b"content-security-policy-report-only", b"x-content-security-policy",
+    b"x-webkit-csp", b"x-frame-options", b"x-xss-protection", b"x-permitted-cross-domain-policies",
+    b"permissions-policy", b"permissions-policy-report-only", b"feature-policy", b"document-policy",
+    b"document-policy-report-only", b"require-document-policy", b"integrity-policy", b"integrity-policy-report-only",
+    b"referrer-policy", b"origin-agent-cluster", b"cross-origin-embedder-policy",
+    b"cross-origin-embedder-policy-report-only", b"cross-origin-opener-policy",
+    b"cross-origin-opener-policy-report-only", b"cross-origin-resource-policy", b"timing-allow-origin",
+    b"access-control-request-headers", b"access-control-request-method", b"service-worker-allowed", b"origin-trial",
+    b"accept-ch", b"critical-ch", b"supports-loading-mode", b"observe-browsing-topics", b"x-dns-prefetch-control",
+    b"report-to", b"reporting-endpoints", b"nel", b"x-robots-tag",
+    b"server", b"via", b"x-powered-by", b"x-aspnet-version", b"x-aspnetmvc-version", b"x-generator",
+    b"x-accel-redirect", b"x-accel-expires", b"x-accel-limit-rate", b"x-accel-charset", b"x-sendfile",
+    b"x-lighttpd-send-file", b"x-reproxy-url",
+})  # fmt: skip
+_NOT_TO_CLIENT = _HOP_BY_HOP | OWN | _OF_ITS_SITE
 
 # What a connection header says as a rule: nothing of other headers.
 _USUAL = frozenset({b"close", b"keep-alive"})

@@ -99,6 +99,10 @@ class Recording:
     def content_length(self) -> int | None:
         return self._client.content_length
 
+    @property
+    def answered(self) -> int:
+        return self._client.answered
+
     # What changes is the other's. A call-back must not stay there when it is taken back here: the connection turns to
     # its next request only if nobody waits to write.
 
@@ -109,14 +113,6 @@ class Recording:
     @gone.setter
     def gone(self, value: bool) -> None:
         self._client.gone = value
-
-    @property
-    def refused(self) -> int:
-        return self._client.refused
-
-    @refused.setter
-    def refused(self, value: int) -> None:
-        self._client.refused = value
 
     @property
     def on_hang_up(self) -> Callable[[], None] | None:

@@ -20,6 +20,8 @@ LARGEST_KEPT = 2 << 20
 MOST_PENDING = 8
 # A piece of this size is digested at once: a stream never has two of those kept for it.
 LARGE = 4096
+# A plain answer is looked through in a few milliseconds at most; what makes a longer one is pictures, not text.
+LARGEST_LOOKED_THROUGH = 1 << 20
 # What a delta may hold that is written in tokens.
 _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal", "text", "delta")
 
@@ -74,13 +76,18 @@ class Tap:
         self.absorb()
         return b"".join(self._kept or ())
 
+    @property
+    def end(self) -> bytes:
+        """The last of what has passed, several kilobytes at least if there was so much."""
+        return self._sample + b"".join(self.pending)
+
     def output_tokens(self) -> int:
         """Return a guess at the tokens that have passed. Takes a third of a millisecond.
 
         The latest pieces are taken for a sample: the events of one stream are alike but for the text in them. Providers
         send a token or more in each event that has any.
         """
-        sample = self._sample + b"".join(self.pending)
+        sample = self.end
         sizes = [size for event in _values(sample) if (size := written_in(event))]
         self._guessed_at = passed = self.passed_bytes
         if not sizes:
@@ -96,6 +103,16 @@ class Tap:
         if passed >= 2 * self._guessed_at or not self._tokens_per_byte:
             return self.output_tokens()
         return max(1, round(passed * self._tokens_per_byte))
+
+
+def written_tokens(body: bytes) -> int:
+    """Return a guess at the tokens of text in a plain answer; 0 if it is not JSON, or too long to look through."""
+    if len(body) > LARGEST_LOOKED_THROUGH:
+        return 0
+    try:
+        return estimated_tokens(written_in(msgspec.json.decode(body)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def written_in(value: Any) -> int:

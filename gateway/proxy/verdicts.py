@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.failover import may_be_retried, verdict
 from gateway.core.names import quoted
 from gateway.core.outcome import RATE_LIMITED
-from gateway.errors import NoCandidate, UpstreamsFailed
+from gateway.errors import NO_RETRY, NoCandidate, UpstreamsFailed
 from gateway.proxy.headers import safe
 from gateway.types import About
 
@@ -31,12 +31,22 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
         message = f'every upstream of "{route.name}" is at its limit ({reasons})'
         headers = [retry_after(plan.retry_after_s)]
         if not may_be_retried(RATE_LIMITED, plan.retry_after_s):
-            headers.append((b"x-should-retry", b"false"))
+            headers.append(NO_RETRY)
         return UpstreamsFailed(message, status=429, code="rate_limit_exceeded", headers=headers)
-    if route.candidates:
-        message = f'no upstream of "{route.name}" can serve this call ({reasons})'
-        return NoCandidate(message, status=400, code="no_capable_upstream")
-    return NoCandidate(f'"{route.name}" has no usable upstream ({reasons})')
+    if not route.candidates:
+        return NoCandidate(f'"{route.name}" has no usable upstream ({reasons})', headers=[NO_RETRY])
+    # What the configuration rules out comes first and says nothing about this call.
+    contexts = [one.context_tokens for one in plan.rejected[len(route.rejected) :]]
+    longest = max((one for one in contexts if one is not None), default=0)
+    if longest and None not in contexts:
+        # Agents look for this code or this wording; they then shorten the conversation instead of trying again.
+        message = (
+            f"This model's maximum context length is {longest} tokens, and the prompt of this call is longer; shorten "
+            f'it, or give "{route.name}" a model with a longer context ({reasons})'
+        )
+        return NoCandidate(message, status=400, code="context_length_exceeded", headers=[NO_RETRY])
+    message = f'no upstream of "{route.name}" can serve this call ({reasons})'
+    return NoCandidate(message, status=400, code="no_capable_upstream", headers=[NO_RETRY])
 
 
 def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoint) -> Refusal:
@@ -72,7 +82,7 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
 def _in_words(attempt: Attempt) -> str:
     status = f" (HTTP {attempt.status})" if attempt.status else ""
     is_safe = attempt.message and attempt.outcome.about is not About.ACCOUNT
-    return f"{attempt.candidate.upstream.id}: {attempt.outcome.name}{status}{f', {attempt.message}' if is_safe else ''}"
+    return f"{attempt.candidate.label}: {attempt.outcome.name}{status}{f', {attempt.message}' if is_safe else ''}"
 
 
 def retry_after(wait_s: float) -> Header:
@@ -85,7 +95,7 @@ def plan_in_a_header(plan: Plan) -> bytes:
     reasons = plan.reasons or ("",) * len(plan.order)
     value = {
         "order": [
-            {"upstream": candidate.upstream.id, **({"why": why} if why else {})}
+            {"upstream": candidate.label, **({"why": why} if why else {})}
             for candidate, why in zip(plan.order, reasons, strict=False)
         ],
         "rejected": [{"upstream": one.upstream_id, "why": one.reason} for one in plan.rejected],

@@ -1,25 +1,78 @@
-"""Speak HTTP/1.1 to clients."""
+"""Speak HTTP/1.1 to clients, from the first connection to the last answer.
+
+A stop has three phases. For `drain_delay` all goes on, but `/readyz` says 503, so that load balancers look elsewhere.
+For `drain` no connection comes in, and calls under way go on. Then, or at a second SIGTERM or SIGINT, each of them gets
+an end: a stream its error event, any other call a 503.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import logging
+import signal
+import threading
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
+from gateway.server.crowd import Crowd, most_connections
 from gateway.server.protocol import ClientProtocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
     from gateway.config import ServerSettings
 
+_log = logging.getLogger("gateway.server")
+
 SWEEP_EVERY_S = 0.5
+# For the last words of calls that were cut off to reach their clients.
+FAREWELL_S = 1.0
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def hang_up_signals() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP, where there is one and nobody (`nohup`) has had it ignored."""
+    number = getattr(signal, "SIGHUP", None)
+    return () if number is None or signal.getsignal(number) is signal.SIG_IGN else (number,)
+
+
+def idle_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that mean nothing here, and would end a process that does not take them."""
+    return tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with the sweep that keeps the deadlines."""
+    """uvicorn's server, with the sweep that keeps the deadlines, and an end that leaves nobody without an answer."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        settings: ServerSettings,
+        crowd: Crowd,
+        on_stop: Callable[[], None],
+        *,
+        supervised: bool,
+    ) -> None:
+        """`on_stop`: called as soon as the end is asked for. `supervised`: only SIGINT is a second signal.
+
+        A service manager tells all processes of a service at once, and then the supervisor tells them again.
+        """
+        super().__init__(config)
+        self.crowd = crowd
+        self._settings = settings
+        self._on_stop = on_stop
+        self._supervised = supervised
+        self._stop_at: float | None = None
+        self._asked = False
+        self._news: list[str] = []
+        """What a signal handler has to say; it may interrupt a line that is being written."""
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -31,6 +84,80 @@ class Server(uvicorn.Server):
         gc.freeze()
         await super().main_loop()
 
+    async def on_tick(self, counter: int) -> bool:
+        ends = await super().on_tick(counter)
+        self._tell_news()
+        return ends or self.force_exit or (self._stop_at is not None and monotonic() >= self._stop_at)
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        self._on_stop()
+        for server in self.servers:
+            server.close()
+        for one in sockets or ():
+            one.close()
+        self.crowd.is_draining = True
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._until_quiet(self._settings.drain_s)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await self._until_quiet(FAREWELL_S, forced=True)
+        for connection in list(self.server_state.connections):
+            cast("ClientProtocol", connection).transport.abort()
+        self._tell_news()
+        await self.lifespan.shutdown()
+
+    async def _until_quiet(self, longest_s: float, *, forced: bool = False) -> None:
+        """Wait until no connection and no call is left."""
+        state, until = self.server_state, monotonic() + longest_s
+        while (state.connections or state.tasks) and monotonic() < until and (forced or not self.force_exit):
+            self._tell_news()
+            await asyncio.sleep(0.02)
+
+    # -- signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Only the main thread may. uvicorn raises the signal again at the end, which would look like a crash.
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        taken = (*_STOPS, *hang_up_signals(), *idle_signals())
+        for one in taken:
+            signal.signal(one, self.handle_exit)
+        try:
+            yield
+        finally:
+            # The process ends, and well. One signal more would only spoil its exit status.
+            for one in taken:
+                signal.signal(one, signal.SIG_IGN)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
+        """Take a signal: begin the end, or hurry it."""
+        name = signal.Signals(sig).name
+        if sig in idle_signals():
+            self._news.append(f"{name} means nothing here; SIGTERM ends the gateway")
+            return
+        if self._stop_at is None:
+            delay_s, drain_s = self._settings.drain_delay_s, self._settings.drain_s
+            self._stop_at = monotonic() + delay_s
+            self.crowd.is_draining = True
+            self._on_stop()
+            if delay_s or self.server_state.tasks:
+                accepting = f"connections are accepted for {delay_s:g} s more, then " if delay_s else ""
+                self._news.append(f"{name}: stopping; {accepting}calls under way have {drain_s:g} s to finish")
+        if sig in _STOPS:
+            if self._asked and (sig == signal.SIGINT or not self._supervised):
+                self.force_exit = True
+                self._news.append(f"{name} again: stopping at once")
+            self._asked = True
+
+    def _tell_news(self) -> None:
+        while self._news:
+            _log.info("%s", self._news.pop(0))
+
+    # -- deadlines
+
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = monotonic()
         for connection in list(self.server_state.connections):
@@ -40,15 +167,22 @@ class Server(uvicorn.Server):
         loop.call_later(SWEEP_EVERY_S, self._sweep, loop)
 
 
-def make_server(app: Any, settings: ServerSettings) -> Server:
-    """Return a server for `app` (ASGI 3), ready to `run`."""
-
+def make_server(
+    app: Any, settings: ServerSettings, on_stop: Callable[[], None] = lambda: None, *, supervised: bool = False
+) -> Server:
+    """Return a server for `app` (ASGI 3), ready to `run`. `on_stop`: called as soon as it is asked to end."""
+    crowd = Crowd(most_connections(settings.max_connections))
+    if settings.max_connections is not None and settings.max_connections > crowd.most:
+        _log.warning(
+            "server.max_connections is %d, and the limit of file descriptors allows %d; raise it with ulimit -n",
+            settings.max_connections, crowd.most,
+        )  # fmt: skip
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop" if _has_uvloop() else "asyncio",
-        http=cast("Any", partial(ClientProtocol, settings=settings)),
+        http=cast("Any", partial(ClientProtocol, settings=settings, crowd=crowd)),
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -56,9 +190,8 @@ def make_server(app: Any, settings: ServerSettings) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(settings.drain_s),
     )
-    return Server(config)
+    return Server(config, settings, crowd, on_stop, supervised=supervised)
 
 
 def _has_uvloop() -> bool:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gateway.dialects.openai import error_body
-from gateway.errors import BodyTooLarge, Refusal
+from gateway.errors import BodyTooLarge, Refusal, ShuttingDown
 from gateway.proxy.downstream import ClientGone
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ class Cycle:
     """One request and its response: the ASGI channel for the small endpoints, a `Downstream` for the data plane."""
 
     __slots__ = (
-        "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "content_length",
-        "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
-        "received_at", "refused", "response_complete", "response_started", "scope", "task",
+        "_body", "_body_bytes", "_chunked", "_end_told", "_left", "_protocol", "_waiter", "answered", "content_length",
+        "cors", "expects_continue", "gone", "headers", "keep_alive", "loop", "more_body", "on_hang_up", "on_writable",
+        "received_at", "response_complete", "response_started", "scope", "task",
     )  # fmt: skip
 
     scope: dict[str, Any]
@@ -78,7 +78,9 @@ class Cycle:
         self.expects_continue = b"expect" in headers and headers[b"expect"].lower() == b"100-continue"
         self.received_at = monotonic()
         self.gone = False
-        self.refused = 0
+        self.answered = 0
+        self.cors = b""
+        """What every answer says of the page that asked, whoever answers."""
         self.on_hang_up: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.response_started = False
@@ -157,6 +159,7 @@ class Cycle:
         return piece
 
     def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        self.answered = status
         self._protocol.transport.write(
             b"".join((status_line(status), lines, b"content-length: %d\r\n" % len(body), self._connection(), body))
         )
@@ -164,6 +167,7 @@ class Cycle:
 
     def start(self, status: int, lines: bytes, length: int | None) -> None:
         self.response_started = True
+        self.answered = status
         self._left = length
         self._chunked = length is None and self.scope["http_version"] != "1.0"
         if self._chunked:
@@ -207,7 +211,8 @@ class Cycle:
         # Unread, the rest of the request would be taken for the next one.
         if self.more_body:
             self.keep_alive = False
-        return b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        return self.cors + end if self.cors else end
 
     def _complete(self) -> None:
         self.response_complete = True
@@ -221,7 +226,10 @@ class Cycle:
         try:
             await app(cast("Any", self.scope), self.receive, cast("Any", self.send))
         except asyncio.CancelledError:
-            self.abort()
+            if self.gone or self.response_started:
+                self.abort()
+            else:
+                self.refuse(ShuttingDown())
         except ClientGone:
             if not self.response_complete:
                 self.abort()
@@ -243,7 +251,6 @@ class Cycle:
     def refuse(self, refusal: Refusal, *, status: int | None = None) -> None:
         """Answer with a refusal in OpenAI's shape."""
         lines = [b"content-type: application/json\r\n", *(b"%b: %b\r\n" % header for header in refusal.headers)]
-        self.refused = status or refusal.status
         self.respond(status or refusal.status, b"".join(lines), error_body(refusal))
 
     async def receive(self) -> ASGIReceiveEvent:
@@ -261,6 +268,8 @@ class Cycle:
             return
         if message["type"] == "http.response.start":
             self._left = None
+            if (b"connection", b"close") in message.get("headers", ()):
+                self.keep_alive = False
             headers = [(name.lower(), value) for name, value in message.get("headers", [])]
             lines = b"".join(b"%b: %b\r\n" % header for header in headers if header[0] not in _FRAMED_HERE)
             length = next((int(value) for name, value in headers if name == b"content-length"), None)

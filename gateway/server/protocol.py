@@ -15,20 +15,21 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.core.authority import host_of
 from gateway.dialects.openai import error_body
 from gateway.errors import BadRequest, Refusal, RequestTimeout
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.server.cycle import Cycle, status_line
+from gateway.server.head import LARGEST_HEAD, MOST_HEADERS, HeadTooLarge, objection
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
     from gateway.config import ServerSettings
+    from gateway.server.crowd import Crowd
     from gateway.types import Header
 
-LARGEST_HEAD = 32 * 1024
-MOST_HEADERS = 100
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0
 # Reading stops behind more pipelined requests than this, and with it word of a hang-up.
@@ -36,24 +37,84 @@ MOST_QUEUED = 8
 # Bytes per second that a request body must reach over its base time.
 SLOWEST_BODY = 16 * 1024
 MOST_TARGETS = 1024
+# What a connection beyond the limit may ask for.
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _NEVER = float("inf")
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_targets: dict[bytes, tuple[str, bytes, bytes]] = {}
+_targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
 
 
-class HeadTooLarge(Refusal):
-    """The request line and headers are larger than the server reads."""
+class _Trailers:
+    """Takes the place of a request's headers when they are complete: counts trailer fields, and keeps none.
 
-    status = 431
-    code = "headers_too_large"
+    A trailer is no header (RFC 9110 section 6.5.1): a key in one would pass by whatever looked at the head.
+    """
+
+    __slots__ = ("_bytes", "_fields")
+
+    def __init__(self) -> None:
+        self._fields = 0
+        self._bytes = 0
+
+    def append(self, field: Header) -> None:
+        """Drop a field.
+
+        Raises:
+            HeadTooLarge: there have been too many.
+        """
+        self._fields += 1
+        self._bytes += len(field[0]) + len(field[1]) + 4
+        if self._fields > MOST_HEADERS or self._bytes > LARGEST_HEAD:
+            raise _too_many_trailers()
+
+
+def _too_many_trailers() -> HeadTooLarge:
+    return HeadTooLarge(f"the request has more than {MOST_HEADERS} trailer fields or {LARGEST_HEAD} bytes of them")
+
+
+def _crowded(most: int) -> Refusal:
+    message = f"the gateway has all the {most} connections it may have (server.max_connections); try again in a moment"
+    refusal = Refusal(message, status=503, code="too_many_connections", headers=[(b"retry-after", b"1")])
+    refusal.type = "server_error"
+    return refusal
+
+
+class _Continuation:
+    """What a parser tells that starts with a body: of the head in front of it, which was read before, nothing."""
+
+    def __init__(self, protocol: ClientProtocol) -> None:
+        self._told = False
+        self._protocol = protocol
+        self.on_body = protocol.on_body
+        self.on_message_complete = protocol.on_message_complete
+
+    def on_message_begin(self) -> None:
+        if self._told:
+            self._protocol.on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._told:
+            self._protocol.on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._told:
+            self._protocol.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._told:
+            self._protocol.on_headers_complete()
+        self._told = True
 
 
 class ClientProtocol(HttpToolsProtocol):
     """One client connection. `deadline` is when it is closed unless something happens first."""
 
-    def __init__(self, *args: Any, settings: ServerSettings, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: ServerSettings, crowd: Crowd, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
+        self.crowd = crowd
+        self.is_guest = False
+        """There are too many connections: it may ask for the health, and is closed after that."""
         self.parser = httptools.HttpRequestParser(self)  # strict: uvicorn's own is lenient about data after close
         self.deadline = _NEVER
         self.write_paused = False
@@ -67,18 +128,31 @@ class ClientProtocol(HttpToolsProtocol):
         self._in_head = True
         self._deaf = False
         self._is_lost = False
-        self._unparsed = 0
-        """How much of a body is still to come past the parser."""
-        self._announced: int | None = None
+        self._barren = 0
+        """How much has come since the last piece of a body: trailers, and extensions of chunks."""
+        self._framing = b""
+        """How the body of the latest request is framed, as a header line; empty: it has none."""
 
     # -- the socket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
         self.deadline = monotonic() + self.settings.header_timeout_s
+        if len(self.connections) > self.crowd.most:
+            self.crowd.make_room(self, cast("Any", self.connections))
+
+    def idle_since(self) -> float | None:
+        """When the last request was answered, or the connection made, if nothing is under way on it."""
+        if self._head_bytes or self._deaf or self._queue or self.write_paused or not self._in_head:
+            return None
+        if self.cycle is None:
+            return self.deadline - self.settings.header_timeout_s
+        return self.deadline - KEEP_ALIVE_S if self.cycle.response_complete else None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the signature of asyncio
         self.connections.discard(self)
+        if self.is_guest:
+            self.crowd.leave(self)
         self.deadline = _NEVER
         self._deaf = True
         for cycle in (self.cycle, *self._queue):
@@ -95,15 +169,23 @@ class ClientProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._unparsed:
-            self._take_unparsed(data)
-            return
         if self._in_head:
             self._head_bytes += len(data)
+        elif self._barren <= LARGEST_HEAD:
+            self._barren += len(data)
+        else:
+            self._refuse(_too_many_trailers())
+            return
+        rest: bytes | memoryview = data
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            self._decline(data[offer.args[0] :])
+            while True:
+                try:
+                    self.parser.feed_data(rest)
+                except httptools.HttpParserUpgrade as offer:
+                    rest = memoryview(rest)[offer.args[0] :]
+                    self._decline()
+                else:
+                    break
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, Refusal):
@@ -114,31 +196,15 @@ class ClientProtocol(HttpToolsProtocol):
             if self._in_head and self._head_bytes > LARGEST_HEAD:
                 self._refuse(HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes"))
 
-    def _decline(self, rest: bytes) -> None:
+    def _decline(self) -> None:
         """Serve a request that offered another protocol as what it is (RFC 9110 section 7.8).
 
-        The parser takes everything behind such a head for the other protocol; a body that was announced still is one.
-        Java's HttpClient offers h2c with every request over plain http.
+        The parser takes everything behind such a head for the other protocol. So another one goes on, and is told of
+        the head no more than how long the body is. Java's HttpClient offers h2c with every request over plain http.
         """
-        cycle = self._queue[-1] if self._queue else self.cycle
-        if cycle is None:
-            self._deaf = True
-            return
-        cycle.keep_alive = False
-        self._unparsed = self._announced or 0
-        if self._unparsed:
-            self._take_unparsed(rest)
-        else:
-            self._deaf = True
-
-    def _take_unparsed(self, data: bytes) -> None:
-        body = data[: self._unparsed]
-        self._unparsed -= len(body)
-        if body:
-            self.on_body(body)
-        if not self._unparsed:
-            self._deaf = True
-            self._end_of_body()
+        self.parser = httptools.HttpRequestParser(_Continuation(self) if self._framing else self)
+        if self._framing:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + self._framing + b"\r\n")
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -201,12 +267,26 @@ class ClientProtocol(HttpToolsProtocol):
             raise HeadTooLarge(f"the request has more than {MOST_HEADERS} headers")
         if self._head_bytes > LARGEST_HEAD and len(self.url) + _size(headers) > LARGEST_HEAD:
             raise HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes")
-        path, raw_path, query = self._target()
+        path, raw_path, query, host = self._target()
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not spoken here; send HTTP/1.1")
-        cycle = Cycle(self, dict(headers), keep_alive=version == "1.1" and parser.should_keep_alive())
-        self._announced = cycle.content_length
+        fields = dict(headers)
+        if (refusal := objection(version, headers, fields, host)) is not None:
+            raise refusal
+        lasting = version == "1.1" and not self.crowd.is_draining and parser.should_keep_alive()
+        if self.is_guest:
+            if path not in HEALTH_PATHS:
+                raise _crowded(self.crowd.most)
+            lasting = False
+        cycle = Cycle(self, fields, keep_alive=lasting)
+        if (cors := self.settings.cors) is not None:
+            cycle.cors = cors.lines(fields.get(b"origin"))
+        if b"transfer-encoding" in fields:
+            self.headers = cast("Any", _Trailers())
+            self._framing = b"transfer-encoding: chunked\r\n"
+        else:
+            self._framing = b"content-length: %d\r\n" % cycle.content_length if cycle.content_length else b""
         cycle.scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -224,7 +304,8 @@ class ClientProtocol(HttpToolsProtocol):
             "extensions": {SCOPE_KEY: cycle},
         }
         if not self.write_paused:
-            self.deadline = cycle.received_at + self.settings.body_timeout_s + (self._announced or 0) / SLOWEST_BODY
+            body_s = self.settings.body_timeout_s + (cycle.content_length or 0) / SLOWEST_BODY
+            self.deadline = cycle.received_at + body_s
         if self.cycle is None or self.cycle.response_complete:
             self._begin(cycle)
         else:  # pipelined: its turn comes
@@ -232,8 +313,8 @@ class ClientProtocol(HttpToolsProtocol):
             if len(self._queue) > MOST_QUEUED:
                 self.flow.pause_reading()
 
-    def _target(self) -> tuple[str, bytes, bytes]:
-        """The path, decoded and as sent, and the query of the request. Most requests have one of a few targets."""
+    def _target(self) -> tuple[str, bytes, bytes, str | None]:
+        """The path, decoded and as sent, the query, and the host if it names one. Most requests have one of a few."""
         known = _targets.get(self.url)
         if known is None:
             try:
@@ -242,25 +323,23 @@ class ClientProtocol(HttpToolsProtocol):
                 raise BadRequest("the request target is not a URL") from None
             raw_path = url.path or b"/"
             path = raw_path.decode("ascii", "replace")
-            known = (unquote(path) if "%" in path else path, raw_path, url.query or b"")
+            known = (unquote(path) if "%" in path else path, raw_path, url.query or b"", _host(url))
             if len(_targets) >= MOST_TARGETS:
                 _targets.clear()
             _targets[self.url] = known
         return known
 
     def on_body(self, body: bytes) -> None:
+        self._barren = 0
         cycle = self._queue[-1] if self._queue else self.cycle
         if cycle is not None and not cycle.response_complete and not cycle.feed(body):
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self.parser.should_upgrade() and self._announced:
+        if self._framing and self.parser.should_upgrade():
             return  # only the head is complete: see `_decline`
         self._in_head = True
-        self._head_bytes = 0
-        self._end_of_body()
-
-    def _end_of_body(self) -> None:
+        self._head_bytes = self._barren = 0
         if not self.write_paused:
             self.deadline = _NEVER
         cycle = self._queue[-1] if self._queue else self.cycle
@@ -328,8 +407,9 @@ class ClientProtocol(HttpToolsProtocol):
                 self.cycle.hang_up()  # or whoever reads the body would wait for ever
             return
         body = error_body(refusal)
+        lines = b"".join(b"%b: %b\r\n" % header for header in refusal.headers)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(status_line(refusal.status) + head + body)
+        self.transport.write(b"".join((status_line(refusal.status), lines, head, body)))
         self._close(unread=True)
 
     def _close(self, *, unread: bool) -> None:
@@ -344,6 +424,15 @@ class ClientProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         else:
             self.transport.close()
+
+
+def _host(url: Any) -> str | None:
+    """Return the host of a target in absolute form as `host_of` does, "" if it has a user; None of any other target."""
+    host: bytes | None = url.host
+    if host is None:
+        return None
+    text = host.decode("latin-1")
+    return "" if url.userinfo is not None else host_of(f"[{text}]" if ":" in text else text) or ""
 
 
 def _size(headers: Iterable[Header]) -> int:

@@ -41,6 +41,15 @@ JOB_WITHIN_S = 60.0
 Result = TypeVar("Result")
 
 
+class Recovered(NamedTuple):
+    """What those left behind who ended without a word."""
+
+    in_doubt: int = 0
+    """Attempts that were under way."""
+    quarantined: int = 0
+    """Segments that were damaged."""
+
+
 class Importer:
     """Imports the journals of a directory for as long as no other process does."""
 
@@ -68,6 +77,8 @@ class Importer:
         self._lock: int | None = None
         self._store: Store | None = None
         self._intake: Intake | None = None
+        self._earlier = Recovered()
+        """What intakes have found that an unexpected failure ended."""
         self._retry_s = 0.0
         self._pause_s = EVERY_S
         self._complaint = ""
@@ -85,12 +96,12 @@ class Importer:
     @property
     def quarantined(self) -> int:
         """Segments that were damaged."""
-        return self._intake.quarantined if self._intake is not None else 0
+        return self._earlier.quarantined + (self._intake.quarantined if self._intake is not None else 0)
 
     @property
     def in_doubt(self) -> int:
         """Attempts whose process ended before they did."""
-        return self._intake.in_doubt if self._intake is not None else 0
+        return self._earlier.in_doubt + (self._intake.in_doubt if self._intake is not None else 0)
 
     @property
     def is_elected(self) -> bool:
@@ -175,20 +186,34 @@ class Importer:
             self._look()
             return 0.0
         except (StoreError, OSError) as error:
-            self.import_errors += 1
-            # It is the same for hours, if it is the database.
-            if self._complaint != (complaint := str(error)):
-                _log.error("the journal waits to be imported: %s", complaint)
-            self._complaint = complaint
-            self._retry_s = min(2 * self._retry_s or EVERY_S, LONGEST_RETRY_S)
-            self._look()
-            return self._retry_s
+            return self._put_off(str(error), None)
+        except Exception as error:  # noqa: BLE001  # a thread that ends here would never import again
+            return self._put_off(f"{type(error).__name__}: {error}", error)
         if self._retry_s:
             _log.warning("the journal is imported again")
         self._complaint, self._retry_s = "", 0.0
         self.backlog_bytes, self.is_short = 0, False
         self._pause_s = EVERY_S if found else min(1.5 * self._pause_s, IDLE_EVERY_S)
         return self._pause_s
+
+    def _put_off(self, complaint: str, unexpected: Exception | None) -> float:
+        """Say why nothing is imported, and return when to try again. What was not expected is said with its traceback.
+
+        The store and what is known of the journals are as the failure left them, so both are made anew.
+        """
+        self.import_errors += 1
+        if unexpected is not None and self._store is not None:
+            self._earlier = Recovered(self.in_doubt, self.quarantined)
+            with suppress(StoreError):
+                self._store.close()
+            self._store = self._intake = None
+        # It is the same for hours, if it is the database.
+        if self._complaint != complaint:
+            _log.error("the journal waits to be imported: %s", complaint, exc_info=unexpected)
+        self._complaint = complaint
+        self._retry_s = min(2 * self._retry_s or EVERY_S, LONGEST_RETRY_S)
+        self._look()
+        return self._retry_s
 
     def _look(self) -> None:
         """Measure how much waits."""
@@ -206,15 +231,6 @@ def _do(job: Callable[[Store], Result], done: Future[Result], store: Store | Non
         done.set_result(job(store))
     except Exception as error:  # noqa: BLE001  # it is raised where the job came from
         done.set_exception(error)
-
-
-class Recovered(NamedTuple):
-    """What those left behind who ended without a word."""
-
-    in_doubt: int = 0
-    """Attempts that were under way."""
-    quarantined: int = 0
-    """Segments that were damaged."""
 
 
 def recover(

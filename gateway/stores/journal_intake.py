@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from gateway.stores.journal_segments import (
     journals,
     lock_path,
     read,
+    resume_at,
     segment_path,
     take_lock,
     written_until,
@@ -142,7 +144,10 @@ class Intake:
             end, fault = self._take_segment(path, Position(writer, number, start), is_late)
             # In the one that is being written, a fault may be a record that is half there.
             if number != current:
-                self._finish(path, end, fault)
+                faults = self._take_behind_faults(path, Position(writer, number, end), fault, is_late)
+                # One that was just about to be made when its process was killed.
+                is_spare = number == numbers[-1] and (len(numbers) > 1 or number > position.segment)
+                self._finish(path, faults, is_spare=is_spare)
 
     def _position(self, writer: str) -> Position:
         if writer not in self._sure:
@@ -205,18 +210,45 @@ class Intake:
             known.update(self._store.rows(missing))
         return known
 
-    def _finish(self, path: Path, end: int, fault: str | None) -> None:
-        """Delete a segment that has been taken in; if there is more in it than that, keep it out of the way."""
-        if fault is None and written_until(path) > end:
-            fault = "zeros, and then no zeros"
-        if fault is None:
-            path.unlink()
-        else:
-            kept = path.with_name(f"{path.name}.quarantined")
-            path.rename(kept)
+    def _take_behind_faults(
+        self, path: Path, position: Position, fault: str | None, is_late: Callable[[], bool]
+    ) -> list[tuple[int, int, str]]:
+        """Take in what good records there are behind the first fault, and behind the next; return the faults.
+
+        Each with where it begins and ends: where the next good record begins, or where the segment has been written to.
+        """
+        faults: list[tuple[int, int, str]] = []
+        while True:
+            start = position.offset
+            written = written_until(path)
+            if fault is None and written > start:
+                fault = "zeros, and then no zeros"
+            if fault is None:
+                return faults
+            # Before anything behind it is taken in: whoever begins anew starts there, and does not see the fault.
+            _keep(path)
+            behind = resume_at(path, start, position.writer)
+            if behind is None:
+                return [*faults, (start, max(start, written), fault)]
+            faults.append((start, behind, fault))
+            end, fault = self._take_segment(path, position._replace(offset=behind), is_late)
+            position = position._replace(offset=end)
+
+    def _finish(self, path: Path, faults: list[tuple[int, int, str]], *, is_spare: bool) -> None:
+        """Delete a segment that has been taken in; if there is more in it than that, it is kept out of the way."""
+        kept = kept_as(path)
+        is_gone = path.stat().st_size == 0 and not is_spare
+        path.unlink()
+        if faults or kept.exists():
             self.quarantined += 1
-            what = "the journal is damaged at byte %d: %s; what follows is not in the ledger but kept in %s"
-            _log.error(what, end, fault, kept)
+            places = "; ".join(f"at byte {start}, {end - start} bytes: {fault}" for start, end, fault in faults)
+            what = (
+                "the journal is damaged (%s); all records that can be read are in the ledger, the whole is kept in %s"
+            )
+            _log.error(what, places or "as an earlier process has said", kept)
+        elif is_gone:
+            self.quarantined += 1
+            _log.error("%s has been cut to nothing: calls that were there and not imported yet are lost", path)
         self._checkpoint("deleted")
 
     def _bury(self, writer: str) -> None:
@@ -240,6 +272,21 @@ class Intake:
     def backlog_bytes(self) -> int:
         """Return how much is in the journals and not known to be in the store."""
         return backlog_bytes(self._directory, self._positions)
+
+
+def kept_as(path: Path) -> Path:
+    """Return where a damaged segment is kept."""
+    return path.with_name(f"{path.name}.quarantined")
+
+
+def _keep(path: Path) -> None:
+    """Keep a damaged segment also when it is deleted. Done twice it changes nothing."""
+    try:
+        os.link(path, kept_as(path))
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        shutil.copy2(path, kept_as(path))
 
 
 def backlog_bytes(directory: Path, positions: Mapping[str, Position]) -> int:

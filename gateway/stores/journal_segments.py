@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
-from gateway.core.ledger import decode
+from gateway.core.ledger import decode, writer_of
 
 if sys.platform != "win32":
     import fcntl
@@ -39,6 +39,8 @@ _ZEROS = bytes(_WINDOW_BYTES)
 # Decoding this many takes 0.4 ms, and in the middle the event loop may have the interpreter.
 _DECODED_AT_ONCE = 500
 
+# A record is an array of its kind and its attempt: so many bytes come before the name of the writer, in MessagePack.
+_NAMED_FROM, _NAMED_BY = 4, 12
 _SEGMENT = re.compile(r"([0-9a-f]{12})-([0-9]{8})\.log")
 _LOCK = re.compile(r"([0-9a-f]{12})\.lock")
 
@@ -156,6 +158,45 @@ def _records(segment: int, start: int, most: int) -> Chunk:
         if len(records) == _DECODED_AT_ONCE:
             time.sleep(0)
     return Chunk(records, start + at, None)
+
+
+def resume_at(path: Path, fault_at: int, writer: str) -> int | None:
+    """Return where the next good record begins behind a fault at `fault_at`; None if there is none.
+
+    Where the damage is within a record, its length leads to the next one. Only where that is damaged too, it is looked
+    for what every record has near its beginning: the name of its writer. What a caller has said may look like a record
+    (contents are kept here), but that name is a secret of the process.
+    """
+    segment = path.read_bytes()
+    at = max(fault_at, len(MAGIC))
+    if fault_at == at and at + _FRAME_BYTES <= len(segment):
+        behind: int = at + _FRAME_BYTES + _unpack(segment, at)[0]
+        if _is_record(segment, behind, writer):
+            return behind
+    name = writer.encode()
+    named = segment.find(name, at)
+    while named >= 0:
+        for begins in range(named - _NAMED_BY, named - _NAMED_FROM + 1):
+            start = begins - _FRAME_BYTES
+            if start >= at and start != fault_at and _is_record(segment, start, writer):
+                return start
+        named = segment.find(name, named + 1)
+    return None
+
+
+def _is_record(segment: bytes, at: int, writer: str) -> bool:
+    """Tell whether a good record of a writer begins there."""
+    begins = at + _FRAME_BYTES
+    if begins > len(segment):
+        return False
+    length, checksum = _unpack(segment, at)
+    record = segment[begins : begins + length]
+    if not length or len(record) != length or crc32(record) != checksum:
+        return False
+    try:
+        return writer_of(decode(record).attempt) == writer
+    except (ValueError, RecursionError):
+        return False
 
 
 def written_until(path: Path) -> int:

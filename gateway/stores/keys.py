@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from gateway.core.keys import Kept
 from gateway.stores.migrations import migrate
 from gateway.stores.store import StoreError
-from gateway.types import Key, Window
+from gateway.types import Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -49,6 +50,12 @@ _SHORTEN = "UPDATE replaced_secrets SET good_until = ? WHERE key_id = ? AND good
 _ROTATE = "UPDATE virtual_keys SET digest = ?, hint = ? WHERE id = ? AND revoked_at IS NULL"
 _VERSION = "SELECT version FROM keys_version"
 _CHANGED = "UPDATE keys_version SET version = version + 1"
+_FORGET = "UPDATE keys_version SET version = 0 WHERE NOT EXISTS (SELECT 1 FROM virtual_keys)"
+
+EMPTIED = (
+    "there were keys, and all of them are gone; restore a backup, create new ones, or, if no key is to be asked for, "
+    "`gateway keys forget`"
+)
 
 _encode = msgspec.json.Encoder().encode
 _routes = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -66,7 +73,11 @@ class KeyStore(Protocol):
         """Return something that is another after every change. One cheap query."""
 
     def all(self) -> Sequence[Kept]:
-        """Return all keys, the oldest first."""
+        """Return all keys, the oldest first. One that cannot be read is there too, with its problem.
+
+        Raises:
+            StoreError: there were keys, and all are gone; or they cannot be read.
+        """
 
     def insert(self, key: Key) -> None:
         """Keep a new key.
@@ -80,6 +91,9 @@ class KeyStore(Protocol):
 
     def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
         """Give a key another secret. Those it had are good until then at most. False: as `revoke`."""
+
+    def forget_lost(self) -> None:
+        """Where all keys are gone, take it for what is wanted: `all` raises no more."""
 
     def close(self) -> None:
         """Let go of the database."""
@@ -144,6 +158,12 @@ class SQLiteKeys:
         with self._said():
             return self._existing() is not None and rotate(self._transaction, identity, digest, hint, until)
 
+    def forget_lost(self) -> None:
+        """Where all keys are gone, take it for what is wanted."""
+        with self._said():
+            if self._existing() is not None:
+                forget_lost(self._transaction)
+
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:
@@ -169,6 +189,8 @@ class SQLiteKeys:
             # Made in one thread and closed in another; that there is only one at a time is the caller's promise.
             check_same_thread=False,
         )
+        # Text that is no UTF-8 makes one key unreadable, not all of them.
+        connection.text_factory = _text
         try:
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("PRAGMA synchronous = FULL")
@@ -220,13 +242,45 @@ class Transaction(Protocol):
 
 
 def read_all(transaction: Transaction) -> list[Kept]:
-    """Return all keys, the oldest first."""
+    """Return all keys, the oldest first.
+
+    Raises:
+        StoreError: there were keys, and all are gone. Keys are revoked and never deleted, so somebody else did it.
+    """
     with transaction(writes=False) as execute:
-        keys = [_key_of(row) for row in execute(_SELECT, ()).fetchall()]
-        replaced: dict[str, list[tuple[bytes, float]]] = {}
-        for identity, digest, until in execute(_REPLACED, ()).fetchall():
-            replaced.setdefault(identity, []).append((bytes(digest), until))
-    return [Kept(key, tuple(replaced.get(key.id, ()))) for key in keys]
+        rows = execute(_SELECT, ()).fetchall()
+        replaced_rows = execute(_REPLACED, ()).fetchall()
+        has_changed = bool(read_version(execute))
+    if not rows and has_changed:
+        raise StoreError(EMPTIED)
+    replaced: dict[object, list[tuple[bytes, float]]] = {}
+    for identity, digest, until in replaced_rows:
+        if isinstance(digest, (bytes, memoryview)):
+            # One whose end cannot be read is over.
+            good_until = until if isinstance(until, float) and until == until else -inf  # NaN
+            replaced.setdefault(identity, []).append((bytes(digest), good_until))
+    return [_kept(row, tuple(replaced.get(row[0], ()))) for row in rows]
+
+
+def _kept(row: Sequence[Any], replaced: tuple[tuple[bytes, float], ...]) -> Kept:
+    try:
+        return Kept(_key_of(row), replaced)
+    except (ValueError, TypeError) as error:  # a msgspec.ValidationError is a ValueError
+        identity, name, digest, revoked_at = *row[:3], row[_COLUMNS.index("revoked_at")]
+        known = Key(
+            id=identity if isinstance(identity, str) else repr(identity)[:64],
+            name=name if isinstance(name, str) else "",
+            digest=bytes(digest) if isinstance(digest, (bytes, memoryview)) else b"",
+            # Whatever else is wrong with it, it can be taken back.
+            revoked_at=revoked_at if isinstance(revoked_at, float) else None,
+        )
+        return Kept(known, replaced, f"{type(error).__name__}: {error}")
+
+
+def forget_lost(transaction: Transaction) -> None:
+    """Where all keys are gone, take it for what is wanted."""
+    with transaction(writes=True) as execute:
+        execute(_FORGET, ())
 
 
 def insert(transaction: Transaction, key: Key) -> None:
@@ -273,11 +327,27 @@ def _row_of(key: Key) -> tuple[Any, ...]:
 
 
 def _key_of(row: Sequence[Any]) -> Key:
-    return Key(**{
-        **dict(zip(_COLUMNS, row, strict=True)),
-        "digest": bytes(row[2]),
-        "routes": _routes(row[4]),
-        "budget_window": Window(row[6]),
-        "labels": _labels(row[13]),
-        "may_admin": bool(row[14]),
-    })  # fmt: skip
+    """Return the key that a row holds.
+
+    Raises:
+        ValueError, TypeError: something in it has another type or meaning than this version knows.
+    """
+    values = dict(zip(_COLUMNS, row, strict=True))
+    values["digest"] = bytes(values["digest"]) if isinstance(values["digest"], (bytes, memoryview)) else None
+    values["routes"] = _routes(values["routes"])
+    values["labels"] = _labels(values["labels"])
+    # SQLite has no booleans; any other number is none.
+    values["may_admin"] = {0: False, 1: True}[values["may_admin"]] if values["may_admin"] in (0, 1) else None
+    key = msgspec.convert(values, Key)
+    if key.expires_at != key.expires_at:  # NaN: it would never come
+        raise ValueError("it expires at no time")
+    if not key.digest:
+        raise ValueError("it has no digest")
+    return key
+
+
+def _text(written: bytes) -> str | bytes:
+    try:
+        return written.decode()
+    except UnicodeDecodeError:
+        return written

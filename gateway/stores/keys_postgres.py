@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from gateway.stores import keys
-from gateway.stores.postgres import STATEMENT_S, connect, read_url
+from gateway.stores.postgres import STATEMENT_S, connect, read_url, remedy_of
 from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class PostgresKeys:
         self._connection: Connection | None = None
 
     def __repr__(self) -> str:
-        return f"<PostgresKeys at {self._parameters.get('host') or 'the usual place'}>"
+        return f"<PostgresKeys at {self._host()}>"
 
     def version(self) -> Hashable:
         """Return a number that grows."""
@@ -59,6 +59,10 @@ class PostgresKeys:
         """Give a key another secret."""
         return keys.rotate(self._transaction, identity, digest, hint, until)
 
+    def forget_lost(self) -> None:
+        """Where all keys are gone, take it for what is wanted."""
+        keys.forget_lost(self._transaction)
+
     def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
@@ -76,6 +80,9 @@ class PostgresKeys:
         except psycopg.Error as error:
             self.close()
             raise StoreError(self._said(error)) from None  # not from the error: it may quote the password
+        except StoreError as error:
+            self.close()
+            raise StoreError(f"the keys in PostgreSQL at {self._host()}: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -97,8 +104,7 @@ class PostgresKeys:
         said: Any = " ".join(str(error).split())
         if password := self._parameters.get("password"):
             said = said.replace(str(password), "***")
-        host = self._parameters.get("host") or "the usual place"
-        return (
-            f"the keys in PostgreSQL at {host}: {said}; see that it runs, and that the URL (stores.database, "
-            "GATEWAY_DATABASE_URL) is right"
-        )
+        return f"the keys in PostgreSQL at {self._host()}: {said}; {remedy_of(error)}"
+
+    def _host(self) -> str:
+        return str(self._parameters.get("host") or "the usual place")

@@ -13,15 +13,17 @@ from gateway.core.facts import UNKNOWN
 from gateway.core.merge import merge_facts, merge_quotas
 from gateway.core.outcome import OK
 from gateway.core.plan import Knowledge
+from gateway.core.turns import turn_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.core.breaker import Event
     from gateway.core.budget import RetryBudget
     from gateway.core.facts import Facts
     from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
+    from gateway.core.turns import Turn
     from gateway.types import Attempt, Header, Upstream, Usage
 
 # Clients may name models that nobody configured, so what is kept by name is bounded; the oldest goes first.
@@ -55,6 +57,8 @@ class Memory:
         """Of configured upstreams, as of the last `review`."""
         self._tallies: dict[str, Tally] = {}
         self._looked_at: dict[str, float] = {}
+        self.turned: Callable[[Turn], None] | None = None
+        """Told when an upstream or an account goes out of use or comes back."""
 
     def __repr__(self) -> str:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
@@ -93,7 +97,10 @@ class Memory:
         """An attempt that began is over."""
         self._land(upstream.id)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
-        self._keep(self.facts, upstream.id, facts.observe(known, attempt, usage, wall))
+        after = facts.observe(known, attempt, usage, wall)
+        self._keep(self.facts, upstream.id, after)
+        if after.breaker is not known.breaker or after.usable_at != known.usable_at:
+            self._tell(upstream.id, known, after, wall)
         self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
         if attempt.outcome is not OK:
             for shared in facts.shared_by(upstream, attempt.outcome):
@@ -127,6 +134,7 @@ class Memory:
         after = facts.probed(known, event, said, wall)
         if after != known:
             self._keep(self.facts, upstream_id, after)
+            self._tell(upstream_id, known, after, wall)
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
         """Another process told what it knows: take over what is news."""
@@ -135,6 +143,7 @@ class Memory:
             both = merge_facts(ours, theirs, wall)
             if both != ours:
                 self._keep(self.facts, name, both)
+                self._tell(name, ours, both, wall)
         for domain, said in quotas.items():
             known = self.quotas.get(domain, quota.NOTHING_KNOWN)
             merged = merge_quotas(known, said, wall)
@@ -158,7 +167,14 @@ class Memory:
 
     def _observe(self, shared: str, attempt: Attempt, wall: float) -> None:
         """What one upstream was told concerns all that share its account or its limits."""
-        self._keep(self.facts, shared, facts.observe(self.facts.get(shared, facts.UNKNOWN), attempt, None, wall))
+        known = self.facts.get(shared, facts.UNKNOWN)
+        after = facts.observe(known, attempt, None, wall)
+        self._keep(self.facts, shared, after)
+        self._tell(shared, known, after, wall)
+
+    def _tell(self, name: str, before: Facts, after: Facts, wall: float) -> None:
+        if self.turned is not None and (turn := turn_of(name, before, after, wall)) is not None:
+            self.turned(turn)
 
     def _look(self, domain: str, headers: list[Header], attempt: Attempt, wall: float) -> None:
         if 0.0 < self._looked_at.get(domain, 0.0) - wall <= LOOK_EVERY_S and attempt.status == 200:

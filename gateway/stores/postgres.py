@@ -51,6 +51,10 @@ _REMEDIES = {
 }
 # What libpq says when it cannot connect, or no more, comes without a code.
 _UNREACHABLE = "see that it runs, and that the URL (stores.database, GATEWAY_DATABASE_URL) is right"
+_NO_ENCODING = (
+    "its encoding is SQL_ASCII, in which text is bytes without a meaning; make a database that has one: "
+    "CREATE DATABASE NAME ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+)
 _UNREADABLE = (
     "the URL of the database (stores.database, GATEWAY_DATABASE_URL) cannot be read; it is like "
     "postgresql://user:password@host:5432/name, where %, /, @, : and ? in a password are %25, %2F, %40, %3A and %3F"
@@ -245,6 +249,10 @@ class PostgresStore:
         """Keep the request and the response of an attempt."""
         self._transact(lambda transaction: transaction.do(_PUT_CONTENT, (attempt, request, response)))
 
+    def damage(self, within_s: float) -> str:  # noqa: ARG002  # as the protocol has it
+        """Return nothing: what is wrong with its files, a server says itself."""
+        return ""
+
     def close(self) -> None:
         """Let go of the connection."""
         if self._connection is not None:
@@ -323,17 +331,20 @@ def connect(
 
     Raises:
         psycopg.Error: it cannot be reached, or refuses.
-        StoreError: its tables are of a newer gateway.
+        StoreError: its tables are of a newer gateway, or its encoding says nothing of what text means.
     """
     connection = Connection.connect(
         url,
         autocommit=True,
+        client_encoding="UTF8",  # whatever PGCLIENTENCODING, the URL or the role says
         # A pooler may give each transaction another session, which knows nothing of what was prepared.
         prepare_threshold=None,
         fallback_application_name="gateway",
         connect_timeout=parameters.get("connect_timeout", max(1, round(statement_s))),
     )
     try:
+        if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+            raise StoreError(_NO_ENCODING)
         if pending(connection, family):
             connection.patience_s = migration_s
             migrate(connection, family)
@@ -342,6 +353,11 @@ def connect(
         raise
     connection.patience_s = statement_s + _GRACE_S
     return connection
+
+
+def remedy_of(error: psycopg.Error) -> str:
+    """Return what can be done about what a server or libpq says."""
+    return _REMEDIES.get(error.sqlstate or "", "see the server's log" if error.sqlstate else _UNREACHABLE)
 
 
 def read_url(url: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from gateway.stores import sums
@@ -34,6 +35,8 @@ BUSY_TIMEOUT_S = 2.0
 _WAL_BYTES = 64 << 20
 # 16 MiB. The pages that every batch changes are copied into the file a quarter as often as with the usual 1000.
 _WAL_PAGES = 4000
+# Looking through so much takes about a second.
+_LARGEST_CHECKED = 256 << 20
 
 
 def _put(rows: int) -> str:
@@ -183,6 +186,23 @@ class SQLiteStore:
         """Keep the request and the response of an attempt."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (attempt, request, response))
+
+    def damage(self, within_s: float) -> str:
+        """Look for damage for at most so long, and return what was found first. A large file is not looked at."""
+        # SQLite before 3.41 does not ask in the middle whether it should go on.
+        if self._path.stat().st_size > _LARGEST_CHECKED:
+            return ""
+        end = monotonic() + within_s
+        self._connection.set_progress_handler(lambda: monotonic() > end, 1000)
+        try:
+            ((found,),) = self._connection.execute("PRAGMA quick_check(1)").fetchall()
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+                return ""
+            found = str(error)
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        return "" if found == "ok" else f"{self._path}: {' '.join(str(found).split())}"
 
     def close(self) -> None:
         """Let go of the file, and of the right to write it."""

@@ -102,5 +102,8 @@ class Store(Protocol):
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
         """Keep the request and the response of an attempt."""
 
+    def damage(self, within_s: float) -> str:
+        """Look for damage for at most so long, and return what was found first; empty: nothing was. Reads only."""
+
     def close(self) -> None:
         """Let go of the database."""

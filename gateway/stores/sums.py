@@ -89,7 +89,7 @@ def _counted(row: Row) -> tuple[int, ...]:
             min(one, MOST_COUNTED) for one in (read, written, cached, thought, cost, saved)
         )
     return (
-        1, has_ended, is_error, has_ended and not is_error and not row.attempt.endswith("/1"), row.hung_up,
+        1, has_ended, is_error, has_ended and not is_error and row.is_fallback, row.hung_up,
         row.state is _IN_DOUBT, is_unpriced, row.cost_source is _ESTIMATED and not is_unpriced,
         read, written, cached, thought, cost, saved,
     )  # fmt: skip

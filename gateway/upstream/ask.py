@@ -62,6 +62,8 @@ class Listing:
     """The list as it came, for whoever reads more of it than the ids. It may be large; do not keep it."""
     key_accepted: bool | None = None
     """None: nobody asked, or it cannot be told: no key is sent, or the list is open to everyone."""
+    location: str = ""
+    """Where a redirect points, which is not followed: it would carry the key there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,27 @@ class Asker:
                 accepted = await self._is_key_accepted(provider) if check_key else None
         except _Failed as failed:
             offered = failed.status not in _NO_SUCH_PATH
-            return Listing(failed.problem if offered else None, monotonic() - started, failed.status, offered=offered)
+            return Listing(
+                failed.problem if offered else None,
+                monotonic() - started,
+                failed.status,
+                offered=offered,
+                location=failed.location,
+            )
         return Listing(None, took_s, 200, tuple(model_ids(entries)), entries=tuple(entries), key_accepted=accepted)
+
+    async def has_chat(self, provider: Provider) -> bool:
+        """Tell whether chats are served below the base URL, by a request that names no model and so runs none."""
+        url = address(provider, CHAT.path)
+        request = self._http.build_request("POST", url, json={}, headers=list(provider.headers))
+        try:
+            async with _in_words(provider, "", LIST_WITHIN_S):
+                response = await self._http.send(request, stream=True)
+                body = await _read(response)
+                msgspec.json.decode(body)
+        except (_Failed, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        return response.status_code not in _NO_SUCH_PATH and response.status_code // 100 in (2, 4)
 
     async def chat(self, candidate: Candidate) -> Chat:
         """Ask for one short answer as a whole."""
@@ -162,6 +183,9 @@ class Asker:
         query: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             value = await self._json(provider, "/models", query)
+            if not is_listing(value):
+                said = UpstreamError("JSON that is no list of models")
+                raise _Failed(o.WRONG_CONTENT, provider, "", said, 200)
             found += entries_in(value)
             last = value.get("last_id") if isinstance(value, dict) and value.get("has_more") is True else None
             if not isinstance(last, str) or last == query.get("after_id") or len(found) >= MOST_MODELS:
@@ -219,7 +243,10 @@ class Asker:
         if response.status_code == 200:
             return response
         said = read_error(await _read(response))
-        raise _Failed(o.classify(response.status_code, said), provider, model, said, response.status_code)
+        failed = _Failed(o.classify(response.status_code, said), provider, model, said, response.status_code)
+        if response.status_code // 100 == 3:
+            failed.location = response.headers.get("location", "")
+        raise failed
 
 
 class _Follower:
@@ -275,6 +302,7 @@ class _Failed(Exception):
         super().__init__(said.message)
         self.said = said
         self.status = status
+        self.location = ""
         usual = " or ".join(KINDS[provider.kind].key_vars) if provider.kind in KINDS else ""
         key = f"its api_key (usually from {usual})" if usual else "its api_key"
         self.problem = problem(outcome, provider, model, said, status=status, key=key)
@@ -357,6 +385,13 @@ def entries_in(value: object) -> list[object]:
     """
     listed = value.get("data", value.get("models")) if isinstance(value, dict) else value
     return listed if isinstance(listed, list) else []
+
+
+def is_listing(value: object) -> bool:
+    """Tell whether what a GET of `/models` answered is a list of models, be it empty, and not something else."""
+    if isinstance(value, dict):
+        return any(isinstance(value.get(key, ""), (list, type(None))) for key in ("data", "models"))
+    return isinstance(value, list)
 
 
 def model_ids(value: object) -> list[str]:

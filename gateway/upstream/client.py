@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import __version__
+from gateway.core.secrets import mask_of
 from gateway.types import BodyKind
 from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
@@ -17,6 +18,7 @@ from gateway.upstream.h1 import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.core.secrets import Mask
     from gateway.types import Endpoint, Provider, Upstream
     from gateway.upstream.h1 import Channel
 
@@ -49,6 +51,8 @@ class Target:
     origin: Origin
     head: bytes
     """The request head up to the headers that differ from call to call. Holds the credential; never logged."""
+    mask: Mask
+    """What must not come back from there."""
 
     def __repr__(self) -> str:
         return f"<Target {self.provider.name}>"
@@ -75,7 +79,7 @@ class Client:
         target = self._targets.get(key)
         if target is None:
             origin = self.origin(provider.base_url)
-            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint))
+            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
         return target
 
     def origin(self, base_url: str) -> Origin:

@@ -108,9 +108,9 @@ class Connection(asyncio.Protocol):
     """One connection to an origin: idle in the pool, or busy with one exchange."""
 
     __slots__ = (
-        "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused", "_pool",
-        "_receiver", "_stepping", "_transport", "_unsent", "_waiting", "_write_paused", "expires_at", "idle", "idle_s",
-        "reused", "whole",
+        "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused",
+        "_pool", "_receiver", "_stepping", "_transport", "_unsent", "_waiting", "_write_paused", "expires_at", "idle",
+        "idle_s", "reused", "whole",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, loop: asyncio.AbstractEventLoop) -> None:
@@ -121,6 +121,8 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._headers: list[Header] = []
         self._fed = 0
+        self._barren = 0
+        """How much has come since the last piece of a body: trailers, and extensions of chunks."""
         self._in_head = True
         self._head: list[Header] = []
         """Of the answer under way."""
@@ -227,6 +229,11 @@ class Connection(asyncio.Protocol):
         in_head = self._in_head
         if in_head:
             self._fed += len(data)
+        elif self._barren <= LARGEST_HEAD:
+            self._barren += len(data)
+        else:
+            self._fail(FailureKind.MALFORMED, f"trailers larger than {LARGEST_HEAD} bytes")
+            return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -311,14 +318,17 @@ class Connection(asyncio.Protocol):
             raise _Malformed(f"more than {MOST_HEADERS} headers")
         if self._fed > LARGEST_HEAD and sum(len(name) + len(value) for name, value in self._headers) > LARGEST_HEAD:
             raise _Malformed(f"headers larger than {LARGEST_HEAD} bytes")
-        if status < 200:
+        if status < 200 or status > 599:
             if status == 101:
                 raise _Malformed("a change of protocol that was not asked for")
+            if not 100 <= status < 200:
+                raise _Malformed(f"the status {status:03}, which HTTP does not have")
             self._interim = True
             return
         self._in_head = False
+        self._barren = 0
         # What follows in fields now is trailers, which must not pass for headers (RFC 9110 section 6.5.1).
-        headers, self._headers = self._headers, []
+        headers, self._headers = self._headers, cast("list[Header]", _DROPPED)
         if not self.reused and (kept := _value_of(headers, b"keep-alive")) is not None:
             self.idle_s = min(IDLE_S, _keep_alive_s(kept))  # llama.cpp: timeout=5, max=100
         self._head = headers
@@ -326,6 +336,7 @@ class Connection(asyncio.Protocol):
             self._receiver.on_head(status, headers)
 
     def on_body(self, body: bytes) -> None:
+        self._barren = 0
         if self._receiver is not None:
             self._receiver.on_data(body)
 
@@ -364,6 +375,14 @@ class _Malformed(Exception):
     """The answer breaks a rule that the parser does not know."""
 
 
+class _Dropped:
+    """Takes the place of an answer's headers when they are complete: trailer fields are counted in bytes, not kept."""
+
+    def append(self, field: Header) -> None:
+        """Drop a field."""
+
+
+_DROPPED = _Dropped()
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 

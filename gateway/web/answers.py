@@ -12,6 +12,8 @@ from gateway.dialects.openai import error_body
 if TYPE_CHECKING:
     from gateway.errors import Refusal
 
+_ANTHROPIC_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+
 
 def json_answer(value: Any, status: int = 200) -> Response:
     """Return `value` as JSON. Nothing the gateway says about itself may be cached."""
@@ -25,3 +27,9 @@ def refusal_answer(refusal: Refusal) -> Response:
     for name, value in refusal.headers:
         response.headers[name.decode()] = value.decode()
     return response
+
+
+def anthropic_refusal_answer(refusal: Refusal) -> Response:
+    """Return a refusal in the shape that clients of Anthropic's Messages API read."""
+    error = {"type": _ANTHROPIC_TYPES.get(refusal.status, "invalid_request_error"), "message": refusal.message}
+    return json_answer({"type": "error", "error": error}, refusal.status)

@@ -7,26 +7,27 @@ page of somebody else: DNS rebinding and cross-site requests reach loopback too,
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address
 from math import ceil, inf
 from time import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 
+from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
 from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
-from gateway.errors import BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
+from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from gateway.background.keyring import Keyring
+    from gateway.core.cors import Cors
     from gateway.core.keys import Ring
     from gateway.types import Key
 
-_LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0:0:0:0:0:0:0:1"})
 # Who reads the first and who the last of them would see different requests.
 _DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api-key", b"content-type"})
 _NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
@@ -40,8 +41,8 @@ MOST_ADDRESSES = 8192
 MOST_ADMITTED = 8192
 
 ABOUT_KEYS = frozenset({
-    "invalid_api_key", "expired_api_key", "revoked_api_key", "model_not_allowed", "too_many_failures",
-    "keys_unavailable", "ambiguous_credentials",
+    "invalid_api_key", "expired_api_key", "revoked_api_key", "unreadable_api_key", "model_not_allowed",
+    "too_many_failures", "keys_unavailable", "ambiguous_credentials",
 })  # fmt: skip
 """The codes of refusals because of a key, for whoever counts them."""
 
@@ -68,8 +69,11 @@ _CALL = Access.CALL
 class Door:
     """Admits callers by the keys of one configuration and by those of the keyring."""
 
-    def __init__(self, api_keys: frozenset[bytes], keyring: Keyring, now: Callable[[], float] = time) -> None:
+    def __init__(
+        self, api_keys: frozenset[bytes], keyring: Keyring, now: Callable[[], float] = time, cors: Cors | None = None
+    ) -> None:
         """`api_keys`: SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
+        self._cors = cors
         self._api_keys = api_keys
         self._keyring = keyring
         self._now = now
@@ -111,7 +115,7 @@ class Door:
         else:
             if ring.holders:
                 self._refuse_revoked(scope, headers, ring)
-            _refuse_others(scope, headers)
+            _refuse_others(scope, headers, self._cors)
             key = LOCAL
         if access is _CALL:
             # The operator's own key, which has no id, is for everything.
@@ -155,7 +159,7 @@ class Door:
         if count >= MOST_FAILURES:
             wait = b"%d" % ceil(ends - now)
             message = f"too many requests without a good API key from your address; try again in {wait.decode()} s"
-            return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait)])
+            return Refusal(message, status=429, code="too_many_failures", headers=[(b"retry-after", wait), NO_RETRY])
         self._failures[address] = (ends, count + 1)
         return refusal
 
@@ -192,24 +196,38 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
         seen.add(name)
 
 
-def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
+def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cors: Cors | None) -> None:
     """Refuse whoever is not on this machine, or is there only as a page of another site."""
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
         raise Forbidden("without keys the gateway answers only on this machine; `gateway keys create` opens it")
-    host = headers.get(b"host", b"").decode("latin-1")
-    if not is_loopback(_hostname(f"//{host}")):
-        raise Forbidden(f'the Host "{host}" is not this machine; use http://127.0.0.1, or create a key and send it')
-    origin = headers.get(b"origin")
-    if origin is not None and not is_loopback(_hostname(origin.decode("latin-1"))):
-        raise Forbidden("a page of another site may not call the gateway; create a key and send it")
+    host = headers.get(b"host", b"")
+    if not _is_here(host):
+        shown = host[:100].decode("ascii", "backslashreplace")
+        raise Forbidden(f'the Host "{shown}" is not this machine; use http://127.0.0.1, or create a key and send it')
+    page = headers.get(b"origin")
+    if page is None:
+        # An image or a script of another site's page is asked for without Origin; browsers say so in this header.
+        if headers.get(b"sec-fetch-site", b"").lower() == b"cross-site":
+            raise Forbidden(_FOREIGN_PAGE)
+    elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (
+        cors is None or not cors.admits(page, by_name=True)
+    ):
+        raise Forbidden(_FOREIGN_PAGE)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
-    return host in _LOOPBACK_NAMES or (
-        host.startswith("127.") and host.count(".") == 3 and host.replace(".", "").isdigit()
-    )
+_FOREIGN_PAGE = (
+    "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
+)
+
+
+def _is_here(host: bytes) -> bool:
+    return len(host) <= LONGEST and _is_here_by_name(host)
+
+
+@lru_cache(maxsize=256)
+def _is_here_by_name(host: bytes) -> bool:
+    return is_loopback(host_of(host.decode("latin-1")))
 
 
 def _network(client: tuple[str, int] | None) -> str:
@@ -221,12 +239,3 @@ def _network(client: tuple[str, int] | None) -> str:
     if whole.ipv4_mapped is not None:
         return str(whole.ipv4_mapped)
     return f"{int(whole) >> 64:x}"
-
-
-def _hostname(url: str) -> str:
-    if "@" in url:  # neither Host nor Origin has a user
-        return ""
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

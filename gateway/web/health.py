@@ -10,29 +10,54 @@ from gateway.metrics import CONTENT_TYPE
 from gateway.web.answers import json_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
+    from gateway.background.keyring import Keyring
+    from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
 
 
 class Health:
     """`/livez`, `/readyz` (and its alias `/healthz`), `/metrics`. No upstream is ever asked."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, keyring: Keyring, background: Mapping[str, Standing]) -> None:
         self._gateway = gateway
+        self._keyring = keyring
+        self._background = background
 
     async def live(self, _: Request) -> Response:
         """The loop turns."""
         return json_answer({"status": "ok"})
 
     async def ready(self, _: Request) -> Response:
-        """A call could be served: some name has a usable upstream."""
+        """A call could be served: it is known which keys there are, and some name has a usable upstream.
+
+        Background work that has failed is named, and changes nothing else: calls go on without it. A database of keys
+        that is lost later takes nobody out either, because calls go on with the keys that are known.
+        """
         gateway = self._gateway
         if gateway.draining:
-            return json_answer({"status": "draining"}, 503)
+            return self._said("draining", 503)
+        if self._keyring.ring is None:
+            return self._said("the keys have not been read", 503)
         if not any(provider.unusable is None for provider in gateway.directory.providers.values()):
-            return json_answer({"status": "no usable provider"}, 503)
-        return json_answer({"status": "ok"})
+            return self._said("no usable provider", 503)
+        return self._said("ok")
+
+    def _said(self, status: str, code: int = 200) -> Response:
+        """Answer with a status, and with what background work has failed since the start: its kind, not its words."""
+        answer: dict[str, object] = {"status": status}
+        if self._keyring.problem:
+            answer["keys"] = "stale" if self._keyring.ring is not None else "unknown"
+        if failed := {
+            name: {"up": one.up, "restarts": one.restarts, "last": one.failure}
+            for name, one in self._background.items()
+            if one.restarts
+        }:
+            answer["background"] = failed
+        return json_answer(answer, code)
 
     async def metrics(self, _: Request) -> Response:
         """Everything counted so far, for Prometheus."""

@@ -105,7 +105,10 @@ def _known(ability: Ability) -> dict[str, Any]:
     if ability.free:
         known["pricing"] = {"prompt": "0", "completion": "0"}
     elif ability.price is not None:
-        known["pricing"] = {"prompt": _per_token(ability.price.input), "completion": _per_token(ability.price.output)}
+        price = ability.price
+        known["pricing"] = {"prompt": _per_token(price.input), "completion": _per_token(price.output)}
+        if price.request:  # for each call, in OpenRouter's words; of the other units it has none
+            known["pricing"]["request"] = _per_token(price.request * 1_000_000)
     return known
 
 

@@ -69,7 +69,8 @@ class Operation:
         client: Downstream = scope["extensions"][SCOPE_KEY]
         headers = client.headers
         identity = request_id(headers)
-        routed = False
+        routed = counted = False
+        key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
             call = await read_request(self._endpoint, client, self._gateway.config.server.max_body_bytes)
@@ -80,10 +81,17 @@ class Operation:
                 )
             if key.routes:
                 refuse_other_names(key, call, headers)
-            call, route, terms = steer(self._gateway, call, headers)
+            try:
+                steered = steer(self._gateway, call, headers)
+            except ModelNotFound:
+                if not await self._gateway.looked_again():
+                    raise
+                steered = steer(self._gateway, call, headers)
+            call, route, terms = steered
             lines = forwarded(scope["headers"], headers)
             tab = self._gateway.books.open(identity, key, route, call, terms.needs)
             if tab.is_limited():
+                counted = True
                 await tab.admit()
             routed = True
             if route.cache is None:
@@ -94,7 +102,10 @@ class Operation:
                 await self._serve_kept(
                     call, route, terms, client, tab, whose(key, headers), request_id=identity, forwarded=lines
                 )
-        except Refusal as refusal:
+        except Refusal as refused:
+            refusal = refused
+            if not routed and not counted and key is not None:  # what is refused is a request too
+                refusal = await self._gateway.books.count_refused(identity, key) or refused
             if not routed:
                 self._gateway.metrics.refuse(self._endpoint, refusal.status)
                 if refusal.code in ABOUT_KEYS:

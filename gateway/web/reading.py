@@ -18,6 +18,7 @@ from gateway.dialects.multipart import FormReader
 from gateway.dialects.needs import read_needs
 from gateway.errors import BadRequest, BodyTooLarge, UnsupportedMediaType
 from gateway.types import BodyKind, Call
+from gateway.web.charset import refuse_charset
 
 if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
@@ -46,6 +47,8 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
     wanted = b"multipart/form-data" if endpoint.body is _MULTIPART else b"application/json"
     if kind != wanted:
         raise UnsupportedMediaType(_wrong_type(content_type, wanted.decode()))
+    if kind == b"application/json" and len(kind) != len(content_type):
+        refuse_charset(content_type)
     codings = codings_of(headers[b"content-encoding"]) if b"content-encoding" in headers else ()
     if endpoint.body is _MULTIPART and not codings:
         return await _read_form(endpoint, client, content_type, limit)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import Response
 from starlette.routing import Route, Router
 
 from gateway.background.keyring import Keyring
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
-from gateway.web.answers import refusal_answer
+from gateway.web.answers import anthropic_refusal_answer, refusal_answer
 from gateway.web.door import CALLER, Access, Door
 from gateway.web.explain import Explain
 from gateway.web.health import Health
@@ -20,13 +22,14 @@ from gateway.web.models import Models
 from gateway.web.openai import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
+    from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
+    from gateway.types import Header
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Any]]
@@ -34,6 +37,16 @@ if TYPE_CHECKING:
 
 PREFIXES = ("/v1", "")
 _OPEN = frozenset({Access.PUBLIC, Access.METRICS})
+_SLASHES = re.compile("//+")
+_REPEATED_PREFIX = re.compile("(?:/v1)+(?=/v1(?:/|$))")
+_ANTHROPIC = re.compile("(?:/v1)?/(?:messages|complete)(?:/.*)?")
+
+
+class UpgradeRequired(Refusal):
+    """A WebSocket is wanted. Codex falls back to HTTP at once on this status, and on no other (its release 0.169)."""
+
+    status = 426
+    code = "websocket_not_supported"
 
 
 class Place(Route):
@@ -57,10 +70,21 @@ class Place(Route):
 class Web:
     """The ASGI application for HTTP. The data plane is one dictionary look-up; everything else is Starlette's."""
 
-    def __init__(self, gateway: Gateway, keyring: Keyring | None = None) -> None:
-        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none."""
-        self.door = Door(gateway.config.server.api_keys, Keyring(None) if keyring is None else keyring)
-        models, health, explain = Models(gateway), Health(gateway), Explain(gateway)
+    def __init__(
+        self, gateway: Gateway, keyring: Keyring | None = None, background: Mapping[str, Standing] | None = None
+    ) -> None:
+        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none.
+
+        `background`: how each piece of background work is.
+        """
+        self._cors = gateway.config.server.cors
+        keyring = Keyring(None) if keyring is None else keyring
+        self.door = Door(gateway.config.server.api_keys, keyring, cors=self._cors)
+        models, health, explain = (
+            Models(gateway),
+            Health(gateway, keyring, {} if background is None else background),
+            Explain(gateway),
+        )
         operations = {endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS}
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
         places = [
@@ -91,22 +115,50 @@ class Web:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
-        path = scope["path"]
-        operation = self._operations.get(path)
-        if operation is None and "//" in path:  # base URLs are pasted with and without a slash at the end
-            operation = self._operations.get(path.replace("//", "/"))
+        operation = self._operations.get(scope["path"])
+        if operation is None:
+            path = scope["path"] = canonical(scope["path"])
+            operation = self._operations.get(path)
+        if operation is not None and scope["method"] == "POST":
+            return operation(scope, receive, send)
+        if self._cors is not None and scope["method"] == "OPTIONS":
+            allowed = self._cors.preflight(dict(scope["headers"]))
+            if allowed is not None:
+                return _preflight_answer(allowed)(scope, receive, send)
         if operation is not None:
-            if scope["method"] == "POST":
-                return operation(scope, receive, send)
             return _not_allowed(scope, "POST")(scope, receive, send)
         scope["app"] = self  # without it Starlette answers a wrong method by itself, in plain text
         return self._others(scope, receive, send)
 
     async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
+        if _wants_websocket(scope):
+            await _no_websocket()(scope, receive, send)
+            return
+        if _ANTHROPIC.fullmatch(path):
+            await anthropic_refusal_answer(NotFound(_NO_MESSAGES))(scope, receive, send)
+            return
         near = get_close_matches(path[:100], self._paths, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else "; the API is below /v1"
         await refusal_answer(NotFound(f'no such path "{path[:200]}"{hint}'))(scope, receive, send)
+
+
+_NO_MESSAGES = (
+    "this gateway does not speak Anthropic's Messages API yet; point the client at an OpenAI-compatible API, such as "
+    "/v1/chat/completions"
+)
+
+
+def canonical(path: str) -> str:
+    """Return a path as the routes spell it: without double slashes, a repeated `/v1` and a slash at the end.
+
+    Base URLs are pasted with and without `/v1` and a slash, and SDKs add theirs. What comes of it is looked up like any
+    path; the route it leads to still asks for the key.
+    """
+    path = _SLASHES.sub("/", path)
+    if repeated := _REPEATED_PREFIX.match(path):
+        path = path[repeated.end() :]
+    return path.removesuffix("/") or "/"
 
 
 def guarded(routes: Sequence[BaseRoute], door: Door) -> list[Place]:
@@ -125,7 +177,29 @@ def guarded(routes: Sequence[BaseRoute], door: Door) -> list[Place]:
     return places
 
 
+def _wants_websocket(scope: Scope) -> bool:
+    """Whether a request is the opening handshake of RFC 6455 section 4.1."""
+    if scope["method"] != "GET" or scope["http_version"] == "1.0":
+        return False
+    offered = b",".join(value for name, value in scope["headers"] if name == b"upgrade").lower()
+    return b"websocket" in {token.strip() for token in offered.split(b",")}
+
+
+def _no_websocket() -> Response:
+    message = "this gateway does not speak WebSocket; send the request with POST, and stream with server-sent events"
+    # RFC 9110 section 15.5.22 asks for the protocol that is spoken.
+    return refusal_answer(UpgradeRequired(message, headers=[(b"upgrade", b"HTTP/1.1"), (b"connection", b"close")]))
+
+
+def _preflight_answer(headers: Sequence[Header]) -> Response:
+    response = Response(status_code=204)
+    response.raw_headers.extend(headers)
+    return response
+
+
 def _not_allowed(scope: Scope, allowed: str) -> Response:
+    if _wants_websocket(scope):
+        return _no_websocket()
     message = f"{scope['method']} is not possible here; use {allowed}"
     return refusal_answer(MethodNotAllowed(message, headers=[(b"allow", allowed.encode())]))
 

@@ -15,10 +15,11 @@ from gateway.core.names import AUTO
 from gateway.core.plan import Terms
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
 from gateway.core.strategies import STRATEGIES
+from gateway.dialects.beyond import choice_in, refuse_locations
 from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
 from gateway.dialects.prompt import last_words, names_in, text_field
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, Forbidden
 from gateway.types import RouteKind
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
 
     Raises:
         ModelNotFound: a name that is asked for means nothing.
-        BadRequest: the client asks for an order that there is none of, or for nobody.
+        BadRequest: the client asks for an order that there is none of, or for nobody; or it says where the call goes
+            and with which credential.
     """
     config = gateway.config
+    refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
@@ -65,15 +68,24 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:
     """Return if the key may ask for all that the client names: the model, and each fallback.
 
-    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name.
+    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name. A
+    gateway behind this one may take a list in `model` (Helicone, LiteLLM), of which the key must be for each.
 
     Raises:
-        Forbidden: it names something else.
+        Forbidden: it names something else, or chooses where nobody here looks it up.
         BadRequest: `models` is no list of names.
     """
     for name in (call.model, *_fallbacks(call, headers)):
-        if not may_ask(key, name):
-            raise not_allowed(key, name)
+        for one in (name, *(part.strip() for part in name.split(",") if "," in name)):
+            if not may_ask(key, one):
+                raise not_allowed(key, one)
+    if (field := choice_in(call.fields)) is not None:
+        raise Forbidden(
+            f"the API key {names.quoted(key.name or key.id)} is for certain models, and another gateway may choose "
+            f'others by "{field}"; leave it out, and name fallbacks in "models"',
+            code="model_not_allowed",
+            param=field,
+        )
 
 
 def _fallbacks(call: Call, headers: Mapping[bytes, bytes]) -> list[str]:
@@ -109,8 +121,12 @@ def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
     for name in (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id"):
         if value := headers.get(name):
             return value.decode("latin-1")
-    said = text_field(call, "prompt_cache_key") or text_field(call, "user")
-    return said or headers.get(b"authorization", b"").decode("latin-1")
+    if said := text_field(call, "prompt_cache_key") or text_field(call, "user"):
+        return said
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    bearer = secret.strip() if scheme.lower() == b"bearer" else scheme + secret
+    # Where no key is asked for, several may be sent: the first of them will do.
+    return (bearer or headers.get(b"x-api-key") or headers.get(b"api-key") or b"").decode("latin-1")
 
 
 def _features(call: Call, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]) -> Features:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,7 +14,7 @@ from gateway.app import App
 from gateway.background.bookkeeping import Bookkeeping, journal_of, recover_ledger, spent
 from gateway.config.settings import LedgerSettings
 from gateway.core.ledger import Intent, State
-from gateway.core.spend import Spent, window_of
+from gateway.core.spend import Calendar, Spent, window_of
 from gateway.metrics import LedgerState
 from gateway.stores.shared import SharedLimits
 from gateway.stores.sqlite import SQLiteStore
@@ -87,6 +88,19 @@ def test_what_was_spent_in_a_window(tmp_path: Path, window: Window, ages: tuple[
     found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({window}), {}, NOON)
     assert list(found) == [window]
     assert sum(one.cost_nanousd for one in found[window]) == sum(10**number for number in range(counted))
+
+
+def test_what_was_spent_since_midnight_somewhere_else(tmp_path: Path) -> None:
+    """A day that begins at 23:00 UTC."""
+    berlin = Calendar(ZoneInfo("Europe/Berlin"))
+    path = tmp_path / "ledger.sqlite"
+    start, _ = window_of(Window.DAY, NOON, berlin)
+    with SQLiteStore(path) as store:
+        store.write(
+            [row(number, at=start + age, cost_nanousd=10**number) for number, age in enumerate((-1.0, 0.0, 5.0))]
+        )
+    found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({Window.DAY}), {}, NOON, berlin)
+    assert [one.cost_nanousd for one in found[Window.DAY]] == [110]
 
 
 def test_by_whom_it_was_spent(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from gateway.background.discovery import JITTER, Discovery, is_asked
+from gateway.background.discovery import EVERY_S, JITTER, OTHERS_AGAIN_S, OWN_AGAIN_S, Discovery, is_asked
 from gateway.core.explain import Problem
 from gateway.types import Capability, Price, Provider
 from gateway.upstream.ask import Asker, Listing
-from tests.faults import Client, FaultyUpstream, chat, error_json, json_answer, like_openai, request
+from tests.faults import Client, FaultyUpstream, chat, chat_json, error_json, json_answer, like_openai, request
 from tests.serving import Running, config_of, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
@@ -220,3 +220,83 @@ async def test_rounds_come_a_little_early_or_late() -> None:
     assert len(set(drawn)) == len(drawn)
     assert all(1 - JITTER <= one <= 1 + JITTER for one in drawn)
     assert running.gateway.directory.bare["tiny"][0].ability.has == frozenset[Capability]()
+
+
+async def test_a_model_that_was_just_added_is_found_when_it_is_asked_for() -> None:
+    """A bare name that nobody is known to list makes the gateway look again, and the call waits for that."""
+    models = ["tiny"]
+
+    def growing(asked: Request) -> Script:
+        return cast("Callable[[Request], Script]", lists(*models))(asked)
+
+    async with (
+        FaultyUpstream(growing) as upstream,
+        serving(YAML.format(upstream.base_url), discover=True) as running,
+        Client(running.port) as client,
+    ):
+        await asyncio.wait_for(knows(running, "tiny"), 5)
+        found = cast("Discovery", running.gateway.look.__self__)  # type: ignore[union-attr]  # a bound method
+        found._asked_at.clear()
+        models.append("pulled")
+        await client.send(chat("Hi", model="pulled"))
+        assert (await client.response()).status == 200
+        asked = len([one for one in upstream.requests if one.target.endswith("/models")])
+        for number in range(20):  # made-up names, one after the other
+            await client.send(chat("Hi", model=f"made-up-{number}"))
+            assert (await client.response()).status == 404
+        assert len([one for one in upstream.requests if one.target.endswith("/models")]) == asked
+
+
+LOCAL = TWO.replace("one: {kind: openai-compatible,", "one: {kind: openai-compatible, local: true,").replace(
+    "api_key: k,", "api_key: k, local: false,"
+)
+
+
+async def test_misses_do_not_hammer_providers() -> None:
+    """However often unknown names are asked for, each provider is asked in its own time, and more seldom in vain."""
+    holder = Holder(LOCAL)
+    clock = [1000.0]
+    found = Discovery(cast("Gateway", holder), now=lambda: clock[0])
+    asked = Lists(one=listing({"id": "a"}), two=listing({"id": "b"}))
+    await ask(found, asked)
+    found._asker = cast("Asker", asked)
+    asked.asked.clear()
+    for _ in range(3600 * 4):  # an hour of four misses a second
+        clock[0] += 0.25
+        if (look := found.look()) is not None:
+            await look
+    assert asked.asked.count("one") == 3600 / OWN_AGAIN_S
+    # After 1 minute, then 2, 4, 8, and then as often as without anybody asking.
+    assert asked.asked.count("two") <= 3600 / EVERY_S + 4
+    asked.listings = {"one": listing({"id": "a"}, {"id": "new"}), "two": listing({"id": "b"})}
+    clock[0] += OWN_AGAIN_S
+    look = found.look()
+    assert look is not None
+    assert found.look() is look  # who comes meanwhile waits for the same
+    await look
+    assert "new" in holder.directory.bare
+    asked.asked.clear()
+    clock[0] += OTHERS_AGAIN_S
+    look = found.look()
+    assert look is not None
+    await look
+    assert "two" in asked.asked  # it was not in vain
+
+
+async def test_a_guess_makes_it_look() -> None:
+    """The default provider is asked at once, and by the next call it is known who else has the model."""
+    one = lists("pulled")
+    async with FaultyUpstream(one) as own, FaultyUpstream(chat_json("Hi")) as default:
+        yaml = (
+            f"providers:\n  own: {{kind: ollama, base_url: '{own.base_url}'}}\n"
+            f"  far: {{kind: openrouter, api_key: k, base_url: '{default.base_url}'}}\ndefaults: {{provider: far}}\n"
+        )
+        async with serving(yaml) as running, Client(running.port) as client:
+            found = Discovery(running.gateway)
+            async with Asker() as found._asker:
+                running.gateway.look = found.look
+                await client.send(chat("Hi", model="pulled"))
+                assert (await client.response()).headers["x-gateway-provider"] == "far"
+                await asyncio.wait_for(knows(running, "pulled"), 5)
+                await client.send(chat("Hi", model="pulled"))
+                assert (await client.response()).headers["x-gateway-provider"] == "own"

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.catalog import MOST_MODELS, model_id, read_listing
-from gateway.types import Ability, Capability, Price, Tier
+from gateway.types import Ability, Capability, Hours, Price, Tier
 
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
 SCHEMA, REASONING = Capability.JSON_SCHEMA, Capability.REASONING
 EMBEDDINGS, STREAMING = Capability.EMBEDDINGS, Capability.STREAMING
 
+USD = 1_000_000_000
 FREE = Price(0, 0, 0)
 
 
@@ -25,6 +26,7 @@ def one(kind: str, entry: str) -> Ability:
     return found
 
 
+ZEROS = {"prompt": "0", "completion": "0", "input_cache_read": "0"}
 OPENROUTER = """{
   "id": "google/gemma-4-31b-it", "canonical_slug": "google/gemma-4-31b-it-20260402", "name": "Google: Gemma 4 31B",
   "created": 1775088000, "description": "...", "context_length": 262144,
@@ -64,8 +66,20 @@ def test_openrouter() -> None:
         ({"id": "openrouter/free", "pricing": {"prompt": "-1", "completion": "-1"}}, FREE, True),
         ({"id": "openrouter/auto", "pricing": {"prompt": "-1", "completion": "-1"}}, None, False),
         ({"pricing": {"prompt": "0", "completion": "0.0", "input_cache_read": "0"}}, FREE, True),
-        ({"pricing": {"prompt": "0", "completion": "0", "request": "0.005"}}, None, False),
-        ({"pricing": {"prompt": "0", "completion": "0", "image": "0.04"}}, None, False),
+        ({"pricing": {**ZEROS, "request": "0.005"}}, Price(0, 0, 0, request=5_000_000), False),
+        ({"pricing": {**ZEROS, "web_search": "0.01"}},
+         Price(0, 0, 0, web_search=10_000_000), False),
+        ({"pricing": {**ZEROS, "audio": "0.000001"}}, Price(0, 0, 0, audio_input=USD), False),
+        ({"pricing": {**ZEROS, "request": "0.005", "image": "0.04"}}, None, False),
+        ({"pricing": {**ZEROS, "image_output": "0.00003"}}, None, False),
+        ({"pricing": {**ZEROS, "video_second": "0.1"}}, None, False),  # whatever comes next
+        ({"pricing": {**ZEROS, "discount": 0.5}}, FREE, True),
+        ({"pricing": {**ZEROS, "overrides": [{"min_prompt_tokens": 9000, "prompt": "1e-6"}]}},
+         Price(0, 0, 0, tiers=(Tier(9000, USD),)), False),
+        ({"pricing": {**ZEROS, "overrides": [
+            {"utc_start": "0800", "utc_end": "2000", "prompt": "1e-6"}]}},
+         Price(0, 0, 0, hours=(Hours(28_800, 72_000, Price(USD, 0, 0)),)), False),
+        ({"pricing": {**ZEROS, "image": "0.04"}}, None, False),
         ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None}},
          Price(1_000_000_000, 2_000_000_000), False),
         ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "discount": 0.5, "input_cache_read": "junk"}},
@@ -96,7 +110,16 @@ def test_openrouter() -> None:
             {"min_prompt_tokens": 100000, "utc_start": "0000", "utc_end": "0800", "prompt": "0.0000001"},
             {"utc_start": "0000", "utc_end": "0800", "prompt": "0.0000001"}, {"min_prompt_tokens": -1}, 7]}},
          Price(1_250_000_000, 10_000_000_000, 125_000_000, tiers=(
-             Tier(200_000, 2_500_000_000, 15_000_000_000, 250_000_000), Tier(400_000, 5_000_000_000))), False),
+             Tier(200_000, 2_500_000_000, 15_000_000_000, 250_000_000), Tier(400_000, 5_000_000_000)), hours=(
+             Hours(0, 28_800, Price(100_000_000, 10_000_000_000, 125_000_000, tiers=(
+                 Tier(200_000, 2_500_000_000, 15_000_000_000, 250_000_000), Tier(400_000, 5_000_000_000)))),)), False),
+        ({"pricing": {"prompt": "0.000002", "completion": "0.000008", "input_cache_read": None, "overrides": [
+            {"utc_start": "1630", "utc_end": "0030", "prompt": "0.000001"},
+            {"utc_start": "2000", "utc_end": "2100", "completion": "0.000004"},  # a later one counts more
+            {"utc_start": "2460", "utc_end": "0030", "prompt": "1"}, {"utc_start": 7, "utc_end": "0030"},
+            {"utc_start": "0000", "prompt": "0"}, {"utc_start": "0100", "utc_end": "0100", "prompt": "0"}]}},
+         Price(2 * USD, 8 * USD, hours=(Hours(72_000, 75_600, Price(2 * USD, 4 * USD)),
+                                        Hours(59_400, 1800, Price(USD, 8 * USD)))), False),
         ({"pricing": {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": None, "overrides": {}}},
          Price(1_000_000_000, 2_000_000_000), False),
         ({"pricing": "gratis"}, None, False),

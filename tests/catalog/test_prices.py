@@ -25,7 +25,7 @@ from gateway.core.pricing import cost_of, settle_cost
 from gateway.dialects.endpoints import CHAT
 from gateway.dialects.events import StreamReader
 from gateway.dialects.usage import merged, read_usage
-from gateway.types import Ability, CostSource, Price, Provider, Tier, Upstream, Usage
+from gateway.types import Ability, CostSource, Hours, Price, Provider, Tier, Upstream, Usage
 from tests.faults.recipes import FIXTURES
 
 if TYPE_CHECKING:
@@ -285,6 +285,46 @@ def test_tiers_of_service_have_their_time(book: PriceBook) -> None:
     assert book.price_of(upstream("openai/gpt-5"), at("2026-10-12T00:00:00"), "flex") is not None
 
 
+@pytest.mark.parametrize(
+    ("model", "tier", "usage", "cost"),
+    [
+        ("openai/whisper-1", "", Usage(audio_ms=27_000), 2_700_000),  # $0.006 a minute
+        ("openai/tts-1", "", Usage(characters=4096), 61_440_000),
+        ("openai/tts-1-hd", "", Usage(characters=1000), 30_000_000),
+        ("groq/whisper-large-v3", "", Usage(audio_ms=60_000), 1_850_000),
+        ("groq/whisper-large-v3", "", Usage(audio_ms=2000), 308_333),  # ten seconds at least
+        ("groq/whisper-large-v3-turbo", "batch", Usage(audio_ms=3_600_000), 20_000_000),
+        ("mistral/voxtral-mini-2602", "", Usage(4, 46, audio_ms=203_000), 10_150_000),
+        # 10 x $5, 40 x $8 and 1056 x $32 per million: an answer of pictures without a word on its output
+        ("openai/gpt-image-1.5", "", Usage(50, 1056, images=1, image_input_tokens=40, image_output_tokens=1056),
+         34_162_000),
+        ("openai/chatgpt-image-latest", "", Usage(50, 1056, images=1, image_input_tokens=40, image_output_tokens=1056),
+         34_162_000),
+    ],
+)  # fmt: skip
+def test_what_is_not_charged_by_the_word(book: PriceBook, model: str, tier: str, usage: Usage, cost: int) -> None:
+    """Sound by its length, text by its characters, pictures by their tokens."""
+    price = book.price_of(upstream(model), NOW, tier)
+    assert price is not None
+    assert cost_of(usage, price) == (cost, True)
+
+
+@pytest.mark.parametrize("source", ["config", "list"])
+def test_hours_of_a_price_are_kept_to_the_second(book: PriceBook, source: str) -> None:
+    """Answers are kept for a while, and never past the hour at which the price changes."""
+    night = Price(USD, USD, source=source)
+    ours = Price(2 * USD, 2 * USD, hours=(Hours(59_400, 1800, night),), source=source)
+    asked = upstream("openai/house-model", ours)
+    for moment, price in (
+        ("16:29:58", ours), ("16:29:59", ours), ("16:30:00", night), ("23:59:59", night), ("00:00:00", night),
+        ("00:29:59", night), ("00:30:00", ours), ("16:30:00", night), ("16:29:59", ours),
+    ):  # fmt: skip
+        assert book.price_of(asked, at(f"2026-11-21T{moment}")) is price, moment
+    cold = PriceBook()
+    assert cold.price_of(asked, at("2026-11-21T20:00")) is night
+    assert cold.price_of(asked, at("2026-11-21T12:00")) is ours
+
+
 def test_before_it_is_warm() -> None:
     """It answers with what is known, and loads nothing by itself."""
     cold = PriceBook()
@@ -322,11 +362,13 @@ def test_a_list_completes_the_catalog(book: PriceBook) -> None:
     assert curated is CURATED
 
 
-# The features of genai-prices that no usage tells of: hours of sound, characters, messages, pages, video, citations.
+# The features of genai-prices that no usage tells of: messages, pages, video, citations.
 REFUSED = {
-    "audio_hours", "input_audio_hours", "input_mchars", "input_text_messages_kcount", "input_document_kpages",
-    "input_annotated_document_kpages", "input_video_mtok", "output_video_mtok", "output_citation_mtok",
+    "input_text_messages_kcount", "input_document_kpages", "input_annotated_document_kpages", "input_video_mtok",
+    "output_video_mtok", "output_citation_mtok",
 }  # fmt: skip
+# One of these a price must have.
+PRICED_BY = {"input_mtok", "audio_hours", "input_mchars"}
 
 
 def _sample() -> list[tuple[genai.Provider, genai.ModelInfo]]:
@@ -353,6 +395,8 @@ def _random_usage(rng: Random) -> Usage:
         image_input_tokens=rng.randrange(given // 16 + 1) * rng.randrange(2),
         image_output_tokens=rng.randrange(made // 3 + 1) * rng.randrange(2),
         web_searches=rng.randrange(3),
+        audio_ms=rng.randrange(90) * 1000 * rng.randrange(2),
+        characters=rng.randrange(5000) * rng.randrange(2),
     )  # fmt: skip
 
 
@@ -370,6 +414,10 @@ def _theirs(usage: Usage) -> GenaiUsage:
         input_image_tokens=usage.image_input_tokens,
         output_image_tokens=usage.image_output_tokens,
         web_searches=usage.web_searches,
+        audio_seconds=usage.audio_ms // 1000,
+        input_audio_seconds=usage.audio_ms // 1000,
+        output_audio_seconds=0,
+        input_characters=usage.characters,
         # Nobody says these, and the library insists on them where parts may overlap.
         cache_image_read_tokens=0,
         cache_audio_write_tokens=0,
@@ -394,7 +442,7 @@ def test_costs_are_those_of_the_library(book: PriceBook) -> None:
         context = {"service_tier": tier, "processing": tier} if tier else {}
         price = book.price_of(upstream(f"x/{name}", url=_url(provider)), NOW, tier)
         keys = {key for key, one in vars(model.get_prices(moment, context)).items() if one is not None}
-        if keys & REFUSED or "input_mtok" not in keys:
+        if keys & REFUSED or not keys & PRICED_BY:
             assert price is None, (provider.id, model.id)
             refused += 1
             continue

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tests.faults.client import Client, request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 20.0
@@ -105,9 +106,19 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """Run `gateway …` on a free port until the block ends, and wait until it is ready."""
+async def serving(
+    *args: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
+    through: Sequence[str] = (),
+) -> AsyncIterator[Running]:
+    """Run `gateway …` on a free port until the block ends, and wait until it is ready.
+
+    `descriptors`: the limit of its files and sockets. `through`: a command that becomes it.
+    """
     process = await asyncio.create_subprocess_exec(
+        *through,
         *command(*args),
         cwd=cwd,
         env=environment({"GATEWAY_PORT": "0", **(env or {})}, cwd=cwd),
@@ -115,6 +126,8 @@ async def serving(*args: str, cwd: Path, env: Mapping[str, str] | None = None) -
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    if descriptors is not None:  # long before it has read it
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
     running = Running(process)
     readers = asyncio.gather(_collect(process.stdout, running.out), _collect(process.stderr, running.err))
     try:

@@ -24,6 +24,7 @@ providers:
 models:
   small: {model: cloud/small, max_output: 1000, price: {input: 0.25, output: 2, cached_input: 0.025}}
   odd: cloud/nobody-has-priced-this
+  brief: {model: cloud/brief, context: 2000}
   here: home/tiny
 roles:
   work: {models: [here, small, odd]}
@@ -79,6 +80,55 @@ def test_for_programs(args: tuple[str, ...], usual: int, worst: int) -> None:
     assert (said["worst_nanousd"], said["worst_is_known"]) == (worst, False)
 
 
+def test_other_units_than_tokens(tmp_path: Path) -> None:
+    """Are said, and never look free; what tokens do not tell is not known."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(
+        """
+providers: {shop: {kind: openai-compatible, base_url: "http://shop.test/v1", local: false}}
+models:
+  flat: {model: shop/flat, price: {request: 0.002}}
+  ears: {model: shop/ears, price: {minute: 0.006}}
+  pens: {model: shop/pens, price: {input: 5, output: 10, image: 0.04}}
+roles: {all: {models: [ears, pens, flat], order: [free, cheapest]}}
+"""
+    )
+    args = ("explain", "role:all", "--config", str(file), "--tokens", "1000")
+    said = json.loads(CliRunner().invoke(main, [*args, "--json"]).output)
+    costs = {one["upstream"]: one["cost"] for one in said["candidates"]}
+    assert list(costs) == ["shop/flat", "shop/ears", "shop/pens"]
+    assert [one["free"] for one in said["candidates"]] == [False] * 3
+    assert (costs["shop/flat"]["estimate_nanousd"], costs["shop/flat"]["worst_nanousd"]) == (2_000_000, 2_000_000)
+    assert (costs["shop/ears"]["estimate_nanousd"], costs["shop/ears"]["worst_nanousd"]) == (None, None)
+    assert costs["shop/ears"]["price_nanousd_each"] == {"hour_of_sound": 360_000_000}
+    shown = CliRunner().invoke(main, [*args]).output
+    assert "$0.002 a request" in shown
+    assert "$0.36 an hour of sound; by config, which tokens do not tell" in shown
+    assert "$5/$10 per Mtok, $0.04 an image" in shown
+    assert "free  " not in shown
+
+
+def test_where_candidates_come_from(file: Path) -> None:
+    """Two ways to ask one model are two rows, each with the names that lead to it, through a fallback too."""
+    file.write_text(
+        FILE.replace("roles:", "  warm: {model: cloud/small, params: {temperature: 1}}\n"
+                     "  cold: {model: cloud/small, params: {temperature: 0}}\n"
+                     "fallback: {here: [small]}\nroles:\n  arms: {models: [warm, cold]}\n  jobs: here")
+    )  # fmt: skip
+    lines = [line.split() for line in run("role:arms").output.splitlines() if line.startswith("  ")]
+    assert [(line[1], line[-3], line[-2:]) for line in lines] == [
+        ("cloud/small#warm", "temperature=1", ["via", "warm"]),
+        ("cloud/small#cold", "temperature=0", ["via", "cold"]),
+    ]
+    told = json.loads(run("role:jobs", "--json").output)["candidates"]
+    assert [(one["label"], one["via"]) for one in told] == [
+        ("home/tiny", ["here"]),
+        ("cloud/small", ["fallback of here", "small"]),
+    ]
+    told = json.loads(run("role:arms", "--json", "--tokens", "10").output)["candidates"]
+    assert [one["params"]["defaults"] for one in told] == [{"temperature": 1}, {"temperature": 0}]
+
+
 def test_without_a_size_nothing_is_estimated() -> None:
     done = run("role:work")
     assert "would cost" not in done.output
@@ -87,11 +137,20 @@ def test_without_a_size_nothing_is_estimated() -> None:
 
 
 def test_an_answer_longer_than_the_model_writes_is_not_paid_for() -> None:
-    """Nobody there can be asked, and the account says why."""
+    """It is asked all the same, writes what it can, and the account says what may be missing."""
     said = json.loads(run("small", "--json", "--max-tokens", "5000").output)
+    (one,) = said["candidates"]
+    assert "may have too little room" in one["why"]
+    assert (one["estimate_usd"], one["cost"]["worst_nanousd"]) == (0.002, 2_000_000)
+    assert said["rejected"] == []
+
+
+def test_a_prompt_that_is_too_long_is_not_paid_for() -> None:
+    """Nobody there can be asked, and the account says why."""
+    said = json.loads(run("brief", "--json", "--tokens", "5000").output)
     assert said["candidates"] == []
-    assert "it writes at most 1000 tokens" in said["rejected"][0]["reason"]
-    assert "nobody would be asked" in run("small", "--max-tokens", "5000").output
+    assert "its context of 2000 tokens is too short for a prompt of about 5000" in said["rejected"][0]["reason"]
+    assert "nobody would be asked" in run("brief", "--tokens", "5000").output
 
 
 async def test_by_what_a_running_gateway_knows(file: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from gateway.core.keys import digest_of
-from gateway.stores.keys import SQLiteKeys
+from gateway.stores.keys import FILE, SQLiteKeys
 from gateway.types import Key, Window
 from tests.stores.databases import postgres_server
 
@@ -216,3 +218,23 @@ def test_keys_in_postgresql(here: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert run("revoke", "ci").exit_code == 0
         assert [one["state"] for one in json.loads(run("list", "--json").output)] == ["revoked"]
         assert not (here / "state").exists()
+
+
+def test_forgetting_keys_that_are_gone(state: Path) -> None:
+    """Only where there is none left; and what cannot be read is said."""
+    made("ci")
+    assert (state / "keys.seen").exists()
+    assert "there are keys" in run("forget").stderr
+    with closing(sqlite3.connect(state / FILE)) as connection, connection:
+        connection.execute("UPDATE virtual_keys SET budget_window = 'fortnight'")
+    assert 'note: key "ci"' in run("list").stderr
+    with closing(sqlite3.connect(state / FILE)) as connection, connection:
+        connection.execute("DELETE FROM virtual_keys")
+    assert "gateway keys forget" in run("list").stderr
+    assert run("forget").exit_code == 0
+    assert not (state / "keys.seen").exists()
+    assert "There are no keys" in run("list").output
+    made("ci")
+    (state / FILE).unlink()
+    assert run("forget").exit_code == 0
+    assert not (state / "keys.seen").exists()

@@ -180,6 +180,40 @@ def test_promote(file: Path, here: Path) -> None:
     assert "quick" in (here / "state" / "overlay.yaml").read_text()
 
 
+def test_demote(file: Path, here: Path) -> None:
+    """What was promoted is taken out again, also where the configuration of that time is gone."""
+    run("promote", "cloud/acme/eagle-7b:free")
+    overlay = here / "state" / "overlay.yaml"
+    file.unlink()
+    done = run("demote", "eagle-7c")
+    assert (done.exit_code, done.stderr) == (
+        1, f'{overlay}: there is no alias "eagle-7c"; did you mean "eagle-7b"?\n'
+    )  # fmt: skip
+    done = run("demote", "eagle-7b")
+    assert (done.exit_code, done.output) == (0, f"eagle-7b is gone from {overlay}; restart the gateway if it runs\n")
+    assert "eagle" not in overlay.read_text()
+    assert json.loads(run("demote", "--json", "eagle-7b").stdout or "null") is None
+    run("promote", "demo/echo", "--as", "e")
+    assert json.loads(run("demote", "--json", "e").output) == {"alias": "e", "overlay": str(overlay)}
+
+
+def test_an_alias_of_another_project_is_no_obstacle(file: Path, here: Path) -> None:
+    """Every command works, says what is left over, and how to be rid of it; the alias says why nobody answers to it."""
+    run("promote", "cloud/acme/eagle-7b:free")
+    file.write_text("providers: {local: {kind: ollama}}\nmodels: {main: local/m}\n")
+    done = CliRunner().invoke(main, ["check"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (
+        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; nobody '
+        "answers to it. Mend it, or take it out: gateway models demote eagle-7b" in done.output
+    )
+    assert "nobody answers: eagle-7b" in done.output
+    done = CliRunner().invoke(main, ["explain", "eagle-7b"], catch_exceptions=False)
+    assert 'no provider "cloud" is configured' in done.output
+    done = CliRunner().invoke(main, ["explain", "main"], catch_exceptions=False)
+    assert (done.exit_code, "local/m" in done.output) == (0, True)
+
+
 async def test_promote_what_somebody_lists(file: Path) -> None:
     """A bare id is enough where one provider has it; where several do they are named."""
     async with FaultyUpstream(lambda _: models_listed()) as upstream:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.online import finding, is_listed
+from gateway.cli.online import finding, is_listed, look
+from gateway.config import load
 from gateway.types import Provider
 from gateway.upstream.ask import Listing
 from tests.cli.command import gateway_async
 from tests.faults import FaultyUpstream, error_json, json_answer, refuse_port
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.faults import Request, Script
+    from tests.faults import Answer, Request, Script
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def shop(kind: str = "openai", *, key: bool = True) -> Provider:
          'no model "gpt-5-mino", perhaps "gpt-5-mini"?, answers in 100 ms, 1 model listed'),
         (shop("azure", key=False), Listing(None, 0.1, 200, ("gpt-5",)), ["mine"], "",
          "answers in 100 ms, 1 model listed, not in the list, which need not mean anything: mine"),
-        (shop(), Listing(None, 0.1, 404, offered=False), ["a"], "",
+        (shop("runpod"), Listing(None, 0.0, offered=False), ["a"], "",
          "it has no list of models that is free, so nothing was compared"),
     ],
 )  # fmt: skip
@@ -105,3 +108,120 @@ async def test_check_online_when_all_is_well(tmp_path: Path) -> None:
         done = await gateway_async("check", "--online", cwd=tmp_path)
         assert done.status == 0
         assert done.out.endswith("1 passed, 0 failed\n")
+
+
+LIST = json_answer({"object": "list", "data": [{"id": "a"}]})
+HTML = json_answer(b"<html>Welcome!</html>", headers={"content-type": "text/html"})
+
+
+def serves(*paths: str, otherwise: Script | None = None, key: str = "k") -> Callable[[Request], Script]:
+    """A server whose API is at one of these paths, and that has something else to say everywhere else."""
+
+    def answer(asked: Request) -> Script:
+        if asked.target.split("?")[0] not in [f"{path}/models" for path in paths]:
+            return otherwise or error_json(404, {"error": {"message": "Not Found", "code": 404}})
+        return LIST if asked.headers.get("authorization") == f"Bearer {key}" else error_json(401)
+
+    return answer
+
+
+@pytest.mark.parametrize("kind", ["openai", "openai-compatible", "litellm", "anthropic", "vllm"])
+@pytest.mark.parametrize(
+    ("path", "answer", "problem", "meant"),
+    [
+        ("/v1", serves("/v1"), "", None),
+        ("", serves("", "/v1"), "", None),  # answers with and without
+        ("", serves("/v1"), "has no list of models at {base}/models (HTTP 404)", "/v1"),
+        ("/v1/v1", serves("/v1"), "has no list of models at {base}/models (HTTP 404)", "/v1"),
+        ("/v1", serves(""), "has no list of models", ""),
+        ("/v1", serves("/openai/v1"), "has no list of models", "/openai/v1"),
+        ("/v1", serves("/api/v1"), "has no list of models", "/api/v1"),
+        ("/v1/chat", serves("/v1"), "has no list of models", "/v1"),
+        ("/nope", serves(), "has no list of models", None),
+        ("/nope", serves(otherwise=error_json(405)), "has no list of models at {base}/models (HTTP 405)", None),
+        ("", serves("/v1", otherwise=HTML), "did not answer as this API does", "/v1"),  # a web interface
+        ("/nope", serves(otherwise=HTML), "did not answer as this API does", None),
+        ("", serves("/v1", otherwise=json_answer({"error": "Unexpected endpoint"})),  # LM Studio
+         "did not answer as this API does (HTTP 200: JSON that is no list of models)", "/v1"),
+        ("", serves("/v1", otherwise=json_answer({"status": "ok"})), "did not answer as this API does", "/v1"),
+        ("", serves("/v1", otherwise=error_json(403, {"message": "Missing Authentication Token"})),  # AWS' gateway
+         "forbids this request", "/v1"),
+        ("", serves("/v1", key="another"), "has no list of models", "/v1"),  # the key is the next mistake
+        ("/v1", error_json(301, headers={"location": "/api/v1/models"}),
+         "did not answer as this API does", "/api/v1"),
+        ("/v1", error_json(302, headers={"location": "/login"}), "did not answer", None),
+    ],
+)  # fmt: skip
+async def test_a_wrong_base_url(
+    tmp_path: Path, kind: str, path: str, answer: Answer, problem: str, meant: str | None
+) -> None:
+    """An address without the API is a failure that names the base URL which was probably meant."""
+    async with FaultyUpstream(answer) as upstream:
+        origin = upstream.base_url.removesuffix("/v1")
+        file = tmp_path / "gateway.yaml"
+        file.write_text(f"providers: {{shop: {{kind: {kind}, base_url: '{origin}{path}', api_key: k}}}}")
+        (found,) = await look(load(file, {}).directory)
+    assert problem.format(base=f"{origin}{path}") in found.problem
+    assert bool(found.problem) is bool(problem)
+    assert found.base_url == (None if meant is None else f"{origin}{meant}")
+    assert meant is None or found.problem.endswith(f"its base_url is probably {origin}{meant}")
+    assert not problem or meant is not None or "base_url" in found.problem
+
+
+@pytest.mark.parametrize("status", [400, 401, 422])
+async def test_an_api_without_a_list(tmp_path: Path, status: int) -> None:
+    """A server of unknown kind may serve chats only: an empty request, which runs no model, tells."""
+
+    def chats(asked: Request) -> Script:
+        return error_json(status if asked.target == "/v1/chat/completions" else 404)
+
+    async with FaultyUpstream(chats) as upstream:
+        file = tmp_path / "gateway.yaml"
+        file.write_text(f"providers: {{shop: {{base_url: '{upstream.base_url}'}}}}")
+        (found,) = await look(load(file, {}).directory)
+        assert (found.problem, found.detail) == (
+            "", "it serves chats and has no list of models, so nothing was compared"
+        )  # fmt: skip
+        assert [one.body for one in upstream.requests] == [b"", b"{}"]
+
+
+async def plain_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve one request like a server that knows no TLS, and takes a hello for a bad request."""
+    head = await reader.readuntil(b"\r\n\r\n") if (first := await reader.read(1)) != b"\x16" else b""
+    body = b'{"data": [{"id": "a"}]}'
+    good = first + head.split(b"\r\n")[0] == b"GET /v1/models HTTP/1.1" and b"authorization" not in head.lower()
+    status = b"200 OK" if good else b"400 Bad Request"
+    writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body))
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_wrong_place(tmp_path: Path) -> None:
+    """A wrong scheme is recognised; a wrong port and host are failures; the key goes nowhere in the clear."""
+    server = await asyncio.start_server(plain_only, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with refuse_port() as refused:
+            file = tmp_path / "gateway.yaml"
+            file.write_text(
+                "providers:\n"
+                f"  tls: {{kind: openai, base_url: 'https://127.0.0.1:{port}/v1', api_key: k}}\n"
+                f"  port: {{kind: openai, base_url: 'http://127.0.0.1:{refused}/v1', api_key: k}}\n"
+                "  host: {kind: openai, base_url: 'https://nobody.invalid/v1', api_key: k}\n"
+            )
+            tls, gone, host = await look(load(file, {}).directory)
+    assert (tls.base_url, "cannot be reached" in tls.problem) == (f"http://127.0.0.1:{port}/v1", True)
+    assert (gone.base_url, "cannot be reached" in gone.problem) == (None, True)
+    assert (host.base_url, "cannot be reached" in host.problem) == (None, True)
+
+
+async def test_the_command_fails_for_a_wrong_base_url(tmp_path: Path) -> None:
+    """Status 1, and the line to write."""
+    async with FaultyUpstream(serves("/v1")) as upstream:
+        origin = upstream.base_url.removesuffix("/v1")
+        (tmp_path / "gateway.yaml").write_text(f"providers: {{shop: {{base_url: '{origin}', api_key: k}}}}")
+        done = await gateway_async("check", "--online", cwd=tmp_path)
+        assert done.status == 1
+        assert f"its base_url is probably {origin}/v1" in done.out
+        told = await gateway_async("check", "--online", "--json", cwd=tmp_path)
+        assert told.json["online"][0]["probable_base_url"] == f"{origin}/v1"

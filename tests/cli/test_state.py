@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from gateway.cli.terminal import Unusable
 from gateway.core.ledger import State
 from gateway.stores.journal_segments import segment_path
 from gateway.stores.keys import SQLiteKeys
+from gateway.stores.sqlite import SQLiteStore
 from tests.cli.command import gateway, gateway_async, serving
 from tests.faults import Client, FaultyUpstream, chat, chat_json, free_port
 from tests.proxy.ledgered import rows_in
 from tests.serving import config_of
-from tests.stores.attempts import attempt
+from tests.stores.attempts import attempt, row
 from tests.stores.journal_records import A, intent, leave, settle
 from tests.web.keyed import key, secret
 
@@ -112,6 +114,22 @@ async def test_without_the_usual_place_it_serves_all_the_same(tmp_path: Path) ->
             assert await running.end() == 0
 
 
+def test_the_usual_place_with_keys_is_not_done_without(tmp_path: Path) -> None:
+    """Or a directory that cannot be written any more would open the gateway."""
+    folder = tmp_path / "gateway"
+    store = SQLiteKeys(folder / "keys.sqlite")
+    store.insert(key("ci"))
+    store.close()
+    (folder / LOCK).mkdir()  # which nobody can write, not even root
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    done = gateway("run", "--port", "0", cwd=tmp_path, env=env)
+    assert (done.status, done.out) == (2, "")
+    assert "there may be keys in it" in done.err
+    assert "Traceback" not in done.err
+    (folder / "keys.sqlite").rename(folder / "keys.seen")
+    assert gateway("run", "--port", "0", cwd=tmp_path, env=env).status == 2
+
+
 @pytest.mark.parametrize("said", ["environment", ".env"])
 def test_a_place_of_ones_choice_must_be_usable(tmp_path: Path, said: str) -> None:
     """Wherever it was chosen: it would be a surprise to find nothing there later."""
@@ -142,6 +160,25 @@ def test_a_ledger_that_is_none(tmp_path: Path, content: bytes) -> None:
     assert str(file) in done.err
     assert "Traceback" not in done.err
     assert file.read_bytes() == content
+
+
+async def test_a_ledger_with_damaged_pages(tmp_path: Path) -> None:
+    """It is said before anything else, calls go on, and what they cost stays in the journal."""
+    file = tmp_path / "state" / "ledger.sqlite"
+    with SQLiteStore(file) as store:
+        store.write([row(call, provider_id="x" * 500) for call in range(2000)])
+    whole = await asyncio.to_thread(file.read_bytes)
+    await asyncio.to_thread(file.write_bytes, whole[:100_000] + b"\xff" * (len(whole) - 200_000) + whole[-100_000:])
+    async with FaultyUpstream(chat_json()) as upstream:
+        (tmp_path / "gateway.yaml").write_text(f"providers: {{a: {{base_url: '{upstream.base_url}'}}}}\n")
+        async with serving("run", cwd=tmp_path, env={"GATEWAY_STATE_DIR": str(file.parent)}) as running:
+            said = "".join(running.err)
+            assert f"the ledger is damaged ({file}: " in said
+            assert "restore a backup" in said
+            assert "Traceback" not in said
+            assert await status_of(running) == 200
+            assert await running.end() == 0
+    assert list((file.parent / "journal").glob("*.log"))
 
 
 async def test_a_journal_with_a_damaged_end(tmp_path: Path) -> None:

@@ -140,6 +140,40 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("providers: {demo: {base_url: 'http://x'}}", ["gateway.yaml:1:30: the demo is built in and has no base_url"]),
         ("models: {a: '${X:?get one at example.com}'}", ["gateway.yaml:1:13: X is not set: get one at example.com"]),
         ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name or a mapping: {models: […]}"]),
+        # Slips that people make: what stands there, and what to write.
+        ("models: {main: 4}", [("gateway.yaml:1:16: must be a name or a mapping: {model: …}; a name that looks like a "
+         "number stands in quotes")]),
+        ("models: {main: {model: 3.5}}", [
+            "gateway.yaml:1:24: must be text; if it looks like a number, put it in quotes"]),
+        ("providers:\n\ta: {kind: vllm}", [("gateway.yaml:2:1: not YAML: found character that cannot start any token; "
+         "the line is indented with a tab, write spaces")]),
+        ("providers:\n  openai: {api_key: ${K:-}}", [("gateway.yaml:2:22: not YAML: did not find expected ',' or '}'; "
+         'a reference inside { } or [ ] stands in quotes: "${NAME:-}"')]),
+        ("providers: {openai: {api_key: $K}}", [
+            "gateway.yaml:1:31: a variable is written ${NAME}; a text that begins with a dollar sign, $$"]),
+        ("providers: {x: {base_url: 'http://h/v1', type: openai, key_env: K}}", [
+            'gateway.yaml:1:42: unknown key "type"; write kind',
+            'gateway.yaml:1:56: unknown key "key_env"; write api_key: "${THAT_VARIABLE:-}"']),
+        ("providers: {x: {api_base: 'http://h/v1', kind: vllm}}", [
+            'gateway.yaml:1:17: unknown key "api_base"; write base_url']),
+        ("default_provider: x", ['gateway.yaml:1:1: unknown key "default_provider"; write defaults: {provider: NAME}']),
+        ("roles: {r: {models: [demo/echo], strategy: x}}", ['gateway.yaml:1:34: unknown key "strategy"; write order']),
+        ("models: {m: {model: demo/echo, fallbacks: x}}", [('gateway.yaml:1:32: unknown key "fallbacks"; write '
+         "fallback: {ALIAS: [others]} at the top of the file")]),
+        ("roles: {r: demo/echo}\nfallback: {r: [demo/echo]}", [('gateway.yaml:2:12: fallback is for an alias, and "r" '
+         "is none; it is a role: write who steps in behind the others in its models")]),
+        ("roles: {r: openai/gpt-5}", [('gateway.yaml:1:12: unknown model "openai/gpt-5": no provider "openai" is '
+         'configured; write "openai:" below providers')]),
+        ("roles: {reasoning: demo/echo}\nmodels: {x: reasonin}", [
+            'gateway.yaml:2:13: unknown model or alias "reasonin"; did you mean "role:reasoning"?']),
+        ("roles: {r: {models: [demo/echo], order: [cheepest]}}", [
+            'gateway.yaml:1:42: unknown policy "cheepest"; did you mean "cheapest"?']),
+        ("rules: [{when: {images: true}, use: rolle:x}]", ['gateway.yaml:1:37: unknown model or alias "rolle:x"']),
+        ("models: {main: '${M:-}'}", ["gateway.yaml:1:16: must not be empty; it comes from M, which is empty"]),
+        ("server: {port: '${P:-}'}", [
+            "gateway.yaml:1:16: must be a whole number; it comes from P, which is empty"]),
+        ("defaults: {timeouts: {idle: '${A:-}${B:-}'}}", [("gateway.yaml:1:29: not a duration; write 30s, 500ms, 10m "
+         "or 1h30m; it comes from A and B, which are empty")]),
     ],
 )  # fmt: skip
 def test_single_mistakes(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -263,14 +297,33 @@ def test_mistakes_in_dotenv(tmp_path: Path) -> None:
     assert re.match(r'gateway.yaml:1:1: unknown key "x"', found[1])
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "cannot be read: No such file or directory"),
+    (b"\xff\xfes\0", "not UTF-8 but UTF-16; save it as UTF-8"),
+    ("models: {x: caf\u00e9}".encode("utf-16-be", "strict"), "not UTF-8 (byte"),
+    ("# one\nmodels: {x: caf\u00e9}".encode("latin-1"), "not UTF-8 (byte 22, in line 2); save it as UTF-8"),
+])  # fmt: skip
+def test_files_that_cannot_be_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     """A file that is missing, or no text, is a mistake that names it."""
     file = tmp_path / "gateway.yaml"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(ConfigError, match=re.escape(f"{file}: ")):
+    with pytest.raises(ConfigError, match=re.escape(f"{file}: {message}")):
         load(file, {})
+
+
+@pytest.mark.parametrize("prefix", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_files_of_other_editors(tmp_path: Path, prefix: bytes, end: bytes) -> None:
+    """Windows' line ends and its mark before UTF-8 change nothing, here and in .env; nor does a blank default."""
+    file = tmp_path / "gateway.yaml"
+    text = b"models:\n  main: demo/echo\nproviders: {openai: {api_key: '${K}'}}\ndefaults: {provider: '${D:-}'}\n"
+    file.write_bytes(prefix + text.replace(b"\n", end))
+    (tmp_path / ".env").write_bytes(prefix + b"K=sk-1" + end)
+    config = load(file, {})
+    assert "main" in config.directory.routes
+    assert config.directory.providers["openai"].headers == ((b"authorization", b"Bearer sk-1"),)
+    assert config.directory.default_provider is None
 
 
 @pytest.mark.parametrize(
@@ -326,7 +379,7 @@ def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
     document = (SHIPPED.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
     alone = [block for block in blocks if not block.startswith(("params:", "rules:"))]
-    assert len(alone) == 4
+    assert len(alone) == 5
     providers = "providers: {anthropic: , openrouter: , local: {kind: ollama}}\n"
     roles = "roles: {vision: local/a, memory: local/b}\n"
     for block in alone:

@@ -109,51 +109,148 @@ def test_what_is_not_changed_stays(tmp_path: Path, environ: dict[str, str]) -> N
 
 
 def test_null_takes_away(tmp_path: Path, environ: dict[str, str]) -> None:
-    """What a file says can be taken back, and what refers to it is then a mistake of that file."""
+    """What a file says can be taken back, unless something else of that file would mean nothing then."""
     file = put(tmp_path, "roles: {rlm: null}")
     assert "role:rlm" not in loaded(tmp_path, environ).directory.routes
-    file.write_text("models: {other: null}")
-    with pytest.raises(ConfigError) as error:
-        loaded(tmp_path, environ)
-    assert error.value.problems == (f'{tmp_path}/gateway.yaml:7:24: unknown model or alias "other"',)
+    file.write_text("models: {other: null, new: a/z}")
+    config = loaded(tmp_path, environ)
+    assert (ids(config, "role:rlm"), ids(config, "new")) == (["a/x", "a/y"], ["a/z"])
+    assert warned(config, tmp_path) == [
+        (
+            'overlay.yaml:1:10: it is needed: unknown model or alias "other"; the entry is passed over. Mend it, or '
+            "take it out: gateway models demote other"
+        )
+    ]
+
+
+def warned(config: Config, tmp_path: Path) -> list[str]:
+    return [one.removeprefix(f"{tmp_path}/state/").replace(f"{tmp_path}/", "") for one in config.warnings]
+
+
+PASSED = [
+    # (what the overlay says, the beginning of each warning)
+    ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}; the entry is passed over"]),
+    ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?; the entry is passed over']),
+    ("experiments: {x: {arms: [a, b]}}", ['overlay.yaml:1:1: unknown key "experiments"']),  # of a later version
+    ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
+    ("roles: {new: {models: [main], order: [luckiest]}}", ['overlay.yaml:1:39: unknown policy "luckiest"']),
+    ("roles: {new: {models: [main], patience: 2h}}", ["overlay.yaml:1:"]),
+    ("roles: {rlm: {order: []}}", ["overlay.yaml:1:22: must not be empty"]),
+    ("providers: {a: {limits: mode}}", ['overlay.yaml:1:25: unknown scope "mode"; did you mean "model"?']),
+    ("providers: {b: {}}", [
+        'overlay.yaml:1:16: "b" is no kind that is known; say its kind, or the base_url of its API']),
+    ("providers: {b: {kind: laterkind, base_url: 'http://b.test/v1'}}\nmodels: {new: b/m}", [
+        'overlay.yaml:1:23: unknown kind "laterkind"',
+        'overlay.yaml:2:15: unknown model "b/m": no provider "b" is configured; nobody answers to it']),
+    ("rules: [{when: {images: 1}, use: main}]", ["overlay.yaml:1:25: must be true or false"]),
+    ("models: {x: '${GONE}'}", ["overlay.yaml:1:13: GONE is not set; set it, or write ${GONE:-default}"]),
+    ("models: {x: a/1, y: a/2, x: a/3}", ['overlay.yaml:1:26: the key "x" stands here and in line 1']),
+    ("models: {main: minimax/m1}", [  # the name leads somewhere without the overlay
+        ('overlay.yaml:1:16: unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" '
+         "below providers; the entry is passed over")]),
+    ("roles: {rlm: {models: [minimax/m1]}}", ['overlay.yaml:1:24: unknown model "minimax/m1"']),
+    ("defaults: {provider: minimax, max_attempts: 7}", ['overlay.yaml:1:22: no provider "minimax" is configured']),
+    ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is none']),
+    ("models: {p: q, q: p}", [
+        "overlay.yaml:1:19: names in a circle: p -> q -> p; the entry is passed over",
+        'overlay.yaml:1:13: unknown model or alias "q"; nobody answers to it']),
+    ("presets: {x: {force: 1}}", ["overlay.yaml:1:22: must be a mapping of parameters"]),
+    ("providers: {a: null}", ['overlay.yaml:1:13: it is needed: unknown model "a/x": no provider "a" is configured']),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, expected", PASSED)
+def test_what_is_wrong_is_passed_over(tmp_path: Path, environ: dict[str, str], text: str, expected: list[str]) -> None:
+    """A wrong entry is a warning with its place; the gateway starts, and all else that the overlay says counts."""
+    put(tmp_path, f"{text}\ncache: {{ttl: 7m}}\n")
+    config = loaded(tmp_path, environ)
+    assert (ids(config, "role:rlm"), ids(config, "main"), ids(config, "other")) == (["a/x", "a/y"], ["a/x"], ["a/y"])
+    assert len(config.rules) == (0 if text.startswith("rules") else 1)
+    for said, wanted in zip(warned(config, tmp_path), expected, strict=True):
+        assert said.startswith(wanted)
+        assert "overlay.yaml" in said.rpartition(". Mend it")[2] or "gateway models demote" in said
+
+
+def test_every_other_entry_counts(tmp_path: Path, environ: dict[str, str]) -> None:
+    """One that is wrong takes no other with it, whatever section they are in."""
+    put(
+        tmp_path,
+        "providers:\n  b: {kind: ollama, models: [m]}\n  c: {kind: nonsense}\n"
+        "models:\n  good: b/m\n  promoted: minimax/m1\n  bare: m2\n  bad: {model: a/x, contxt: 1}\n"
+        "roles:\n  new: [promoted, good]\n  list: {models: [promoted, bare, good, role:gone]}\n  only: promoted\n"
+        "rules:\n  - {when: {images: 1}, use: main}\n  - {when: {task: x}, use: promoted}\n"
+        "  - {when: {audio: true}, use: nowhere}\n  - {when: {tools: true}, use: role:list}\n"
+        "defaults: {max_attempts: 9, retries: x}\n",
+    )
+    config = loaded(tmp_path, environ)
+    assert (ids(config, "good"), ids(config, "m"), ids(config, "role:list")) == (["b/m"], ["b/m"], ["b/m"])
+    assert [rule.use for rule in config.rules] == ["promoted", "role:list"]
+    assert (config.max_attempts, config.retries) == (9, 1)
+    assert [one.split(": ")[0] for one in warned(config, tmp_path)] == [
+        "overlay.yaml:3:13", "overlay.yaml:8:21", "overlay.yaml:10:8", "overlay.yaml:14:21", "overlay.yaml:16:32",
+        "overlay.yaml:18:38", "overlay.yaml:6:13", "overlay.yaml:7:9", "overlay.yaml:11:41",
+    ]  # fmt: skip
+
+
+NO_MINIMAX = 'unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" below providers'
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("promoted", [("minimax/m1", NO_MINIMAX)]),
+    ("role:only", [("minimax/m1", NO_MINIMAX)]),
+    ("role:mixed", [("minimax/m1", NO_MINIMAX),
+                    ("(nobody)/role:gone", ('unknown role "gone"; there are role:main, role:reasoning, role:planner, '
+                     "role:rlm, role:memory, role:browser, role:vision, role:embedding, role:only, role:mixed"))]),
+    ("second", [("(nobody)/m2", 'unknown model or alias "m2"')]),
+])  # fmt: skip
+def test_a_name_that_nobody_answers_to(
+    tmp_path: Path, environ: dict[str, str], name: str, reason: list[tuple[str, str]]
+) -> None:
+    """The name is known and says what is missing, like one whose provider lacks its key."""
+    put(
+        tmp_path,
+        "models: {promoted: minimax/m1, second: m2}\nroles: {only: promoted, mixed: {models: [promoted, role:gone]}}",
+    )
+    config = zero(environ)
+    route = resolve(name, config.directory)
+    assert ([(one.upstream_id, one.reason) for one in route.rejected], route.candidates) == (reason, ())
+    assert "minimax" not in config.directory.providers
 
 
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("models: {new: gone}", ['overlay.yaml:1:15: unknown model or alias "gone"']),
-        ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}"]),
-        ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?']),
-        ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
-        ("roles: {rlm: {order: []}}", ["overlay.yaml:1:22: must not be empty"]),
-        ("providers: {a: {limits: mode}}", ['overlay.yaml:1:25: unknown scope "mode"; did you mean "model"?']),
-        ("providers: {b: {}}", [
-            'overlay.yaml:1:16: "b" is no kind that is known; say its kind, or the base_url of its API']),
-        ("rules: [{when: {images: 1}, use: main}]", ["overlay.yaml:1:25: must be true or false"]),
         ("[]", ["overlay.yaml:1:1: must be a mapping, with keys like providers and models"]),
-        ("models: {x: '${GONE}'}", ["overlay.yaml:1:13: GONE is not set; set it, or write ${GONE:-default}"]),
         ("a: [", ["overlay.yaml:2:1: not YAML: did not find expected node content"]),
-        ("models: {new: gone}\nserver: {hots: 1}", [
-            'overlay.yaml:1:15: unknown model or alias "gone"',
-            'overlay.yaml:2:10: unknown key "hots"; did you mean "host"?']),
+        ("models: {new: gone}\nserver: {hots: 1}", ['overlay.yaml:2:10: unknown key "hots"; did you mean "host"?']),
+        ("server: {api_keys: ['${GONE}']}", ["overlay.yaml:1:21: GONE is not set; set it, or write ${GONE:-default}"]),
+        ("budgets: [{scope: total, limit_usd: much}]", [
+            'overlay.yaml:1:37: not an amount of USD; write 2, 0.25 or "$2"']),
+        ("budgets: [{scope: total, limit_usd: 1, then: downgrade, to: role:gone}]", [
+            'overlay.yaml:1:61: unknown role "gone"; there are role:rlm']),
     ],
 )  # fmt: skip
-def test_whose_mistake_it_is(tmp_path: Path, environ: dict[str, str], text: str, expected: list[str]) -> None:
-    """A mistake is reported under the name and at the place of the file that makes it."""
+def test_what_guards_is_not_passed_over(
+    tmp_path: Path, environ: dict[str, str], text: str, expected: list[str]
+) -> None:
+    """A limit or a key that cannot be read must not be gone in silence, nor a file that cannot be read at all."""
     put(tmp_path, text)
     with pytest.raises(ConfigError) as error:
         loaded(tmp_path, environ)
     assert [one.removeprefix(f"{tmp_path}/state/") for one in error.value.problems] == expected
 
 
-def test_mistakes_of_both_files(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Both files are checked in one run, and a wrong value that is replaced is no mistake any more."""
+def test_mistakes_of_the_file_itself(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A mistake of gateway.yaml is one with an overlay too, but for a wrong value that the overlay replaces."""
     put(tmp_path, "models: {new: gone}\nserver: {port: 1}")
     with pytest.raises(ConfigError) as error:
         loaded(tmp_path, environ, FILE + "server: {port: x, host: ''}\n")
+    assert error.value.problems == (f"{tmp_path}/gateway.yaml:9:25: must not be empty",)
+    put(tmp_path, "models: {main: null}")
+    with pytest.raises(ConfigError) as error:
+        loaded(tmp_path, environ, FILE.replace("other]", "others]"))
     assert error.value.problems == (
-        f"{tmp_path}/gateway.yaml:9:25: must not be empty",
-        f'{tmp_path}/state/overlay.yaml:1:15: unknown model or alias "gone"',
+        f'{tmp_path}/gateway.yaml:7:24: unknown model or alias "others"; did you mean "other"?',
     )
 
 
@@ -179,11 +276,16 @@ def test_without_a_file(
 
 
 def test_mistakes_without_a_file(tmp_path: Path, environ: dict[str, str]) -> None:
-    """The overlay is to blame: there is nothing else."""
+    """An alias that was promoted in another project is no reason not to start in this one."""
     put(tmp_path, "models: {mine: gone}\nroles: {embedding: demo/echo}")
-    with pytest.raises(ConfigError) as error:
-        zero(environ)
-    assert error.value.problems == (f'{tmp_path}/state/overlay.yaml:1:16: unknown model or alias "gone"',)
+    config = zero(environ)
+    assert ids(config, "role:embedding") == ["demo/echo"]
+    assert warned(config, tmp_path) == [
+        (
+            'overlay.yaml:1:16: unknown model or alias "gone"; nobody answers to it. Mend it, or take it out: gateway '
+            "models demote mine"
+        )
+    ]
 
 
 def test_promoting(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -220,6 +322,22 @@ def test_promoting_into_little(tmp_path: Path, environ: dict[str, str], text: st
     path = put(tmp_path, text)
     overlay.promote(path, "a/z", "new")
     assert overlay.read(path) == {"models": {"new": "a/z"}}
+
+
+def test_demoting(tmp_path: Path, environ: dict[str, str]) -> None:
+    """An alias is taken out of the overlay, and all else stays as it was written."""
+    path = put(tmp_path, "models: {x: 'a/${Z:-z}', gone: minimax/m1}\nroles: {new: x}")
+    overlay.demote(path, "gone")
+    assert overlay.read(path) == {"models": {"x": "a/${Z:-z}"}, "roles": {"new": "x"}}
+    assert loaded(tmp_path, environ).warnings == ()
+    with pytest.raises(ConfigError, match=r'overlay\.yaml: there is no alias "y"'):
+        overlay.demote(path, "y")
+    overlay.demote(path, "x")
+    assert overlay.read(path) == {"models": {}, "roles": {"new": "x"}}
+    with pytest.raises(ConfigError, match='there is no alias "x"'):
+        overlay.demote(path, "x")
+    with pytest.raises(ConfigError, match='there is no alias "x"'):
+        overlay.demote(tmp_path / "none.yaml", "x")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.config import load
 from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.types import Provider, Timeouts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRON = {var: f"{var}-value" for kind in KINDS.values() for var in kind.key_vars}
 
@@ -159,3 +163,48 @@ def test_timeouts(levels: list[dict[str, float]], first_byte_s: float, first_tok
     """Later levels win, timer by timer."""
     merged = merged_timeouts(Timeouts(), *levels)
     assert (merged.first_byte_s, merged.first_token_s) == (first_byte_s, first_token_s)
+
+
+@pytest.mark.parametrize("written, environ, unusable, base_url", [
+    ('runpod: {endpoint_id: "${E:-}", api_key: k}', {}, "no endpoint_id; set E", ""),
+    ('runpod: {endpoint_id: "${E}", api_key: k}', {"E": "  "}, "no endpoint_id; set E", ""),
+    ('runpod: {endpoint_id: "", api_key: k}', {},
+     "no endpoint_id; write its endpoint_id, or take the line out", ""),
+    ('runpod: {endpoint_id: "${E:-}", api_key: "${K:-}"}', {}, "no key; set K; no endpoint_id; set E", ""),
+    ('runpod: {endpoint_id: "${E:-}", enabled: false}', {}, "disabled", ""),
+    ('runpod: {endpoint_id: "${E}", api_key: k}', {"E": "abc\n"}, None, "https://api.runpod.ai/v2/abc/openai/v1"),
+    ('runpod: {endpoint_id: "${E:-}", base_url: "https://x.test/v1"}', {}, None, "https://x.test/v1"),
+    ('runpod: {base_url: "https://api.runpod.ai/v2/${E:-}/openai/v1", api_key: k}', {}, "no base_url; set E", ""),
+    ('x: {base_url: "${U:-}"}', {}, "no base_url; set U", ""),
+    ('x: {base_url: "${U}"}', {"U": " https://x.test/v1 \n"}, None, "https://x.test/v1"),
+    ('x: {base_url: "https://${H:-}/v1"}', {}, "no base_url; set H", ""),
+    ('x: {base_url: "https://${H:-}.test/v1"}', {}, "no base_url; set H", ""),
+    ('x: {base_url: "http://h:${P:-}/v1"}', {}, "no base_url; set P", ""),
+    ('x: {base_url: "${S:-}://h/v1"}', {}, "no base_url; set S", ""),
+    ('x: {base_url: "http://h${P:-}/v1"}', {}, None, "http://h/v1"),  # a variable that may well be empty
+    # Not the kind's own address: who meant a private proxy does not want prompts to go elsewhere.
+    ('openai: {base_url: "${U:-}", api_key: k}', {}, "no base_url; set U", ""),
+    ('azure: {base_url: "${U:-}", api_key: k}', {}, "no base_url; set U", ""),
+    ('azure: {base_url: "https://r.test/openai/v1", api_key: k, api_version: "${V:-}"}', {},
+     "no api_version; set V", "https://r.test/openai/v1"),
+    ('x: {base_url: "https://x.test/v1", api_version: "${V:-}", endpoint_id: "${E:-}"}', {}, None,
+     "https://x.test/v1"),
+    ('x: {kind: "${K:-}", base_url: "https://x.test/v1"}', {}, "no kind; set K", "https://x.test/v1"),
+    ('x: {base_url: "https://x.test/v1", model_override: "${M:-}"}', {}, None, "https://x.test/v1"),
+    ('x: {base_url: "https://x.test/v1", headers: {x-api-key: "${K:-}"}}', {},
+     "no header x-api-key; set K", "https://x.test/v1"),
+    ('x: {base_url: "https://x.test/v1", headers: {authorization: "Bearer ${K:-}"}}', {},
+     "no header authorization; set K", "https://x.test/v1"),
+    ('x: {base_url: "https://x.test/v1", headers: {x-title: "${T:-}"}}', {}, None, "https://x.test/v1"),
+])  # fmt: skip
+def test_what_is_left_blank(
+    tmp_path: Path, written: str, environ: dict[str, str], unusable: str | None, base_url: str
+) -> None:
+    """An empty variable makes its provider one that is not configured: no mistake, and no broken address."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"providers:\n  {written}\nmodels: {{main: demo/echo}}\n")
+    (provider,) = [one for one in load(file, environ).directory.providers.values() if one.name != "demo"]
+    assert (provider.unusable, provider.base_url) == (unusable, base_url)
+    assert (provider.query, provider.model_override, dict(provider.headers).keys() & {b"x-title", b"x-api-key"}) == (
+        "", None, set()
+    )  # fmt: skip

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from gateway.config import Config, load
 from gateway.core.names import AUTO_ORDERS, MOST_FALLBACKS, resolve
 from gateway.core.rules import HARD, LANGUAGES, Features, choose
+from gateway.core.spend import Calendar
 from gateway.core.strategies import STRATEGIES
 from gateway.errors import ConfigError
-from gateway.types import Ability, Capability, LimitScope, Price
+from gateway.types import Ability, Capability, Hours, LimitScope, Price, Tier
 
 if TYPE_CHECKING:
     from gateway.types import Route
 
+# By length and by the hour, neither in its order.
+LAYERED = """price: {
+    input: 2, output: 8, tiers: [{above: 1M, input: 9}, {above: 200k, output: 16}],
+    hours: [{between: '16:30-24:00', input: 1}, {between: 00:00-00:30, output: 4, request: 0.001}]}"""
+LONG = (Tier(200_000, output=16 * 10**9), Tier(1_000_000, 9 * 10**9))
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
 PROVIDERS = "providers: {a: {kind: vllm, base_url: 'http://a.test/v1'}, b: {kind: openai, api_key: k, models: [m]}}\n"
 
@@ -112,11 +120,55 @@ def test_waiting_and_trying_again(tmp_path: Path, defaults: str, expected: tuple
 
 
 @pytest.mark.parametrize(
+    "defaults, calendar",
+    [
+        ("", Calendar()),
+        ("defaults: {timezone: Europe/Berlin}", Calendar(ZoneInfo("Europe/Berlin"))),
+        ("defaults: {timezone: UTC, week_starts: sunday}", Calendar(ZoneInfo("UTC"), 6)),
+    ],
+)
+def test_when_days_and_weeks_of_budgets_begin(tmp_path: Path, defaults: str, calendar: Calendar) -> None:
+    """A worker process gets it with the rest of the configuration."""
+    config = loaded(tmp_path, defaults)
+    assert config.calendar == calendar
+    assert pickle.loads(pickle.dumps(config.calendar)) == calendar  # noqa: S301  # our own
+
+
+@pytest.mark.parametrize(
     "said, expected",
     [
         ("price: {input: 0.25, output: 1.25, cached_input: 0.03}",
          Ability(price=Price(250_000_000, 1_250_000_000, 30_000_000))),
         ("price: {input: 0, output: '$0'}", Ability(price=Price(0, 0), free=True)),
+        # free is what costs nothing in any unit, at any length, at any hour
+        *(
+            (f"price: {{input: 0, output: 0, {unit}}}", Ability(price=Price(0, 0, **said)))
+            for unit, said in (
+                ("request: 0.002", {"request": 2_000_000}),
+                ("image: 0.04", {"image": 40_000_000}),
+                ("web_search: 0.01", {"web_search": 10_000_000}),
+                ("audio_input: 6", {"audio_input": 6 * 10**9}),
+                ("audio_output: 12", {"audio_output": 12 * 10**9}),
+                ("image_input: 8", {"image_input": 8 * 10**9}),
+                ("image_output: 32", {"image_output": 32 * 10**9}),
+                ("reasoning: 3", {"reasoning": 3 * 10**9}),
+                ("cache_write_1h: 3", {"cache_write_1h": 3 * 10**9}),
+                ("second: 0.0001", {"audio_hour": 360_000_000}),
+                ("minute: 0.006", {"audio_hour": 360_000_000}),
+                ("hour: 0.111, minimum_seconds: 10", {"audio_hour": 111_000_000, "least_audio_ms": 10_000}),
+                ("character: 0.000015", {"characters": 15 * 10**9}),
+                ("million_characters: 15", {"characters": 15 * 10**9}),
+                ("tiers: [{above: 200k, input: 1}]", {"tiers": (Tier(200_000, 10**9),)}),
+                ("hours: [{between: '22:00-06:00', request: 1}]",
+                 {"hours": (Hours(79_200, 21_600, Price(0, 0, request=10**9)),)}),
+            )
+        ),
+        ("price: {request: 0.002}", Ability(price=Price(0, 0, request=2_000_000))),
+        ("price: {minute: 0}", Ability(price=Price(0, 0), free=True)),
+        (LAYERED, Ability(price=Price(
+            2 * 10**9, 8 * 10**9, tiers=LONG,
+            hours=(Hours(59_400, 86_400, Price(10**9, 8 * 10**9, tiers=LONG)),
+                   Hours(0, 1800, Price(2 * 10**9, 4 * 10**9, request=1_000_000, tiers=LONG)))))),
         ("price: {input: 1, output: 2}, free: true", Ability(price=Price(10**9, 2 * 10**9), free=True)),
         ("capabilities: [tools, vision], lacks: [audio]", Ability(frozenset({TOOLS, VISION}), frozenset({AUDIO}))),
         ("context: 128k, max_output: 8192", Ability(context_tokens=128_000, max_output_tokens=8192)),
@@ -247,7 +299,33 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
         ("roles: {r: {models: [{model: gone, weight: 1}, a/x, left]}}", [
             '2:30: unknown model or alias "gone"', '2:53: unknown model or alias "left"']),
         ("models: {x: {model: a/x, price: 3}}", ["2:33: must be a mapping: name: value"]),
-        ("models: {x: {model: a/x, price: {input: 3}}}", ['2:33: "output" is missing']),
+        ("models: {x: {model: a/x, price: {input: 3}}}", [
+            "2:33: output is missing; write output: 0 if that costs nothing"
+        ]),
+        ("defaults: {timezone: Europe/Berln}", [
+            '2:22: unknown time zone "Europe/Berln"; did you mean "Europe/Berlin"?'
+        ]),
+        ("defaults: {timezone: Europe}", ['2:22: unknown time zone "Europe"; did you mean "Europe/Rome"?']),
+        ("defaults: {timezone: ../x}", ['2:22: unknown time zone "../x"; write Europe/Berlin']),
+        ("defaults: {timezone: 2}", ["2:22: not the name of a time zone; write Europe/Berlin"]),
+        ("defaults: {week_starts: someday}", [
+            '2:25: unknown day "someday"; there are monday, tuesday, wednesday, thursday, friday, saturday, sunday'
+        ]),
+        ("models: {x: {model: a/x, price: {}}}", [
+            "2:33: says nothing; write input and output, or what else costs (request, image, minute, …)"
+        ]),
+        ("models: {x: {model: a/x, price: {second: 1, minute: 1}}}", [
+            "2:33: say second or minute, not both: they are the same price"
+        ]),
+        ("models: {x: {model: a/x, price: {character: 1, million_characters: 1}}}", [
+            "2:33: say character or million_characters, not both: they are the same price"
+        ]),
+        ("models: {x: {model: a/x, price: {input: 1, output: 1, hours: [{between: 9-17, input: 1}]}}}", [
+            '2:73: not hours of the day; write "16:30-00:30", in UTC'
+        ]),
+        ("models: {x: {model: a/x, price: {input: 1, output: 1, tiers: [{above: 1k}, {above: 1000, input: 2}]}}}", [
+            "2:33: two tiers begin at the same length"
+        ]),
         ("models: {x: {model: a/x, price: {input: 3, output: 1, otput: 2}}}", [
             '2:55: unknown key "otput"; did you mean "output"?']),
         ("models: {x: {model: a/x, context: much, strength: 101}}", [

@@ -48,6 +48,10 @@ def test_the_stronger_word_counts(stronger: Ability, weaker: Ability, expected: 
         (Said(free=True), Ability(price=DEAR), True),
         (Said(Ability(price=NOTHING)), Ability(), True),
         (Said(Ability(price=CHEAP)), Ability(free=True), False),
+        (Said(Ability(price=Price(0, 0, request=1))), Ability(), False),
+        (Said(Ability(price=Price(0, 0, image=1))), Ability(free=True), False),
+        (Said(Ability(price=Price(0, 0, audio_hour=1))), Ability(), False),
+        (Said(Ability(price=Price(0, 0, request=1)), free=True), Ability(), True),
         (Said(Ability(price=CHEAP), free=True), Ability(), True),  # an allowance pays
         (Said(Ability(price=NOTHING), free=False), Ability(), False),
         (Said(has(TOOLS)), Ability(free=True), True),
@@ -62,6 +66,8 @@ def test_what_is_not_free_has_no_price_of_nothing() -> None:
     """A free model's price of nothing goes when the configuration says that it is not free."""
     assert Said(free=False).over(Ability(price=NOTHING, free=True)) == Ability()
     assert Said(free=False).over(Ability(price=DEAR, free=True)) == Ability(price=DEAR)
+    by_the_call = Price(0, 0, request=1)
+    assert Said(free=False).over(Ability(price=by_the_call)) == Ability(price=by_the_call)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.core import outcome as o
 from gateway.core.failover import GiveUp, Relay, Try, Verdict, Wait, next_step, used, verdict
-from gateway.types import Attempt, Candidate, Outcome, Plan, Provider, Then, Timeouts, Upstream
+from gateway.types import Attempt, Candidate, Outcome, Params, Plan, Provider, Then, Timeouts, Upstream
 
 if TYPE_CHECKING:
     from gateway.core.failover import Step
@@ -26,6 +26,7 @@ def candidate(name: str) -> Candidate:
 
 
 A, B, C = candidate("a"), candidate("b"), candidate("c")
+A_COLD = Candidate(A.upstream, Params({"temperature": b"0"}))
 
 
 def play(order: tuple[Candidate, ...], *outcomes: Outcome, max_attempts: int = 4, late_after: int = 99) -> list[Step]:
@@ -61,6 +62,12 @@ def play(order: tuple[Candidate, ...], *outcomes: Outcome, max_attempts: int = 4
         ((A, B), [o.BROKEN, o.STALE, o.OK], [Try(A), Try(B), Try(B, fresh=True), Relay()]),
         ((A, B), [o.STALE, o.BROKEN, o.STALE, o.BROKEN],
          [Try(A), Try(A, fresh=True), Try(B), Try(B, fresh=True), GiveUp()]),
+        # one upstream asked in two ways: where the way may matter, and where it does not
+        ((A, A_COLD, B), [o.EMPTY, o.OK], [Try(A), Try(A_COLD), Relay()]),
+        ((A, A_COLD, B), [o.SERVER_ERROR, o.EMPTY, o.OK], [Try(A), Try(A_COLD), Try(B), Relay()]),
+        ((A, A_COLD, B), [o.RATE_LIMITED, o.OK], [Try(A), Try(B), Relay()]),
+        ((A, B, A_COLD), [o.BAD_CREDENTIAL, o.BROKEN], [Try(A), Try(B), GiveUp()]),
+        ((A_COLD, A), [o.STALE, o.MODEL_MISSING], [Try(A_COLD), Try(A_COLD, fresh=True), GiveUp()]),
         # after the commit nothing is tried again
         ((A, B), [o.TRUNCATED], [Try(A), Relay()]),
         ((A, B), [o.STREAM_ERROR], [Try(A), Relay()]),

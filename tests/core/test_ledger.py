@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
-from gateway.core.ledger import Ended, Intent, Progress, Row, Settle, State, fold, in_doubt
+from gateway.core.ledger import Ended, Intent, Progress, Row, Settle, State, decode, encode, fold, in_doubt
 from gateway.types import CostSource, Usage
 
 # No two fields of one type have the same value.
@@ -88,3 +89,26 @@ def test_an_intent_without_a_price() -> None:
     unpriced = Intent("0123456789ab0000000001/1", 5.0, "", "", "", "", "", "", False, (), 100, None)
     row = fold(None, unpriced)
     assert (row.cost_nanousd, row.cost_source) == (None, CostSource.UNKNOWN)
+
+
+@pytest.mark.parametrize("fallback, attempt, expected", [
+    (-1, "call/1", False),  # an earlier version's record
+    (-1, "call/2", True),
+    (0, "call/1", False),
+    (0, "call/2", False),  # the first choice, asked again
+    (1, "call/1", True),  # the first choice was out of use
+    (1, "call/3", True),
+])  # fmt: skip
+def test_what_is_a_fallback(fallback: int, attempt: str, expected: bool) -> None:
+    """What the settlement says, also once the call has ended and whatever order the records come in."""
+    settle = replace(SETTLE, attempt=attempt, fallback=fallback)
+    row = fold(None, settle)
+    assert row.is_fallback is expected
+    assert fold(row, Ended(attempt, 200)).is_fallback is expected
+    assert fold(row, settle).version == row.version
+    assert decode(encode(settle)) == settle
+
+
+def test_a_settlement_of_an_earlier_version_is_read() -> None:
+    """It has a field less."""
+    assert decode(encode(SETTLE)[:-1].replace(b"\xdc\x00\x13", b"\xdc\x00\x12", 1)) == SETTLE

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from gateway.core.abilities import Said
 from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
+from gateway.core.facts import UNKNOWN
 from gateway.core.names import LAST, Directory, nearest, quoted, resolve, resolve_many
+from gateway.core.strategies import View, caller_hash, sticky
 from gateway.errors import BadRequest, ModelNotFound, Refusal
 from gateway.types import Ability, Capability, LimitScope, Params, Provider, Rejected, RouteKind, Upstream
 
@@ -52,7 +55,8 @@ def ids(name: str, directory: Directory = KNOWN) -> list[str]:
     "name, kind, expected",
     [
         ("role:rlm", RouteKind.ROLE, ["openrouter/big", "ollama/gemma3:4b"]),  # listed twice, tried once
-        ("role:planner", RouteKind.ROLE, ["openrouter/big", "ollama/gemma3:4b"]),  # a role that names a role
+        # A role that names a role. `boss` asks the same model with other parameters, so it is another candidate.
+        ("role:planner", RouteKind.ROLE, ["openrouter/big", "ollama/gemma3:4b", "openrouter/big"]),
         ("main", RouteKind.ALIAS, ["openrouter/big", "ollama/gemma3:4b"]),  # by its own name: with its fallback
         ("boss", RouteKind.ALIAS, ["openrouter/big"]),  # main's fallback is not boss's
         ("small", RouteKind.ALIAS, ["ollama/gemma3:4b"]),  # an alias of a bare id
@@ -136,6 +140,246 @@ def test_default_provider(default: str | None, name: str, expected: list[str] | 
             resolve(name, directory)
     else:
         assert ids(name, directory) == expected
+
+
+GROQ = Provider("groq", "groq", "https://groq.test/v1")
+PLAIN = Provider("plain", "openai-compatible", "https://plain.test/v1")
+HUB = Provider("hub", "openai-compatible", "https://hub.test/v1")
+MISTRAL = Provider("mistral", "mistral", "https://mistral.test/v1")
+CLOSED = Provider("closed", "openai", "https://closed.test/v1", models=("gpt-5", "gpt-5-mini"))
+OTHERS = {one.name: one for one in (OPENROUTER, OLLAMA, VLLM, RUNPOD, DEMO, GROQ, PLAIN, HUB, MISTRAL, CLOSED)}
+LISTS = {
+    "openrouter": ("openai/gpt-5", "anthropic/claude-5", "google/gemma-3:free", "mistralai/m"),
+    "groq": ("openai/gpt-oss-120b", "qwen/qwen3-32b", "llama-3.3-70b-versatile"),
+    "hub": ("Qwen/Qwen3-8B", "deepseek-ai/V3"),
+    "plain": ("big", "small"),
+}
+
+
+@pytest.mark.parametrize(
+    "default, asked, name, meant",
+    [
+        # A host of all makers: their ids are its ids, whether its list is known or not.
+        ("openrouter", False, "anthropic/claude-opus-4", None),  # a kind, and no provider of that name is configured
+        ("openrouter", True, "anthropic/claude-opus-4", None),
+        ("openrouter", False, "google/gemma-3-27b-it:free", None),
+        ("openrouter", False, "mistralai/mistral-large", None),  # near "mistral", and a maker
+        ("openrouter", False, "openai/gpt-5", None),  # near nothing here: the provider of that kind is called "closed"
+        ("openrouter", False, "acme/private-model", None),  # near nothing: the provider knows
+        ("openrouter", True, "acme/private-model", None),
+        ("openrouter", False, "@preset/mine", None),
+        ("openrouter", False, "~anthropic/claude-latest", None),
+        ("openrouter", False, "gorq/llama-3.3-70b-versatile", "groq/llama-3.3-70b-versatile"),
+        ("openrouter", True, "closd/gpt-5", "closed/gpt-5"),
+        ("openrouter", True, "closd/gpt-99", "closed/gpt-99"),  # what a provider serves need not be known
+        ("openrouter", True, "gogle/gemma-3:free", "google/gemma-3:free"),  # a maker misspelt
+        ("openrouter", True, "opnai/gpt-5", "openai/gpt-5"),
+        ("openrouter", False, "opnrouter/auto", "openrouter/auto"),
+        ("openrouter", False, "Mistral/x", "mistral/x"),
+        # Hosts of open weights: some makers only.
+        ("groq", False, "openai/gpt-oss-20b", None),
+        ("groq", True, "openai/gpt-oss-20b", None),
+        ("groq", True, "anthropic/claude-9", ""),  # it said what it serves, and nothing of that maker
+        ("vllm", False, "Qwen/Qwen3-8B", None),
+        ("ollama", False, "hf.co/bartowski/x-GGUF:Q4", None),
+        ("ollama", False, "llama3:8b", None),
+        ("runpod", False, "opnai/gpt-5", None),  # it serves one model under any name
+        # A provider of an unknown kind: as its list says.
+        ("hub", True, "Qwen/Qwen3-32B", None),
+        ("hub", True, "deepseek-ai/R1", None),
+        ("hub", True, "opnrouter/x", "openrouter/x"),
+        ("plain", True, "google/gemma", ""),
+        ("plain", False, "google/gemma", ""),
+        ("plain", False, "anything", None),
+        # Makers that serve their own models have no slashes.
+        ("closed", False, "opnai/gpt-5", "closed/gpt-5"),  # the provider of that kind, whatever it is called
+        ("closed", False, "nobody/gpt-5", ""),
+        ("closed", False, "clsoed/gpt-5-mini", "closed/gpt-5-mini"),
+        ("closed", False, "clsoed:gpt-5-mini", "closed/gpt-5-mini"),
+        ("closed", False, "ft:gpt-5:acme::1", None),
+        ("closed", False, "gpt-6", None),
+        ("mistral", False, "mistralai/mistral-large", "mistral/mistral-large"),
+        ("openrouter", False, "mistarl:large", "mistral/large"),
+        ("openrouter", False, "anthropic:claude", ""),  # a kind that is not configured
+        ("ollama", False, "anthropic:claude", None),  # there it may be a tag
+        ("openrouter", False, "google", None),
+        # Half a name.
+        ("openrouter", True, "mistral", ""),
+        ("openrouter", True, "mistral/", ""),
+        ("openrouter", True, "/gpt-5", ""),
+        # A forgotten prefix.
+        ("openrouter", True, "reasoning", "role:reasoning"),
+        ("plain", False, "reasoning", "role:reasoning"),
+        # No default provider: nobody takes it, and the message is the same.
+        (None, False, "gorq/x", "groq/x"),
+        (None, False, "plian/small", "plain/small"),
+    ],
+)
+def test_a_slip_is_not_sent_to_the_default_provider(
+    default: str | None, asked: bool, name: str, meant: str | None
+) -> None:
+    """An unknown first segment is a maker that the default provider serves, or a slip: 404 with what was meant."""
+    directory, _ = make_directory(
+        Declared(
+            providers=OTHERS,
+            roles={"reasoning": Role(("gpt-5",))},
+            default_provider=default,
+            kinds=frozenset({"openai", "anthropic", "groq", "openrouter", "mistral", "ollama", "vllm"}),
+        )
+    )
+    if asked:
+        directory = directory.with_discovered(LISTS)
+    if meant is None:
+        assert ids(name, directory) == [f"{default}/{'org/m' if default == 'runpod' else name}"]
+        return
+    with pytest.raises(ModelNotFound) as refusal:
+        resolve(name, directory)
+    assert f'"{meant}"' in refusal.value.message.partition("did you mean")[2] or not meant, refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "default, name, message",
+    [
+        ("openrouter", "opnrouter/auto", ('unknown model "opnrouter/auto": no provider "opnrouter" is configured; did '
+         'you mean "openrouter/auto"?; to ask openrouter for that id, write "openrouter/opnrouter/auto"')),
+        ("ollama", "reasoning", 'unknown model "reasoning"; did you mean "role:reasoning"?'),
+        (None, "ollma/gemma3:4b", ('unknown model "ollma/gemma3:4b": no provider "ollma" is configured; did you mean '
+         '"ollama/gemma3:4b"?')),
+        (None, "opnai:x", 'unknown model "opnai:x": no provider "opnai" is configured; did you mean "openai/x"?'),
+        ("ollama", "openai", 'unknown model "openai", it is a provider; name a model of it: "openai/MODEL"'),
+        (None, "zzz/y", ('unknown model "zzz/y": no provider "zzz" is configured; there are openrouter, openai, '
+         "ollama, vllm, runpod")),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_slip(default: str | None, name: str, message: str) -> None:
+    """The message names what is unknown, what was meant, and how to insist."""
+    roles_ = {"reasoning": Role(("shared",))}
+    directory, _ = make_directory(Declared(providers=PROVIDERS, roles=roles_, default_provider=default))
+    with pytest.raises(ModelNotFound) as refusal:
+        resolve(name, directory)
+    assert refusal.value.message == message
+
+
+WARM, COLD = Params({"temperature": b"1"}), Params({"temperature": b"0"})
+TWICE = Declared(
+    providers=PROVIDERS,
+    aliases={
+        "warm": Alias("vllm/m", WARM),
+        "cold": Alias("vllm/m", COLD),
+        "main": Alias("openrouter/big"),
+        "boss": Alias("main", COLD),
+        "chief": Alias("boss"),
+        "lone": Alias("ollama/x"),
+        "back": Alias("role:back"),
+    },
+    roles={
+        "arms": Role(("warm", "cold", "warm"), weights=(3.0, 1.0, 1.0), order=("weighted",)),
+        "forced": Role(("vllm/m", "main"), Params(forced={"seed": b"1"})),
+        "short": Role(("main",)),
+        "precise": Role(("main",), COLD),
+        "chain": Role(("chief",)),
+        "roles": Role(("role:short",)),
+        "more": Role(("main", "lone")),
+        "part": Role(("role:short", "lone")),
+        "back": Role(("main",)),
+        "cold": Role(("cold",)),
+        "weight": Role(("main",), weights=(3.0,)),
+        "none": Role(("lone",)),
+        "model": Role(("openrouter/big",)),
+    },
+    fallback={"main": ("warm", "cold", "boss", "role:short", "main"), "cold": ("lone",)},
+)
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("role:arms", ["vllm/m#warm", "vllm/m#cold"]),  # one model, two ways to ask it; listed twice, tried once
+        ("role:forced", ["vllm/m", "openrouter/big"]),
+        ("main", ["openrouter/big#main", "vllm/m#warm", "vllm/m#cold", "openrouter/big#boss"]),
+        ("role:short", ["openrouter/big#main", "vllm/m#warm", "vllm/m#cold", "openrouter/big#boss"]),
+        ("role:precise", ["openrouter/big", "vllm/m"]),  # its own parameters hold for all
+        ("role:chain", ["openrouter/big#chief", "vllm/m#warm", "vllm/m#cold", "openrouter/big#role:short"]),
+        ("role:roles", ["openrouter/big#role:short", "vllm/m#warm", "vllm/m#cold", "openrouter/big#boss"]),
+        ("role:more", ["openrouter/big", "ollama/x"]),  # it says itself who steps in
+        ("role:part", ["openrouter/big", "ollama/x"]),
+        ("role:weight", ["openrouter/big#main", "vllm/m#warm", "vllm/m#cold", "openrouter/big#boss"]),
+        ("back", ["openrouter/big"]),  # an alias of another name is used by its own, and has its own fallback
+        ("role:none", ["ollama/x"]),
+        ("role:model", ["openrouter/big"]),  # the model, not the alias
+        ("cold", ["vllm/m", "ollama/x"]),
+        ("role:cold", ["vllm/m", "ollama/x"]),
+        ("boss", ["openrouter/big"]),
+    ],
+)
+def test_candidates_by_name_and_parameters(name: str, expected: list[str]) -> None:
+    """What only renames an alias has its fallback; one upstream asked with other parameters is another candidate."""
+    directory, objections = make_directory(TWICE)
+    assert objections == ()
+    assert [one.label for one in resolve(name, directory).candidates] == expected
+
+
+def test_where_a_candidate_comes_from() -> None:
+    """Each candidate keeps the names that led to it, through the fallback too."""
+    directory, _ = make_directory(TWICE)
+    assert [one.via for one in resolve("role:chain", directory).candidates[:2]] == [
+        ("role:chain", "chief", "boss", "main"),
+        ("role:chain", "fallback of main", "warm"),
+    ]
+    assert [one.rank for one in resolve("role:short", directory).candidates] == [0, 1, 2, 3]
+
+
+def test_arms_have_their_shares_and_callers() -> None:
+    """Two ways to ask one model are chosen between like two models: by weight, and by caller."""
+    directory, _ = make_directory(TWICE)
+    warm, cold = resolve("role:arms", directory).candidates
+    assert (warm.weight, cold.weight) == (3.0, 1.0)
+    view = View(UNKNOWN, 0, 0.0, 0, Random(1))
+    first = 0
+    for caller in range(1000):
+        view.caller = caller_hash(str(caller))
+        first += sticky(warm, view) < sticky(cold, view)
+    assert 400 < first < 600
+
+
+@pytest.mark.parametrize("names, expected", [
+    (("warm", "cold"), ["vllm/m#warm", "vllm/m#cold"]),
+    (("vllm/m", "cold", "vllm/m"), ["vllm/m", "vllm/m#cold"]),
+    (("role:arms", "warm"), ["vllm/m#warm", "vllm/m#cold"]),
+])  # fmt: skip
+def test_fallbacks_of_a_request_with_other_parameters(names: tuple[str, ...], expected: list[str]) -> None:
+    """A request may name the ways to ask a model one after the other."""
+    directory, _ = make_directory(TWICE)
+    assert [one.label for one in resolve_many(names, directory).candidates] == [
+        *expected,
+        *(["ollama/x"] * ("cold" in names)),
+    ]
+
+
+def test_fallbacks_in_a_circle_are_no_circle() -> None:
+    """An alias whose fallback is a role of that very alias: each is tried once."""
+    declared = Declared(
+        providers=PROVIDERS,
+        aliases={"a": Alias("ollama/x"), "b": Alias("vllm/y")},
+        roles={"r": Role(("a",)), "s": Role(("b",))},
+        fallback={"a": ("role:s",), "b": ("role:r",)},
+    )
+    directory, objections = make_directory(declared)
+    assert (objections, ids("role:r", directory), ids("role:s", directory)) == (
+        (), ["ollama/x", "vllm/y"], ["vllm/y", "ollama/x"]
+    )  # fmt: skip
+
+
+def test_parameters_that_multiply_candidates_are_named() -> None:
+    """Two ways at each of fifteen levels are 32,768 candidates: a mistake, not an endless start."""
+    aliases_: dict[str, Alias] = {}
+    roles_ = {"r15": Role(("shared",))}
+    for i in range(15):
+        aliases_[f"a{i}"] = Alias(f"role:r{i + 1}", Params({f"p{i}": b"1"}))
+        aliases_[f"b{i}"] = Alias(f"role:r{i + 1}", Params({f"p{i}": b"2"}))
+        roles_[f"r{i}"] = Role((f"a{i}", f"b{i}"))
+    _, objections = make_directory(Declared(providers=PROVIDERS, aliases=aliases_, roles=roles_))
+    assert "stands for more than 500 candidates" in objections[0].message
 
 
 def test_an_unusable_default_provider_is_named() -> None:

@@ -101,9 +101,17 @@ def spent(reset_s: float, left: float = 0, unit: str = "requests") -> Quota:
         (Ability(lacks=frozenset({Capability.TOOLS})), Needs(frozenset({Capability.VISION})), None),
         (Ability(), Needs(frozenset(Capability)), None),  # what is not known does not count against it
         (Ability(context_tokens=8192), Needs(input_tokens=8192), None),
-        (Ability(context_tokens=8192), Needs(input_tokens=8193), "its context of 8192 tokens is too short"),
-        (Ability(context_tokens=8192), Needs(input_tokens=8000, output_tokens=500), "too short for about 8500"),
-        (Ability(max_output_tokens=4096), Needs(output_tokens=4097), "it writes at most 4096 tokens"),
+        # The estimate may be twice the truth, so the upstream is asked.
+        (Ability(context_tokens=8192), Needs(input_tokens=16_384), None),
+        (
+            Ability(context_tokens=8192),
+            Needs(input_tokens=16_385),
+            "its context of 8192 tokens is too short for a prompt",
+        ),
+        # `max_tokens` is a ceiling, not a need.
+        (Ability(context_tokens=8192), Needs(input_tokens=8000, output_tokens=500), None),
+        (Ability(context_tokens=2048), Needs(input_tokens=19, output_tokens=32_000), None),
+        (Ability(max_output_tokens=4096), Needs(output_tokens=128_000), None),
         (Ability(max_output_tokens=4096), Needs(input_tokens=9999), None),
     ],
 )
@@ -115,6 +123,52 @@ def test_who_cannot(ability: Ability, needs: Needs, reason: str | None) -> None:
         assert reason in why(plan)["a/m"]
         assert plan.retry_after_s is None
         assert next_step(plan, [], NOW) == GiveUp()
+
+
+SMALL, LARGE, BRIEF = (
+    Ability(context_tokens=8192, price=Price(1, 1)),
+    Ability(context_tokens=200_000, price=Price(9, 9)),
+    Ability(max_output_tokens=1024, price=Price(1, 1)),
+)
+
+
+@pytest.mark.parametrize("order", [("listed",), ("cheapest",), ("free", "cheapest")])
+@pytest.mark.parametrize("explain", [False, True])
+@pytest.mark.parametrize(
+    ("first", "needs", "tried"),
+    [
+        (SMALL, Needs(), "ab"),
+        (SMALL, Needs(input_tokens=7900), "ab"),
+        (SMALL, Needs(input_tokens=8100), "ba"),  # what an answer needs at least is not there
+        (SMALL, Needs(input_tokens=12_000), "ba"),  # perhaps it fits
+        (SMALL, Needs(input_tokens=17_000), "b"),  # it does not
+        (SMALL, Needs(input_tokens=100, output_tokens=4096), "ab"),
+        (SMALL, Needs(input_tokens=2000, output_tokens=32_000), "ab"),  # agents ask for that on every call
+        (SMALL, Needs(input_tokens=6000, output_tokens=32_000), "ba"),  # room for half a file
+        (SMALL, Needs(input_tokens=6000, output_tokens=2000), "ab"),
+        (BRIEF, Needs(output_tokens=1024), "ab"),
+        (BRIEF, Needs(output_tokens=1025), "ba"),
+    ],
+)
+def test_room(first: Ability, needs: Needs, tried: str, order: tuple[str, ...], explain: bool) -> None:
+    """With too little room, perhaps, a model stands behind the others, whatever the order. A clear case is out."""
+    terms = replace(WAITS, needs=needs, explain=explain)
+    plan = planned(candidate("a", first), candidate("b", LARGE), terms=terms, order=order)
+    assert names(plan) == tried
+    if explain:
+        assert [("little room" in why) for why in plan.reasons] == [name == "a" and tried == "ba" for name in tried]
+
+
+def test_room_and_readiness() -> None:
+    """Little room now comes before enough room later; what is ready and has room does without both."""
+    needs = replace(WAITS, needs=Needs(input_tokens=8100))
+    small, large = candidate("a", SMALL), candidate("b", LARGE)
+    plan = planned(small, large, terms=needs, facts={"b/m": away(3.0, limited=True)})
+    assert (names(plan), plan.ready_at) == ("ab", (NOW, NOW + 3.0))
+    plan = planned(small, large, terms=needs, facts={"a/m": away(3.0, limited=True)})
+    assert (names(plan), plan.ready_at) == ("b", ())
+    plan = planned(small, terms=needs, facts={"a/m": away(3.0, limited=True)})
+    assert (names(plan), plan.ready_at) == ("a", (NOW + 3.0,))
 
 
 def test_what_a_role_needs() -> None:

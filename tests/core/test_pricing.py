@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.pricing import USUAL_MOST_OUTPUT_TOKENS, cost_of, estimated_tokens, settle_cost, worst_case
-from gateway.types import Capability, CostSource, Needs, Price, Tier, Usage
+from gateway.core.pricing import (
+    USUAL_MOST_OUTPUT_TOKENS,
+    cost_of,
+    estimated_tokens,
+    next_change,
+    price_at,
+    settle_cost,
+    worst_case,
+)
+from gateway.types import Capability, CostSource, Hours, Needs, Price, Tier, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +33,8 @@ RICH = Price(
     image_input=4 * USD, image_output=30 * USD, reasoning=9 * USD, request=7, image=1000, web_search=10_000_000,
 )  # fmt: skip
 # The prices of gemini-2.5-pro.
+WHISPER, GROQ = Price(0, 0, audio_hour=360_000_000), Price(0, 0, audio_hour=111_000_000, least_audio_ms=10_000)
+TTS = Price(0, 0, characters=15 * USD)
 LONG = Price(5 * USD // 4, 10 * USD, USD // 8, tiers=(Tier(200_000, 5 * USD // 2, 15 * USD, USD // 4),))
 
 
@@ -70,6 +81,27 @@ LONG = Price(5 * USD // 4, 10 * USD, USD // 8, tiers=(Tier(200_000, 5 * USD // 2
         (Usage(200_001, 1000), LONG, 200_001 * 2500 + 1000 * 15_000, True),
         (Usage(300_000, 0, 100_000), LONG, 200_000 * 2500 + 100_000 * 250, True),
         (Usage(100, 0, 50), LONG, 50 * 1250 + 50 * 125, True),
+        # sound by its length: whisper-1 at $0.006 a minute, Groq at $0.111 an hour and for ten seconds at least
+        (Usage(audio_ms=27_000), WHISPER, 2_700_000, True),
+        (Usage(audio_ms=8471), WHISPER, 847_100, True),
+        (Usage(audio_ms=27_000), GROQ, 832_500, True),
+        (Usage(audio_ms=3_600_000), GROQ, 111_000_000, True),
+        (Usage(audio_ms=1), GROQ, 308_333, True),
+        (Usage(audio_ms=10_001), GROQ, 308_364, True),
+        (Usage(100, 10, audio_ms=6000), Price(USD, USD, audio_hour=360_000_000), 110_000 + 600_000, True),
+        (Usage(100, 10, audio_ms=6000), PLAIN, 280_000, True),  # its tokens are what it costs
+        # text that is read out: tts-1
+        (Usage(characters=1), TTS, 15_000, True),
+        (Usage(characters=4096), TTS, 61_440_000, True),
+        (Usage(100, 10, characters=5), PLAIN, 280_000, True),
+        # all at once, rounded once: 1/3 of a hundredth of a nano-USD and a half
+        (Usage(1, audio_ms=1), Price(500_000, 0, audio_hour=1), 1, True),
+        # what was counted has no price: that is not known, and nothing less than free
+        (Usage(audio_ms=27_000), PLAIN, 0, False),
+        (Usage(characters=5), WHISPER, 0, False),
+        (Usage(100, 10), WHISPER, 0, False),
+        (Usage(), WHISPER, 0, False),
+        (Usage(), TTS, 0, False),
     ],
 )  # fmt: skip
 def test_cost(usage: Usage, price: Price, cost: int, exact: bool) -> None:
@@ -155,6 +187,93 @@ def test_worst_case(asked: Needs, price: Price, longest: int | None, cost: int) 
     assert worst_case(asked, price, longest) == cost
 
 
+@pytest.mark.parametrize(
+    ("price", "answers", "characters", "cost"),
+    [
+        (PLAIN, 3, 0, 200_000 + 3 * 80_000),  # each of them may be as long
+        (RICH, 4, 0, 7 + 4 * 1000 + 200_000 + 4 * 300_000),
+        (Price(0, 0, image=40_000_000), 10, 0, 400_000_000),
+        (TTS, 1, 4096, 61_440_000),
+        (WHISPER, 1, 0, 0),  # nobody knows before it is heard
+        (Price(0, 0, request=2_000_000), 5, 0, 2_000_000),
+    ],
+)
+def test_worst_case_by_other_units(price: Price, answers: int, characters: int, cost: int) -> None:
+    """What a call says of pictures, answers and text to be read out is known beforehand."""
+    assert worst_case(needs(100, 10), price, None, answers=answers, characters=characters) == cost
+
+
+NIGHT = Price(USD // 2, USD)
+NIGHTLY = Price(USD, 2 * USD, hours=(Hours(59_400, 1800, NIGHT),))
+MIDDAY = 1_795_608_000.0  # 2026-11-25, 12:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("hours", "at_s", "holds"),
+    [
+        ((59_400, 1800), 59_399.9, False), ((59_400, 1800), 59_400, True), ((59_400, 1800), 86_399.9, True),
+        ((59_400, 1800), 0, True), ((59_400, 1800), 1799.9, True), ((59_400, 1800), 1800, False),
+        ((3600, 14_400), 3599, False), ((3600, 14_400), 3600, True), ((3600, 14_400), 14_399, True),
+        ((3600, 14_400), 14_400, False), ((0, 86_400), 0, True), ((0, 86_400), 86_399, True),
+    ],
+)  # fmt: skip
+def test_hours_of_the_day(hours: tuple[int, int], at_s: float, holds: bool) -> None:
+    """From the first moment on, up to the last one; past midnight where they end before they begin."""
+    price = Price(USD, 2 * USD, hours=(Hours(*hours, NIGHT),))
+    assert (price_at(price, MIDDAY - 43_200 + at_s) is NIGHT) == holds
+
+
+def test_the_first_hours_that_fit_count() -> None:
+    noon = Price(5, 5)
+    price = Price(1, 1, hours=(Hours(36_000, 50_400, noon), Hours(0, 86_400, NIGHT)))
+    assert price_at(price, MIDDAY) is noon
+    assert price_at(price, MIDDAY + 7200) is NIGHT
+    assert price_at(PLAIN, MIDDAY) is PLAIN
+
+
+def test_when_a_price_changes() -> None:
+    """At the next beginning or end of its hours."""
+    midnight = MIDDAY - 43_200
+    assert next_change(NIGHTLY, MIDDAY) == midnight + 59_400
+    assert next_change(NIGHTLY, midnight + 59_400) == midnight + 86_400 + 1800
+    assert next_change(NIGHTLY, midnight) == midnight + 1800
+    assert next_change(PLAIN, MIDDAY) == float("inf")
+
+
+_UNITS = [
+    one.name for one in fields(Price) if one.init and one.name not in ("tiers", "hours", "source", "least_audio_ms")
+]
+
+
+@pytest.mark.parametrize("unit", _UNITS)
+def test_a_price_of_nothing_has_no_unit_that_costs(unit: str) -> None:
+    """Also not above some length, or at some hour; what is not known costs nothing by itself."""
+    said: dict[str, Any] = {unit: 1}
+    some = replace(Price(0, 0), **said)
+    assert not some.is_nothing
+    assert not Price(0, 0, hours=(Hours(0, 3600, some),)).is_nothing
+    said[unit] = 0
+    assert replace(some, **said).is_nothing
+    assert some.blended or unit not in ("request", "image")
+
+
+@pytest.mark.parametrize("unit", ["input", "output", "cached_input", "cache_write"])
+def test_a_price_of_nothing_costs_nothing_at_any_length(unit: str) -> None:
+    assert not Price(0, 0, tiers=(Tier(10, **{unit: 1}),)).is_nothing
+    assert Price(
+        0, 0, 0, tiers=(Tier(10, **{unit: 0}),), hours=(Hours(0, 9, Price(0, 0)),), least_audio_ms=9
+    ).is_nothing
+
+
+def test_a_price_by_the_call_is_no_gift_to_compare_by() -> None:
+    """$0.002 a call is as much as $0.50 for a million tokens in calls of 4000."""
+    assert Price(0, 0, request=2_000_000).blended == USD // 2
+    assert Price(0, 0, image=40_000_000).blended == 10 * USD
+    assert WHISPER.blended == 6_000_000 * 250
+    assert TTS.blended == 15_000_000 * 250
+    assert Price(2 * USD, 8 * USD).blended == 3_500_000_000
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**5), st.data())
 def test_nothing_costs_more_than_the_worst_case(read: int, written: int, data: st.DataObject) -> None:
     """Whatever comes of a call of that size, as long as nothing is searched for."""
@@ -203,6 +322,13 @@ REPORTED = Usage(100, 10, cost_nanousd=300_000)
         (None, False, None, True, None, (0, CostSource.FREE, 0)),
         (Usage(100, 10, cost_nanousd=0), False, None, True, None, (0, CostSource.FREE, 0)),
         (REPORTED, False, None, True, None, (300_000, CostSource.PROVIDER, 0)),
+        # what comes to 0 because its unit has no price
+        (Usage(audio_ms=27_000), False, PLAIN, False, None, (None, CostSource.UNKNOWN, None)),
+        (Usage(100, 10), False, WHISPER, False, None, (None, CostSource.UNKNOWN, None)),
+        (Usage(images=1), False, PLAIN, False, None, (None, CostSource.UNKNOWN, None)),
+        (Usage(audio_ms=27_000), False, WHISPER, False, None, (2_700_000, CostSource.COMPUTED, 2_700_000)),
+        (Usage(audio_ms=27_000), True, WHISPER, False, None, (2_700_000, CostSource.ESTIMATED, 2_700_000)),
+        (Usage(audio_ms=27_000), False, WHISPER, True, None, (0, CostSource.FREE, 0)),
     ],
 )
 def test_settle_cost(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from gateway.core.spend import (
     MOST_KEPT,
     UNPRICED_NANOUSD,
+    Calendar,
     Spending,
     Spent,
     alerts_due,
@@ -65,6 +67,68 @@ def accounts(budgets: list[Budget], key: Key = CI, route: Route = ROLE, upstream
 def test_windows(window: Window, wall: str, start: str, end: str) -> None:
     """They begin and end at the calendar's own borders, in UTC."""
     assert window_of(window, at(wall)) == (at(start), at(end))
+
+
+BERLIN, KOLKATA, BEIRUT = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Kolkata"), ZoneInfo("Asia/Beirut")
+
+
+@pytest.mark.parametrize(
+    ("calendar", "window", "wall", "start", "end"),
+    [
+        (Calendar(BERLIN), Window.DAY, "2026-11-25T22:59:59", "2026-11-24T23:00", "2026-11-25T23:00"),
+        (Calendar(BERLIN), Window.DAY, "2026-11-25T23:00:00", "2026-11-25T23:00", "2026-11-26T23:00"),
+        (Calendar(BERLIN), Window.DAY, "2026-07-01T21:59:59", "2026-06-30T22:00", "2026-07-01T22:00"),
+        # the nights in which clocks are changed: days of 23 and 25 hours
+        (Calendar(BERLIN), Window.DAY, "2026-03-29T12:00:00", "2026-03-28T23:00", "2026-03-29T22:00"),
+        (Calendar(BERLIN), Window.DAY, "2026-10-25T12:00:00", "2026-10-24T22:00", "2026-10-25T23:00"),
+        (Calendar(BERLIN), Window.DAY, "2026-10-25T00:30:00", "2026-10-24T22:00", "2026-10-25T23:00"),
+        (Calendar(BERLIN), Window.DAY, "2026-10-25T01:30:00", "2026-10-24T22:00", "2026-10-25T23:00"),
+        # at which midnight itself is left out: the day begins at 01:00
+        (Calendar(BEIRUT), Window.DAY, "2026-03-29T12:00:00", "2026-03-28T22:00", "2026-03-29T21:00"),
+        (Calendar(BEIRUT), Window.DAY, "2026-03-28T21:59:59", "2026-03-27T22:00", "2026-03-28T22:00"),
+        (Calendar(KOLKATA), Window.DAY, "2026-11-25T18:29:59", "2026-11-24T18:30", "2026-11-25T18:30"),
+        (Calendar(KOLKATA), Window.HOUR, "2026-11-25T18:29:59", "2026-11-25T18:00", "2026-11-25T19:00"),
+        (Calendar(BERLIN), Window.MONTH, "2026-10-31T22:59:59", "2026-09-30T22:00", "2026-10-31T23:00"),
+        (Calendar(BERLIN), Window.MONTH, "2026-12-31T23:00:00", "2026-12-31T23:00", "2027-01-31T23:00"),
+        # 2026-11-25 is a Wednesday
+        (Calendar(), Window.WEEK, "2026-11-25T12:00:00", "2026-11-23T00:00", "2026-11-30T00:00"),
+        (Calendar(week_starts=6), Window.WEEK, "2026-11-25T12:00:00", "2026-11-22T00:00", "2026-11-29T00:00"),
+        (Calendar(week_starts=6), Window.WEEK, "2026-11-29T00:00:00", "2026-11-29T00:00", "2026-12-06T00:00"),
+        (Calendar(week_starts=2), Window.WEEK, "2026-11-25T12:00:00", "2026-11-25T00:00", "2026-12-02T00:00"),
+        (Calendar(BERLIN, 6), Window.WEEK, "2026-10-25T12:00:00", "2026-10-24T22:00", "2026-10-31T23:00"),
+    ],
+)
+def test_windows_of_a_calendar(calendar: Calendar, window: Window, wall: str, start: str, end: str) -> None:
+    """Days begin at midnight where the budgets live, however long they last."""
+    assert window_of(window, at(wall), calendar) == (at(start), at(end))
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Asia/Kolkata", "Asia/Beirut", "America/New_York", "Australia/Lord_Howe"]
+)
+@pytest.mark.parametrize("window", [Window.DAY, Window.WEEK, Window.MONTH])
+@given(st.integers(1_700_000_000, 1_900_000_000))
+def test_windows_of_a_calendar_leave_no_gap(zone: str, window: Window, wall: int) -> None:
+    """Each moment lies in one, and the next begins where it ends."""
+    calendar = Calendar(ZoneInfo(zone), 6)
+    start, end = window_of(window, wall, calendar)
+    assert start <= wall < end
+    assert window_of(window, end, calendar)[0] == end
+    assert window_of(window, end - 1, calendar) == (start, end)
+
+
+def test_the_calendar_holds_for_all_budgets() -> None:
+    """Also for those that keys have of their own, and for what is read from the ledger."""
+    wall = at("2026-11-25T23:30:00")
+    spending = Spending([Budget(Scope.TOTAL, NANO, Window.DAY)], Calendar(BERLIN))
+    key = Key(id="key_a", name="a", budget_nanousd=NANO, budget_window=Window.DAY)
+    charges = spending.charges(key, ROLE, UPSTREAM, (), 1, wall)
+    assert {(one.window_start, one.resets_at) for one, _ in charges} == {
+        (at("2026-11-25T23:00:00"), at("2026-11-26T23:00:00"))
+    }
+    assert len(charges) == 2
+    seeds = spending.seeds(Window.DAY, [Spent(key, "role:x", "p", "m", 7)], wall)
+    assert {start for _, start in seeds} == {at("2026-11-25T23:00:00")}
 
 
 def test_a_lifetime_has_no_end() -> None:

@@ -11,7 +11,7 @@ import pytest
 from gateway.core.facts import UNKNOWN, Facts
 from gateway.core.plan import Knowledge, Terms, make_plan
 from gateway.core.strategies import STRATEGIES
-from gateway.types import Ability, Candidate, Price, Provider, Route, RouteKind, Upstream
+from gateway.types import Ability, Candidate, Hours, Price, Provider, Route, RouteKind, Upstream
 
 NOW = 1_790_000_000.0
 
@@ -66,6 +66,22 @@ def test_listed() -> None:
 def test_cheapest() -> None:
     """Free, then by price, then what nobody knows the price of."""
     assert order_of(A, DEAR, GRATIS, CHEAP, order=("cheapest",)) == ["gratis", "cheap", "dear", "a"]
+
+
+def priced(name: str, price: Price) -> Candidate:
+    return Candidate(Upstream(Provider(name, "openai", f"http://{name}/v1"), "m", Ability(price=price)))
+
+
+def test_cheapest_by_other_units_and_at_this_hour() -> None:
+    """A price by the call is a price; a price of the night is none at 14:13."""
+    by_the_call, by_the_picture = priced("call", Price(0, 0, request=2)), priced("picture", Price(0, 0, image=10))
+    assert order_of(DEAR, by_the_picture, by_the_call, GRATIS, order=("cheapest",)) == [
+        "gratis", "call", "dear", "picture",
+    ]  # fmt: skip
+    assert order_of(by_the_call, GRATIS, order=("free",)) == ["gratis", "call"]
+    night = priced("night", Price(1000, 1000, hours=(Hours(79_200, 21_600, Price(1, 1)),)))
+    noon = priced("noon", Price(1000, 1000, hours=(Hours(36_000, 72_000, Price(1, 1)),)))
+    assert order_of(night, DEAR, noon, order=("cheapest",)) == ["noon", "dear", "night"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,14 @@ from gateway.dialects.usage import MOST_MADE, cost_of_headers, merged, read_usag
 from gateway.types import Usage
 
 CHAT = {"prompt_tokens": 7, "completion_tokens": 2}
+CHOICE = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
+
+
+def of_a_whole_answer(value: dict[str, Any]) -> Usage | None:
+    """What the reader of whole answers says, which decodes no more of them than it needs."""
+    if "data" in value:
+        return read_answer(json.dumps(value).encode(), endpoints.EMBEDDINGS).usage
+    return read_answer(json.dumps({"choices": [CHOICE], **value}).encode(), endpoints.CHAT).usage
 
 
 @pytest.mark.parametrize(
@@ -97,6 +105,37 @@ CHAT = {"prompt_tokens": 7, "completion_tokens": 2}
          Usage(8, 3)),
         # Voyage has nothing but the total
         ({"total_tokens": 10}, Usage(10)),
+        # Fractions and digits in strings are counts like others, rounded up: vLLM forks, OpenRouter's pictures
+        ({"prompt_tokens": 100.0, "completion_tokens": 20.0, "total_tokens": 120.0}, Usage(100, 20)),
+        ({"prompt_tokens": 14417.92, "completion_tokens": 20.5, "total_tokens": 14438.42}, Usage(14418, 21)),
+        ({"prompt_tokens": 7, "completion_tokens": 2.0, "total_tokens": 9}, Usage(7, 2)),
+        ({"prompt_tokens": "100", "completion_tokens": "20", "total_tokens": "120"}, Usage(100, 20)),
+        ({"prompt_tokens": "14417.92", "completion_tokens": 1e2}, Usage(14418, 100)),
+        ({"prompt_tokens": 0.0, "completion_tokens": 2}, Usage(0, 2)),
+        ({**CHAT, "total_tokens": 9.0, "prompt_tokens_details": {"cached_tokens": 5.0},
+          "completion_tokens_details": {"reasoning_tokens": "1"}}, Usage(7, 2, 5, 1)),
+        ({"input_tokens": 5.5, "output_tokens": "3", "cache_read_input_tokens": 2.5}, Usage(9, 3, 3)),
+        # sound by its length: OpenAI's whisper-1, Mistral
+        ({"type": "duration", "seconds": 27}, Usage(audio_ms=27_000)),
+        ({"type": "duration", "seconds": 8.470000267028809}, Usage(audio_ms=8471)),
+        ({"type": "duration", "seconds": "27"}, Usage(audio_ms=27_000)),
+        ({"prompt_audio_seconds": 203, "prompt_tokens": 4, "total_tokens": 50, "completion_tokens": 46},
+         Usage(4, 46, audio_ms=203_000)),
+        # DeepInfra, LLM Gateway, Bifrost, Vercel
+        ({"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16, "estimated_cost": 8.775e-06},
+         Usage(11, 5, cost_nanousd=8775)),
+        ({**CHAT, "estimated_cost": 0}, Usage(7, 2, cost_nanousd=0)),
+        ({**CHAT, "estimated_cost": None}, Usage(7, 2)),
+        ({**CHAT, "cost": 0.5, "estimated_cost": 0.4}, Usage(7, 2, cost_nanousd=500_000_000)),
+        ({**CHAT, "cost": None, "estimated_cost": "0.4"}, Usage(7, 2, cost_nanousd=400_000_000)),
+        ({**CHAT, "cost_usd_total": 0.000125, "cost_usd_input": 0.000025}, Usage(7, 2, cost_nanousd=125_000)),
+        ({**CHAT, "cost": {"input_tokens_cost": 0.1, "output_tokens_cost": 0.2, "total_cost": 0.3}},
+         Usage(7, 2, cost_nanousd=300_000_000)),
+        # what is not in dollars says nothing
+        ({**CHAT, "cost": 0.5, "currency": "USD"}, Usage(7, 2, cost_nanousd=500_000_000)),
+        ({**CHAT, "cost": 0.5, "currency": "CNY"}, Usage(7, 2)),
+        ({**CHAT, "estimated_cost": 0.5, "currency": "eur"}, Usage(7, 2)),
+        ({**CHAT, "cost": {"total_cost": 0.5, "currency": "EUR"}}, Usage(7, 2)),
     ],
 )  # fmt: skip
 def test_usage(usage: dict[str, Any], expected: Usage) -> None:
@@ -107,10 +146,7 @@ def test_usage(usage: dict[str, Any], expected: Usage) -> None:
     assert read_usage({"type": "response.completed", "response": {"usage": usage}}) == expected
     assert read_usage({"type": "message_start", "message": {"usage": usage}}) == expected
     assert read_usage({"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": usage}}) == expected
-    assert read_answer(json.dumps({"id": "1", "choices": [], "usage": usage}).encode(), endpoints.CHAT)[:2] == (
-        expected,
-        None,
-    )
+    assert of_a_whole_answer({"id": "1", "usage": usage}) == expected
 
 
 @pytest.mark.parametrize(
@@ -121,11 +157,19 @@ def test_usage(usage: dict[str, Any], expected: Usage) -> None:
         ({"prompt_tokens": 10**18, "completion_tokens": 2}, Usage(0, 2)),
         ({"prompt_tokens": 10**30, "completion_tokens": 2}, Usage(0, 2)),
         ({"prompt_tokens": MOST_TOKENS + 1, "completion_tokens": 2}, Usage(0, 2)),
-        ({"prompt_tokens": "7", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "7_0", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "seven", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "-7", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "NaN", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "Infinity", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "7" * 5000, "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "1e30", "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": "\u0667", "completion_tokens": 2}, Usage(0, 2)),  # a seven, in Arabic
         ({"prompt_tokens": True, "completion_tokens": 2}, Usage(0, 2)),
         ({"prompt_tokens": [7], "completion_tokens": {"a": 1}}, Usage()),
-        ({"prompt_tokens": 7.5, "completion_tokens": 2}, Usage(0, 2)),
-        ({"prompt_tokens": 7.0, "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": -7.5, "completion_tokens": 2}, Usage(0, 2)),
+        ({"prompt_tokens": 1e300, "completion_tokens": 2}, Usage(0, 2)),
         ({"prompt_tokens": 1e18, "completion_tokens": 2}, Usage(0, 2)),
         ({**CHAT, "total_tokens": 10**15}, Usage(7, 2)),
         ({**CHAT, "prompt_tokens_details": [1]}, Usage(7, 2)),
@@ -151,6 +195,12 @@ def test_usage(usage: dict[str, Any], expected: Usage) -> None:
         ({**CHAT, "cost": [1]}, Usage(7, 2)),
         ({**CHAT, "cost": 0.1, "is_byok": True, "cost_details": {"upstream_inference_cost": -1}}, Usage(7, 2)),
         ({**CHAT, "cost_in_usd_ticks": -1}, Usage(7, 2)),
+        ({**CHAT, "estimated_cost": -1}, Usage(7, 2)),
+        ({**CHAT, "estimated_cost": 1e300}, Usage(7, 2)),
+        ({**CHAT, "cost_usd_total": "NaN"}, Usage(7, 2)),
+        ({"type": "duration", "seconds": -27}, Usage()),
+        ({"type": "duration", "seconds": True}, Usage()),
+        ({"type": "duration", "seconds": 1e9}, Usage()),
         ({**CHAT, "cost_in_usd_ticks": 10**17}, Usage(7, 2)),
         ({**CHAT, "server_tool_use": {"web_search_requests": 1_000_000}}, Usage(7, 2)),
         ({**CHAT, "num_search_queries": -1}, Usage(7, 2)),
@@ -162,7 +212,7 @@ def test_absurd_usage(usage: dict[str, Any], expected: Usage) -> None:
     assert found is not None
     assert found.is_suspect
     assert found == _suspect(expected)
-    assert read_answer(json.dumps({"usage": usage}).encode(), endpoints.CHAT)[:2] == (found, None)
+    assert of_a_whole_answer({"usage": usage}) == found
 
 
 def _suspect(usage: Usage) -> Usage:
@@ -174,7 +224,7 @@ def _suspect(usage: Usage) -> Usage:
     "value",
     [
         {}, {"usage": None}, {"usage": {}}, {"usage": []}, {"usage": "7"}, {"usage": 7}, {"x_groq": {"id": "1"}},
-        {"x_groq": []}, {"usage": {"prompt_tokens": None}}, {"usage": {"type": "duration", "seconds": 3}},
+        {"x_groq": []}, {"usage": {"prompt_tokens": None}}, {"usage": {"type": "duration", "seconds": None}},
         {"choices": [1, {"usage": 2}]}, {"message": "no", "response": 7, "delta": {"usage": None}},
         {"data": [{"object": "embedding", "embedding": [0.1]}]}, {"data": "x"}, {"output": ["x"]}, {"timings": {}},
         {"data": [{"url": None, "b64_json": None}, 7]}, {"meta": {"billed_units": None}}, {"choices": {"usage": {}}},
@@ -183,7 +233,7 @@ def _suspect(usage: Usage) -> Usage:
 def test_no_usage(value: dict[str, Any]) -> None:
     """Its absence is not zero."""
     assert read_usage(value) is None
-    assert read_answer(json.dumps(value).encode(), endpoints.CHAT)[0] is None
+    assert of_a_whole_answer(value) is None
 
 
 @pytest.mark.parametrize(
@@ -201,7 +251,7 @@ def test_no_usage(value: dict[str, Any]) -> None:
                image_output_tokens=15)),
         ({"usageMetadata": {"promptTokenCount": 10, "totalTokenCount": 30}}, Usage(10, 20)),
         ({"usageMetadata": {"promptTokenCount": -1, "candidatesTokenCount": "2", "promptTokensDetails": "x"}},
-         Usage(is_suspect=True)),
+         Usage(0, 2, is_suspect=True)),
         # llama.cpp without usage: what it found in its cache is not in prompt_n
         ({"choices": [], "timings": {"cache_n": 30, "prompt_n": 14, "prompt_ms": 30.9, "predicted_n": 2}},
          Usage(44, 2, 30)),
@@ -224,7 +274,46 @@ def test_no_usage(value: dict[str, Any]) -> None:
         # pictures, and searches of the web
         ({"created": 1, "data": [{"url": "https://x/1.png"}, {"b64_json": "aGk="}, {"url": None}]}, Usage(images=2)),
         ({"data": [{"b64_json": "aGk="}], "usage": {"input_tokens": 50, "output_tokens": 4000, "total_tokens": 4050}},
-         Usage(50, 4000, images=1)),
+         Usage(50, 4000, images=1, image_output_tokens=4000)),
+        # without a word on its output, an answer of pictures is pictures altogether: gpt-image-1.5
+        ({"data": [{"b64_json": "AAAA"}], "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
+          "input_tokens_details": {"text_tokens": 10, "image_tokens": 40}}},
+         Usage(50, 1056, images=1, image_input_tokens=40, image_output_tokens=1056)),
+        ({"data": [{"url": "x"}, {"url": "y"}],
+          "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106, "output_tokens_details": None}},
+         Usage(50, 1056, images=2, image_output_tokens=1056)),
+        ({"data": [{"url": "x"}], "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
+          "output_tokens_details": {"text_tokens": 56}}}, Usage(50, 1056, images=1, image_output_tokens=1000)),
+        ({"data": [{"url": "x"}], "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106,
+          "output_tokens_details": {"text_tokens": 156, "image_tokens": 900}}},
+         Usage(50, 1056, images=1, image_output_tokens=900)),
+        ({"data": [{"embedding": [1]}], "usage": {"prompt_tokens": 5, "total_tokens": 5}}, Usage(5)),
+        ({"type": "image_generation.completed", "b64_json": "AAAA",
+          "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106}},
+         Usage(50, 1056, images=1, image_output_tokens=1056)),
+        ({"type": "image_edit.completed", "usage": {"input_tokens": 50, "output_tokens": 1056, "total_tokens": 1106}},
+         Usage(50, 1056, images=1, image_output_tokens=1056)),
+        # transcriptions: what the provider counted goes before how long it says that the sound was
+        ({"text": "hello", "usage": {"type": "duration", "seconds": 27}}, Usage(audio_ms=27_000)),
+        ({"task": "transcribe", "duration": 8.470000267028809, "text": "hello", "segments": []}, Usage(audio_ms=8471)),
+        ({"duration": "8.47", "text": "hello"}, Usage(audio_ms=8470)),
+        ({"duration": 8.47, "text": "hello", "usage": {"type": "duration", "seconds": 9}}, Usage(audio_ms=9000)),
+        ({"text": "hello", "usage": {"type": "tokens", "input_tokens": 100_000, "output_tokens": 45,
+          "total_tokens": 100_045, "input_token_details": {"text_tokens": 0, "audio_tokens": 100_000}}},
+         Usage(100_000, 45, audio_input_tokens=100_000)),
+        ({"type": "transcription.done", "text": "hi", "usage": {"prompt_audio_seconds": 3}}, Usage(audio_ms=3000)),
+        # what it cost, said outside of `usage`: AI/ML API, Vercel, NanoGPT
+        ({"usage": CHAT, "meta": {"usage": {"credits_used": 3390, "usd_spent": 0.001695}}},
+         Usage(7, 2, cost_nanousd=1_695_000)),
+        ({"usage": CHAT, "provider_metadata": {"gateway": {"cost": "0.0006"}}}, Usage(7, 2, cost_nanousd=600_000)),
+        ({"usage": CHAT, "x_nanogpt_pricing": {"cost": 0.0034, "currency": "USD"}},
+         Usage(7, 2, cost_nanousd=3_400_000)),
+        ({"usage": CHAT, "x_nanogpt_pricing": {"costUsd": 0.1, "cost": 0.2}}, Usage(7, 2, cost_nanousd=100_000_000)),
+        ({"usage": CHAT, "x_nanogpt_pricing": {"cost": 0.0034, "currency": "XNO"}}, Usage(7, 2)),
+        ({"x_nanogpt_pricing": {"amount": 0.1}}, Usage(cost_nanousd=100_000_000)),
+        ({"usage": {**CHAT, "cost": 0.5}, "x_nanogpt_pricing": {"cost": 0.1}}, Usage(7, 2, cost_nanousd=500_000_000)),
+        ({"usage": CHAT, "meta": {"usage": {"usd_spent": -1}}, "provider_metadata": [], "x_nanogpt_pricing": "x"},
+         Usage(7, 2)),
         ({"output": [{"type": "reasoning"}, {"type": "web_search_call", "action": {"type": "search", "query": "q"}},
                      {"type": "web_search_call", "action": {"type": "open_page"}}, {"type": "web_search_call"}],
           "usage": {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8}}, Usage(5, 3, web_searches=2)),
@@ -232,14 +321,20 @@ def test_no_usage(value: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_other_places(value: dict[str, Any], expected: Usage) -> None:
-    """Under other names than `usage`, and beside it."""
+    """Under other names than `usage`, and beside it; a whole answer is read by another reader, which says the same."""
     assert read_usage(value) == expected
+    if "usage" in value or "duration" in value or "x_nanogpt_pricing" in value:
+        events = ("timings", "image_generation.completed", "image_edit.completed")
+        if "timings" not in value and value.get("type") not in events:
+            assert of_a_whole_answer(value) == expected
 
 
 @pytest.mark.parametrize(
     "value",
     [
         {"usage": CHAT, "service_tier": "flex"},
+        {"usage": {"prompt_tokens": 7.5}, "text": "x", "duration": 3, "x_nanogpt_pricing": {"cost": 1}},
+        {"usage": CHAT, "duration": 3},  # no transcription
         {"data": [{"url": "x"}, {"b64_json": "aGk="}, {"url": None}], "usage": {"input_tokens": 5}},
         {"data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 5, "total_tokens": 5}},
         {"data": {"url": "x"}, "usage": CHAT},
@@ -250,7 +345,7 @@ def test_other_places(value: dict[str, Any], expected: Usage) -> None:
 )
 def test_complete_answers_are_read_alike(value: dict[str, Any]) -> None:
     """The quick reader of whole answers says what the one for decoded ones says."""
-    assert read_answer(json.dumps(value).encode(), endpoints.CHAT)[0] == read_usage(value)
+    assert of_a_whole_answer(value) == read_usage(value)
 
 
 START = Usage(1310, 1, 1000, cache_write_tokens=100, cache_write_1h_tokens=200, service_tier="priority")
@@ -335,7 +430,9 @@ _WORDS = (
     "cache_creation_input_tokens", "ephemeral_1h_input_tokens", "cost", "is_byok", "cost_details", "prompt_n",
     "upstream_inference_cost", "cost_in_usd_ticks", "service_tier", "server_tool_use", "web_search_requests",
     "promptTokenCount", "promptTokensDetails", "tokenCount", "modality", "totalTokenCount", "eval_count", "cache_n",
-    "image_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount", "thoughtsTokenCount",
+    "image_tokens", "prompt_cache_hit_tokens", "cachedContentTokenCount", "thoughtsTokenCount", "text", "duration",
+    "seconds", "prompt_audio_seconds", "estimated_cost", "cost_usd_total", "currency", "usd_spent", "x_nanogpt_pricing",
+    "provider_metadata", "gateway", "text_tokens", "output_tokens_details",
 )  # fmt: skip
 _ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(0, 20) | st.floats() | st.sampled_from(["AUDIO", "1", "x"]),

@@ -137,11 +137,12 @@ async def ledgered(
     extra: str = "",
     order: str = "[listed]",
     timeouts: str = PATIENT,
+    remember: bool = False,
 ) -> AsyncIterator[Ledgered]:
     """Run an upstream for each of `answers` (or take the port), and a gateway that writes down what they cost.
 
     `folder`: the state directory. `extra`: more of the gateway.yaml, budgets for example; after `roles:`, so indented
-    lines add roles.
+    lines add roles. `remember`: as of `serving`.
     """
     store = SQLiteKeys(folder / "keys.sqlite")
     for key in keys:
@@ -157,7 +158,7 @@ async def ledgered(
         ports = [answer if isinstance(answer, int) else next(started).port for answer in answers]
         text = configured(ports, kinds, extra=extra, order=order, timeouts=timeouts)
         config = config_of(text, {"GATEWAY_STATE_DIR": str(folder)})
-        running = await stack.enter_async_context(serving(config))
+        running = await stack.enter_async_context(serving(config, remember=remember))
         yield Ledgered(running, upstreams, folder)
 
 

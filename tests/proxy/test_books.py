@@ -287,14 +287,16 @@ async def test_a_whole_stream_without_usage_is_estimated(tmp_path: Path) -> None
         {"prompt_tokens": -5, "completion_tokens": 2, "total_tokens": -3},
         {"prompt_tokens": 7, "completion_tokens": 10**18, "total_tokens": 7 + 10**18},
         {"prompt_tokens": 7, "completion_tokens": 10**40},
-        {"prompt_tokens": "7", "completion_tokens": [2]},
-        {"prompt_tokens": 7.5, "completion_tokens": 2},
+        {"prompt_tokens": -5},
+        {"prompt_tokens": "many", "completion_tokens": [2]},
+        {"prompt_tokens": True, "completion_tokens": 1e30, "total_tokens": -1},
+        {"prompt_tokens": -7.5, "completion_tokens": 2},
         {"prompt_tokens": 7, "completion_tokens": 2, "cost": -1},
         {"prompt_tokens": 7, "completion_tokens": 2, "cost": "1e999999"},
     ],
 )
 async def test_usage_that_cannot_be_true(tmp_path: Path, usage: dict[str, object]) -> None:
-    """Is clamped and marked, and what comes of it is an estimate: never below nothing, never beyond all measure."""
+    """Is clamped and marked, and what comes of it is an estimate: never nothing, never beyond all measure."""
     stream = (stream_head(), ROLE, delta("Hi"), finish(), Body(event({"choices": [], "usage": usage})), DONE, End())
     for answer, sent in ((completion(usage), chat(model=ROLE_NAME)), (stream, STREAM)):
         folder = tmp_path / str(len(sent))
@@ -304,7 +306,7 @@ async def test_usage_that_cannot_be_true(tmp_path: Path, usage: dict[str, object
             row = await scene.row()
         assert row.usage.is_suspect
         assert row.cost_nanousd is not None
-        assert 0 <= row.cost_nanousd <= ONE_CALL
+        assert ONE_CALL / 4 <= row.cost_nanousd <= 3 * ONE_CALL
         assert row.cost_source is CostSource.ESTIMATED
 
 

@@ -27,7 +27,7 @@ class Scripted:
         self.headers: Mapping[bytes, bytes] = {b"host": b"h"}
         self.received_at = 1.5
         self.gone = False
-        self.refused = 0
+        self.answered = 0
         self.on_hang_up: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.content_length = 3

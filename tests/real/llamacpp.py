@@ -39,7 +39,7 @@ class DidNotStart(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LlamaServer:
-    """A running server with the model `tiny`: four slots of 4,096 tokens, answers exactly as long as `max_tokens`."""
+    """A running server with the model `tiny`; its greedy answers are exactly as long as `max_tokens`."""
 
     port: int
     log: Path
@@ -77,8 +77,12 @@ class LlamaServer:
 
 
 @contextlib.contextmanager
-def llama_server(directory: Path) -> Iterator[LlamaServer]:
+def llama_server(
+    directory: Path, *, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, longest: int = -1
+) -> Iterator[LlamaServer]:
     """Yield a healthy server whose model and log are in `directory`; end it afterwards.
+
+    It computes `slots` answers at once, each with a context of `slot_tokens`, and writes at most `longest` tokens.
 
     Raises:
         DidNotStart: it did not become healthy.
@@ -90,6 +94,7 @@ def llama_server(directory: Path) -> Iterator[LlamaServer]:
     write_model(model)
     server = LlamaServer(free_port(), log)
     command = [sys.executable, "-m", "tests.real.llamacpp", "--port", str(server.port), "--model", str(model)]
+    command += ["--slots", str(slots), "--slot-tokens", str(slot_tokens), "--longest", str(longest)]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -123,7 +128,10 @@ def _await_health(server: LlamaServer, process: subprocess.Popen[bytes]) -> None
 @click.command()
 @click.option("--port", type=int, required=True)
 @click.option("--model", type=click.Path(exists=True), required=True)
-def main(port: int, model: str) -> None:
+@click.option("--slots", type=int, default=SLOTS)
+@click.option("--slot-tokens", type=int, default=SLOT_TOKENS)
+@click.option("--longest", type=int, default=-1)
+def main(port: int, model: str, slots: int, slot_tokens: int, longest: int) -> None:
     """Serve a model until standard input ends."""
     import xllamacpp  # only this process needs it
 
@@ -132,9 +140,10 @@ def main(port: int, model: str) -> None:
     params.model_alias = {MODEL}
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.n_parallel, params.n_ctx = SLOTS, SLOTS * SLOT_TOKENS
+    params.n_parallel, params.n_ctx = slots, slots * slot_tokens
+    params.n_predict = longest
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
-    params.n_threads_http = SLOTS * 2
+    params.n_threads_http = slots * 2
     params.endpoint_slots = params.endpoint_metrics = True
     params.warmup = params.fit_params = params.ui = False
     params.cache_ram_mib = 0

@@ -220,13 +220,13 @@ async def test_embeddings_that_a_server_does_not_make(llama: LlamaServer) -> Non
 
 
 async def test_a_prompt_that_is_too_long(llama: LlamaServer) -> None:
-    """The server's refusal, as the SDK knows it."""
+    """The server's refusal, with the code that clients know."""
     async with serving(REAL.format(base_url=llama.base_url)) as running, sdk(running.base_url) as client:
         with pytest.raises(openai.BadRequestError) as raised:
             await client.chat.completions.create(
                 model="main", messages=[{"role": "user", "content": "word " * 9000}], max_tokens=1
             )
-        assert raised.value.type == "exceed_context_size_error"
+        assert (raised.value.type, raised.value.code) == ("exceed_context_size_error", "context_length_exceeded")
 
 
 @pytest.mark.deadline(120)

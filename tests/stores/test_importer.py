@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -346,7 +346,114 @@ def test_more_after_the_end_is_not_thrown_away(directory: Path, store: SQLiteSto
     end = len(MAGIC) + FRAME.size + len(encode(settle(attempt(0, 1, A))))
     first.write_bytes(whole[:end] + bytes(300) + whole[end + 300 :])
     assert recover(directory, store).quarantined == 1
-    assert len(kept(store)) == 1
+    assert len(kept(store)) == 9 - 300 // (end - len(MAGIC))
+
+
+DAMAGE = ("a bit of a record", "a bit of a length", "a bit of a checksum", "zeros", "noise", "two places", "the magic")
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damage_takes_no_record_behind_it(
+    what: str, directory: Path, store: SQLiteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it is, whole records behind it are imported; what there was is kept, and it is said where."""
+    rng = Random(what)
+    for nth in range(25):
+        writer = f"{nth:012x}"
+        records = [settle(attempt(call, 1, writer)) for call in range(30)]
+        frames = [FRAME.pack(len(one), crc32(one)) + one for one in map(encode, records)]
+        starts = [len(MAGIC) + sum(map(len, frames[:number])) for number in range(31)]
+        segment = bytearray(MAGIC + b"".join(frames) + bytes(1000))
+        hit = rng.randrange(1, 29)
+        at, next_at = starts[hit], starts[hit + 1]
+        lost = {hit}
+        match what:
+            case "a bit of a record":
+                segment[rng.randrange(at + 8, next_at)] ^= 1 << rng.randrange(8)
+            case "a bit of a length":
+                segment[at + rng.randrange(4)] ^= 1 << rng.randrange(8)
+            case "a bit of a checksum":
+                segment[at + 4 + rng.randrange(4)] ^= 1 << rng.randrange(8)
+            case "zeros":
+                segment[at : at + 8] = bytes(8)
+            case "noise":
+                segment[at:next_at] = rng.randbytes(next_at - at)
+            case "two places":
+                segment[starts[0] + 9] ^= 1
+                segment[at + 20] ^= 1
+                lost.add(0)
+            case _:
+                segment[rng.randrange(len(MAGIC))] ^= 1
+                lost = set()
+        directory.mkdir(exist_ok=True)
+        path = segment_path(directory, writer, 1)
+        path.write_bytes(segment)
+        caplog.clear()
+        assert recover(directory, store).quarantined == 1
+        found = [row for row in kept(store) if row.writer == writer]
+        assert found == ended([one for number, one in enumerate(records) if number not in lost])
+        assert len(caplog.messages) == 1
+        places = (starts[0], at) if what == "two places" else (0,) if what == "the magic" else (at,)
+        for place in places:
+            assert f"at byte {place}, " in caplog.messages[0]
+        kept_file = path.with_name(f"{path.name}.quarantined")
+        assert kept_file.read_bytes() == segment
+        assert left(directory) == [kept_file.name]
+        kept_file.unlink()
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS[:4])
+def test_killed_behind_a_fault(directory: Path, path: Path, checkpoint: str) -> None:
+    """Whoever begins anew behind it still keeps the damaged file, and nothing is there twice."""
+    for nth in range(1, 5):
+        with SQLiteStore(path.with_name(f"{nth}.sqlite")) as store:
+            records = [settle(attempt(call, 1, A)) for call in range(30)]
+            leave(directory, records)
+            (first, *_) = sorted(directory.glob("*.log"))
+            damaged = bytearray(first.read_bytes())
+            damaged[700] ^= 1
+            first.write_bytes(damaged)
+            with suppress(Killed):
+                recover(directory, store, checkpoint=KillAt(checkpoint, nth))
+            recover(directory, store)
+            assert len(kept(store)) == 29
+            assert left(directory) == [f"{first.name}.quarantined"]
+            (directory / left(directory)[0]).unlink()
+
+
+def test_what_a_caller_has_said_is_no_record(directory: Path, store: SQLiteStore) -> None:
+    """Contents are kept in the journal; a record within one, even a sound one, is not taken for a record behind it."""
+    directory.mkdir()
+    forged = encode(settle(attempt(7, 1, A), cost=-(10**9)))
+    other = encode(settle(attempt(7, 1, B)))
+    frame = FRAME.pack(len(forged), crc32(forged)) + forged
+    said = Content(attempt(1, 1, A), frame, FRAME.pack(len(other), crc32(other)) + other)
+    whole = [encode(settle(attempt(1, 1, A))), encode(said), encode(settle(attempt(2, 1, A)))]
+    segment = bytearray(MAGIC + b"".join(FRAME.pack(len(one), crc32(one)) + one for one in whole))
+    segment[len(MAGIC) + FRAME.size + len(whole[0]) + FRAME.size] ^= 1
+    segment_path(directory, A, 1).write_bytes(segment)
+    assert recover(directory, store).quarantined == 1
+    assert [row.attempt for row in kept(store)] == [attempt(1, 1, A), attempt(2, 1, A)]
+
+
+def test_segments_that_were_cut_to_nothing(
+    directory: Path, store: SQLiteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said; of a spare that was just about to be made it is not."""
+    for name, said in (("both", 1), ("the spare", 0)):
+        leave(directory, [settle(attempt(1, 1, A))])
+        segment_path(directory, A, 2).touch()
+        if name == "both":
+            segment_path(directory, A, 1).write_bytes(b"")
+        caplog.clear()
+        assert recover(directory, store).quarantined == said
+        assert sum("has been cut to nothing" in one for one in caplog.messages) == said
+        assert left(directory) == []
+    # One of which something had been imported.
+    leave(directory, [settle(attempt(1, 1, B))], B)
+    store.write((), Position(B, 1, 100))
+    segment_path(directory, B, 1).write_bytes(b"")
+    assert recover(directory, store).quarantined == 1
 
 
 def test_a_segment_that_cannot_be_read(directory: Path, store: SQLiteStore) -> None:
@@ -506,6 +613,29 @@ def test_a_database_that_is_away(directory: Path, path: Path, caplog: pytest.Log
         assert one.backlog_bytes == 0
         assert caplog.records[-1].getMessage() == "the journal is imported again"
         assert one.stop(20.0)
+
+
+def test_a_failure_that_nobody_expected(directory: Path, path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread goes on, with a store that is opened anew; it is said once, with its traceback."""
+    opened: list[SQLiteStore] = []
+
+    class Broken(SQLiteStore):
+        def open_rows(self, writer: str) -> Sequence[Row]:
+            raise ValueError("a row of a newer version")
+
+    def open_store() -> Store:
+        opened.append(Broken(path) if len(opened) < 3 else SQLiteStore(path))
+        return opened[-1]
+
+    with closing(small(directory)) as journal:
+        write(journal, [settle(attempt(1, 1, A))])
+    one = Importer(directory, open_store)
+    one.start()
+    eventually(lambda: left(directory) == [])
+    eventually(lambda: len(rows_in(path)) == 1)
+    assert one.import_errors == 3
+    assert [record.exc_info is not None for record in caplog.records] == [True, False]
+    assert one.stop(20.0)
 
 
 def test_who_does_not_import_knows_how_much_waits(directory: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,4 +238,78 @@ def test_a_server_that_is_away_or_hangs(server: PostgresServer) -> None:
             store.version()
         assert time.monotonic() - began < 6
     assert len(store.all()) == 1
+    store.close()
+
+
+# -- PostgreSQL that is not as it should be
+
+
+def test_text_without_an_encoding_is_refused(server: PostgresServer) -> None:
+    """By what it is and what to do; a gateway that cannot read its keys admits nobody."""
+    server.tell("postgres", "CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    store = PostgresKeys(server.url("bytes"))
+    for ask in (store.version, store.all, lambda: store.insert(key("ci"))):
+        with pytest.raises(StoreError, match=r"SQL_ASCII.*ENCODING 'UTF8'"):
+            ask()
+    store.close()
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_the_client_s_encoding_is_ours(encoding: str, server: PostgresServer) -> None:
+    """Whatever the user's, the database's or the URL's is."""
+    url = server.database()
+    name = url.partition("?")[0].rpartition("/")[2]
+    server.tell("postgres", f"ALTER DATABASE {name} SET client_encoding = '{encoding}'")
+    store = PostgresKeys(f"{url}&client_encoding={encoding}")
+    store.insert(key("clé", labels=(("team", "é€"),)))
+    assert [kept.key for kept in store.all()] == [key("clé", labels=(("team", "é€"),))]
+    store.close()
+
+
+def test_a_user_without_rights(server: PostgresServer) -> None:
+    """The message says what the database refuses, and the remedy."""
+    name = server.database().partition("?")[0].rpartition("/")[2]
+    server.tell("postgres", "CREATE ROLE stranger LOGIN")
+    store = PostgresKeys(server.url(name).replace("//gateway@", "//stranger@"))
+    with pytest.raises(StoreError, match=r"permission denied for schema public.*ALTER DATABASE NAME OWNER TO USER"):
+        store.all()
+    store.close()
+
+
+def test_keys_that_are_gone(again: Callable[[], KeyStore], tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Keys are revoked and never deleted: an empty table that has had some is no store without keys."""
+    store = again()
+    store.insert(key("ci"))
+    if isinstance(store, PostgresKeys):
+        name = store._url.partition("?")[0].rpartition("/")[2]
+        request.getfixturevalue("server").tell(name, "TRUNCATE virtual_keys CASCADE")
+    else:
+        with closing(sqlite3.connect(tmp_path / "deep" / "state" / "keys.sqlite")) as connection, connection:
+            connection.execute("DELETE FROM virtual_keys")
+    with pytest.raises(StoreError, match=r"all of them are gone.*gateway keys forget"):
+        store.all()
+    store.insert(key("new"))
+    assert [kept.key.name for kept in store.all()] == ["new"]
+    store.forget_lost()
+    assert store.version() not in (0, None)
+    if isinstance(store, PostgresKeys):
+        request.getfixturevalue("server").tell(name, "TRUNCATE virtual_keys CASCADE")
+        store.forget_lost()
+        assert store.all() == []
+
+
+def test_a_row_in_postgresql_that_cannot_be_read(server: PostgresServer) -> None:
+    """The others are."""
+    url = server.database()
+    store = PostgresKeys(url)
+    for name in ("a", "b"):
+        store.insert(key(name))
+    name = url.partition("?")[0].rpartition("/")[2]
+    server.tell(name, "UPDATE virtual_keys SET budget_window = 'fortnight', expires_at = 'NaN' WHERE name = 'a'")
+    first, second = store.all()
+    assert first.problem
+    assert (first.key.id, first.key.digest) == ("key_a", key("a").digest)
+    assert second == Kept(key("b"))
+    server.tell(name, "UPDATE virtual_keys SET budget_window = 'month' WHERE name = 'a'")
+    assert store.all()[0].problem
     store.close()

@@ -156,10 +156,13 @@ def test_a_damaged_ledger(path: Path) -> None:
     """It says so when it comes upon it."""
     with SQLiteStore(path) as store:
         store.write([row(call, provider_id="x" * 500) for call in range(2000)])
+        assert store.damage(10.0) == ""
     whole = path.read_bytes()
     path.write_bytes(whole[:200_000] + b"\xff" * 400_000 + whole[600_000:])
-    with SQLiteStore(path) as store, pytest.raises(StoreError, match="it is damaged; restore a backup"):
-        kept(store)
+    with SQLiteStore(path) as store:
+        assert store.damage(10.0).startswith(f"{path}: ")
+        with pytest.raises(StoreError, match="it is damaged; restore a backup"):
+            kept(store)
 
 
 def test_a_newer_ledger(path: Path) -> None:

@@ -74,8 +74,8 @@ def test_a_row_comes_back_as_it_was(store: Store) -> None:
     """Every field of it, and what is not known of it."""
     full = row(
         1, labels=("team=search", 'x="é\n'), hung_up=True, usage_is_estimate=True, cost_source=CostSource.PROVIDER,
-        usage=Usage(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 0, "flex", is_suspect=True), outcome="broken_off",
-        model="google/gemma-3-27b-it:free", at=WALL + 0.123456,
+        usage=Usage(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, "flex", is_suspect=True),
+        outcome="broken_off", model="google/gemma-3-27b-it:free", at=WALL + 0.123456,
     )  # fmt: skip
     bare = Row(attempt=attempt(2))
     unpriced = row(3, cost_nanousd=None, estimate_nanousd=None, cost_source=CostSource.UNKNOWN, sha256=b"")

@@ -237,6 +237,10 @@ def written(target: str) -> dict[str, str]:
         "a slash more in front": f"/{path}{rest}",
         "a slash more within": f"{path[:1]}{path[1:].replace('/', '//', 1)}{rest}",
         "a slash more at the end": f"{path}/{rest}",
+        "slashes at the end": f"{path}///{rest}",
+        "a prefix more": f"/v1{path}{rest}",
+        "prefixes and slashes": f"//v1//v1/{path}/{rest}",
+        "an encoded prefix": f"/%761{path}{rest}",
         "%2e": f"/%2e{path}{rest}",
         "a detour": f"/livez/..{path}{rest}",
         "an encoded detour": f"/livez/%2e%2e{path}{rest}",
@@ -281,7 +285,7 @@ async def test_another_way_to_write_a_path_opens_nothing(principal: str, tmp_pat
                 response = await ask(asked(method, path, row, headers, target=target))
                 allowed = {400, 404, 405}
                 if expected == GOOD:
-                    # `/models/` asks for a model without a name, which the limited may not.
+                    # `/v1/models/x//` asks for another model than `x`, which the limited may not.
                     allowed |= {200, 403} if principal == "limited" else {200}
                 else:
                     assert isinstance(expected, tuple)

@@ -236,13 +236,3 @@ async def test_names_that_clients_make_up_do_not_become_metrics() -> None:
             assert (await client.response()).status == 200
         lines = running.gateway.metrics.expose().decode()
         assert "made-up" not in lines
-
-
-@pytest.mark.parametrize("field", ["base_url", "api_base", "api_key", "fallbacks"])
-async def test_callers_choose_no_url_and_no_key(field: str) -> None:
-    """Whatever such a field says, the request goes where the configuration says, with the credential it says."""
-    async with proxied(chat_json()) as (running, (upstream,)):
-        response = await ask(running, request("POST", PATH, {"model": ROLE_NAME, field: "http://evil.example/"}))
-        assert response.status == 200
-        assert len(upstream.requests) == 1
-        assert "authorization" not in upstream.requests[0].headers

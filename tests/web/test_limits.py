@@ -90,6 +90,28 @@ async def test_requests_a_minute(tmp_path: Path) -> None:
         assert scene.running.metric('gateway_keys_refused_total{reason="rate_limit"}') == 2
 
 
+@pytest.mark.parametrize("what", [
+    {"model": "nobody-knows-this"},
+    {"model": "role:nobody"},
+    {"model": "m" * 600},
+    {"headers": {**CI, "x-gateway-order": "luckiest"}},
+    {"headers": {**CI, "content-type": "text/plain"}},
+])  # fmt: skip
+async def test_what_is_refused_counts_too(tmp_path: Path, what: dict[str, Any]) -> None:
+    """A name that nobody knows, or a request that nobody can read, is a request of its key like any other."""
+    await a_minute_with_time_left()
+    async with ledgered(tmp_path, chat_json(), keys=[key("ci", requests_per_min=5), key("free")]) as scene:
+        asked = chat(**{"model": ROLE_NAME, "headers": CI, **what})
+        statuses = [(await scene.ask(asked)).status for _ in range(5)]
+        assert set(statuses) <= {400, 404, 415}
+        refused(await scene.ask(asked), "requests", 5)
+        refused(await scene.ask(by(CI)), "requests", 5)
+        free = {"authorization": f"Bearer {secret('free')}"}
+        assert {(await scene.ask(chat(model="nobody", headers=free))).status for _ in range(9)} == {404}
+        assert scene.upstreams[0].requests == []
+        assert scene.running.metric('gateway_keys_refused_total{reason="rate_limit"}') == 2
+
+
 async def test_tokens_a_minute(tmp_path: Path) -> None:
     """What calls came to is counted, not what they might have come to."""
     await a_minute_with_time_left()

@@ -89,7 +89,12 @@ async def test_fallbacks_of_one_request(how: str) -> None:
         ({"model": "big"}, {"x-gateway-order": "fancy"}, "unknown_policy", "cheapest"),
         ({"model": "big", "models": ["nobody"]}, {}, "model_not_found", "nobody"),
         ({"model": "big", "models": "small"}, {}, "invalid_request", "models"),
-        ({"model": "small", "messages": [{"role": "user", "content": "x" * 9000}]}, {}, "no_capable_upstream", "small"),
+        (
+            {"model": "small", "messages": [{"role": "user", "content": "x" * 9000}]},
+            {},
+            "context_length_exceeded",
+            "maximum context length is 1000 tokens",
+        ),
     ],
 )
 async def test_what_cannot_be(body: dict[str, object], headers: dict[str, str], code: str, names: str) -> None:

@@ -1,0 +1,52 @@
+"""Tell when an upstream, an account or an allowance goes out of use, and when it comes back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.core.breaker import State
+
+if TYPE_CHECKING:
+    from gateway.core.facts import Facts
+
+
+class What(StrEnum):
+    """What happened."""
+
+    EJECTED = "ejected"
+    """Its breaker has opened."""
+    SET_ASIDE = "set_aside"
+    """It is left alone for a time, for what it said itself or for what its account lacks."""
+    RETURNED = "returned"
+
+
+class Turn(NamedTuple):
+    """One such moment."""
+
+    name: str
+    """Upstream, provider (its account) or limit domain."""
+    what: What
+    reason: str
+    """The name of the outcome that led to it; of a return, of what had led to the absence."""
+    for_s: float = 0.0
+    """Until it is tried again, as far as that is known now."""
+
+
+def turn_of(name: str, before: Facts, after: Facts, now: float) -> Turn | None:
+    """Return what has become of it between two states of what is known; mostly nothing. `now`: wall-clock seconds.
+
+    A probe that fails is no turn: it is out still.
+    """
+    was_out, is_out = before.breaker.state is not State.CLOSED, after.breaker.state is not State.CLOSED
+    if is_out and not was_out:
+        return Turn(name, What.EJECTED, _reason(after), max(0.0, after.breaker.retry_at - now))
+    was_away, is_away = before.usable_at > now, after.usable_at > now
+    if is_away and not was_away:
+        return Turn(name, What.SET_ASIDE, _reason(after), after.usable_at - now)
+    back = (was_out and not is_out) or (before.usable_at > 0.0 and after.usable_at == 0.0)
+    return Turn(name, What.RETURNED, _reason(before)) if back and not is_out and not is_away else None
+
+
+def _reason(facts: Facts) -> str:
+    return facts.last_error.partition(":")[0]

@@ -1,0 +1,95 @@
+"""Tell people what happens to upstreams: a log line and a count for each ejection, return and fallback.
+
+Rule: a storm does not flood the log. Of lines that say the same, one a while is written, with how many there were.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gateway.core.fallbacks import header
+from gateway.core.names import quoted
+from gateway.core.turns import What
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.core.fallbacks import Passed
+    from gateway.core.names import Directory
+    from gateway.core.turns import Turn
+    from gateway.metrics import Metrics
+    from gateway.types import Candidate, Route
+
+_log = logging.getLogger("gateway.upstreams")
+
+AGAIN_S = 60.0
+"""How long a line that has been written is not written again."""
+MOST_REMEMBERED = 1024
+
+
+def _shown(name: str) -> str:
+    """Return a name, which may be a client's, without what could forge a line in the log."""
+    return quoted(name)[1:-1]
+
+
+class Notices:
+    """What is told, and how often."""
+
+    def __init__(
+        self, metrics: Metrics, directory: Callable[[], Directory], now: Callable[[], float] = monotonic
+    ) -> None:
+        """`directory`: which names are configured, and so may be metric labels."""
+        self._metrics = metrics
+        self._directory = directory
+        self._now = now
+        self._told: dict[tuple[str, ...], tuple[float, int]] = {}
+        """What was said -> when, and how often it would have been since."""
+
+    def turned(self, turn: Turn) -> None:
+        """An upstream, an account or an allowance has gone out of use, or is back."""
+        name = _shown(turn.name)
+        if turn.what is What.RETURNED:
+            if (more := self._due("returned", turn.name, turn.reason)) is not None:
+                _log.info("%s is back in use after %s%s", name, turn.reason or "a failure", more)
+            return
+        self._metrics.ejected(self._label(turn.name), turn.reason)
+        if (more := self._due(turn.what, turn.name, turn.reason)) is None:
+            return
+        if turn.what is What.EJECTED:
+            _log.warning("%s is ejected: %s; next probe in %.0f s%s", name, turn.reason, turn.for_s, more)
+        else:
+            _log.warning("%s is set aside for %.0f s: %s%s", name, turn.for_s, turn.reason, more)
+
+    def fell_back(self, route: Route, answered: Candidate, passed: Sequence[Passed]) -> None:
+        """A call was not answered by its first choice."""
+        first = passed[0]
+        self._metrics.fell_back(route, self._label(first.label), first.reason)
+        if (more := self._due("fallback", first.label, first.reason)) is not None:
+            why = header(passed).decode()
+            _log.info("%s fell back to %s (%s)%s", _shown(route.name), _shown(answered.label), why, more)
+
+    def _due(self, *what: str) -> str | None:
+        """Return what to add to a line that may be written now; None if it was written lately."""
+        now = self._now()
+        told_at, missed = self._told.get(what, (-AGAIN_S, 0))
+        if now - told_at < AGAIN_S:
+            self._told[what] = (told_at, missed + 1)
+            return None
+        if len(self._told) >= MOST_REMEMBERED:
+            self._told = {key: one for key, one in self._told.items() if now - one[0] < AGAIN_S}
+            if len(self._told) >= MOST_REMEMBERED:
+                self._told.clear()
+        self._told[what] = (now, 0)
+        return f" ({missed} more like this since the last line)" if missed else ""
+
+    def _label(self, name: str) -> str:
+        """Return a name as a metric label: clients may make up models, of which none becomes one."""
+        directory = self._directory()
+        if name.partition("#")[0] in directory.routes:
+            return name
+        provider = name.partition("/")[0].partition(":")[0]
+        if name.removesuffix(":free") in directory.providers:  # an account, or its free allowance
+            return name
+        return f"{provider}/other" if provider in directory.providers else "other"

@@ -1,0 +1,109 @@
+"""What is wrong with the head of a request, before anything looks at what it asks for (RFC 9110, RFC 9112)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.authority import host_of
+from gateway.errors import BadRequest, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.types import Header
+
+LARGEST_HEAD = 32 * 1024
+MOST_HEADERS = 100
+MOST_HOSTS = 1024
+_CHUNKED = b"chunked"
+
+_good_hosts: set[bytes] = set()
+
+
+class HeadTooLarge(Refusal):
+    """The request line and headers, or the trailers, are larger than the server reads."""
+
+    status = 431
+    code = "headers_too_large"
+
+
+class UnknownCoding(Refusal):
+    """The body is in a transfer coding that the server does not undo."""
+
+    status = 501
+    code = "unsupported_transfer_coding"
+
+
+class ExpectationFailed(Refusal):
+    """The client expects something of the server that it does not do."""
+
+    status = 417
+    code = "expectation_failed"
+
+
+def objection(
+    version: str, headers: Sequence[Header], fields: Mapping[bytes, bytes], target_host: str | None
+) -> Refusal | None:
+    """Return why a request is not served, or None.
+
+    `fields`: the headers by name, of a repeated one the last. `target_host`: of a target in absolute form, as `host_of`
+    returns it.
+    """
+    host = fields.get(b"host")
+    if len(fields) != len(headers):
+        coding = _joined(headers, b"transfer-encoding")
+        if sum(name == b"host" for name, _ in headers) > 1:
+            return BadRequest('the header "host" occurs twice; send it once', code="repeated_header")
+    else:
+        coding = fields.get(b"transfer-encoding")
+    if coding is not None and (coding != _CHUNKED or version == "1.0"):
+        refusal = _of_coding(version, coding)
+        if refusal is not None:
+            return refusal
+    if host not in _good_hosts and (refusal := _of_host(version, host)) is not None:
+        return refusal
+    if target_host is not None and host is not None and target_host != host_of(host.decode("latin-1")):
+        # A proxy goes by the target, a check of names by the header (RFC 9112 section 3.2.2).
+        return BadRequest("the host of the request target is not the one of the Host header", code="invalid_host")
+    if b"expect" in fields and _tokens(headers, b"expect") != {b"100-continue"}:
+        return ExpectationFailed('of expectations only "100-continue" is met here; leave the Expect header out')
+    return None
+
+
+def _of_host(version: str, host: bytes | None) -> Refusal | None:
+    if host is None:
+        if version == "1.0":
+            return None
+        return BadRequest("an HTTP/1.1 request needs a Host header; send one", code="invalid_host")
+    if host_of(host.decode("latin-1")) is None:
+        shown = host[:100].decode("ascii", "backslashreplace")
+        return BadRequest(f'the Host header "{shown}" is not a host with an optional port', code="invalid_host")
+    if len(_good_hosts) >= MOST_HOSTS:
+        _good_hosts.clear()
+    _good_hosts.add(host)
+    return None
+
+
+def _of_coding(version: str, coding: bytes) -> Refusal | None:
+    """RFC 9112 sections 6.1 and 6.3: without `chunked` at the end, nobody knows where the body ends."""
+    if version == "1.0":
+        return BadRequest("HTTP/1.0 has no transfer codings; send content-length", code="invalid_transfer_coding")
+    codings = [one.strip().lower() for one in coding.split(b",")]
+    codings = [one for one in codings if one]
+    if codings == [_CHUNKED]:
+        return None
+    shown = coding[:100].decode("ascii", "backslashreplace")
+    if not codings or codings[-1] != _CHUNKED or _CHUNKED in codings[:-1]:
+        message = f'where a body of transfer-encoding "{shown}" ends is not known; send "chunked"'
+        return BadRequest(message, code="invalid_transfer_coding")
+    return UnknownCoding(f'the transfer coding "{shown}" is not undone here; send "chunked" alone')
+
+
+def _tokens(headers: Sequence[Header], name: bytes) -> set[bytes]:
+    return {token.strip().lower() for token in (_joined(headers, name) or b"").split(b",")}
+
+
+def _joined(headers: Sequence[Header], name: bytes) -> bytes | None:
+    """Return all values of a header as one list (RFC 9110 section 5.3); None if there is none."""
+    values = [value for found, value in headers if found == name]
+    return b", ".join(values) if values else None
