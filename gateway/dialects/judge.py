@@ -445,7 +445,7 @@ class Judge:
         self.error = error
         outcome = o.classify(self._status, error)
         said = error.message or f"HTTP {self._status} with {self._body_bytes} bytes"
-        self._fault(o.STREAM_ERROR if self.phase is OPEN else outcome, said)
+        self._fault(o.classify_late(error) if self.phase is OPEN else outcome, said)
 
     def _fault(self, outcome: Outcome, message: str) -> None:
         if self.phase in (HELD, OPEN):
