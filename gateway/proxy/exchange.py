@@ -273,11 +273,6 @@ class Exchange:
         head = (target.head, self._forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
         return b"".join(head), pieces
 
-    def _params(self, candidate: Candidate) -> Params:
-        if candidate.upstream.provider.strict_max_tokens:
-            return lowered_params(self._call, candidate, self._terms.needs)
-        return candidate.params
-
     async def _upload(self, channel: Channel, answer: Answer, rest: RestOfForm) -> None:
         """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
 
