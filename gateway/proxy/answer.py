@@ -498,7 +498,7 @@ class Answer:
             monotonic(),
             started_at=self.started_at,
             touched_at=self._touched,
-            answered=bool(self.first_byte_at),
+            answered=self._has_begun(),
             awaits_content=not self.committed_at and (self.judge.is_stream or self.judge.says_events),
         )
         if due.left_s > 0.001:
@@ -508,6 +508,15 @@ class Answer:
         if (channel := self._part()) is not None:
             channel.close()
         self._cut(due.outcome, f"{self._candidate.upstream.id} sent {due}")
+
+    def _has_begun(self) -> bool:
+        """Whether the upstream has begun to answer. A head alone is no beginning where all of a body is to be made.
+
+        Some servers send the head of a plain answer at once, and are as silent as others until the model is done.
+        """
+        if not self.first_byte_at or self.status >= 300 or self.judge.says_events:
+            return bool(self.first_byte_at)
+        return self._touched != self.first_byte_at
 
     def _stop_clock(self) -> None:
         if self._timer is not None:

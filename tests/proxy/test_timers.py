@@ -257,3 +257,13 @@ async def test_a_timer_that_was_met_never_fires() -> None:
             assert (await client.response()).status == 200
             await asyncio.sleep(0.15)
         assert len(upstream.connections) == 1
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_head_that_comes_at_once_begins_no_plain_answer(others: int) -> None:
+    """Some servers send it and are then as silent as others until the model is done."""
+    answer = chat_json("late")
+    script = (answer[0], Pause(0.3), *answer[1:])
+    async with proxied(script, *[chat_json("by the second")] * others, timeouts=timers(idle=0.1)) as (running, _):
+        response = await ask(running, chat(model=ROLE_NAME))
+        assert (response.status, response.headers["x-gateway-provider"]) == (200, "first")
