@@ -156,7 +156,7 @@ def _lack_of(value: Any, endpoint: Endpoint) -> str:
         data = value.get("data")
         if isinstance(data, list) and not any(_is_made(one) for one in data):
             return "embeddings" if endpoint is EMBEDDINGS else "pictures"
-    says = any(one or one == "" for name, one in value.items() if name not in _ABOUT)
+    says = any(one is not None for name, one in value.items() if name not in _ABOUT)
     return "" if says else "content"
 
 

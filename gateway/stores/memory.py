@@ -14,6 +14,7 @@ from gateway.core.merge import merge_facts, merge_quotas
 from gateway.core.outcome import OK
 from gateway.core.plan import Knowledge
 from gateway.core.turns import turn_of
+from gateway.types import unpaid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -103,8 +104,9 @@ class Memory:
             self._tell(upstream.id, known, after, wall)
         self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
         if attempt.outcome is not OK:
+            unseen = unpaid(upstream.provider.name)  # the part of an account that is the same to people
             for shared in facts.shared_by(upstream, attempt.outcome):
-                self._observe(shared, attempt, wall)
+                self._observe(shared, attempt, wall, is_told=shared != unseen)
             headers = [*headers, *attempt.limits]
         if headers:
             self._look(upstream.domain, headers, attempt, wall)
@@ -165,12 +167,13 @@ class Memory:
                 changed.append((upstream_id, after))
         return tuple(changed)
 
-    def _observe(self, shared: str, attempt: Attempt, wall: float) -> None:
+    def _observe(self, shared: str, attempt: Attempt, wall: float, *, is_told: bool) -> None:
         """What one upstream was told concerns all that share its account or its limits."""
         known = self.facts.get(shared, facts.UNKNOWN)
         after = facts.observe(known, attempt, None, wall)
         self._keep(self.facts, shared, after)
-        self._tell(shared, known, after, wall)
+        if is_told:
+            self._tell(shared, known, after, wall)
 
     def _tell(self, name: str, before: Facts, after: Facts, wall: float) -> None:
         if self.turned is not None and (turn := turn_of(name, before, after, wall)) is not None:

@@ -163,10 +163,10 @@ async def test_an_error_event_in_a_coding(contents: int) -> None:
 
 async def test_a_refusal_in_an_unknown_coding() -> None:
     """Nobody can tell what is in it, so nothing of it goes on."""
-    answer = json_answer(SAID[::-1].encode(), 401, {"content-encoding": "br"})
+    answer = json_answer(SAID[::-1].encode(), 400, {"content-encoding": "br"})
     async with gateway(answer) as running:
         response = await ask(running, chat(model="p0/m"))
-        assert response.status == 401
+        assert response.status == 400
         assert "content-encoding" not in response.headers
         assert "coding that was not asked for" in response.json["error"]["message"]
 

@@ -209,12 +209,12 @@ async def counted(running: Running, family: str, labels: str) -> None:
 
 
 async def test_embeddings_that_a_server_does_not_make(llama: LlamaServer) -> None:
-    """The server's own words arrive, and the SDK does not ask again."""
+    """It is said whose lack that is, with the server's own words, and the SDK does not ask again."""
     async with serving(REAL.format(base_url=llama.base_url)) as running, sdk(running.base_url) as client:
         with pytest.raises(openai.APIStatusError) as raised:
             await client.embeddings.create(model="main", input="Hi")
-        assert raised.value.status_code in {400, 501}
-        assert "embedding" in raised.value.message
+        assert (raised.value.status_code, raised.value.code) == (404, "endpoint_not_served")
+        assert "does not support embeddings" in raised.value.message
         labels = f'{{code="{raised.value.status_code}",endpoint="embeddings",route="main"}}'
         assert running.metric(f"gateway_requests_total{labels}") == 1
 
@@ -317,7 +317,6 @@ async def test_nothing_of_the_client_reaches_the_upstream() -> None:
     ("status", "error"),
     [
         (400, openai.BadRequestError),
-        (401, openai.AuthenticationError),
         (403, openai.PermissionDeniedError),
         (404, openai.NotFoundError),
         (422, openai.UnprocessableEntityError),
@@ -339,6 +338,21 @@ async def test_errors_have_their_class(status: int, error: type[openai.APIStatus
             await client.chat.completions.create(model="main", messages=[])
         assert (raised.value.status_code, raised.value.code, raised.value.type) == (status, "c", "t")
         assert raised.value.request_id
+        assert len(upstream.requests) == 1
+
+
+async def test_a_refused_key_of_the_gateway_is_not_the_clients() -> None:
+    """An `AuthenticationError` would have its user doubt a key that is fine."""
+    refusal = error_json(401, {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}})
+    async with (
+        FaultyUpstream(refusal) as upstream,
+        serving(ONE.format(base_url=upstream.base_url)) as running,
+        sdk(running.base_url) as client,
+    ):
+        with pytest.raises(openai.InternalServerError) as raised:
+            await client.chat.completions.create(model="main", messages=[])
+        assert (raised.value.status_code, raised.value.code) == (502, "upstream_auth_failed")
+        assert "check the key of that provider" in raised.value.message
         assert len(upstream.requests) == 1
 
 

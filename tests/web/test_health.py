@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,7 +29,7 @@ YAML = 'providers: {{one: {{kind: openai-compatible, base_url: "{0}", models: [m
 
 
 def app_of(running: Running) -> App:
-    return cast("App", running.server.config.loaded_app)
+    return running.app
 
 
 async def asked(running: Running, sent: bytes) -> Response:
