@@ -6,8 +6,9 @@ provider says, else what it said that it used, else what it will have used; it i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import astuple, replace
 
 from gateway.core import outcome as o
@@ -34,7 +35,7 @@ _INTERRUPTED = frozenset({
 _FREE, _COMPUTED, _UNKNOWN = CostSource.FREE, CostSource.COMPUTED, CostSource.UNKNOWN
 
 
-class Bill(NamedTuple):
+class Bill(Struct, frozen=True, gc=False):
     """What an attempt comes to."""
 
     cost_nanousd: int | None

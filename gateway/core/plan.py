@@ -16,7 +16,7 @@ import msgspec
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN, last_refusal
 from gateway.core.quota import NOTHING_KNOWN
-from gateway.core.room import is_too_long, wanted_output
+from gateway.core.room import is_tight, is_too_long
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Needs, Plan, Rejected
 
@@ -182,21 +182,17 @@ def _sifted(
     rejected: list[Rejected] = list(route.rejected)
     max_price = route.max_price
     tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
-    wanted = wanted_output(needs)
-    room = needs.input_tokens + wanted
     for candidate in route.candidates:
         upstream = candidate.upstream
         ability = upstream.ability
-        context, longest = ability.context_tokens, ability.max_output_tokens
-        is_tight = (context is not None and room > context) or (longest is not None and wanted > longest)
+        group = ready
         # Of most models nothing is known that could stand against them; then there is nothing to ask.
-        if is_tight or ability.lacks or max_price is not None:
+        if ability.context_tokens or ability.max_output_tokens or ability.lacks or max_price is not None:
             if (objection := _objection(candidate, route, needs)) is not None:
                 rejected.append(objection)
                 continue
-            group = tight if is_tight else ready
-        else:
-            group = ready
+            if is_tight(ability, needs):
+                group = tight
         if _is_clear(upstream, known, tokens, wall):
             group.append(candidate)
             continue

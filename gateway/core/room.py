@@ -27,6 +27,13 @@ def is_too_long(ability: Ability, needs: Needs) -> bool:
     return context is not None and needs.input_tokens > CLEARLY * context
 
 
+def is_tight(ability: Ability, needs: Needs) -> bool:
+    """Tell whether a model may have too little room for the prompt and an answer, so that others are asked first."""
+    wanted = wanted_output(needs)
+    context, longest = ability.context_tokens, ability.max_output_tokens
+    return (context is not None and needs.input_tokens + wanted > context) or (longest is not None and wanted > longest)
+
+
 def wanted_output(needs: Needs) -> int:
     """Return how many tokens a model should have room for besides the prompt, or else others are asked first."""
     return min(needs.output_tokens or LEAST_OUTPUT_TOKENS, LONG_OUTPUT_TOKENS)

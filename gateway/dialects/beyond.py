@@ -45,7 +45,7 @@ CARRIERS = frozenset({
 })  # fmt: skip
 """Objects that hold such fields."""
 
-_TOP = LOCATIONS | CARRIERS
+TOP = LOCATIONS | CARRIERS
 # A longer one would be looked through for longer than other calls may wait. Real ones have some hundred bytes.
 _LONGEST_CARRIER = 32 * 1024
 _OPERATOR = "the gateway's configuration says where a call goes and with which key; leave the field out"
@@ -66,8 +66,6 @@ def refuse_locations(fields: Mapping[str, object]) -> None:
     Raises:
         BadRequest: it does; the message names the field.
     """
-    if _TOP.isdisjoint(fields):  # nearly always: 0.1 us
-        return
     for name in fields:
         if name in LOCATIONS:
             raise refused(name)

@@ -24,7 +24,7 @@ usage and its error; a stream that has brought no content by then is refused.
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,40 +52,41 @@ LARGEST_ERROR = 1 << 20
 _EVENT_STREAM = b"text/event-stream"
 # What an event stream may begin with (WHATWG HTML section 9.2.5).
 _FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
+_NO_STREAM = "a plain answer was asked for, and the answer is a stream"
+_JSON = b"application/json"
 _JSON_BEGINS = frozenset({b"{", b"["})
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 
 
-class Phase(Enum):
-    """Where an answer stands."""
+class Phase:
+    """Where an answer stands. Compared by identity; enumerations hash by name, which every answer would pay for."""
 
-    HELD = auto()
-    OPEN = auto()
-    WHOLE = auto()
-    REFUSED = auto()
-    BROKEN = auto()
+    __slots__ = ("name", "next")
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.next: dict[str, Phase] = {}
+        """What follows, by sign."""
 
-class Sign(Enum):
-    """What happens to an answer."""
-
-    CONTENT = auto()
-    FAULT = auto()
-    END = auto()
+    def __repr__(self) -> str:
+        return f"<Phase {self.name}>"
 
 
-HELD, OPEN, WHOLE, REFUSED, BROKEN = Phase
-_CONTENT, _FAULT, _END = Sign
+HELD, OPEN, WHOLE, REFUSED, BROKEN = map(Phase, ("held", "open", "whole", "refused", "broken"))
+PHASES = (HELD, OPEN, WHOLE, REFUSED, BROKEN)
+CONTENT, FAULT, END = SIGNS = ("content", "fault", "end")
 
 _NEXT = {
-    (HELD, _CONTENT): OPEN,
-    (HELD, _FAULT): REFUSED,
-    (HELD, _END): WHOLE,
-    (OPEN, _CONTENT): OPEN,
-    (OPEN, _FAULT): BROKEN,
-    (OPEN, _END): WHOLE,
-    **{(over, sign): over for over in (WHOLE, REFUSED, BROKEN) for sign in Sign},
+    (HELD, CONTENT): OPEN,
+    (HELD, FAULT): REFUSED,
+    (HELD, END): WHOLE,
+    (OPEN, CONTENT): OPEN,
+    (OPEN, FAULT): BROKEN,
+    (OPEN, END): WHOLE,
+    **{(over, sign): over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS},
 }
+for (_before, _sign), _after in _NEXT.items():
+    _before.next[_sign] = _after
 
 # The same fault has another name once part of the answer was shown, and one that it can have only then.
 _ONCE_SHOWN = {o.BROKEN: o.TRUNCATED, o.MALFORMED: o.TRUNCATED, o.EMPTY: o.TRUNCATED, o.STALLED: o.IDLE_TIMEOUT}
@@ -97,11 +98,30 @@ _number = msgspec.json.Decoder(int).decode
 class Judge:
     """The judgement of one answer. `head`, then `receive` what comes, then `end` or `cut`."""
 
-    __slots__ = (
-        "_body", "_body_bytes", "_call", "_coding", "_fields", "_inflate", "_is_wanted", "_mask", "_skim", "_status",
-        "_strip_usage", "_take", "_usage", "content_type", "error", "message", "outcome", "phase", "reader", "receive",
-        "says_events",
-    )  # fmt: skip
+    # Defaults of the class, not slots: of most answers nearly all of these stay as they are, and setting them costs.
+    phase = HELD
+    outcome: Outcome | None = None
+    """None: there is no verdict yet."""
+    message = ""
+    error: UpstreamError | None = None
+    """What the upstream itself said of its failure."""
+    usage: Usage | None = None
+    """What the answer says it took, as far as it has said."""
+    reader: StreamReader | None = None
+    """Follows the events of a stream."""
+    says_events = False
+    """Its head announces an event stream."""
+    content_type: bytes | None = None
+    """What the client is to be told in place of the upstream's header, where that is wrong."""
+    is_coded = False
+    """It is a stream in a content coding: a decoded copy is judged."""
+    _status = 0
+    _fields: Mapping[bytes, bytes] = MappingProxyType({})
+    _coding = b""
+    _inflate: Inflate | None = None
+    _skim: Skim | None = None
+    _is_wanted = True
+    _body_bytes = 0
 
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
         """`strip_usage`: take out the usage event again, because only the gateway asked for it.
@@ -110,35 +130,14 @@ class Judge:
         """
         self._call = call
         self._mask = mask
-        self._status = 0
-        self._fields: Mapping[bytes, bytes] = {}
-        self._coding = b""
-        self._inflate: Inflate | None = None
+        self._strip_usage = strip_usage
         self._body: list[bytes] = []
         """What is kept of a body to be read when it is complete."""
-        self._body_bytes = 0
-        self._skim: Skim | None = None
-        self._strip_usage = strip_usage
-        self._usage: Usage | None = None
-        self._is_wanted = True
-        self.phase = HELD
-        self.outcome: Outcome | None = None
-        """None: there is no verdict yet."""
-        self.message = ""
-        self.error: UpstreamError | None = None
-        """What the upstream itself said of its failure."""
-        self.content_type: bytes | None = None
-        """What the client is to be told in place of the upstream's header, where that is wrong."""
-        self.says_events = False
-        """Its head announces an event stream."""
-        self.reader: StreamReader | None = None
-        """Follows the events of a stream."""
-        self._take: Callable[[bytes], bytes] = self._first
-        self.receive: Callable[[bytes], bytes] = self._first
-        """Takes the next piece of the body, and returns what may go on: to be held, or to the client."""
+        # A function, for a bound method would be a cycle that every answer leaves to the garbage collector.
+        self._take: Callable[[Judge, bytes], bytes] = Judge._first
 
     def __repr__(self) -> str:
-        return f"<Judge {self.phase.name.lower()}{f', {self.outcome.name}' if self.outcome is not None else ''}>"
+        return f"<Judge {self.phase.name}{f', {self.outcome.name}' if self.outcome is not None else ''}>"
 
     @property
     def is_stream(self) -> bool:
@@ -146,19 +145,9 @@ class Judge:
         return self.reader is not None
 
     @property
-    def is_coded(self) -> bool:
-        """It is a stream in a content coding: a decoded copy is judged."""
-        return self._inflate is not None
-
-    @property
     def is_decoded(self) -> bool:
         """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
-        return self._inflate is not None and self._strip_usage
-
-    @property
-    def usage(self) -> Usage | None:
-        """What the answer says it took."""
-        return self._usage if self.reader is None else self.reader.usage
+        return self.is_coded and self._strip_usage
 
     @property
     def finished(self) -> bool:
@@ -181,25 +170,34 @@ class Judge:
         """Take the status and the headers (by lower-case name)."""
         self._status = status
         self._fields = fields
-        self.says_events = fields.get(b"content-type", b"")[:17].lower() == _EVENT_STREAM
-        coding = fields.get(b"content-encoding", b"")
-        if coding and is_coded(coding):
+        kind = fields.get(b"content-type", b"")
+        self.says_events = kind != _JSON and kind[:17].lower() == _EVENT_STREAM
+        coding = b""
+        if b"content-encoding" in fields and is_coded(coding := fields[b"content-encoding"]):
             self._coding = coding
         if not 200 <= status < 300:
-            self._become(self._keep)
+            self._take = Judge._keep
         elif self._coding and not is_readable(coding):
             self._fault(o.WRONG_CONTENT, f"the answer is in a coding that was not asked for: {_text(coding)}")
         elif self._coding and self.says_events:
-            self._inflate = Inflate()
-            self.receive = self._receive_coded
-        elif self._coding:
-            self._become(self._keep)
+            self._inflate, self.is_coded = Inflate(), True
+        elif self._coding or not (self._call.stream or self.says_events or not self._call.endpoint.answers_json):
+            self._take = Judge._keep  # if it is events all the same, that shows at the end
+
+    def receive(self, piece: bytes) -> bytes:
+        """Take the next piece of the body. Return what may go on: to be held, or to the client."""
+        if self._inflate is not None:
+            return self._receive_coded(piece, self._inflate)
+        return self._take(self, piece)
 
     def end(self) -> bytes:
         """The body is complete by the rules of HTTP. Return what may still go on."""
+        if self.phase is HELD and self._take is Judge._keep and 200 <= self._status < 300:
+            self._end_body()
+            return b""
         if self.phase not in (HELD, OPEN):
             return b""
-        rest = self._settle_form() if self._take == self._first else b""
+        rest = self._settle_form() if self._take is Judge._first else b""
         if self.reader is not None:
             return rest + self._end_events(self.reader)
         if self.phase is OPEN:
@@ -257,29 +255,23 @@ class Judge:
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
                 self.content_type = _EVENT_STREAM
-            self._become(self._take_events)
+            self._take = Judge._take_events
         elif is_json or call.endpoint.answers_json or says_events or self._says_html() or not piece:
-            self._become(self._keep)
+            self._take = Judge._keep
         else:
-            self._become(self._pass)
-        return self._take(piece) if piece else b""
+            self._take = Judge._pass
+        return self._take(self, piece) if piece else b""
 
-    def _become(self, take: Callable[[bytes], bytes]) -> None:
-        """Take what comes by another method from now on."""
-        self._take = take
-        if self._inflate is None:
-            self.receive = take
-
-    def _receive_coded(self, piece: bytes) -> bytes:
+    def _receive_coded(self, piece: bytes, inflate: Inflate) -> bytes:
         """Take a piece of a stream in a content coding."""
-        if self._inflate is None or self.phase in (REFUSED, BROKEN):
+        if self.phase in (REFUSED, BROKEN):
             return b""
         try:
-            plain = self._inflate.feed(piece)
+            plain = inflate.feed(piece)
         except ValueError as error:
             self._fault(o.MALFORMED, str(error))
             return b""
-        passes = self._take(plain) if plain else b""
+        passes = self._take(self, plain) if plain else b""
         if self._strip_usage:
             return passes
         reader = self.reader
@@ -295,6 +287,7 @@ class Judge:
         if reader is None:
             raise AssertionError("events without a reader")
         passes = reader.feed(piece)
+        self.usage = reader.usage
         if reader.committed and self.phase is HELD:
             self._open_events()
         if reader.broken:
@@ -305,7 +298,7 @@ class Judge:
             self._fault(o.EMPTY, "the stream ended without any content")
         elif reader.ended:
             if self._inflate is None or self._strip_usage:  # else the checksum of the coding is still to come
-                self._move(_END)
+                self._move(END)
         elif self.phase is HELD:
             self._body_bytes += len(piece)
             if self._body_bytes > LARGEST_HELD:
@@ -316,13 +309,14 @@ class Judge:
 
     def _open_events(self) -> None:
         if self._is_wanted:
-            self._move(_CONTENT)
+            self._move(CONTENT)
         else:
-            self._fault(o.WRONG_CONTENT, "a plain answer was asked for, and the answer is a stream")
+            self._fault(o.WRONG_CONTENT, _NO_STREAM)
 
     def _end_events(self, reader: StreamReader) -> bytes:
         """The body of a stream is complete. Return its last event if that only lacks its empty line."""
         rest = reader.finish() if not self.is_coded or self.is_decoded else reader.finish()[:0]
+        self.usage = reader.usage
         if reader.committed and self.phase is HELD:
             self._open_events()
         if reader.error is not None:
@@ -331,7 +325,7 @@ class Judge:
         if self.phase is HELD:
             self._fault(o.EMPTY, _words(reader.odd) or "the stream ended without any content")
         elif reader.complete:
-            self._move(_END)
+            self._move(END)
         else:
             said = reader.broken or _words(reader.odd) or "the upstream ended the stream before its end"
             self._fault(o.TRUNCATED, said)
@@ -340,26 +334,35 @@ class Judge:
 
     # -- bodies
 
+    def body(self) -> bytes:
+        """Return what is kept of a body that is read when it is complete."""
+        body = self._body
+        if len(body) != 1:
+            body = self._body = [b"".join(body)]
+        return body[0]
+
     def _keep(self, piece: bytes) -> bytes:
-        """Keep a piece of a body that is read when it is complete, and hand it on to be held."""
+        """Keep a piece of a body that is read when it is complete. None of it goes on before."""
         self._body.append(piece)
         self._body_bytes += len(piece)
         if self._body_bytes > (LARGEST_HELD if self._status < 500 else LARGEST_ERROR):
-            self._begin_flow()
-        return piece
+            return self._begin_flow()
+        return b""
 
-    def _begin_flow(self) -> None:
-        """A body is too large to hold."""
+    def _begin_flow(self) -> bytes:
+        """A body is too large to hold: return all there is of it."""
         if not 200 <= self._status < 300:
             self._fault(o.MALFORMED, f"an error of more than {self._body_bytes} bytes")
-            return
+            return b""
         if not self._coding:
             self._skim = Skim()
             for piece in self._body:
                 self._skim.feed(piece)
+        kept = self.body()
         self._body.clear()
-        self._become(self._flow)
-        self._move(_CONTENT)
+        self._take = Judge._flow
+        self._move(CONTENT)
+        return kept
 
     def _flow(self, piece: bytes) -> bytes:
         if self._skim is not None:
@@ -368,16 +371,15 @@ class Judge:
 
     def _pass(self, piece: bytes) -> bytes:
         """Take a piece of sound, or of anything else that cannot be read."""
-        self._move(_CONTENT)
+        self._move(CONTENT)
         return piece
 
     def _whole_body(self) -> bytes:
-        body = b"".join(self._body)
-        return decoded(self._coding, body) if self._coding else body
+        return decoded(self._coding, self.body()) if self._coding else self.body()
 
     def _end_body(self) -> None:
         """All of a plain answer is here before any of it was shown."""
-        body = self._whole_body()
+        body = self._whole_body() if self._coding else self.body()
         call = self._call
         if not body and (self.says_events or not call.endpoint.answers_json):
             self._fault(o.EMPTY, "the answer is empty")
@@ -387,21 +389,28 @@ class Judge:
         except ValueError:
             self._not_json(body)
             return
-        self._usage = read.usage
-        if read.error is not None:
+        self.usage = read.usage
+        if read.error is None and not read.lack and not (call.stream and call.endpoint.generates):
+            self._move(END)
+        elif read.error is not None:
             self._fail(read.error)
         elif read.lack and call.endpoint.answers_json and call.endpoint.generates and is_blocked(decode(body)):
             self._fault(o.POLICY, "the prompt was blocked for its content")
         elif read.lack:
             self._lacking(read)
-        elif call.stream and call.endpoint.generates:
-            self._fault(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
         else:
-            self._move(_END)
+            self._fault(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
 
     def _not_json(self, body: bytes) -> None:
         if not self._call.endpoint.answers_json and not self._says_html():
-            self._move(_END)  # sound or subtitles that begin like JSON
+            self._move(END)  # sound or subtitles that begin like JSON
+        elif body.lstrip(_BLANK).startswith(_FIELDS):
+            reader = StreamReader(self._call.endpoint)
+            reader.feed(body)
+            reader.finish()
+            if reader.error is not None:
+                self._fail(reader.error)
+            self._fault(o.WRONG_CONTENT, _NO_STREAM)
         else:
             self._fault(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(body[:512]).message}")
 
@@ -424,16 +433,16 @@ class Judge:
             self._fault(o.MALFORMED, "the answer is not JSON")
             return
         if isinstance(value, dict):
-            self._usage = read_usage(value)
+            self.usage = read_usage(value)
             if (error := failure_in(value)) is not None:
                 self._fail(error)
                 return
-        self._move(_END)
+        self._move(END)
 
     # -- verdicts
 
-    def _move(self, sign: Sign) -> None:
-        after = _NEXT[self.phase, sign]
+    def _move(self, sign: str) -> None:
+        after = self.phase.next[sign]
         if after is WHOLE and self.phase is not WHOLE:
             self.outcome = o.OK
         self.phase = after
@@ -452,7 +461,7 @@ class Judge:
             names = _ONCE_SHOWN if self.phase is OPEN else _WHILE_HELD
             self.outcome = names.get(outcome, outcome)
             self.message = message if self._mask is None else self._mask(message.encode()).decode()
-        self._move(_FAULT)
+        self._move(FAULT)
 
 
 def _choices_of(call: Call) -> int:

@@ -5,7 +5,7 @@ Rule: `failure_in` says of any decoded value whether it is an error, of a body a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,10 +20,10 @@ from gateway.dialects.endpoints import (
 )
 from gateway.dialects.upstream_error import error_in
 from gateway.dialects.usage import Answered, read_usage, usage_of_answer
-from gateway.types import UpstreamError
+from gateway.types import UpstreamError, Usage  # msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from gateway.types import Endpoint, Usage
+    from gateway.types import Endpoint
 
 _CONTENT_KEYS = ("content", "reasoning", "reasoning_content", "reasoning_details", "tool_calls", "function_call",
                  "refusal", "audio", "images")  # fmt: skip
@@ -38,7 +38,7 @@ _ABOUT = frozenset({
 })  # fmt: skip
 
 
-class Read(NamedTuple):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """What a plain answer says."""
 
     usage: Usage | None

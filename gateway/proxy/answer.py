@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.core.secrets import Mask
     from gateway.dialects.events import StreamReader
     from gateway.proxy.downstream import Downstream
-    from gateway.types import Call, Candidate, Header, Outcome, Usage
+    from gateway.types import Call, Candidate, Header, Outcome
     from gateway.upstream.h1 import Channel
 
 # What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
@@ -127,18 +127,15 @@ class Answer:
     def is_ready(self) -> bool:
         """All of it is here and it is no stream, so that it can be sent at once and with its length."""
         judge = self.judge
-        return self.is_over and not judge.is_stream and (judge.phase is WHOLE or judge.phase is REFUSED)
-
-    @property
-    def usage(self) -> Usage | None:
-        """What it says it took, as far as it has said."""
-        return self.judge.usage
+        return self.is_over and judge.reader is None and (judge.phase is WHOLE or judge.phase is REFUSED)
 
     def attempt(self) -> Attempt:
         """Return what is known of the attempt by now."""
         started, judge = self.started_at, self.judge
-        # It is shown and fine so far; if nothing was decided, the gateway itself has ended it.
-        outcome = self.outcome or (o.OK if judge.phase is OPEN else o.SHUT_DOWN)
+        # Without a verdict it is shown and fine so far, or the gateway itself has ended it.
+        outcome = o.HUNG_UP if self._hung_up else judge.outcome
+        if outcome is None:
+            outcome = o.OK if judge.phase is OPEN else o.SHUT_DOWN
         return Attempt(
             candidate=self._candidate,
             outcome=outcome,
@@ -155,21 +152,11 @@ class Answer:
     def body(self) -> bytes:
         """Return what is held of the body."""
         held = self._held
+        if not held:
+            return self.judge.body()
         if len(held) != 1:
             held = self._held = [b"".join(held)]
         return held[0]
-
-    def lines(self) -> tuple[list[Header], dict[bytes, bytes]]:
-        """Return the headers as they are true of what the client gets, and the same by name."""
-        judge = self.judge
-        if judge.content_type is None and not judge.is_decoded:
-            return self.headers, self.fields
-        gone = _ABOUT_CODING if judge.is_decoded else frozenset()
-        kept = [(name, value) for name, value in self.headers if name not in gone]
-        if judge.content_type is not None:
-            kept = [header for header in kept if header[0] != b"content-type"]
-            kept.append((b"content-type", judge.content_type))
-        return kept, dict(reversed(kept))
 
     def sha256(self) -> bytes:
         """Return the digest of what went to the client; empty if nothing did."""
@@ -194,7 +181,7 @@ class Answer:
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:
         """Return a guess at the tokens that went to the client. `roughly`: cheap enough to ask every other second."""
         if self._tap is None:
-            return written_tokens(self.body()) if not self.judge.is_stream else 0
+            return written_tokens(self.body()) if self.judge.reader is None else 0
         return self._tap.output_tokens_roughly() if roughly else self._tap.output_tokens()
 
     def end_of_body(self) -> bytes:
@@ -289,15 +276,14 @@ class Answer:
         self.is_over = True
         self._part()
         self._stop_clock()
-        self._emit(self.judge.end())
+        if rest := self.judge.end():
+            self._emit(rest)
         if not self.committed_at:
             self.committed_at = monotonic()
         self._end_of_phase()
 
     def on_failure(self, failure: Failure) -> None:
-        self.is_over = True
         self._part()
-        self._stop_clock()
         self._cut(_BY_FAILURE[failure.kind], failure.message)
 
     def on_writable(self) -> None:
@@ -327,6 +313,7 @@ class Answer:
         if judge.phase is not REFUSED:
             self.on_data = self._pass
             self.committed_at = self._touched
+            self._correct_headers()
         else:
             self._note_wait()
             self._stop_clock()
@@ -340,6 +327,7 @@ class Answer:
         """It breaks off."""
         self.judge.cut(outcome, message)
         self.is_over = True
+        self._stop_clock()
         self._end_of_phase()
 
     def _end_of_phase(self) -> None:
@@ -350,8 +338,22 @@ class Answer:
             if self.judge.phase is REFUSED:
                 self._note_wait()
                 self._hide_secrets()
-            self._stop_clock()
+            elif self.judge.reader is not None:
+                self._correct_headers()
             self._resolve()
+
+    def _correct_headers(self) -> None:
+        """Make the headers true of what the client gets, where the upstream's are wrong or a coding is undone."""
+        judge = self.judge
+        if judge.content_type is None and not judge.is_decoded:
+            return
+        gone = _ABOUT_CODING if judge.is_decoded else frozenset()
+        if judge.content_type is not None:
+            gone |= {b"content-type"}
+        self.headers = [(name, value) for name, value in self.headers if name not in gone]
+        if judge.content_type is not None:
+            self.headers.append((b"content-type", judge.content_type))
+        self.fields = dict(reversed(self.headers))
 
     def _note_wait(self) -> None:
         """Read when to come back: from the headers, else from what the upstream said."""
@@ -366,9 +368,9 @@ class Answer:
 
         A coding that cannot be undone was not asked for, and may hide them: then nothing of the body goes on.
         """
-        if not self._held or not self.mask:
+        if not self.mask or not (body := self.body()):
             return
-        body, coding = self.body(), self.fields.get(b"content-encoding", b"")
+        coding = self.fields.get(b"content-encoding", b"")
         plain = decoded(coding, body) if is_coded(coding) else body
         masked = self.mask.bytes(plain)
         if masked is not plain or (is_coded(coding) and not plain):
@@ -434,7 +436,7 @@ class Answer:
 
     def _but_the_end(self, ready: bytes) -> bytes:
         """Keep back what a client may take for the end: the terminal event, or of another body its latest piece."""
-        if self.judge.is_stream:
+        if self.judge.reader is not None:
             if self.judge.phase is WHOLE:
                 self._end.append(ready)
                 return b""
@@ -499,7 +501,7 @@ class Answer:
             started_at=self.started_at,
             touched_at=self._touched,
             answered=self._has_begun(),
-            awaits_content=not self.committed_at and (self.judge.is_stream or self.judge.says_events),
+            awaits_content=not self.committed_at and (self.judge.reader is not None or self.judge.says_events),
         )
         if due.left_s > 0.001:
             self._timer = self._loop.call_later(min(due.left_s, self._limits.shortest_s()), self._look_at_clock)

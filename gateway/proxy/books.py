@@ -401,11 +401,12 @@ class Tab:
         books.open_tabs.discard(self)
         usage, is_estimate = self._usage(attempt, usage)
         self.used_tokens += usage.input_tokens + usage.output_tokens if usage is not None else 0
-        cost, source, estimate, saved = self._bill(upstream, usage, is_estimate=is_estimate)
-        self.cost = cost
-        books.metrics.charged(upstream, self._route.configured, cost, source, saved)
+        bill = self._bill(upstream, usage, is_estimate=is_estimate)
+        cost = self.cost = bill.cost_nanousd
+        books.metrics.charged(upstream, self._route.configured, cost, bill.source, bill.saved_nanousd)
         if books.journal is not None:
-            money = (cost, source, estimate, saved, self._price.source if self._price is not None else "")
+            whose = self._price.source if self._price is not None else ""
+            money = (cost, bill.source, bill.estimate_nanousd, bill.saved_nanousd, whose)
             self.position = books.write_ending(
                 partial(
                     _ending, self._attempt, self._began_at, attempt, usage, is_estimate, money, answer, call_status,
@@ -437,8 +438,11 @@ class Tab:
     def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
         """Return what an attempt used, and whether that is an estimate."""
         answer, call = self.answer, self._call
+        is_plain = attempt.outcome is o.OK and reported is not None and not reported.is_suspect
+        if is_plain and reported is not None and reported.output_tokens and not self._characters:
+            return reported, False  # as nearly always, and as `usage_of_attempt` would say
         if reported is None and answer is not None:
-            reported = answer.usage  # of an answer that was not relayed
+            reported = answer.judge.usage  # of an answer that was not relayed
         usage, is_estimate = usage_of_attempt(
             attempt.outcome,
             attempt.status or 0,
@@ -468,7 +472,7 @@ class Tab:
         return Usage(input_tokens=self._needs.input_tokens) if answer is None else self._estimate(answer)
 
     def _estimate(self, answer: Answer, *, roughly: bool = False) -> Usage:
-        said = answer.usage
+        said = answer.judge.usage
         return Usage(
             input_tokens=said.input_tokens if said is not None and said.input_tokens else self._needs.input_tokens,
             output_tokens=answer.output_tokens_so_far(roughly=roughly) if self._call.endpoint.generates else 0,

@@ -132,7 +132,8 @@ class Exchange:
                 if isinstance(step, Relay):
                     await self._relay()
                     return
-                self._land(0)
+                if self._under_way is not None:
+                    self._land(0)
                 if isinstance(step, Try):
                     attempt = await self._try(step.candidate, fresh=step.fresh)
                     if attempt is not None:  # else there is another plan
@@ -241,7 +242,9 @@ class Exchange:
         if len(call.body) >= LARGE or call.rest is not None:
             return self._render_large(candidate, target, model, ask_for_usage=ask_for_usage)
         if call.endpoint.body is _JSON:
-            body = render(call, model, self._params(candidate), ask_for_usage=ask_for_usage)
+            strict = candidate.upstream.provider.strict_max_tokens
+            params = self._params(candidate) if strict else candidate.params
+            body = render(call, model, params, ask_for_usage=ask_for_usage)
         else:
             start, end = call.model_span
             body = b"".join((call.body[:start], model, call.body[end:]))
@@ -326,7 +329,7 @@ class Exchange:
         first_byte_s = timeouts.first_byte_s
         if self._call.endpoint.generates and not self._call.stream:
             # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
-            tried = 1 + used(self._plan, self._attempts)
+            tried = 1 + used(self._plan, self._attempts) if self._attempts else 1
             is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
             # Without another one only the total counts, which is our own clock.
             first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
@@ -344,8 +347,8 @@ class Exchange:
         if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
             self._look_back()
         if answer.is_ready:
-            self._usage = answer.usage
-            self._tab.settle(started, answer.usage, answer.status)
+            self._usage = usage = answer.judge.usage
+            self._tab.settle(started, usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
             self._overhead_s += monotonic() - answer.committed_at
             if self._gateway.books.is_strict:
@@ -361,9 +364,9 @@ class Exchange:
         answer.relay_to(client, keeps=self._gateway.books.keeps_content)
         if answer.ended is not None:
             await answer.ended
-        self._usage = answer.usage
+        self._usage = answer.judge.usage
         ended = self._attempts[-1] = answer.attempt()
-        self._tab.settle(ended, answer.usage, answer.status)
+        self._tab.settle(ended, self._usage, answer.status)
         if self._gateway.books.is_strict:
             try:
                 await self._gateway.books.on_disk(self._tab.position)
@@ -376,13 +379,13 @@ class Exchange:
         candidate = self._attempts[-1].candidate
         upstream = candidate.upstream
         strict = upstream.provider.strict_max_tokens
-        lines = relayed(*answer.lines())
+        lines = relayed(answer.headers, answer.fields)
         if answer.status >= 400 or answer.mask.occurs(lines):
             lines = answer.mask.bytes(lines)
         return b"".join((
             lines,
             b"x-request-id: ", self._request_id,
-            b"\r\nx-gateway-attempts: %d\r\n" % _made(self._attempts),
+            b"\r\nx-gateway-attempts: %d\r\n" % (1 if len(self._attempts) == 1 else _made(self._attempts)),
             self._gateway.lines(self._route, upstream),
             b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
             lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
@@ -461,7 +464,7 @@ class Exchange:
                 self._hung_up = answer.outcome is o.HUNG_UP
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
-            self._usage = answer.usage
+            self._usage = answer.judge.usage
             self._attempts[self._place :] = [answer.attempt()]
         if client.gone:
             self._status = self._status or refused or 499
@@ -510,7 +513,7 @@ class Exchange:
 
 def _made(attempts: list[Attempt]) -> int:
     """How many requests were sent, or tried to be."""
-    return 1 if len(attempts) == 1 else sum(attempt.outcome.was_made for attempt in attempts)
+    return sum(attempt.outcome.was_made for attempt in attempts)
 
 
 def _is_ours(last: Attempt) -> bool:
@@ -528,7 +531,8 @@ def usd(nanousd: int) -> bytes:
 
 def _length_of(answer: Answer) -> int | None:
     """The length that the upstream announced, where it is still true of what the client will get."""
-    if answer.judge.is_decoded or (answer.judge.reader is not None and answer.judge.reader.strips_usage):
+    reader = answer.judge.reader
+    if reader is not None and reader.strips_usage:
         return None
     length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).

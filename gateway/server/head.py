@@ -17,7 +17,7 @@ MOST_HEADERS = 100
 MOST_HOSTS = 1024
 _CHUNKED = b"chunked"
 
-_good_hosts: set[bytes] = set()
+_good_hosts: set[bytes | None] = set()
 
 
 class HeadTooLarge(Refusal):
@@ -50,6 +50,9 @@ def objection(
     returns it.
     """
     host = fields.get(b"host")
+    usual = len(fields) == len(headers) and host in _good_hosts and target_host is None
+    if usual and b"transfer-encoding" not in fields and b"expect" not in fields:
+        return None  # nearly always
     if len(fields) != len(headers):
         coding = _joined(headers, b"transfer-encoding")
         if sum(name == b"host" for name, _ in headers) > 1:

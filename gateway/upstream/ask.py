@@ -358,15 +358,15 @@ def _body(candidate: Candidate, *, stream: bool) -> dict[str, object]:
 def _usage_of(body: bytes, provider: Provider, model: str) -> Usage | None:
     """Return the usage of a complete answer, if it is one."""
     try:
-        usage, error, _ = read_answer(body, CHAT)
+        read = read_answer(body, CHAT)
         choices = msgspec.json.decode(body, type=_Choices).choices
     except (ValueError, msgspec.ValidationError):
         raise _Failed(o.WRONG_CONTENT, provider, model, read_error(body[:300]), 200) from None
-    if error is not None:
-        raise _Failed(o.classify(200, error), provider, model, error, 200)
+    if read.error is not None:
+        raise _Failed(o.classify(200, read.error), provider, model, read.error, 200)
     if not choices:
         raise _Failed(o.EMPTY, provider, model, UpstreamError(), 200)
-    return usage
+    return read.usage
 
 
 class _Choices(msgspec.Struct):

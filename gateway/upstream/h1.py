@@ -332,7 +332,7 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._barren = 0
         # What follows in fields now is trailers, which must not pass for headers (RFC 9110 section 6.5.1).
-        headers, self._headers = self._headers, cast("list[Header]", _DROPPED)
+        headers, self._headers = self._headers, _DROPPED
         if not self.reused and (kept := _value_of(headers, b"keep-alive")) is not None:
             self.idle_s = min(IDLE_S, _keep_alive_s(kept))  # llama.cpp: timeout=5, max=100
         self._head = headers
@@ -386,7 +386,7 @@ class _Dropped:
         """Drop a field."""
 
 
-_DROPPED = _Dropped()
+_DROPPED = cast("list[Header]", _Dropped())
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 

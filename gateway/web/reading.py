@@ -43,6 +43,9 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
     """
     headers = client.headers
     content_type = headers.get(b"content-type", b"")
+    if content_type == b"application/json" and endpoint.body is not _MULTIPART and b"content-encoding" not in headers:
+        body = await client.read_body(limit)  # what nearly all requests are
+        return read_call(endpoint, body) if len(body) < _TURN_BYTES else await _call_in(endpoint, body)
     kind = content_type.partition(b";")[0].strip().lower()
     wanted = b"multipart/form-data" if endpoint.body is _MULTIPART else b"application/json"
     if kind != wanted:
@@ -57,6 +60,10 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
         body = await _undo(coding, body, limit)
     if endpoint.body is _MULTIPART:
         return await _read_held_form(endpoint, body, content_type)
+    return await _call_in(endpoint, body)
+
+
+async def _call_in(endpoint: Endpoint, body: bytes) -> Call:
     if len(body) < _TURN_BYTES:
         return read_call(endpoint, body)
     # In a thread: what is read there at C speed holds the interpreter for milliseconds, but not all of it at once.

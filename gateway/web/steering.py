@@ -15,7 +15,7 @@ from gateway.core.names import AUTO
 from gateway.core.plan import Terms
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
 from gateway.core.strategies import STRATEGIES
-from gateway.dialects.beyond import choice_in, refuse_locations
+from gateway.dialects.beyond import TOP, choice_in, refuse_locations
 from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
 from gateway.dialects.prompt import last_words, names_in, text_field
@@ -41,7 +41,8 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
             and with which credential.
     """
     config = gateway.config
-    refuse_locations(call.fields)
+    if not TOP.isdisjoint(call.fields):
+        refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:

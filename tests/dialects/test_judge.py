@@ -20,7 +20,19 @@ from gateway.dialects.endpoints import (
     SPEECH,
     TRANSCRIPTIONS,
 )
-from gateway.dialects.judge import _NEXT, BROKEN, HELD, LARGEST_HELD, OPEN, REFUSED, WHOLE, Judge, Phase, Sign
+from gateway.dialects.judge import (
+    _NEXT,
+    BROKEN,
+    HELD,
+    LARGEST_HELD,
+    OPEN,
+    PHASES,
+    REFUSED,
+    SIGNS,
+    WHOLE,
+    Judge,
+    Phase,
+)
 from gateway.types import Call, Endpoint, Outcome
 
 SSE = b"text/event-stream"
@@ -56,8 +68,8 @@ def judged(
 
 def test_the_table_is_whole() -> None:
     """Every phase knows every sign, and an end is an end."""
-    assert set(_NEXT) == {(phase, sign) for phase in Phase for sign in Sign}
-    assert all(_NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in Sign)
+    assert set(_NEXT) == {(phase, sign) for phase in PHASES for sign in SIGNS}
+    assert all(_NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS)
     assert {after for (before, _), after in _NEXT.items() if before is HELD} == {OPEN, WHOLE, REFUSED}
     assert {after for (before, _), after in _NEXT.items() if before is OPEN} == {OPEN, WHOLE, BROKEN}
 
@@ -157,7 +169,7 @@ def test_answers(asked: Call, kind: bytes | None, body: bytes, phase: Phase, out
     judge, passed = judged(asked, body, kind, size=size)
     assert (judge.phase, judge.outcome) == (phase, outcome)
     if phase is WHOLE and b"ping" not in body:
-        assert passed == body
+        assert (passed or judge.body()) == body
 
 
 @pytest.mark.parametrize("asked, kind, body", [(STREAMED, SSE, CONTENT), (call(SPEECH), b"audio/mpeg", MP3)])

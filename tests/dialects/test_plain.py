@@ -31,7 +31,8 @@ def test_random_answers() -> None:
     """Usage of whole answers, in every spacing."""
     for seed in range(150):
         answer = random_document(seed)
-        assert read_answer(answer.plain, CHAT)[:2] == (answer.usage, None)
+        read = read_answer(answer.plain, CHAT)
+        assert (read.usage, read.error) == (answer.usage, None)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,8 @@ BLOCKED = {"choices": [], "promptFeedback": {"blockReason": "SAFETY"}}
 )
 def test_what_an_answer_lacks(endpoint: Endpoint, value: object, lack: str) -> None:
     """The same as in a stream: something must have been said, or an end stated."""
-    assert read_answer(json.dumps(value).encode(), endpoint)[1:] == (None, lack)
+    read = read_answer(json.dumps(value).encode(), endpoint)
+    assert (read.error, read.lack) == (None, lack)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,6 @@ def test_what_sdks_read_is_an_answer(text: bytes) -> None:
     """Half a surrogate pair, numbers that JSON has not, bytes that are no UTF-8: clients read them."""
     body = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop","x":%b}],"usage":{"prompt_tokens":7}}' % text
     read = read_answer(body, CHAT)
-    assert read[1:] == (None, "")
+    assert (read.error, read.lack) == (None, "")
     assert read.usage is not None
     assert read.usage.input_tokens == 7
