@@ -127,7 +127,7 @@ class StreamReader:
     """
 
     __slots__ = (
-        "_choices", "_expected", "_is_finished", "_large", "_seam", "_terminal", "answer_id", "broken", "committed",
+        "_done", "_expected", "_large", "_seam", "_terminal", "answer_id", "broken", "committed",
         "ended", "error", "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished",
         "usage",
     )  # fmt: skip
@@ -156,9 +156,8 @@ class StreamReader:
         """The terminal event has been seen; whatever follows is not part of the answer."""
         self.unfinished: set[int] = set()
         """Choices that have been seen and have no finish reason yet."""
-        self._choices: set[int] = set()
-        """Choices that have been seen."""
-        self._is_finished = False
+        self._done: frozenset[int] = frozenset()
+        """Choices that have one."""
         self.is_unsure = False
         """An event was too large to be read: it may have been the last one."""
         self.error: UpstreamError | None = None
@@ -197,7 +196,7 @@ class StreamReader:
     @property
     def finished(self) -> bool:
         """The model was done, even if the terminal event is missing: every choice has a finish reason."""
-        return self._is_finished and not self.unfinished and len(self._choices) >= self._expected
+        return bool(self._done) and not self.unfinished and len(self._done) >= self._expected
 
     @property
     def complete(self) -> bool:
@@ -313,7 +312,7 @@ class StreamReader:
         """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
         if self.odd and not self.finished:
             self.broken = bytes(self.odd).decode("utf-8", "replace")
-        elif self._is_finished and self.unfinished:
+        elif self._done and self.unfinished:
             self.broken = f"choice {min(self.unfinished)} has no end"
         else:
             self.ended = True
@@ -376,14 +375,14 @@ class StreamReader:
                 continue
             index = choice.get("index")
             index = index if isinstance(index, int) else 0
-            if index not in self._choices:
-                self._choices.add(index)
-                self.unfinished.add(index)
             if choice.get("finish_reason"):
-                self._is_finished = True
+                self._done |= {index}
                 self.unfinished.discard(index)
-            elif not has_content(choice, "delta"):
-                continue
+            else:
+                if index not in self._done:
+                    self.unfinished.add(index)
+                if not has_content(choice, "delta"):
+                    continue
             self.committed = self.committed or self.error is None
             self.odd.clear()
 
@@ -403,8 +402,8 @@ class StreamReader:
             self.odd.clear()
 
     def _note_response_end(self, value: dict[str, Any], kind: str) -> None:
-        self.ended = self._is_finished = True
-        self._choices.add(0)
+        self.ended = True
+        self._done = frozenset({0})
         response = value.get("response")
         if not isinstance(response, dict):
             return

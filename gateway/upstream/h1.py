@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -131,7 +130,8 @@ class Connection(asyncio.Protocol):
         self._draining: _Drain | None = None
         self._waiting: select.poll | None = None
         """Tells whether something waits to be read. Of TLS only: of plain TCP it can be read after a failure too."""
-        self._unsent: deque[memoryview] = deque()
+        self._unsent: list[memoryview] = []
+        """Of TLS, in pieces: few, since more are asked for when these have gone. A deque takes 600 bytes more."""
         self._stepping: asyncio.Handle | None = None
         self._write_paused = False
         self._uploads = False
@@ -185,9 +185,9 @@ class Connection(asyncio.Protocol):
         if self._waiting is not None and self._waiting.poll(0):
             self._stepping = self._loop.call_later(0.001, self._step)
             return
-        piece = self._unsent.popleft()
+        piece = self._unsent.pop(0)
         if len(piece) > _STEP:
-            self._unsent.appendleft(piece[_STEP:])
+            self._unsent.insert(0, piece[_STEP:])
         self._transport.write(piece[:_STEP])
         if self._unsent:
             self._stepping = self._loop.call_soon(self._step)
