@@ -20,8 +20,11 @@ help:  ## show this list
 run: $(RUN_READY)  ## start the gateway on http://127.0.0.1:8400 (ARGS="--port 9000" goes to `gateway run`)
 	@exec $(BIN)/gateway run $(ARGS)
 
+# A file's tests stay together: many share a server that takes seconds to start. JOBS=0 runs all in one process.
+JOBS ?= 2
+
 test: $(DEV_READY)  ## run the tests (ARGS="-k failover" goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV_READY)  ## style, types, import rules, alert rules
 	$(BIN)/ruff check .
