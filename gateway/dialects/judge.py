@@ -61,10 +61,12 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"
 class Phase:
     """Where an answer stands. Compared by identity; enumerations hash by name, which every answer would pay for."""
 
-    __slots__ = ("name", "next")
+    __slots__ = ("is_end", "name", "next")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_end: bool = False) -> None:
         self.name = name
+        self.is_end = is_end
+        """It ended before any of it was shown, well or badly."""
         self.next: dict[str, Phase] = {}
         """What follows, by sign."""
 
@@ -72,7 +74,8 @@ class Phase:
         return f"<Phase {self.name}>"
 
 
-HELD, OPEN, WHOLE, REFUSED, BROKEN = map(Phase, ("held", "open", "whole", "refused", "broken"))
+HELD, OPEN, BROKEN = Phase("held"), Phase("open"), Phase("broken")
+WHOLE, REFUSED = Phase("whole", is_end=True), Phase("refused", is_end=True)
 PHASES = (HELD, OPEN, WHOLE, REFUSED, BROKEN)
 CONTENT, FAULT, END = SIGNS = ("content", "fault", "end")
 
@@ -391,7 +394,7 @@ class Judge:
             return
         self.usage = read.usage
         if read.error is None and not read.lack and not (call.stream and call.endpoint.generates):
-            self._move(END)
+            self.phase, self.outcome = self.phase.next[END], o.OK
         elif read.error is not None:
             self._fail(read.error)
         elif read.lack and call.endpoint.answers_json and call.endpoint.generates and is_blocked(decode(body)):

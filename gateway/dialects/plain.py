@@ -90,7 +90,14 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Read:
         answer = _answer(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _read_value(decode(body), endpoint)  # other types than expected, or JSON for lenient readers
-    if answer.error or answer.base_resp or answer.object == "error" or not _is_filled(answer, endpoint):
+    choices = answer.choices
+    if answer.error or answer.base_resp or answer.object == "error" or not (choices or answer.data):
+        return _read_value(decode(body), endpoint)
+    if choices:  # nearly every answer has one, with its reason
+        for choice in choices:
+            if choice.finish_reason is None or choice.finish_reason == "error" or choice.error is not None:
+                return _read_value(decode(body), endpoint)
+    elif endpoint is not EMBEDDINGS or not answer.data or memoryview(answer.data[0].embedding).nbytes <= 4:
         return _read_value(decode(body), endpoint)
     return Read(usage_of_answer(answer))
 
@@ -111,20 +118,6 @@ def has_content(choice: dict[str, Any], key: str) -> bool:
     """Tell whether a choice says anything: in its `message` or `delta` (`key`), or as the text of a completion."""
     part = choice.get(key)
     return bool(choice.get("text")) or (isinstance(part, dict) and any(part.get(name) for name in _CONTENT_KEYS))
-
-
-def _is_filled(answer: _Answer, endpoint: Endpoint) -> bool:
-    """Whether plainly nothing is missing: what nearly all answers are. If not, `_lack_of` looks closer."""
-    if endpoint is CHAT or endpoint is COMPLETIONS:
-        choices = answer.choices
-        if not choices:
-            return False
-        for choice in choices:
-            if choice.finish_reason is None or choice.finish_reason == "error" or choice.error is not None:
-                return False
-        return True
-    data = answer.data
-    return endpoint is EMBEDDINGS and bool(data) and data is not None and memoryview(data[0].embedding).nbytes > 4
 
 
 def _read_value(value: Any, endpoint: Endpoint) -> Read:

@@ -123,12 +123,6 @@ class Answer:
         """What has become of it; None while that is open."""
         return o.HUNG_UP if self._hung_up else self.judge.outcome
 
-    @property
-    def is_ready(self) -> bool:
-        """All of it is here and it is no stream, so that it can be sent at once and with its length."""
-        judge = self.judge
-        return self.is_over and judge.reader is None and (judge.phase is WHOLE or judge.phase is REFUSED)
-
     def attempt(self) -> Attempt:
         """Return what is known of the attempt by now."""
         started, judge = self.started_at, self.judge

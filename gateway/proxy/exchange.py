@@ -346,8 +346,9 @@ class Exchange:
         plan = self._plan
         if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
             self._look_back()
-        if answer.is_ready:
-            self._usage = usage = answer.judge.usage
+        judge = answer.judge
+        if answer.is_over and judge.reader is None and judge.phase.is_end:  # all of it is here, and it is no stream
+            self._usage = usage = judge.usage
             self._tab.settle(started, usage, answer.status)
             lines = self._lines_of(answer, self._tab.cost)
             self._overhead_s += monotonic() - answer.committed_at

@@ -40,6 +40,8 @@ MOST_TARGETS = 1024
 # What a connection beyond the limit may ask for.
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _NEVER = float("inf")
+# In place of the length of a body that comes in chunks.
+_CHUNKED = -1
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
 
@@ -130,7 +132,7 @@ class ClientProtocol(HttpToolsProtocol):
         self._is_lost = False
         self._barren = 0
         """How much has come since the last piece of a body: trailers, and extensions of chunks."""
-        self._framing = b""
+        self._length = 0
         """How the body of the latest request is framed, as a header line; empty: it has none."""
 
     # -- the socket
@@ -202,9 +204,11 @@ class ClientProtocol(HttpToolsProtocol):
         The parser takes everything behind such a head for the other protocol. So another one goes on, and is told of
         the head no more than how long the body is. Java's HttpClient offers h2c with every request over plain http.
         """
-        self.parser = httptools.HttpRequestParser(_Continuation(self) if self._framing else self)
-        if self._framing:
-            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + self._framing + b"\r\n")
+        length = self._length
+        self.parser = httptools.HttpRequestParser(_Continuation(self) if length else self)
+        if length:
+            framing = b"transfer-encoding: chunked" if length == _CHUNKED else b"content-length: %d" % length
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -284,9 +288,9 @@ class ClientProtocol(HttpToolsProtocol):
             cycle.cors = cors.lines(fields.get(b"origin"))
         if b"transfer-encoding" in fields:
             self.headers = cast("Any", _Trailers())
-            self._framing = b"transfer-encoding: chunked\r\n"
+            self._length = _CHUNKED
         else:
-            self._framing = b"content-length: %d\r\n" % cycle.content_length if cycle.content_length else b""
+            self._length = cycle.content_length or 0
         cycle.scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -336,7 +340,7 @@ class ClientProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
-        if self._framing and self.parser.should_upgrade():
+        if self._length and self.parser.should_upgrade():
             return  # only the head is complete: see `_decline`
         self._in_head = True
         self._head_bytes = self._barren = 0
