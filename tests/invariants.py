@@ -209,8 +209,8 @@ class Audit:
     def _left_behind(self) -> Iterator[str]:
         if self.memory.in_flight:
             yield f"the memory believes attempts to be under way: {self.memory.in_flight}"
-        if self._gateway.books.open_tabs:
-            yield f"the books believe attempts to be under way: {self._gateway.books.open_tabs}"
+        if self._gateway.books.under_way:
+            yield f"the books believe attempts to be under way: {self._gateway.books.under_way}"
 
     def _miscounted(self) -> Iterator[str]:
         recorded = Counter(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.facts import UNKNOWN
+from gateway.core.outcome import OVER_BUDGET
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Then
 
@@ -23,6 +24,7 @@ LONGEST = 512
 """Bytes of the header. Beyond that it says how many more there are."""
 NOT_READY = "not ready"
 UNABLE = "unable"
+LISTED = ("listed",)
 
 
 class Passed(NamedTuple):
@@ -33,6 +35,28 @@ class Passed(NamedTuple):
     """An outcome, or what the plan had against it: `rate_limited`, `left alone 12 s (rate_limited)`, `lacks vision`."""
     reason: str
     """As a metric label: an outcome's name, or one of a few words of ours: `ejected`, `left_alone`, `unable`, ..."""
+
+
+def looked_back(
+    route: Route, terms: Terms, plan: Plan, attempts: Sequence[Attempt], known: Knowledge, wall: float, rng: Random,
+    *, earlier: Sequence[Attempt] = (), downgraded: str = "",
+) -> tuple[Passed, ...]:  # fmt: skip
+    """Return who stood before the candidate of the last attempt; nothing where the first choice answered.
+
+    `downgraded`: the name that was asked for, if a spent budget sent the call elsewhere. `earlier`: the attempts
+    before that.
+    """
+    answered = attempts[-1].candidate
+    if len(attempts) == 1 and not downgraded:
+        if not plan.ready_at and len(plan.rejected) == len(route.rejected):
+            return ()  # all candidates were ready
+        if answered is route.candidates[0] and (terms.order or route.order) == LISTED:
+            return ()
+    passed = passed_before(route, terms, plan, attempts, known, wall, rng)
+    if not downgraded:
+        return passed
+    before = [Passed(one.candidate.label, one.outcome.name, one.outcome.name) for one in earlier]
+    return (*before, Passed(downgraded, OVER_BUDGET.name, OVER_BUDGET.name), *passed)
 
 
 def passed_before(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.core.health import Trend
     from gateway.core.names import Directory
     from gateway.core.quota import Quota
-    from gateway.types import CostSource, Endpoint, Route, Settlement, Upstream
+    from gateway.types import Endpoint, Receipt, Route, Settlement, Upstream
 
 __all__ = ["CONTENT_TYPE", "OTHER", "BudgetShare", "Histogram", "LedgerState", "Metrics", "Other"]
 
@@ -113,6 +113,8 @@ class Metrics(Collector):
         attempts = settlement.attempts
         counts = self._counts
         counts.in_flight[endpoint] -= 1
+        for receipt in settlement.receipts:
+            self.charged(receipt, route)
         if not attempts:
             cell = counts.cell((endpoint, route.label, settlement.status, "", "", ""))
             cell.calls += 1
@@ -153,23 +155,17 @@ class Metrics(Collector):
         """A configured provider was asked in the background if it can be reached."""
         self._counts.count(families.PROBES, (provider, outcome))
 
-    def charged(
-        self,
-        upstream: Upstream,
-        configured: bool,  # noqa: FBT001  # as `Route` has it, handed on
-        cost_nanousd: int | None,
-        source: CostSource,
-        saved_nanousd: int,
-    ) -> None:
-        """An attempt has its price. `configured`: its route's; None: nobody knows what it cost."""
-        labels = (upstream.provider.name, upstream.id if configured else OTHER)
-        if cost_nanousd is None:
+    def charged(self, receipt: Receipt, route: Route) -> None:
+        """An attempt of a call to `route` has its price."""
+        upstream = receipt.upstream
+        labels = (upstream.provider.name, upstream.id if route.configured else OTHER)
+        if receipt.cost_nanousd is None:
             self._counts.count(families.UNPRICED, labels)
         else:
-            self._counts.count(families.COST, (*labels, source), cost_nanousd)
+            self._counts.count(families.COST, (*labels, receipt.source), receipt.cost_nanousd)
         # A counter must not fall: a call that cost more than the paid model would have saved nothing.
-        if saved_nanousd > 0:
-            self._counts.count(families.SAVED, labels, saved_nanousd)
+        if receipt.saved_nanousd > 0:
+            self._counts.count(families.SAVED, labels, receipt.saved_nanousd)
 
     def budget_refused(self, scope: str) -> None:
         """A call was refused because a budget of this scope is spent."""
