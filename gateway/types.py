@@ -29,6 +29,11 @@ class Timeouts:
     first_token_s: float = 60.0
     idle_s: float = 60.0
     total_s: float = 600.0
+    shortest_s: float = field(init=False, compare=False, repr=False)
+    """The shortest of the three that run while an answer is waited for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shortest_s", min(self.first_byte_s, self.first_token_s, self.idle_s))
 
 
 class LimitScope(StrEnum):

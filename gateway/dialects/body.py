@@ -93,16 +93,8 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
         if options and (asked := options.get("include_usage")) is not None:
             wants_usage = bool(_typed(_flag, asked, "stream_options.include_usage", "true or false"))
     start = exact["model"][0] if exact else _value_start(body, body.index(_MODEL) + len(_MODEL))
-    return Call(
-        endpoint=endpoint,
-        model=model,
-        body=body,
-        model_span=(start, start + len(bytes(raw_model))),
-        fields=fields,
-        stream=stream,
-        wants_usage=wants_usage,
-        content_type=content_type,
-    )
+    span = start, start + len(bytes(raw_model))
+    return Call(endpoint, model, body, span, fields, stream, wants_usage, content_type)
 
 
 def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:

@@ -96,6 +96,11 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _format = msgspec.json.Decoder(_Format).decode
 
+_NONE: frozenset[Capability] = frozenset()
+_STREAMED = frozenset({Capability.STREAMING})
+_EMBEDDING = frozenset({Capability.EMBEDDINGS})
+# Fields that say what is needed, beside the content itself.
+_SAID = frozenset({"tools", "functions", "response_format", "text", *_LIMITS})
 # Sets are made once: a call needs one of few.
 _sets: dict[tuple[bool, ...], frozenset[Capability]] = {}
 _ORDER = (
@@ -111,6 +116,9 @@ def read_needs(call: Call) -> Needs:
         return Needs()
     fields = call.fields
     text_bytes, media_tokens = len(body), 0
+    if text_bytes <= _WORTH_SAMPLING and _SAID.isdisjoint(fields) and body.find(b'"type"') < 0:
+        # Plain text, and nothing is said about the answer: most calls in number.
+        return Needs(_plain_set(call), text_bytes // BYTES_PER_TOKEN)
     vision = audio = False
     # Content in parts says the type of each. Plain text, which is most of what is sent, says none.
     if b'"type"' in body:
@@ -138,6 +146,12 @@ def read_needs(call: Call) -> Needs:
         if (raw := fields.get(name)) is not None and (output_tokens := output_limit(raw)):
             break
     return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + media_tokens, output_tokens)
+
+
+def _plain_set(call: Call) -> frozenset[Capability]:
+    if call.endpoint is EMBEDDINGS:
+        return _EMBEDDING | _STREAMED if call.stream else _EMBEDDING
+    return _STREAMED if call.stream else _NONE
 
 
 def output_limit(raw: object) -> int:

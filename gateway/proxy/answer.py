@@ -103,7 +103,7 @@ class Answer:
         """Send the request and start the clock."""
         self.channel = channel
         self.sent = True
-        self._timer = self.loop.call_later(self._limits.shortest_s(), self._look_at_clock)
+        self._timer = self.loop.call_later(self._limits.shortest_s, self._look_at_clock)
         channel.send(request, self)
 
     @property
@@ -324,7 +324,7 @@ class Answer:
             awaits_content=not self.committed_at and (self.judge.reader is not None or self.judge.says_events),
         )
         if due.left_s > 0.001:
-            self._timer = self.loop.call_later(min(due.left_s, self._limits.shortest_s()), self._look_at_clock)
+            self._timer = self.loop.call_later(min(due.left_s, self._limits.shortest_s), self._look_at_clock)
             return
         self._timer = None
         if (channel := self.part()) is not None:

@@ -148,7 +148,9 @@ class Exchange:
             self._flight = flight
             if not self._overhead_s:
                 self._overhead_s = now - self._admission.received_at
-            await flight.send(self._plan.deadline, fresh=fresh)
+            if fresh or not flight.send_at_once():
+                await flight.send(self._plan.deadline, fresh=fresh)
+            await flight.answer.decided
         except Refusal as refusal:
             raise self._refused(refusal) from None
         return flight.answer.attempt()
@@ -182,7 +184,8 @@ class Exchange:
             is_last = tried >= min(len(plan.order), plan.max_attempts)
             # Without another one only the total counts, which is our own clock.
             first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
-        return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
+        shortest_s = timeouts.shortest_s
+        return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s, min(shortest_s, left_s))
 
     # -- the end
 
@@ -200,7 +203,8 @@ class Exchange:
         if answer.is_over and judge.reader is None and judge.phase.is_end:  # a whole answer that is no stream
             self._usage = usage = judge.usage
             entry.settle(started, usage, answer.status, is_fallback=self._is_fallback)
-            lines = self._lines_of(answer, entry.bill.cost_nanousd if entry.bill is not None else None)
+            cost = entry.bill.cost_nanousd if entry.bill is not None else None
+            lines = lines_of(self._admission, plan, self._route, self._attempts, self._passed, answer, cost)
             self._overhead_s += monotonic() - answer.committed_at
             if books.is_strict:
                 try:
@@ -228,8 +232,8 @@ class Exchange:
             else:
                 relay.release()
 
-    def _lines_of(self, answer: Answer, cost_nanousd: int | None = None) -> bytes:
-        return lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer, cost_nanousd)
+    def _lines_of(self, answer: Answer) -> bytes:
+        return lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer)
 
     def _look_back(self) -> None:
         """Find out why another than the first choice answers, if that is so, and have it noted."""

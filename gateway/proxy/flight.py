@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Flight:
-    """One attempt of one call. `begin`, `send`, and `land` at its end."""
+    """One attempt of one call. `begin`, `send`, await what is `decided` of the answer, and `land` at the end."""
 
     __slots__ = (
         "_admission", "_asks_for_usage", "_has_landed", "_inbound", "_pieces", "_request", "_target", "answer",
@@ -96,14 +96,25 @@ class Flight:
         entry.begin()
         return True
 
+    def send_at_once(self) -> bool:
+        """Send the request over a kept connection; False: `send` it, for there is none, or it has to wait."""
+        # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
+        if self._pieces or self._admission.call.rest is not None or self._admission.gateway.books.is_strict:
+            return False
+        channel = self._target.origin.take()
+        if channel is None:
+            return False
+        self.answer.send(channel, self._request)
+        self._request = b""
+        return True
+
     async def send(self, deadline: float, *, fresh: bool) -> None:
-        """Send the request, and return when it is decided what the answer is. `deadline`: monotonic.
+        """Send the request. `deadline`: monotonic. `fresh`: over a new connection.
 
         Raises:
             Refusal: the call ends here. The ledger is strict and cannot write, or the rest of a form is no good.
         """
         answer, origin, call = self.answer, self._target.origin, self._admission.call
-        # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
         channel = None if fresh or call.rest is not None else origin.take()
         if channel is None:
             try:
@@ -120,7 +131,6 @@ class Flight:
         self._request, self._pieces = b"", ()
         if call.rest is not None:
             await self._upload(channel, call.rest)
-        await answer.decided
 
     def land(self, attempt: Attempt, usage: Usage | None, call_status: int, *, is_fallback: bool) -> None:
         """End the attempt. `call_status`: what the client was answered, 0 if the call goes on."""

@@ -23,7 +23,7 @@ NO_RETRY_LINE = b"%b: %b\r\n" % NO_RETRY
 
 def lines_of(
     admission: Admission, plan: Plan, route: Route, attempts: Sequence[Attempt], passed: Sequence[Passed],
-    answer: Answer, cost_nanousd: int | None,
+    answer: Answer, cost_nanousd: int | None = None,
 ) -> bytes:  # fmt: skip
     """Return the header lines of the answer to the last of `attempts`.
 
