@@ -712,6 +712,10 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """How long to keep to the first choice, if it says that it will be back so soon."""
     repeats: bool = True
     """The call may go to the same upstream again although it may have been carried out there."""
+    hedge_after_s: float = 0.0
+    """An attempt without an answer for so long is hedged: the next candidate is asked as well. 0: never."""
+    resumes: bool = False
+    """An answer that breaks off is continued by the next candidate."""
     seed: int = 0
     """What back-off draws from, so that a plan can be played again."""
 

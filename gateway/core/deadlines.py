@@ -12,7 +12,7 @@ import msgspec
 from gateway.core import outcome as o
 
 if TYPE_CHECKING:
-    from gateway.types import Outcome
+    from gateway.types import Outcome, Timeouts
 
 
 class Limits(msgspec.Struct, frozen=True, gc=False):
@@ -24,6 +24,21 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
     total_s: float
     shortest_s: float
     """The clock is looked at so often: no timer can have run out sooner."""
+
+
+_NEVER = float("inf")
+
+
+def limits_for(timeouts: Timeouts, left_s: float, *, is_whole: bool, is_last: bool) -> Limits:
+    """Return the timers of an attempt that begins with `left_s` of its call left.
+
+    `is_whole`: the first byte comes when all of the answer has been generated. Then half of the time is left for
+    another upstream; for the last one (`is_last`) only the total counts, which is our own clock.
+    """
+    first_byte_s, shortest_s = timeouts.first_byte_s, timeouts.shortest_s
+    if is_whole:
+        first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
+    return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s, min(shortest_s, left_s))
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):

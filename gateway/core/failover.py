@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core import outcome as o
-from gateway.types import About, Blame, Then
+from gateway.types import About, Attempt, Blame, Then
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.types import Attempt, Candidate, Outcome, Plan
+    from gateway.types import Candidate, Outcome, Plan
 
 
 @dataclass(slots=True)
@@ -44,10 +44,34 @@ class Wait:
     until: float
 
 
-Step = Try | Wait | Relay | GiveUp
+@dataclass(slots=True)
+class Hedge:
+    """Send the call to this candidate as well, while the attempt under way goes on. The first answer is relayed."""
+
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class Resume:
+    """Have this candidate continue the answer that broke off after the client had seen part of it."""
+
+    candidate: Candidate
+
+
+class Aloft(NamedTuple):
+    """An attempt that has begun and not ended."""
+
+    candidate: Candidate
+    began_at: float
+    """In monotonic seconds."""
+
+
+Step = Try | Hedge | Resume | Wait | Relay | GiveUp
 
 _RELAY, _GIVE_UP = Relay(), GiveUp()
 _LET_THROUGH = Then.RELAY
+# The upstream ended a stream amid its answer, so another one may know how it goes on.
+_BROKEN_OFF = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR})
 
 # A refusal before any work was done: the same call may go there again, whatever it does.
 _UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED})
@@ -69,8 +93,11 @@ _LEAST_OF_FIRST_BYTE = 0.1
 _LEAST_OF_TOTAL = 0.2
 
 
-def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
+def next_step(plan: Plan, attempts: Sequence[Attempt], now: float, aloft: Sequence[Aloft] = ()) -> Step:
     """Return the next step of a call that has come to `attempts` by `now` (monotonic seconds).
+
+    `aloft`: the attempts under way. While there is one, the step is to wait for it, or to hedge it. An answer that may
+    be relayed ends the waiting: the others are then cancelled.
 
     Candidates are tried in the plan's order, without any pause unless the plan has patience with the first; only when
     nobody is left who has not been tried is the same one tried again, after a back-off. An attempt that died on a
@@ -79,13 +106,15 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     be repeated: the server had closed the idle connection before our request came, so it has not read the request.
     """
     if not attempts:
-        return _turn(plan, 0, now)
+        return _beside(plan, attempts, aloft, now) if aloft else _turn(plan, 0, now)
     last = attempts[-1]
     then = last.outcome.then
     if last.outcome is o.POLICY and plan.fails_over_on_policy:
         then = Then.ELSEWHERE
     if then is _LET_THROUGH:
-        return _RELAY
+        return _RELAY if not plan.resumes else _resumed(plan, attempts, now)
+    if aloft:
+        return _beside(plan, attempts, aloft, now)
     if then is Then.AGAIN and now < plan.deadline:
         return Try(last.candidate, fresh=True)
     # Timers may fire a moment early, so the clock alone would allow a last attempt without any time.
@@ -98,6 +127,45 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     if may_try_more and (place := _place_after(plan, counted)) < len(plan.order):
         return _turn(plan, place, now)
     return _retry(plan, counted, now, only_loading=not may_try_more)
+
+
+def _beside(plan: Plan, attempts: Sequence[Attempt], aloft: Sequence[Aloft], now: float) -> Step:
+    """What to do while an attempt is under way: wait for it, or ask the next candidate as well."""
+    rest = Wait(plan.deadline)
+    # A second hedge would triple the load of an upstream that is slow because it is loaded.
+    if not plan.hedge_after_s or not plan.repeats or len(aloft) > 1:
+        return rest
+    due = aloft[0].began_at + plan.hedge_after_s
+    if due >= plan.deadline:
+        return rest
+    if now < due:
+        return Wait(due)
+    place = _next_place(plan, (*attempts, _as_attempt(aloft[0])))
+    if place is None or (plan.ready_at and plan.ready_at[place] > now):
+        return rest
+    return Hedge(plan.order[place])
+
+
+def _resumed(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
+    """Who goes on with an answer that has begun: another candidate, if it broke off; else it is relayed as it is."""
+    last = attempts[-1]
+    if last.outcome not in _BROKEN_OFF or last.first_token_s is None or now >= plan.deadline:
+        return _RELAY
+    place = _next_place(plan, attempts)
+    return _RELAY if place is None else Resume(plan.order[place])
+
+
+def _next_place(plan: Plan, attempts: Sequence[Attempt]) -> int | None:
+    """Where in the order the next untried candidate stands, if one more may be tried."""
+    counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
+    if used(plan, counted) >= plan.max_attempts:
+        return None
+    place = _place_after(plan, counted)
+    return place if place < len(plan.order) else None
+
+
+def _as_attempt(one: Aloft) -> Attempt:
+    return Attempt(one.candidate, o.OK, ended_at=one.began_at)
 
 
 def used(plan: Plan, attempts: Sequence[Attempt]) -> int:

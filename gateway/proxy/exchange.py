@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.deadlines import Limits
+from gateway.core.deadlines import limits_for
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.fallbacks import is_fallback, looked_back
 from gateway.core.plan import make_plan
@@ -25,6 +25,7 @@ from gateway.proxy.verdicts import everybody_failed, is_ours, nobody_to_try, pla
 from gateway.types import Attempt, Receipt, Settlement
 
 if TYPE_CHECKING:
+    from gateway.core.deadlines import Limits
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from gateway.proxy.outlet import Outlet
     from gateway.proxy.tab import Tab
     from gateway.types import Candidate, Plan, Route, Usage
-
-_NEVER = float("inf")
 
 
 class Exchange:
@@ -175,17 +174,13 @@ class Exchange:
         return None
 
     def _limits(self, candidate: Candidate, now: float) -> Limits:
-        timeouts, plan, call = candidate.upstream.provider.timeouts, self._plan, self._admission.call
-        left_s = plan.deadline - now
-        first_byte_s = timeouts.first_byte_s
-        if call.endpoint.generates and not call.stream:
-            # The first byte comes with the whole answer. Leave half of the time for another upstream, if there is one.
-            tried = 1 + used(plan, self._attempts) if self._attempts else 1
-            is_last = tried >= min(len(plan.order), plan.max_attempts)
-            # Without another one only the total counts, which is our own clock.
-            first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
-        shortest_s = timeouts.shortest_s
-        return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s, min(shortest_s, left_s))
+        plan, call = self._plan, self._admission.call
+        tried = 1 + used(plan, self._attempts) if self._attempts else 1
+        return limits_for(
+            candidate.upstream.provider.timeouts, plan.deadline - now,
+            is_whole=call.endpoint.generates and not call.stream,
+            is_last=tried >= min(len(plan.order), plan.max_attempts),
+        )  # fmt: skip
 
     # -- the end
 
