@@ -303,7 +303,8 @@ class Answer:
     def _resolve(self) -> None:
         if not self.decided.done():
             self.decided.set_result(None)
-        self.on_writable()
+        if self._writable is not None:
+            self.on_writable()
 
     def drain(self) -> None:
         """Let go of the answer. Its connection is used again if the rest of the body comes at once."""

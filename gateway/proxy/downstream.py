@@ -74,6 +74,9 @@ class Downstream(Inbound, Sink, Protocol):
     def content_length(self) -> int | None:
         """How long the request body is, if its head says so."""
 
+    def body_at_hand(self, limit: int) -> bytes | None:
+        """Return the request body if all of it is here and no longer than `limit`; None: `read_body` it."""
+
     async def read_body(self, limit: int) -> bytes:
         """Return the request body.
 

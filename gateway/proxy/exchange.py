@@ -106,7 +106,8 @@ class Exchange:
             while True:
                 step = next_step(self._plan, self._attempts, monotonic())
                 if isinstance(step, Relay):
-                    await self._relay()
+                    if not self._respond():
+                        await self._relay()
                     return
                 if self._flight is not None and self._flight.is_under_way:
                     self._land(self._flight, 0)
@@ -184,30 +185,50 @@ class Exchange:
 
     # -- the end
 
-    async def _relay(self) -> None:
-        flight, outlet, books = self._flight, self._outlet, self._gateway.books
+    def _respond(self) -> bool:
+        """Send an answer that is whole and no stream. False: `_relay` it, because something has to be waited for."""
+        flight = self._flight
         if flight is None:  # the first step is always an attempt
-            raise AssertionError("relay without an attempt")
-        answer, entry = flight.answer, flight.entry
+            raise AssertionError("an answer without an attempt")
+        answer, entry, plan = flight.answer, flight.entry, self._plan
         self._status = answer.status
-        started = self._attempts[-1]
-        plan = self._plan
         if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
             self._look_back()
         judge = answer.judge
-        if answer.is_over and judge.reader is None and judge.phase.is_end:  # a whole answer that is no stream
-            self._usage = usage = judge.usage
-            entry.settle(started, usage, answer.status, is_fallback=self._is_fallback)
-            cost = entry.bill.cost_nanousd if entry.bill is not None else None
-            lines = lines_of(self._admission, plan, self._route, self._attempts, self._passed, answer, cost)
-            self._overhead_s += monotonic() - answer.committed_at
-            if books.is_strict:
-                try:
-                    await books.on_disk(entry.position)
-                except NotOnDisk as refusal:
-                    raise self._refused(refusal) from None
-            outlet.respond(answer.status, lines, answer.body())
+        if not answer.is_over or judge.reader is not None or not judge.phase.is_end:
+            return False
+        self._usage = judge.usage
+        entry.settle(self._attempts[-1], self._usage, answer.status, is_fallback=self._is_fallback)
+        if self._gateway.books.is_strict:
+            return False
+        self._respond_with(flight)
+        return True
+
+    def _respond_with(self, flight: Flight) -> None:
+        answer, bill = flight.answer, flight.entry.bill
+        cost = bill.cost_nanousd if bill is not None else None
+        lines = lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer, cost)
+        self._overhead_s += monotonic() - answer.committed_at
+        self._outlet.respond(answer.status, lines, answer.body())
+
+    async def _relay(self) -> None:
+        """Let an answer through that `_respond` could not send.
+
+        Raises:
+            Refusal: the ledger is strict and its disk fails; nothing has been sent.
+        """
+        flight, outlet, books = self._flight, self._outlet, self._gateway.books
+        if flight is None:
+            raise AssertionError("an answer without an attempt")
+        answer, entry = flight.answer, flight.entry
+        if entry.bill is not None:  # a whole answer, which waits for its charge to be on disk
+            try:
+                await books.on_disk(entry.position)
+            except NotOnDisk as refusal:
+                raise self._refused(refusal) from None
+            self._respond_with(flight)
             return
+        started = self._attempts[-1]
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
         outlet.start(
             answer.status, self._lines_of(answer), length_of(answer),

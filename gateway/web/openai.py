@@ -20,7 +20,7 @@ from gateway.proxy.outlet import Outlet
 from gateway.proxy.tab import Tab
 from gateway.types import Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
-from gateway.web.reading import read_request
+from gateway.web.reading import read_at_once, read_request
 from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Operation:
         key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
-            call = await read_request(self._endpoint, client, gateway.config.server.max_body_bytes)
+            most = gateway.config.server.max_body_bytes
+            call = read_at_once(self._endpoint, client, most) or await read_request(self._endpoint, client, most)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
                     f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',

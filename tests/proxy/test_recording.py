@@ -35,6 +35,9 @@ class Scripted:
         self.calls: list[tuple[object, ...]] = []
         self._full_after = full_after
 
+    def body_at_hand(self, limit: int) -> bytes | None:
+        return b"body"[:limit]
+
     async def read_body(self, limit: int) -> bytes:
         return b"body"[:limit]
 
