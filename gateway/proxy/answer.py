@@ -18,6 +18,7 @@ from gateway.dialects.inflate import decoded, is_coded
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
 from gateway.dialects.openai import error_body
 from gateway.errors import UpstreamsFailed
+from gateway.kinds import kind_of
 from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
@@ -167,9 +168,9 @@ class Answer:
         """Return what the provider calls the answer; empty if it has not said."""
         reader = self.judge.reader
         said = reader.answer_id if reader is not None else ""
-        if said or self._candidate.upstream.provider.kind != "openrouter":
+        if said or not (name := kind_of(self._candidate.upstream.provider).id_header):
             return said
-        header = self.fields.get(b"x-generation-id")  # what its bill can be asked for by
+        header = self.fields.get(name)  # what its bill can be asked for by
         return header.decode("latin-1") if header else ""
 
     def output_tokens_so_far(self, *, roughly: bool = False) -> int:

@@ -29,6 +29,7 @@ from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.units import answers_of, characters_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate, Refusal
+from gateway.kinds import kind_of
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
 from gateway.types import CostSource, OnUnknown, Scope, Usage
@@ -485,7 +486,7 @@ class Tab:
         if usage is not None and usage is not NOTHING:
             if usage.service_tier:
                 price = books.prices.price_of(upstream, self._began_at, usage.service_tier)
-            if usage.cost_nanousd is None and self.answer is not None and upstream.provider.kind == "litellm":
+            if usage.cost_nanousd is None and self.answer is not None and kind_of(upstream.provider).cost_in_headers:
                 reported = cost_of_headers(self.answer.headers)
             if free and (usage.input_tokens or usage.output_tokens):
                 paid = books.baseline(self._route)
