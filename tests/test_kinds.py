@@ -24,7 +24,6 @@ OTHER_MEANINGS = {
     "catalog/closed.py": "families of models",
     "catalog/open_weights.py": "families of models",
     "catalog/prices.py": "providers as genai-prices calls them",
-    "catalog/free.py": "free allowances, which no module reads",
     "core/slips.py": "publishers: the first segments of model ids",
     "upstream/detect.py": "what a local server was recognised as",
 }
