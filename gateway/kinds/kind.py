@@ -22,7 +22,7 @@ class Publishers(Enum):
     ANY = auto()
     """Any: hosts of open weights, whose ids are those of Hugging Face or like them."""
     ALL = auto()
-    """Any, and it serves the models of all makers, or answers to any name at all."""
+    """Any, because it serves the models of all makers, or answers to any name at all."""
 
 
 class ListApi(Enum):
@@ -106,7 +106,7 @@ class Kind:
     has_api_version: bool = False
     """The configuration may give an `api_version`."""
     built_in: bool = False
-    """The gateway answers itself with how to add a real provider. It must never be met by accident."""
+    """The gateway itself answers, with how to add a real provider. No call must reach it by accident."""
 
     # -- how calls go
 
@@ -117,8 +117,8 @@ class Kind:
     strict_max_tokens: bool = False
     """A call is refused if `max_tokens` is more than the model writes, or than its context has room for.
 
-    True only where such refusals were reported; each has its wording beside it. The others write as much as there is
-    room for (llama.cpp, Ollama, LM Studio, Fireworks), or nobody has verified it, and the client's value is left alone.
+    True only where such refusals were reported; each has its wording beside it. For the others the client's value is
+    left alone: they write as much as there is room for (llama.cpp, Ollama, LM Studio, Fireworks), or are not verified.
     """
     limits: LimitScope = LimitScope.MODEL
     """What its rate limits are counted by.
@@ -164,8 +164,8 @@ class Kind:
     stream_usage: bool = False
     """Streams report usage only when asked by `stream_options.include_usage`, and asking is understood.
 
-    False where usage always comes (OpenRouter, DeepSeek, Groq), where asking is refused (Mistral: 422), and where
-    nobody has verified it.
+    False where usage always comes (OpenRouter, DeepSeek, Groq), where asking is refused (Mistral: 422), and where it is
+    not verified.
     """
     cost_in_headers: bool = False
     """The header `x-litellm-response-cost` of an answer says what the call cost."""
