@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.background.asking import WITHIN_S, NotTold
-from gateway.background.bills import GENERATIONS, accounts, generation, objection, told
+from gateway.background.bills import accounts, generation, objection, told
 from gateway.background.probes import connected
 from gateway.core.reconcile import (
     DAY_S,
@@ -31,6 +31,7 @@ from gateway.core.reconcile import (
     start_of,
 )
 from gateway.core.report import usd
+from gateway.kinds import BillApi, kind_of
 from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def read_books(store: Store, since: float, until: float, now: float) -> Books:
 
 
 def _tells_generations(provider: Provider) -> bool:
-    return provider.kind == GENERATIONS and provider.unusable is None and bool(provider.headers)
+    tells = kind_of(provider).bill_api is BillApi.OPENROUTER
+    return tells and provider.unusable is None and bool(provider.headers)
 
 
 class Reconciliation:

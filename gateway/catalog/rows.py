@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.catalog.families import known
 from gateway.catalog.ids import shown_id
-from gateway.core.names import BUILT_IN
+from gateway.kinds import kind_of
 from gateway.types import Capability, Price, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _upstreams(directory: Directory) -> Iterable[Upstream]:
         if route.kind is not RouteKind.MODEL:
             continue
         provider_name, _, model = name.partition("/")
-        if (provider := directory.providers.get(provider_name)) is None or provider.kind == BUILT_IN:
+        if (provider := directory.providers.get(provider_name)) is None or kind_of(provider).built_in:
             continue
         if name not in seen:
             seen.add(name)

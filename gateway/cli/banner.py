@@ -9,8 +9,8 @@ from gateway import __version__
 from gateway.cli.configuration import has_file, usable
 from gateway.cli.listening import url
 from gateway.cli.terminal import bold, careful, columns, count, dim
-from gateway.config.kinds import KINDS
 from gateway.core.names import ROLE
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -68,9 +68,9 @@ def _providers(config: Config, providers: Sequence[Provider], silent: Collection
 
 def _key_of(provider: Provider) -> str:
     """Say which variable the key probably came from. Never the key."""
-    if not provider.headers or provider.kind not in KINDS:
+    if not provider.headers:
         return ""
-    return next((f"key from {name}" for name in KINDS[provider.kind].key_vars if os.environ.get(name)), "")
+    return next((f"key from {name}" for name in kind_of(provider).key_vars if os.environ.get(name)), "")
 
 
 def _roles(config: Config) -> list[str]:

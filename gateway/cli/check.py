@@ -8,6 +8,7 @@ import click
 
 from gateway.cli import configuration, terminal
 from gateway.cli.terminal import bad, careful, count, good
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +54,7 @@ def _ask(config: Config) -> tuple[Finding, ...]:
 
 
 def _summary(config: Config) -> dict[str, Any]:
-    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    providers = [one for one in config.directory.providers.values() if not kind_of(one).built_in]
     return {
         "source": config.source,
         "ok": True,
@@ -76,7 +77,7 @@ def _vacant(config: Config) -> list[str]:
 
 
 def _show(config: Config) -> None:
-    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    providers = [one for one in config.directory.providers.values() if not kind_of(one).built_in]
     counts = _counts(config)
     parts = [
         f"{count(len(providers), 'provider')} ({len(configuration.usable(providers))} usable)",

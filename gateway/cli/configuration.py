@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.terminal import Unusable, count
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,4 +104,4 @@ def has_file(config: Config) -> bool:
 
 def usable(providers: Iterable[Provider]) -> list[Provider]:
     """Return the providers that can be asked, without the built-in demo."""
-    return [one for one in providers if one.unusable is None and one.kind != "demo"]
+    return [one for one in providers if one.unusable is None and not kind_of(one).built_in]

@@ -152,12 +152,15 @@ def described(route: Route) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
+    from gateway.kinds import kind_of
+
     upstream, provider = candidate.upstream, candidate.upstream.provider
     return {
         "upstream": upstream.id,
         "label": candidate.label,
         "provider": provider.name,
         "kind": provider.kind,
+        "speaks": list(kind_of(provider).speaks),
         "model": upstream.model,
         "host": host(provider.base_url),
         "local": provider.local,

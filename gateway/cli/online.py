@@ -12,6 +12,7 @@ from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
 from gateway.core import outcome as o
 from gateway.core.explain import NO_API
+from gateway.kinds import kind_of
 from gateway.types import RouteKind
 from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
     from gateway.core.names import Directory
     from gateway.types import Provider
     from gateway.upstream.ask import Listing
-
-# Their lists name other things than what a call names: Azure's base models instead of one's deployments; whatever
-# file a llama.cpp server was started with, which it serves under any name.
-_NAMED_OTHERWISE = frozenset({"azure", "llamacpp", "runpod"})
-
-# A server of one's own making may serve chats and nothing else.
-_MAY_HAVE_NO_LIST = frozenset({"openai-compatible", "azure"})
 
 # What a request for the list of models comes to at an address where no such API is.
 _WRONG_ADDRESS = frozenset(
@@ -88,7 +82,7 @@ async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) 
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
         return finding(provider, listing, configured)
-    if listing.problem is None and provider.kind in _MAY_HAVE_NO_LIST and await asker.has_chat(provider):
+    if listing.problem is None and kind_of(provider).may_lack_list and await asker.has_chat(provider):
         return Finding(provider.name, "", "it serves chats and has no list of models, so nothing was compared")
     return misplaced(provider, listing, await _meant(asker, provider, listing))
 
@@ -173,7 +167,7 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> 
         said.append("whether the key is good only a call can tell (`gateway test`)")
     missing = [model for model in configured if not is_listed(model, listing.models)]
     problem = ""
-    if missing and provider.kind in _NAMED_OTHERWISE:
+    if missing and kind_of(provider).lists_other_names:
         said.append(f"not in the list, which need not mean anything: {', '.join(missing)}")
     elif missing:
         problem = "; ".join(_is_missing(model, listing.models) for model in missing)

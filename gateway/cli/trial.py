@@ -11,7 +11,7 @@ import msgspec
 from gateway.cli.configuration import usable
 from gateway.cli.online import configured_models, is_listed
 from gateway.cli.terminal import count, seconds
-from gateway.config.without_file import DEFAULT_MODELS
+from gateway.kinds import kind_of
 from gateway.types import Candidate, Params, Upstream
 from gateway.upstream.ask import Asker
 
@@ -96,7 +96,7 @@ def subjects_of_providers(directory: Directory) -> list[Subject]:
     """Return every usable provider with the first model that the configuration has of it; the demo if there is none."""
     providers = usable(directory.providers.values())
     if not providers:
-        providers = [one for one in directory.providers.values() if one.kind == "demo"]
+        providers = [one for one in directory.providers.values() if kind_of(one).built_in]
     found = []
     for provider in providers:
         params = directory.params.get(provider.name, Params())
@@ -147,7 +147,7 @@ def _from_list(subject: Subject, listing: Listing) -> Candidate | None:
     if provider.local:
         model = next((one for one in listing.models if chats(one)), "")
     else:
-        usual = DEFAULT_MODELS.get(provider.kind)
+        usual = kind_of(provider).usual
         model = usual.fast if usual and is_listed(usual.fast, listing.models) else ""
     return Candidate(Upstream(provider, model), subject.params) if model else None
 

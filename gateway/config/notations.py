@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
 from gateway.core.cors import origin
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
+from gateway.kinds import KINDS
 from gateway.types import Capability, LimitScope, Window
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor

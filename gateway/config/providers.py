@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
+from gateway.kinds import KINDS
 from gateway.types import Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from gateway.kinds import Kind
     from gateway.types import LimitScope
 
     Complain = Callable[[tuple[str, ...], str], None]
@@ -122,27 +123,34 @@ def _own_url(entry: Entry) -> str:
 
 
 def _url(entry: Entry, complain: Complain) -> str:
-    if entry.endpoint_id and entry.kind != "runpod":
-        complain(("endpoint_id",), f"only kind runpod has an endpoint_id, and this is {entry.kind}")
-    if entry.api_version and entry.kind != "azure":
-        complain(("api_version",), f"only kind azure has an api_version, and this is {entry.kind}")
+    kind = KINDS[entry.kind]
+    if entry.endpoint_id and not kind.endpoint_id_from:
+        complain(
+            ("endpoint_id",), f"{_only(lambda one: one.endpoint_id_from)} an endpoint_id, and this is {entry.kind}"
+        )
+    if entry.api_version and not kind.has_api_version:
+        complain(("api_version",), f"{_only(lambda one: one.has_api_version)} an api_version, and this is {entry.kind}")
     own = _own_url(entry)
     if entry.base_url is not None:
-        if entry.kind == "demo":
+        if kind.built_in:
             complain(("base_url",), "the demo is built in and has no base_url")
         return entry.base_url
     if any(True for _ in _lacking(entry)):
         return ""
-    if entry.kind == "runpod" and not entry.endpoint_id:
-        complain(("endpoint_id",), '"endpoint_id" is missing; RunPod shows it in the address of the endpoint')
+    if kind.endpoint_id_from and not entry.endpoint_id:
+        complain(("endpoint_id",), f'"endpoint_id" is missing; {kind.endpoint_id_from}')
     elif not own:
         complain(("base_url",), f'"base_url" is missing; kind {entry.kind} has none of its own')
     return own
 
 
+def _only(has: Callable[[Kind], object]) -> str:
+    return f"only kind {' or '.join(one.name for one in KINDS.values() if has(one))} has"
+
+
 def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for name, value in {**KINDS[entry.kind].headers, **entry.headers}.items():
+    for name, value in entry.headers.items():
         try:
             lower, line = scalars.header(name, value)
         except ValueError as error:
@@ -163,10 +171,11 @@ def _why_not(entry: Entry, variables: tuple[str, ...], *, lacks_key: bool) -> st
 
 def _lacking(entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what was left blank and the provider cannot be reached without."""
+    kind = KINDS[entry.kind]
     for what, names in entry.blank.items():
-        if what == "endpoint_id" and (entry.kind != "runpod" or entry.base_url is not None):
+        if what == "endpoint_id" and (not kind.endpoint_id_from or entry.base_url is not None):
             continue
-        if what == "api_version" and entry.kind != "azure":
+        if what == "api_version" and not kind.has_api_version:
             continue
         yield what, names
 

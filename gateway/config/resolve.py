@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from gateway.catalog import ability_of
 from gateway.config import clients, money, scalars
 from gateway.config.abilities import said_of_all, said_of_one
-from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
@@ -15,6 +14,7 @@ from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
+from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.core.names import Directory
 
 DEMO = Provider(
-    "demo",
-    "demo",
-    "demo:",
+    BUILT_IN,
+    BUILT_IN,
+    KINDS[BUILT_IN].base_url,
     local=True,
     stream_usage=True,
     model_override="echo",
@@ -66,7 +66,7 @@ class Resolution:
         """Return the configuration; it is only to be used if there are no problems."""
         defaults = self.file.defaults
         providers = {name: self._provider(name, said) for name, said in self.file.providers.items()}
-        providers.setdefault("demo", DEMO)
+        providers.setdefault(DEMO.name, DEMO)
         directory, objections = make_directory(
             Declared(
                 providers=providers,
@@ -138,7 +138,7 @@ class Resolution:
 
     def _provider(self, name: str, written: shape.Provider) -> Provider:
         path = ("providers", name)
-        kind = written.kind or (name if name in KINDS else "openai-compatible")
+        kind = written.kind or (name if name in KINDS else OTHER)
         url = written.base_url
         blank = self.blanks.get(name, {})
         if written.kind is None and kind != name and url is None and not blank:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gateway.config import shape
 from gateway.core.names import nearest, quoted
+from gateway.kinds import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,7 +169,7 @@ _RULE: Mapping[str, Any] = {"when": {"model": _STAND_IN}, "use": _STAND_IN}
 _BUDGET: Mapping[str, Any] = {"scope": "total", "limit_usd": 0}
 _ITEMS: Mapping[str | int, Any] = {"rules": _RULE, "budgets": _BUDGET}
 # What takes the place of something wrong that other places may refer to, by its section.
-_NAMED: Mapping[str | int, Any] = {"providers": {"kind": "demo"}, "models": _STAND_IN, "roles": _STAND_IN}
+_NAMED: Mapping[str | int, Any] = {"providers": {"kind": BUILT_IN}, "models": _STAND_IN, "roles": _STAND_IN}
 # What takes the place of something that must be there.
 _NEEDED: Mapping[str | int, Any] = {
     "models": [_STAND_IN],

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gateway.core.abilities import Abilities, Said, unknown
 from gateway.core.names import (
     AUTO_ORDERS,
-    BUILT_IN,
     FALLBACK_OF,
     LAST,
     ROLE,
@@ -19,6 +18,7 @@ from gateway.core.names import (
     split,
     unknown_role,
 )
+from gateway.kinds import OTHER, kind_of
 from gateway.types import Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         routes[ROLE + name] = _filled(expansion.route(ROLE + name, RouteKind.ROLE, roles[name]), role.vacancy)
     bare: dict[str, tuple[Upstream, ...]] = {}
     for one in listed.values():
-        if one.upstream.provider.kind != BUILT_IN:
+        if not kind_of(one.upstream.provider).built_in:
             bare[one.upstream.model] = (*bare.get(one.upstream.model, ()), one.upstream)
     directory = Directory(
         routes=routes,
@@ -185,7 +185,7 @@ class _Expansion:
     def candidate(self, provider: Provider, model: str) -> Candidate:
         # What is known of it is filled in when all that the configuration says is known.
         params = self.declared.provider_params.get(provider.name, Params())
-        rank = LAST if provider.kind == BUILT_IN else 0
+        rank = LAST if kind_of(provider).built_in else 0
         return Candidate(Upstream(provider, provider.model_override or model), params, rank=rank)
 
     def models_of(self, provider: Provider) -> Iterable[Candidate]:
@@ -323,7 +323,7 @@ class _Expansion:
         if not tolerated:
             return ()
         name, slash, model = target.partition("/")
-        stand_in = Provider(name if slash else "(nobody)", "openai-compatible", "", unusable=why)
+        stand_in = Provider(name if slash else "(nobody)", OTHER, "", unusable=why)
         return (Candidate(Upstream(stand_in, model or target)),)
 
     def _unknown(self, target: str) -> str:

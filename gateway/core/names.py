@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.core import slips
 from gateway.core.abilities import Abilities
 from gateway.errors import BadRequest, ModelNotFound
+from gateway.kinds import kind_of
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ AUTO_ORDERS: Mapping[str, tuple[str, ...]] = {
 """The built-in routes and their order. `auto` is for simple calls; `rules.HARD` and above, it is `auto:hard`."""
 _ONLY_FREE = "auto:free"
 
-# The kind of provider that only answers how to add a real one. It must never be met by accident: no bare names.
-BUILT_IN = "demo"
 LAST = 1_000_000
 """The rank of the demo: it is free and always healthy, so every order but this would prefer it to the real thing."""
 
@@ -202,7 +201,7 @@ def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
     if meant:
         message += f"; {slips.listing(meant)}"
     elif provider_is_unknown:
-        there = [one.name for one in directory.providers.values() if one.kind != BUILT_IN]
+        there = [one.name for one in directory.providers.values() if not kind_of(one).built_in]
         message += f"; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:10])}" if there else ""
     if default is None or ROLE + name in directory.routes:
         return message
@@ -303,7 +302,7 @@ def auto_routes(pool: Iterable[Candidate]) -> Iterator[Route]:
     out: list[Rejected] = []
     demo: list[Candidate] = []
     for one in pool:
-        if one.upstream.provider.kind == BUILT_IN:
+        if kind_of(one.upstream.provider).built_in:
             demo.append(one)
         elif reason := one.upstream.provider.unusable or ("" if chats(one.upstream) else "not for chat"):
             out.append(Rejected(one.upstream.id, reason))

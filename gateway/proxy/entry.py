@@ -20,6 +20,7 @@ from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.units import answers_of, characters_of
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate
+from gateway.kinds import kind_of
 from gateway.proxy.books import OverBudget
 from gateway.proxy.passed import digest_of, guess_of, passed_bytes, provider_id_of, used_so_far
 from gateway.stores.journal import JournalFull
@@ -223,7 +224,7 @@ class Entry:
         if usage is not None and usage is not NOTHING:
             if usage.service_tier:
                 price = books.prices.price_of(upstream, self.began_at, usage.service_tier)
-            if usage.cost_nanousd is None and self.answer is not None and upstream.provider.kind == "litellm":
+            if usage.cost_nanousd is None and self.answer is not None and kind_of(upstream.provider).cost_in_headers:
                 reported = cost_of_headers(self.answer.headers)
             if free and (usage.input_tokens or usage.output_tokens):
                 paid = books.baseline(self._route)

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from gateway.dialects.units import heard_ms
+from gateway.kinds import kind_of
 from gateway.proxy.tap import written_tokens
 from gateway.types import Usage
 
@@ -41,9 +42,10 @@ def provider_id_of(answer: Answer) -> str:
     """Return what the provider calls the answer; empty if the provider has not said."""
     reader = answer.judge.reader
     said = reader.answer_id if reader is not None else ""
-    if said or answer.candidate.upstream.provider.kind != "openrouter":
+    name = kind_of(answer.candidate.upstream.provider).id_header
+    if said or not name:
         return said
-    header = answer.fields.get(b"x-generation-id")  # the name by which a bill can be asked for
+    header = answer.fields.get(name)  # the name by which a bill can be asked for
     return header.decode("latin-1") if header else ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
+from gateway.kinds import KINDS, kind_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ _USUAL_PORTS = tuple(
 def variants(base_url: str, kind: str = "") -> tuple[str, ...]:
     """Return other base URLs at the same scheme, host and port: with and without `/v1` and its like."""
     parts = urlsplit(base_url)
-    paths = _paths(parts.path.rstrip("/"), urlsplit(KINDS[kind].base_url).path if kind in KINDS else "")
+    paths = _paths(parts.path.rstrip("/"), urlsplit(kind_named(kind).base_url).path)
     found = dict.fromkeys(urlunsplit((parts.scheme, parts.netloc, path, "", "")) for path in paths)
     found.pop(base_url, None)
     return tuple(found)[:MOST]
@@ -60,7 +60,7 @@ def other_ports(base_url: str, kind: str = "") -> tuple[str, ...]:
     parts = urlsplit(base_url)
     if not scalars.is_own_host(base_url):
         return ()
-    own = urlsplit(KINDS[kind].base_url).port if kind in KINDS else None
+    own = urlsplit(kind_named(kind).base_url).port
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     ports = dict.fromkeys((own, *_USUAL_PORTS) if own else _USUAL_PORTS)
     return tuple(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import Config, load, schema
-from gateway.config.kinds import KINDS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
+from gateway.kinds import KINDS
 from gateway.types import Params, Timeouts
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.config import load
-from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider, merged_timeouts
+from gateway.kinds import KINDS
 from gateway.types import Provider, Timeouts
 
 if TYPE_CHECKING:

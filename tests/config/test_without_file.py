@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from gateway.config import Config, Detected, zero
-from gateway.config.kinds import KINDS
-from gateway.config.without_file import DEFAULT_MODELS, JOBS
+from gateway.config.without_file import JOBS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
+from gateway.kinds import KINDS
 
 OLLAMA = Detected("ollama", "http://127.0.0.1:11434/v1", ("nomic-embed-text:latest", "llama:8b", "gemma3:4b"))
 LOADING = Detected("llamacpp", "http://127.0.0.1:8080/v1")
@@ -81,7 +81,9 @@ def test_each_usual_variable_brings_its_provider_in() -> None:
         if facts.key_required and facts.base_url and kind != "runpod":
             config = zero({facts.key_vars[-1]: "k"})
             assert resolve("role:main", config.directory).candidates[0].upstream.provider.name == kind
-    assert all(models.strong and models.fast for models in DEFAULT_MODELS.values())
+            assert facts.usual is not None
+            assert facts.usual.strong
+            assert facts.usual.fast
     assert set(JOBS) >= {"main", "reasoning", "rlm", "memory", "vision", "embedding", "planner", "browser"}
 
 
