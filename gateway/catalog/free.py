@@ -1,7 +1,7 @@
-"""What providers give away, as dated data: to show, and to go by where no header says what is left.
+"""Free allowances of providers, as dated data: to show, and to use where no header tells the rest.
 
-Rule: these are the providers' promises of a day, not what an account has left. What an answer's headers or a provider's
-own endpoint say counts for more.
+Rule: these are published limits at a date, not what an account has left. An answer's headers and a provider's own
+endpoint take precedence.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class FreeTier:
-    """An allowance. None: there is no such limit, or nobody says."""
+    """An allowance. None: there is no such limit, or the provider does not publish it."""
 
     scope: LimitScope
-    """What it is counted by."""
+    """What the calls are counted by."""
     requests_per_minute: int | None = None
     requests_per_day: int | None = None
     requests_per_month: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     requests_per_day_once_paid: int | None = None
-    """For accounts that have ever bought something."""
+    """For accounts that have ever bought credit."""
     resets_utc: bool | None = None
-    """The day ends at 00:00 UTC; None if that is not known."""
+    """Whether the day ends at 00:00 UTC; None if unknown."""
     note: str = ""
     source: str = ""
     dated: str = ""
@@ -67,7 +67,7 @@ _TIERS: Mapping[str, FreeTier] = {
         dated="2026-08",
     ),
 }
-# Where the allowance depends on the model: the beginning of its name, and requests a minute and a day, tokens a minute.
+# Allowances by model: the beginning of its name, requests a minute, requests a day, tokens a minute.
 _BY_MODEL: Mapping[str, tuple[tuple[str, int | None, int | None, int | None], ...]] = {
     "gemini": (("gemma", 30, 14_400, None), ("gemini-3.1-flash-lite", 15, 500, 250_000),
                ("gemini-2.5-flash-lite", 15, 500, 250_000)),
@@ -78,7 +78,7 @@ _BY_MODEL: Mapping[str, tuple[tuple[str, int | None, int | None, int | None], ..
 
 
 def free_allowance(kind: str, model: str = "") -> FreeTier | None:
-    """Return what a kind of provider gives away, for a model if that makes a difference; None if nothing is known."""
+    """Return the free allowance of a kind of provider, or of one of its models; None if unknown."""
     tier = _TIERS.get(kind)
     if tier is None or not model:
         return tier
@@ -90,5 +90,5 @@ def free_allowance(kind: str, model: str = "") -> FreeTier | None:
 
 
 def resets_at(tier: FreeTier, now: float) -> float | None:
-    """Return when the day of an allowance ends, in wall-clock seconds; None if nobody knows."""
+    """Return when an allowance's day ends, in wall-clock seconds; None if unknown."""
     return (now // _DAY_S + 1) * _DAY_S if tier.resets_utc else None
