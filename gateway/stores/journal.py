@@ -175,9 +175,7 @@ class Journal:
             OSError: the directory or the lock cannot be made, or the platform is Windows.
         """
         if sys.platform == "win32":
-            raise OSError(
-                "the journal needs flock(2) and pwrite(2), which Windows lacks; set `ledger.enabled: false`"
-            )
+            raise OSError("the journal needs flock(2) and pwrite(2), which Windows lacks; set `ledger.enabled: false`")
         if not _WRITER.fullmatch(writer):
             raise ValueError(f"a journal's writer is 12 hexadecimal digits in lower case, not {writer!r}")
         self.largest = segment_bytes - reserve_bytes - len(MAGIC) - _FRAME_BYTES

@@ -73,9 +73,7 @@ def connect(url: str, silence_s: float = SILENCE_S) -> Redis:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
     except ImportError as error:
-        raise StoreError(
-            "stores.redis needs a client that is missing: pip install 'llm-gateway[redis]'"
-        ) from error
+        raise StoreError("stores.redis needs a client that is missing: pip install 'llm-gateway[redis]'") from error
     try:
         return Redis.from_url(
             url, socket_timeout=silence_s, socket_connect_timeout=silence_s, retry=Retry(NoBackoff(), 0)
