@@ -256,7 +256,7 @@ def test_one_process_one_journal(directory: Path) -> None:
     """A writer that exists is refused, alive or dead; others are not disturbed."""
     with closing(Journal(directory, A)), closing(Journal(directory, B)), pytest.raises(FileExistsError, match=A):
         Journal(directory, A)
-    with pytest.raises(FileExistsError, match="each process has its own"):
+    with pytest.raises(FileExistsError, match="each process needs its own"):
         Journal(directory, A)
     lock = take_lock(lock_path(directory, A))
     assert lock is not None

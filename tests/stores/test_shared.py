@@ -574,7 +574,7 @@ def test_what_waits_for_the_lock_is_bounded(path: Path, caplog: pytest.LogCaptur
     for _ in range(65_536 + 10):
         limits.settle("x", [charge()], [1], NOW)
     assert len(limits._late) == 65_536
-    assert caplog.text.count("is in the ledger only") == 1
+    assert caplog.text.count("is only in the ledger") == 1
     del limits._memory.acquire
     os.close(fd)
     limits._memory.close()

@@ -145,7 +145,7 @@ def test_a_file_that_is_no_ledger(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"ledger\.sqlite: it is (no SQLite database|damaged)"):
+        with pytest.raises(StoreError, match=r"ledger\.sqlite: it is (not a SQLite database|damaged)"):
             SQLiteStore(path, read_only=read_only)
     assert path.read_bytes() == content
     path.unlink()
