@@ -1,6 +1,6 @@
-"""What is known of models: curated records in the package, and what providers' own lists say.
+"""Knowledge of models: curated records in the package, and the readers of providers' own lists.
 
-Rule: pure; nothing here asks anybody. What is not known stays unknown and is never taken for a no.
+Rule: pure, without requests. An unknown ability stays unknown, and is never taken for a missing one.
 """
 
 from gateway.catalog.abilities import ability_of, is_free

@@ -206,7 +206,7 @@ def test_without_a_place(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "set GATEWAY_STATE_DIR to a directory" in run("create").stderr
     (here / "file").touch()
     monkeypatch.setenv("GATEWAY_STATE_DIR", str(here / "file"))
-    assert "name another place by GATEWAY_STATE_DIR" in run("create").stderr
+    assert "set GATEWAY_STATE_DIR to another place" in run("create").stderr
 
 
 def test_keys_in_postgresql(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

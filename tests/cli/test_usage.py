@@ -221,7 +221,7 @@ def test_when_nothing_fits(ledger: Path) -> None:
         (("--where", "provider"), '"provider" is no condition; write it as provider=openai'),
         (("--where", "colour=red"), f'usage cannot be told by "colour"; there are {KNOWN}'),
         (("--where", "role=a", "--where", "route=b"), '"--where route=…" is there twice; a call has one route only'),
-        (("--where", "day=monday"), '"monday" is no day; write it as 2026-11-21'),
+        (("--where", "day=monday"), '"monday" is not a valid day; write it as 2026-11-21'),
         (("--csv", "--json"), "--csv and --json exclude each other"),
         (("--calls", "3", "--by", "day"),
          "--calls lists the latest attempts; of the other options only --where goes with it"),
@@ -254,7 +254,7 @@ def test_what_is_no_ledger(file: Path) -> None:
     (file.parent / "ledger.sqlite").write_text("this is not a database, whatever it is called" * 50)
     done = run()
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "it is no SQLite database; move it away" in done.stderr
+    assert "it is not a SQLite database; move it away" in done.stderr
 
 
 def test_it_reads_while_the_gateway_writes(ledger: Path) -> None:
