@@ -139,16 +139,16 @@ def serves(*paths: str, otherwise: Script | None = None, key: str = "k") -> Call
         ("/v1/chat", serves("/v1"), "has no list of models", "/v1"),
         ("/nope", serves(), "has no list of models", None),
         ("/nope", serves(otherwise=error_json(405)), "has no list of models at {base}/models (HTTP 405)", None),
-        ("", serves("/v1", otherwise=HTML), "did not answer as this API does", "/v1"),  # a web interface
-        ("/nope", serves(otherwise=HTML), "did not answer as this API does", None),
+        ("", serves("/v1", otherwise=HTML), "did not answer like an OpenAI-compatible API", "/v1"),  # a web interface
+        ("/nope", serves(otherwise=HTML), "did not answer like an OpenAI-compatible API", None),
         ("", serves("/v1", otherwise=json_answer({"error": "Unexpected endpoint"})),  # LM Studio
-         "did not answer as this API does (HTTP 200: JSON that is no list of models)", "/v1"),
-        ("", serves("/v1", otherwise=json_answer({"status": "ok"})), "did not answer as this API does", "/v1"),
+         "did not answer like an OpenAI-compatible API (HTTP 200: JSON that is no list of models)", "/v1"),
+        ("", serves("/v1", otherwise=json_answer({"status": "ok"})), "did not answer like an OpenAI-compatible API", "/v1"),
         ("", serves("/v1", otherwise=error_json(403, {"message": "Missing Authentication Token"})),  # AWS' gateway
          "forbids this request", "/v1"),
         ("", serves("/v1", key="another"), "has no list of models", "/v1"),  # the key is the next mistake
         ("/v1", error_json(301, headers={"location": "/api/v1/models"}),
-         "did not answer as this API does", "/api/v1"),
+         "did not answer like an OpenAI-compatible API", "/api/v1"),
         ("/v1", error_json(302, headers={"location": "/login"}), "did not answer", None),
     ],
 )  # fmt: skip

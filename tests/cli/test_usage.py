@@ -215,7 +215,7 @@ def test_when_nothing_fits(ledger: Path) -> None:
     [
         (("--by", "modle"), 'usage cannot be told by "modle"; did you mean "model"?'),
         (("--by", "zzzz"), f'usage cannot be told by "zzzz"; there are {KNOWN}'),
-        (("--since", "soon"), '"soon" is no time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'),
+        (("--since", "soon"), '"soon" is not a time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'),
         (("--since", "2026-01-02", "--until", "2026-01-01"),
          "nothing can be since 2026-01-02 00:00:00 and until 2026-01-01 00:00:00 UTC; --until must be later"),
         (("--where", "provider"), '"provider" is no condition; write it as provider=openai'),

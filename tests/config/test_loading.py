@@ -99,7 +99,7 @@ EXPECTED = """\
 23:15: must not be empty
 24:6: unknown role "aa"; there are role:a, role:b, role:c, role:d, role:e, role:f
 25:28: unknown preset "nope"
-27:12: fallback is for an alias, and "nix" is none
+27:12: fallback is for an alias, and "nix" is not one
 27:29: unknown model or alias "blub"
 28:22: must be a mapping of parameters that replace what the client says
 """
@@ -161,7 +161,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("models: {m: {model: demo/echo, fallbacks: x}}", [('gateway.yaml:1:32: unknown key "fallbacks"; write '
          "fallback: {ALIAS: [others]} at the top of the file")]),
         ("roles: {r: demo/echo}\nfallback: {r: [demo/echo]}", [('gateway.yaml:2:12: fallback is for an alias, and "r" '
-         "is none; it is a role: write who steps in behind the others in its models")]),
+         "is not one; it is a role: add the fallback at the end of its models")]),
         ("roles: {r: openai/gpt-5}", [('gateway.yaml:1:12: unknown model "openai/gpt-5": no provider "openai" is '
          'configured; write "openai:" below providers')]),
         ("roles: {reasoning: demo/echo}\nmodels: {x: reasonin}", [

@@ -150,7 +150,7 @@ PASSED = [
          "below providers; the entry is passed over")]),
     ("roles: {rlm: {models: [minimax/m1]}}", ['overlay.yaml:1:24: unknown model "minimax/m1"']),
     ("defaults: {provider: minimax, max_attempts: 7}", ['overlay.yaml:1:22: no provider "minimax" is configured']),
-    ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is none']),
+    ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is not one']),
     ("models: {p: q, q: p}", [
         "overlay.yaml:1:19: names in a circle: p -> q -> p; the entry is passed over",
         'overlay.yaml:1:13: unknown model or alias "q"; nobody answers to it']),

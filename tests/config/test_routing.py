@@ -334,9 +334,9 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
         ("models: {x: {model: a/x, capabilities: [tools], lacks: [tools]}}", [
             '2:13: "tools" stands under capabilities and under lacks']),
         ("models: {x: {model: a/x, free: true}, y: {model: a/x, free: false}}", [
-            '2:50: says of a/x another thing than "x" does: whether it is free']),
+            '2:50: contradicts "x" about a/x: whether it is free']),
         ("models: {x: {model: 'role:r', free: true}}\nroles: {r: a/x}", [
-            '2:21: "x" stands for a role; say this of a model']),
+            '2:21: "x" stands for a role; say this about a model']),
         ("rules: {images: true}", ["2:8: must be a list: [one, another]"]),
         ("rules: [x]", ["2:9: must be a mapping: {when: {…}, use: …}"]),
         ("rules: [{when: {images: true}}]", ['2:9: "use" is missing']),
