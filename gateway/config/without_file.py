@@ -1,4 +1,4 @@
-"""Make a configuration from what is there: local servers that were detected, and keys in the environment."""
+"""Make a configuration without a file, from detected local servers and the API keys in the environment."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOURCE = "zero configuration"
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Which models of a provider do which work. Empty: it has none for it."""
+    """A provider's model for each kind of work. Empty: no model."""
 
     strong: str = ""
     fast: str = ""
@@ -34,9 +34,9 @@ class Models:
     embedding: str = ""
 
 
-# Read in November 2026 from the providers' public model lists. They age: what is written here is a start for someone
-# without a configuration, and the message of a provider that no longer knows one of them says so. In the order of
-# preference: who can be free of charge comes first.
+# Read in November 2026 from the providers' public model lists. The names age, but they are only a start for users
+# without a configuration, and a provider's error says so if it no longer knows one. In the order of preference:
+# providers with free models come first.
 DEFAULT_MODELS: Mapping[str, Models] = {
     "openrouter": Models("openrouter/free", "google/gemma-4-31b-it:free", "google/gemma-4-31b-it:free"),
     "gemini": Models("gemini-3.5-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-embedding-001"),
@@ -56,20 +56,20 @@ DEFAULT_MODELS: Mapping[str, Models] = {
     "anthropic": Models("claude-sonnet-5", "claude-haiku-4-5", "claude-haiku-4-5"),
 }
 
-# What the ids of local models give away. Wrong guesses are harmless: the server says what it cannot do.
+# Parts of the ids of local models that suggest their abilities. Wrong guesses are harmless: the server's error says so.
 _EMBEDS = ("embed", "bge-", "/bge", "gte-", "e5-", "minilm")
 _SEES = ("-vl", "vision", "llava", "gemma3", "gemma-3", "gemma4", "gemma-4", "minicpm-v", "moondream", "pixtral")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a role asks of a model, and whether a local one comes before a rented one."""
+    """The work of a role, and whether local models come before rented ones."""
 
     work: str
     local_first: bool
 
 
-# Long thinking goes to the strongest model; steady small work stays at home if there is one.
+# Long thinking goes to the strongest model; steady small work stays on a local model if there is one.
 JOBS: Mapping[str, Job] = {
     "main": Job("strong", local_first=False),
     "reasoning": Job("strong", local_first=False),
@@ -114,7 +114,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
 def _with_overlay(
     environ: Mapping[str, str], providers: Iterable[Provider], roles: Mapping[str, Role], default: str | None
 ) -> Config:
-    """Write what was found as a file would, so that the overlay can be merged over it like over any other."""
+    """Write the findings in the shape of a file, so that the overlay can be merged over them."""
     from gateway.config.loading import resolved
     from gateway.config.source import Source
 
@@ -155,23 +155,26 @@ def _rented_providers(environ: Mapping[str, str]) -> list[Provider]:
 
 
 def _elsewhere(environ: Mapping[str, str]) -> bool:
-    """Tell whether OPENAI_API_KEY belongs to another endpoint, perhaps to this very gateway."""
+    """Tell whether OPENAI_API_KEY belongs to another endpoint, perhaps to this gateway itself."""
     base = environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
     return bool(base) and base != KINDS["openai"].base_url
 
 
 def _passed_over(environ: Mapping[str, str]) -> Iterable[str]:
     if environ.get("OPENAI_API_KEY") and _elsewhere(environ):
-        yield "OPENAI_API_KEY is not used: OPENAI_BASE_URL says it belongs elsewhere; name that one in gateway.yaml"
+        yield (
+            "OPENAI_API_KEY is not used, because OPENAI_BASE_URL names another endpoint; configure that endpoint in "
+            "gateway.yaml"
+        )
 
 
 def _asked_for(local: Provider) -> tuple[str, ...]:
-    # While llama-server loads its model it lists none; it serves that one under any name.
+    # A llama-server that is loading its model lists none, but serves the model under any name.
     return local.models or (("default",) if local.kind == "llamacpp" else ())
 
 
 def _guessed(models: tuple[str, ...]) -> Models:
-    """Sort the models of a local server by what their ids give away."""
+    """Guess the work of a local server's models from their ids."""
     lower = {model: model.lower() for model in models}
     embedding = next((one for one in models if any(part in lower[one] for part in _EMBEDS)), "")
     seeing = next((one for one in models if any(part in lower[one] for part in _SEES)), "")
@@ -185,15 +188,15 @@ def _role(job: Job, local: list[Provider], rented: list[Provider], work: Mapping
         return Role(("demo/echo",))
     able = [f"{one.name}/{model}" for one in order if (model := getattr(work[one.name], job.work))]
     if job.work == "embedding":
-        # One only: vectors of two models cannot be compared, so nobody may step in.
-        return Role(tuple(able[:1]), vacancy="" if able else "nothing that was found makes embeddings")
-    if not able:  # a model that does not see says so itself
+        # No fallback: vectors of two models cannot be compared.
+        return Role(tuple(able[:1]), vacancy="" if able else "no model found makes embeddings")
+    if not able:  # a model without the ability will say so itself
         able = [f"{one.name}/{model}" for one in order if (model := work[one.name].strong)]
-    return Role(tuple(able), vacancy="" if able else "nothing that was found lists a model for chat")
+    return Role(tuple(able), vacancy="" if able else "no model found is for chat")
 
 
 def _default(local: list[Provider], rented: list[Provider]) -> str | None:
-    """Choose who takes the names that nobody lists: OpenRouter knows most; a single provider is the only choice."""
+    """Choose the provider for unlisted names: OpenRouter, which serves the most models, or the only provider."""
     names = [one.name for one in (*rented, *local)]
     if "openrouter" in names:
         return "openrouter"

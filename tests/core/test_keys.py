@@ -238,5 +238,5 @@ def test_find() -> None:
     assert find("ci", [first, second]) is second
     with pytest.raises(ValueError, match='there is no key "laptp"; did you mean "laptop"'):
         find("laptp", [Key(id="key_4", name="laptop")])
-    with pytest.raises(ValueError, match="nor any other"):
+    with pytest.raises(ValueError, match="and no other key"):
         find("ci", [])

@@ -305,9 +305,7 @@ async def test_an_upstream_whose_price_nobody_knows(
         assert names_of([response]) == [answered]
         if response.status != 200:
             assert response.status == 503
-            assert str(error_of(response)["message"]).startswith(
-                "first/m: its price is unknown, and the budget of $1"
-            )
+            assert str(error_of(response)["message"]).startswith("first/m: its price is unknown, and the budget of $1")
 
 
 async def test_an_unpriced_call_is_refused_once_the_budget_is_spent(tmp_path: Path) -> None:

@@ -209,7 +209,11 @@ CHATS: list[tuple[Script, str, str]] = [
     (error_json(402), "no_credit", "there is no credit left at shop (HTTP 402: scripted); add credit there"),
     (recorded("openai_429_insufficient_quota"), "no_credit", "there is no credit left at shop"),
     (recorded("openai_429_tpm"), "rate_limited", "shop limits the rate"),
-    (error_json(404), "not_found", "shop did not find something the request names (HTTP 404: scripted); choose another model"),
+    (
+        error_json(404),
+        "not_found",
+        "shop did not find something the request names (HTTP 404: scripted); choose another model",
+    ),
     (
         error_json(404, {"error": "model 'm' not found"}),
         "model_missing",
@@ -227,7 +231,11 @@ CHATS: list[tuple[Script, str, str]] = [
     ),
     (error_json(503), "overloaded", "shop is busy or still loading the model (HTTP 503: scripted)"),
     (error_json(500), "server_error", "shop failed (HTTP 500: scripted); try again later"),
-    (error_json(302, b"moved"), "wrong_content", "shop did not answer like an OpenAI-compatible API (HTTP 302: moved); check its"),
+    (
+        error_json(302, b"moved"),
+        "wrong_content",
+        "shop did not answer like an OpenAI-compatible API (HTTP 302: moved); check its",
+    ),
     (recorded("minimax_200_rate_limited"), "rate_limited", "shop limits the rate (HTTP 200: "),
     (json_answer(b"<html>hello</html>"), "wrong_content", "(HTTP 200: <html>hello</html>); check its base_url"),
     (json_answer({"choices": []}), "empty", "shop answered without any content (HTTP 200)"),
