@@ -101,7 +101,7 @@ EXPECTED = """\
 25:28: unknown preset "nope"
 27:12: fallback is for an alias, and "nix" is not one
 27:29: unknown model or alias "blub"
-28:22: must be a mapping of parameters that replace what the client says
+28:22: must be a mapping of parameters that replace the client's own
 """
 
 
