@@ -1,4 +1,4 @@
-"""Decide what a provider of a kind becomes: its URL, credentials, timers, and whether it can be used at all."""
+"""Make a `Provider` from its entry and its kind: URL, credentials, timers, and whether it is usable."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said about one provider. None and empty mean that nothing is."""
+    """The settings of one provider. None or empty: not set."""
 
     kind: str
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
-    """Empty, as opposed to None: the key has its place and is not there."""
+    """None: not written. Empty: written, but its variable is empty."""
     key_variables: tuple[str, ...] = ()
-    """Which variables the key was read from."""
+    """The variables that the key was read from."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     endpoint_id: str | None = None
     api_version: str | None = None
@@ -44,7 +44,7 @@ class Entry:
     enabled: bool = True
     admin_key: str = field(default="", repr=False)
     blank: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What was written and left nothing -> the variables it was to come from."""
+    """Blank field -> the empty variables that it was to come from."""
 
 
 def make_provider(
@@ -56,8 +56,8 @@ def make_provider(
 ) -> Provider:
     """Return the provider; `complain(path, message)` about every mistake in its entry.
 
-    A key from the environment is only ever sent to the URL it belongs to: with a `base_url` of one's own, the
-    usual variable of the kind is not read.
+    A key from the environment is only sent to the URL that it belongs to: with a custom `base_url`, the kind's usual
+    variable is not read.
     """
     kind = KINDS[entry.kind]
     url = _url(entry, complain)
@@ -73,12 +73,12 @@ def make_provider(
         try:
             header = scalars.header(kind.key_header, kind.key_prefix + key.strip())
         except ValueError:
-            complain(("api_key",), "the key has characters that cannot go into a header")
+            complain(("api_key",), "the key has characters that a header cannot hold")
         else:
             headers = {header[0]: header[1], **headers}
         has_key = True
 
-    # Removing a key takes its provider out, also where the kind would do without: the configuration asked for one.
+    # A written but empty key makes the provider unusable even if its kind needs none: the configuration wants a key.
     needs_key = (kind.key_required and (own_url or not url)) or (entry.api_key is not None and not near)
     variables = entry.key_variables or (kind.key_vars if own_url else ())
     return Provider(
@@ -104,8 +104,8 @@ def make_provider(
 def merged_timeouts(*levels: Timeouts | Mapping[str, float]) -> Timeouts:
     """Return the timers with later levels over earlier ones.
 
-    The first token never comes before the first byte, so a level that allows more for the byte allows it for the
-    token too unless it says otherwise.
+    The first token never comes before the first byte, so a level that allows more time for the byte also allows it
+    for the token, unless that level sets its own.
     """
     result = Timeouts()
     for level in levels:
@@ -126,10 +126,12 @@ def _url(entry: Entry, complain: Complain) -> str:
     kind = KINDS[entry.kind]
     if entry.endpoint_id and not kind.endpoint_id_from:
         complain(
-            ("endpoint_id",), f"{_only(lambda one: one.endpoint_id_from)} an endpoint_id, and this is {entry.kind}"
+            ("endpoint_id",), f"{_only(lambda one: one.endpoint_id_from)} an endpoint_id; this kind is {entry.kind}"
         )
     if entry.api_version and not kind.has_api_version:
-        complain(("api_version",), f"{_only(lambda one: one.has_api_version)} an api_version, and this is {entry.kind}")
+        complain(
+            ("api_version",), f"{_only(lambda one: one.has_api_version)} an api_version; this kind is {entry.kind}"
+        )
     own = _own_url(entry)
     if entry.base_url is not None:
         if kind.built_in:
@@ -140,12 +142,12 @@ def _url(entry: Entry, complain: Complain) -> str:
     if kind.endpoint_id_from and not entry.endpoint_id:
         complain(("endpoint_id",), f'"endpoint_id" is missing; {kind.endpoint_id_from}')
     elif not own:
-        complain(("base_url",), f'"base_url" is missing; kind {entry.kind} has none of its own')
+        complain(("base_url",), f'"base_url" is missing; the kind {entry.kind} has no default')
     return own
 
 
 def _only(has: Callable[[Kind], object]) -> str:
-    return f"only kind {' or '.join(one.name for one in KINDS.values() if has(one))} has"
+    return f"only the kind {' or '.join(one.name for one in KINDS.values() if has(one))} has"
 
 
 def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
@@ -181,4 +183,4 @@ def _lacking(entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _remedy(what: str, variables: tuple[str, ...]) -> str:
-    return f"set {' and '.join(variables)}" if variables else f"write its {what}, or take the line out"
+    return f"set {' and '.join(variables)}" if variables else f"set its {what}, or remove the line"

@@ -1,4 +1,4 @@
-"""Make a configuration from what is there: local servers that were detected, and keys in the environment."""
+"""Make a configuration without a file, from detected local servers and the API keys in the environment."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _SEES = ("-vl", "vision", "llava", "gemma3", "gemma-3", "gemma4", "gemma-4", "mi
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a role asks of a model, and whether a local one comes before a rented one."""
+    """The work of a role, and whether local models come before rented ones."""
 
     work: str
     local_first: bool
 
 
-# Long thinking goes to the strongest model; steady small work stays at home if there is one.
+# Long thinking goes to the strongest model; steady small work stays on a local model if there is one.
 JOBS: Mapping[str, Job] = {
     "main": Job("strong", local_first=False),
     "reasoning": Job("strong", local_first=False),
@@ -81,7 +81,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
 def _with_overlay(
     environ: Mapping[str, str], providers: Iterable[Provider], roles: Mapping[str, Role], default: str | None
 ) -> Config:
-    """Write what was found as a file would, so that the overlay can be merged over it like over any other."""
+    """Write the findings in the shape of a file, so that the overlay can be merged over them."""
     from gateway.config.loading import resolved
     from gateway.config.source import Source
 
@@ -141,7 +141,7 @@ def _asked_for(local: Provider) -> tuple[str, ...]:
 
 
 def _guessed(models: tuple[str, ...]) -> Models:
-    """Sort the models of a local server by what their ids give away."""
+    """Guess the work of a local server's models from their ids."""
     lower = {model: model.lower() for model in models}
     embedding = next((one for one in models if any(part in lower[one] for part in _EMBEDS)), "")
     seeing = next((one for one in models if any(part in lower[one] for part in _SEES)), "")
@@ -155,11 +155,11 @@ def _role(job: Job, local: list[Provider], rented: list[Provider], work: Mapping
         return Role(("demo/echo",))
     able = [f"{one.name}/{model}" for one in order if (model := getattr(work[one.name], job.work))]
     if job.work == "embedding":
-        # One only: vectors of two models cannot be compared, so nobody may step in.
-        return Role(tuple(able[:1]), vacancy="" if able else "nothing that was found makes embeddings")
-    if not able:  # a model that does not see says so itself
+        # No fallback: vectors of two models cannot be compared.
+        return Role(tuple(able[:1]), vacancy="" if able else "no model found makes embeddings")
+    if not able:  # a model without the ability will say so itself
         able = [f"{one.name}/{model}" for one in order if (model := work[one.name].strong)]
-    return Role(tuple(able), vacancy="" if able else "nothing that was found lists a model for chat")
+    return Role(tuple(able), vacancy="" if able else "no model found is for chat")
 
 
 def _default(local: list[Provider], rented: list[Provider]) -> str | None:

@@ -1,7 +1,7 @@
-"""Decide whether a name that nothing lists is a slip, or an id for the default provider; and say what was meant.
+"""Decide whether an unlisted name is a typing slip or an id for the default provider, and suggest what was meant.
 
-`google/gemma-3-27b-it:free` is a model's id at OpenRouter, and `opnai/gpt-4o` is a provider misspelt. Both have an
-unknown first segment, so the default provider decides: by the ids it lists, and by what ids its kind has.
+`google/gemma-3-27b-it:free` is a model's id at OpenRouter, but `opnai/gpt-4o` is a misspelt provider. Both have an
+unknown first segment, so the default provider decides: by the ids that it lists, and by the usual ids of its kind.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ PUBLISHERS = frozenset({
     "togethercomputer", "tunedmodels", "unsloth", "upstage", "writer", "x-ai", "xai-org", "xiaomi", "z-ai", "zai-org",
 })  # fmt: skip
 
-# One letter of four left out, doubled, wrong or swapped.
+# One letter in four is missing, doubled, wrong or swapped.
 _NEAR = 0.75
-# difflib is quadratic in the length, and a name is a stranger's input.
+# difflib's time is quadratic in the length of a name, and strangers choose the names.
 _LONGEST = 100
 
 
 def is_slip(
     name: str, default: Provider, listed: Collection[str], providers: Mapping[str, Provider], kinds: Collection[str]
 ) -> bool:
-    """Tell whether a name is rather a slip than an id that the default provider may know.
+    """Tell whether an unknown name is more likely a slip than an id that the default provider may know.
 
-    `listed`: the ids that the provider is known to serve, empty if it has not been asked yet. `kinds`: the names of
-    all kinds of providers. The caller has looked up all names that are known.
+    The caller has looked up all known names before. `listed`: the ids that the default provider lists; empty if it has
+    not been asked yet. `kinds`: the names of all kinds of providers.
     """
     if default.model_override:  # it serves its one model under any name
         return False
@@ -75,7 +75,7 @@ def is_slip(
 
 
 def provider_by_colon(name: str, providers: Mapping[str, Provider], kinds: Collection[str]) -> str:
-    """Return what a name has before its colon if that looks like a provider: `opnai:gpt-5`, not `llama3:8b`."""
+    """Return the part before the colon if it looks like a provider (`opnai:gpt-5`, not `llama3:8b`), else ""."""
     first, colon, rest = name.partition(":")
     if not (colon and rest) or "/" in name or first == "ft":  # OpenAI's fine-tunes
         return ""
@@ -83,13 +83,13 @@ def provider_by_colon(name: str, providers: Mapping[str, Provider], kinds: Colle
 
 
 def providers_meant(name: str, providers: Mapping[str, Provider]) -> list[str]:
-    """Return `provider/rest` for each provider that the first segment of a name may have meant, the nearest first."""
+    """Return `provider/rest` for each provider that resembles the first segment of a name, the nearest first."""
     first, _, rest = name.replace(":", "/", 1).partition("/") if "/" not in name else name.partition("/")
     return [f"{one}/{rest}" for one in _near(first, providers)] if rest else []
 
 
 def _near(first: str, providers: Mapping[str, Provider]) -> list[str]:
-    """Return the providers whose name looks like this, then those of a kind that is called so."""
+    """Return the providers with a similar name, then those with a similar kind."""
     if not first or len(first) > _LONGEST:
         return []
     real = {name.lower(): name for name, one in providers.items() if not kind_of(one).built_in}

@@ -57,7 +57,7 @@ def test_roles(environ: dict[str, str], detected: tuple[Detected, ...], role: st
 def test_a_role_nobody_can_fill_says_so() -> None:
     """A made-up vector would poison an index: without an embedding model the role is vacant, with a reason."""
     (vacancy,) = resolve("role:embedding", zero(OPENROUTER).directory).rejected
-    assert vacancy.reason == "nothing that was found makes embeddings"
+    assert vacancy.reason == "no model found makes embeddings"
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ async def test_calls_at_once(tmp_path: Path, answer: Answer) -> None:
         under_way = asyncio.ensure_future(scene.ask(by(CI, stream=True)))
         await scene.upstreams[0].wait_request()
         message = refused(await scene.ask(by(CI)), "streams", 1)
-        assert message == 'the limit of 1 calls at once of key "ci" is reached; wait until one of them has ended'
+        assert message == 'the limit of 1 calls at once of key "ci" is reached; wait until one of these calls has ended'
         await under_way
         await exchange_is_over(scene.running)
         assert held(scene) == 0
