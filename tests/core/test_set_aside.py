@@ -25,7 +25,7 @@ WHAT = {
     About.ACCOUNT: ("the account itself", "all models of the account"),
     About.PROVIDER: ("the upstream as a whole", "the upstream, once it has failed several times in a row"),
     About.CLOCK: ("our own deadline", "nothing"),
-    About.NOBODY: ("nobody", "nothing"),
+    About.NOBODY: ("nothing at the provider", "nothing"),
 }  # fmt: skip
 
 
