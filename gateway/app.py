@@ -19,9 +19,9 @@ from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
-from gateway.stores.keys import open_keys
 from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
+from gateway.stores.opening import open_keys
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.routes import Web

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import terminal
-from gateway.cli.usage import ledger, write_csv
+from gateway.cli.ledger import open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
     from gateway.background.reconciliation import read_books
     from gateway.core.reconcile import Books, day_of
 
-    with ledger(config.ledger) as store:
+    with open_ledger(config.ledger) as store:
         books = read_books(store, since, until, now) if store is not None else Books((), day_of(now))
     providers = list(config.directory.providers.values())
     found, balances = asyncio.run(_ask(providers, books, since, until, now))
@@ -42,7 +42,7 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
         )
     elif as_csv:
         records = [_day(day) for one in found for day in one.days]
-        write_csv(_DAY_FIELDS, ([record[name] for name in _DAY_FIELDS] for record in records))
+        terminal.print_csv(_DAY_FIELDS, ([record[name] for name in _DAY_FIELDS] for record in records))
     else:
         _print(found, balances)
     return int(any(one.drifted or one.error for one in found))

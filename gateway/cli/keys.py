@@ -255,7 +255,7 @@ def _store(config: Config) -> Iterator[KeyStore]:
     Raises:
         Mistake: there is no place for them, or it cannot be used.
     """
-    from gateway.stores.keys import open_keys
+    from gateway.stores.opening import open_keys
     from gateway.stores.store import StoreError
 
     try:

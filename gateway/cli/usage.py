@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from contextlib import closing, contextmanager
-from io import StringIO
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import configuration, terminal
+from gateway.cli.ledger import open_ledger
 from gateway.cli.terminal import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.config import Config
-    from gateway.config.settings import LedgerSettings
     from gateway.core.ledger import Row
-    from gateway.stores.store import Store, Totals
+    from gateway.stores.store import Totals
 
 DEFAULT_BY = "model"
 DEFAULT_SINCE = "30d"
@@ -75,7 +73,7 @@ def usage(
     wanted = _wanted(where, names)
     from gateway.core.report import groups, stored
 
-    with ledger(config.ledger) as store:
+    with open_ledger(config.ledger) as store:
         try:
             rows = store.recent(calls, where=wanted) if store is not None and calls is not None else ()
             by_stored = tuple(stored(one) for one in dimensions)
@@ -159,40 +157,9 @@ def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
     return wanted
 
 
-# -- the ledger
-
-
-@contextmanager
-def ledger(settings: LedgerSettings) -> Iterator[Store | None]:
-    """Open the ledger to read it; None if nothing was ever recorded.
-
-    Raises:
-        Mistake: there is no ledger, or it cannot be read.
-    """
-    from gateway.stores.opening import ledger_file, open_store
-    from gateway.stores.store import StoreError
-
-    try:
-        file = ledger_file(settings)
-        if file is not None and not _is_there(file):
-            yield None
-            return
-        with closing(open_store(settings, read_only=True)) as store:
-            yield store
-    except StoreError as error:
-        raise Mistake(str(error)) from None
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError as error:
-        raise Mistake(f"{file}: the ledger cannot be read: {error.strerror}") from None
-
-
 def key_names(config: Config) -> Mapping[str, str]:
     """Return the names of keys by their ids; without the keys the ids will do."""
-    from gateway.stores.keys import open_keys
+    from gateway.stores.opening import open_keys
     from gateway.stores.store import StoreError
 
     try:
@@ -276,21 +243,7 @@ def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, s
 
     name = _named(names)
     head = (*by, *as_record(Totals()))
-    write_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
-
-
-# Routes and models are named by clients. Sums of money begin with a digit, or with a minus of our own.
-_FORMULA = frozenset("=+@\t\r")
-
-
-def write_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print CSV. A text that a spreadsheet would take for a formula is kept from it by an apostrophe."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow([f"'{one}" if isinstance(one, str) and one[:1] in _FORMULA else one for one in row])
-    click.echo(text.getvalue(), nl=False)
+    terminal.print_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
 
 
 def printable(text: str) -> str:
@@ -306,7 +259,7 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
     if as_json:
         terminal.print_json(records)
     elif as_csv:
-        write_csv(list(_record(_empty(), names)), (record.values() for record in records))
+        terminal.print_csv(list(_record(_empty(), names)), (record.values() for record in records))
     elif not rows:
         click.echo(NOTHING_YET)
     else:

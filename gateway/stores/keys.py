@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
-    from gateway.config.settings import LedgerSettings
-
     Execute = Callable[[str, Sequence[Any]], Any]
     """Do a statement with `?` for its parameters, and return its cursor."""
 
@@ -97,22 +95,6 @@ class KeyStore(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
-
-
-def open_keys(settings: LedgerSettings) -> KeyStore | None:
-    """Return where keys are kept: PostgreSQL if it has a URL, else a file in the state directory; None: nowhere.
-
-    Nothing is opened before it is used. The caller closes it.
-
-    Raises:
-        StoreError: the URL is none, or the driver is missing.
-    """
-    if settings.database_url:
-        # It brings its driver, which most gateways do without.
-        from gateway.stores.keys_postgres import PostgresKeys
-
-        return PostgresKeys(settings.database_url)
-    return None if settings.state_dir is None else SQLiteKeys(settings.state_dir / FILE)
 
 
 class SQLiteKeys:

@@ -16,8 +16,9 @@ import pytest
 from gateway.background.keyring import UNKNOWN_AFTER_S, Keyring
 from gateway.config.settings import LedgerSettings
 from gateway.core.keys import NO_KEYS, Kept, no_longer_good
-from gateway.stores.keys import FILE, SQLiteKeys, open_keys
+from gateway.stores.keys import FILE, SQLiteKeys
 from gateway.stores.keys_seen import seen_beside
+from gateway.stores.opening import open_keys
 from gateway.stores.store import StoreError
 from gateway.types import Key
 
