@@ -102,11 +102,6 @@ class Comparison(msgspec.Struct, frozen=True):
         """What is billed beyond what is booked; negative if it is less."""
         return None if self.billed_nanousd is None else self.billed_nanousd - self.booked_nanousd
 
-    @property
-    def coverage(self) -> float | None:
-        """The share of what the provider counted that came through here; more than 1 if attempts never got there."""
-        return self.attempts / self.requests if self.requests else None
-
 
 class Meter(msgspec.Struct, frozen=True):
     """A reading of a provider's running sums."""

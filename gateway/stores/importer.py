@@ -128,10 +128,6 @@ class Importer:
         except TimeoutError:
             raise StoreError(f"the ledger's database has not done it within {JOB_WITHIN_S:g} s") from None
 
-    def wake(self) -> None:
-        """Import now what is there."""
-        self._wake.set()
-
     def stop(self, timeout_s: float) -> bool:
         """Import what is there, and end. False: it has not ended by then, and still uses the store.
 

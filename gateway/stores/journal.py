@@ -185,7 +185,6 @@ class Journal:
             raise ValueError(f"segments of {segment_bytes} bytes have no room beside a reserve of {reserve_bytes}")
         self.is_short = False
         """No next segment could be made: once this one is full, calls will have to be refused."""
-        self.sync_errors = 0
         self._directory = directory
         self._writer = writer
         self._segment_bytes = segment_bytes
@@ -361,7 +360,6 @@ class Journal:
         position = self._position
         error = self._sync_all() if position > self._synced or self._retired else None
         if error is not None:
-            self.sync_errors += 1
             # Before it is said how far syncs have come: in between, it would count as done.
             self._lost = position
             # It goes on in another segment, as soon as there is one.

@@ -136,7 +136,7 @@ async def test_what_was_known_stays_known(caplog: pytest.LogCaptureFixture) -> N
         for _ in range(3):
             await keyring.refresh()
         assert keyring.ring is known
-        assert keyring.is_stale
+        assert keyring.problem
         assert repr(keyring) == "<Keyring 1 secrets, the disk is gone>"
         store.problem = ""
         await keyring.refresh()
@@ -172,7 +172,7 @@ async def test_a_store_that_hangs_is_waited_for_by_one_only() -> None:
     await keyring.refresh()
     assert wants_key(keyring) is True
     assert store.reads == 1
-    assert not keyring.is_stale
+    assert not keyring.problem
     keyring.close()
 
 
@@ -368,7 +368,7 @@ async def test_a_store_that_has_lost_its_keys_opens_nothing(
     assert running.ring is not None
     assert running.ring.holders[A_KEY.digest].until == inf
     assert wants_key(running) is True
-    assert running.is_stale
+    assert running.problem
     # A file that was truncated is first one without tables, and then one without keys.
     assert sum("the keys cannot be read" in one for one in caplog.messages) <= 2
     running.close()
@@ -409,7 +409,7 @@ async def test_a_copy_that_is_put_back_counts_at_once(tmp_path: Path) -> None:
     await keyring.refresh()
     (tmp_path / FILE).write_bytes(copy)
     await keyring.refresh()
-    assert not keyring.is_stale
+    assert not keyring.problem
     _delete(tmp_path)
     store.insert(B_KEY)
     await keyring.refresh()

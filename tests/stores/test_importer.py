@@ -543,7 +543,6 @@ def test_it_imports_what_is_written_meanwhile(directory: Path, path: Path) -> No
     write(journal, [settle(attempt(1, 1, A))])
     eventually(lambda: len(rows_in(path)) == 1)
     write(journal, [settle(attempt(2, 1, A))])
-    one.wake()
     eventually(lambda: len(rows_in(path)) == 2)
     write(journal, [settle(attempt(call, 1, A)) for call in range(3, 100)] + [intent(attempt(100, 1, A))])
     journal.close()
