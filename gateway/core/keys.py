@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.core.durations import period_s
 from gateway.core.names import nearest, quoted
 from gateway.core.plan import USUAL_OUTPUT_TOKENS
 from gateway.errors import Forbidden, Refusal, Unauthorized
@@ -53,8 +54,8 @@ LONGEST_PATTERN = 200
 MOST_PATTERNS = 64
 MOST_LABELS = 16
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,62})=([^\s,=][^,=]{0,62})")
-_DURATION = re.compile(r"(\d{1,5})([smhdw])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+# Later dates than it leads to cannot be shown.
+_LONGEST_S = 99_999 * 7 * 86_400.0
 _RESERVED = (LOCAL.name, CONFIG.name, "-")
 
 
@@ -309,14 +310,15 @@ def read_duration(text: str) -> float:
     """Read how long something lasts, in seconds: 90s, 15m, 1h, 30d, 2w, or 0."""
     if text.strip() == "0":
         return 0.0
-    if not (found := _DURATION.fullmatch(text.strip())):
+    seconds = period_s(text.strip())
+    if seconds is None or seconds > _LONGEST_S:
         raise ValueError(f"{quoted(text)} is no duration; write 15m, 1h, 30d or 2w")
-    return float(int(found[1]) * _UNITS_S[found[2]])
+    return seconds
 
 
 def read_expiry(text: str, now: float) -> float:
     """Read when a key expires, in wall-clock seconds: after a duration, or when a day or moment begins (UTC)."""
-    if _DURATION.fullmatch(text.strip()):
+    if period_s(text.strip()) is not None:
         at = now + read_duration(text)
     else:
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gateway.core.durations import period_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +20,6 @@ ROLE = "role:"
 NO_KEY = "-"
 BY_TIME = frozenset({"hour", "day"})
 
-_AGO = re.compile(r"(\d{1,6})\s*([mhdw])")
-_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _DAY_S = 86_400.0
 
 
@@ -115,8 +114,8 @@ def instant(text: str, now: float) -> float:
         ValueError: it is none of them. The message says what would be.
     """
     said = text.strip().lower()
-    if (found := _AGO.fullmatch(said)) is not None:
-        return max(0.0, now - int(found[1]) * _SECONDS[found[2]])
+    if (ago_s := period_s(said)) is not None:
+        return max(0.0, now - ago_s)
     midnight = now // _DAY_S * _DAY_S
     if said in (words := {"now": now, "today": midnight, "yesterday": midnight - _DAY_S}):
         return words[said]
