@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gateway.background.probes import connected
-from gateway.core.spend import NANO
+from gateway.core.money import NANO
 
 if TYPE_CHECKING:
     import httpx

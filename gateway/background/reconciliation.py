@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gateway.background.asking import WITHIN_S, NotTold
 from gateway.background.bills import GENERATIONS, accounts, generation, objection, told
 from gateway.background.probes import connected
+from gateway.core.money import usd
 from gateway.core.reconcile import (
     DAY_S,
     Booked,
@@ -30,7 +31,6 @@ from gateway.core.reconcile import (
     is_doubtful,
     start_of,
 )
-from gateway.core.report import usd
 from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:

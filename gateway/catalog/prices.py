@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.catalog.shape import NANO
+from gateway.core.money import in_nano
 from gateway.core.pricing import next_change, price_at
 from gateway.types import Price, Tier
 
@@ -234,12 +234,13 @@ def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
                 return None
             steps[_PER_MTOK[name]] = value.tiers
             value = value.base  # noqa: PLW2901  # below the first tier
+        # The tables hold a few sums of floats (0.039999999999999994), which are rounded.
         if name in _PER_THOUSAND:
-            plain[_PER_THOUSAND[name]] = _nano(value / 1000)
+            plain[_PER_THOUSAND[name]] = in_nano(value / 1000)
         elif name in _AS_IT_IS:
-            plain[_AS_IT_IS[name]] = _nano(value)
+            plain[_AS_IT_IS[name]] = in_nano(value)
         else:
-            plain[_PER_MTOK[name]] = _nano(value)
+            plain[_PER_MTOK[name]] = in_nano(value)
     if not any(plain.values()):
         return None  # who has no price yet is not free
     tiers = _tiers(plain, steps)
@@ -253,7 +254,7 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
     tiers: list[Tier] = []
     level = dict(plain)
     for above in sorted({one.start for ones in steps.values() for one in ones}):
-        changed = {name: _nano(one.price) for name, ones in steps.items() for one in ones if one.start == above}
+        changed = {name: in_nano(one.price) for name, ones in steps.items() for one in ones if one.start == above}
         level |= changed
         # Tiers have no price for an hour in the cache: it follows the input, here as in `pricing.cost_of`.
         hour = level.get("cache_write_1h", 0)
@@ -261,8 +262,3 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
             return None
         tiers.append(Tier(above=above, **{name: changed[name] for name in _TIERED if name in changed}))
     return tuple(tiers)
-
-
-def _nano(usd: Decimal) -> int:
-    # The tables hold a few sums of floats, such as 0.039999999999999994.
-    return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))

@@ -71,7 +71,7 @@ async def _ask(
 
 
 def _print(found: Sequence[Statement], balances: Mapping[str, Balance]) -> None:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     rows = [_row(day) for one in found if one.silent is None and one.error is None for day in one.days]
     if rows:
@@ -92,8 +92,8 @@ def _print(found: Sequence[Statement], balances: Mapping[str, Balance]) -> None:
 
 
 def _row(day: Comparison) -> list[str]:
+    from gateway.core.money import usd
     from gateway.core.reconcile import Verdict
-    from gateway.core.report import usd
 
     verdict = "DRIFT" if day.verdict is Verdict.DRIFT else day.verdict.value
     billed = "?" if day.billed_nanousd is None else usd(day.billed_nanousd)
@@ -101,7 +101,8 @@ def _row(day: Comparison) -> list[str]:
 
 
 def _drift(day: Comparison) -> str:
-    from gateway.core.report import percent, usd
+    from gateway.core.money import usd
+    from gateway.core.report import percent
 
     drift = day.drift_nanousd
     if not drift:
@@ -121,7 +122,7 @@ def _remarks(day: Comparison) -> str:
 
 
 def _left(balance: Balance) -> str:
-    from gateway.core.report import exact_usd, usd
+    from gateway.core.money import exact_usd, usd
 
     if balance.error is not None:
         return f"does not tell what is left: {balance.error}"
@@ -140,7 +141,7 @@ _DAY_FIELDS = (
 
 
 def _day(day: Comparison) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "day": day.day,
@@ -168,7 +169,7 @@ def _account(one: Statement) -> dict[str, Any]:
 
 
 def _balance(one: Balance) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "error": one.error,

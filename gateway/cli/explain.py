@@ -227,7 +227,7 @@ def _costs(one: dict[str, Any]) -> str:
 
 def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
     """Add to each candidate what the call would cost there, and to the whole what it may come to."""
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     known = {one.label: one for one in route.candidates}
     worst: list[int | None] = []
@@ -244,8 +244,8 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
     """Return the estimated cost of a call, and the most it may come to; null where there is no price."""
     from time import time
 
+    from gateway.core.money import exact_usd
     from gateway.core.pricing import cost_of, price_at, worst_case
-    from gateway.core.report import exact_usd
     from gateway.types import Usage
 
     longest = candidate.upstream.ability.max_output_tokens if candidate is not None else None
@@ -274,7 +274,7 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
 
 def _price(one: dict[str, Any], candidate: Candidate | None) -> Price | None:
     """Return the configured price, else what the running gateway found in the provider's list."""
-    from gateway.core.account import NANO
+    from gateway.core.money import NANO
     from gateway.types import Price
 
     if candidate is not None and candidate.upstream.ability.price is not None:
@@ -312,7 +312,7 @@ def _each(price: Price) -> dict[str, int]:
 
 
 def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     answer = f"an answer of {max_tokens:,}" if max_tokens else "no answer"
     click.echo(f"\nwhat a prompt of {tokens:,} tokens with {answer} would cost:")
@@ -343,7 +343,7 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
 
 
 def _parts(cost: dict[str, Any]) -> str:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     per_mtok = ", ".join(
         f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()

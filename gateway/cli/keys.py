@@ -332,13 +332,13 @@ def _row(key: Key, now: float) -> tuple[str, ...]:
 
 
 def _limits(key: Key) -> str:
-    from gateway.core.spend import dollars
+    from gateway.core.money import short_usd
     from gateway.types import Window
 
     said = []
     if key.budget_nanousd is not None:
         each = "" if key.budget_window is Window.LIFETIME else f" a{'n' * (key.budget_window is Window.HOUR)} "
-        said.append(f"{dollars(key.budget_nanousd)}{each}{key.budget_window.value if each else ' in all'}")
+        said.append(f"{short_usd(key.budget_nanousd)}{each}{key.budget_window.value if each else ' in all'}")
     if key.requests_per_min is not None:
         said.append(f"{key.requests_per_min} requests/min")
     if key.tokens_per_min is not None:

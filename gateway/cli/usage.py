@@ -203,7 +203,8 @@ def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names
 
 
 def _cells(one: Totals) -> tuple[str, ...]:
-    from gateway.core.report import cost, percent, usd
+    from gateway.core.money import usd
+    from gateway.core.report import cost, percent
 
     return (
         f"{one.calls:,}",
@@ -269,7 +270,8 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
 
 def _line(row: Row) -> list[str]:
     from gateway.core.ledger import number_of
-    from gateway.core.report import moment, usd
+    from gateway.core.money import usd
+    from gateway.core.report import moment
 
     number = number_of(row.attempt)
     about = "~" if row.usage_is_estimate else ""
@@ -296,7 +298,7 @@ def _about(row: Row) -> str:
 
 
 def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "attempt": row.attempt,

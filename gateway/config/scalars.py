@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from gateway.core.durations import duration_s
+from gateway.core.money import in_nano
 from gateway.core.names import nearest, quoted
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
@@ -133,7 +134,7 @@ def nano_usd(value: object) -> int:
         raise ValueError('not an amount of USD; write 2, 0.25 or "$2"')
     if not 0 <= amount <= DEAREST_USD:
         raise ValueError(f"an amount is at least 0 and at most {DEAREST_USD} USD")
-    return int((amount * 1_000_000_000).to_integral_value())
+    return in_nano(amount)
 
 
 def hours(value: object) -> tuple[int, int]:

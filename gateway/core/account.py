@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gateway.core.facts import UNKNOWN
+from gateway.core.money import NANO
 from gateway.core.pricing import cost_of, price_at
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.types import Usage
@@ -14,8 +15,6 @@ from gateway.types import Usage
 if TYPE_CHECKING:
     from gateway.core.plan import Knowledge
     from gateway.types import Candidate, Needs, Plan, Price, Route
-
-NANO = 1_000_000_000
 
 
 def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:

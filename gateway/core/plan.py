@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN, last_refusal
+from gateway.core.money import NANO
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.room import is_tight, is_too_long
 from gateway.core.strategies import STRATEGIES, View, caller_hash
@@ -237,8 +238,8 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | N
     if route.max_price is not None and not ability.free and ability.price is not None:
         price = ability.price.blended
         if price > route.max_price:
-            ceiling = f"${route.max_price / 1e9:.2f}"
-            return Rejected(candidate.label, f"${price / 1e9:.2f} per million tokens is above the ceiling of {ceiling}")
+            ceiling, asked = f"${route.max_price / NANO:.2f}", f"${price / NANO:.2f}"
+            return Rejected(candidate.label, f"{asked} per million tokens is above the ceiling of {ceiling}")
     if is_too_long(ability, needs):
         context = ability.context_tokens
         reason = f"its context of {context} tokens is too short for a prompt of about {needs.input_tokens}"

@@ -6,29 +6,29 @@ Rule: what a provider does not tell is not known. Nothing is guessed, and nothin
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.core.ledger import State
+from gateway.core.money import CENT, in_nano
 from gateway.types import CostSource, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from decimal import Decimal
 
     from gateway.core.ledger import Row
 
 DAY_S = 86_400.0
-NANO = 1_000_000_000
 # More than anybody is billed in a day: what a broken or hostile answer says beyond it is no amount of money.
 LARGEST = 10**9
 
 # A day is compared when it has been over for so long: providers' sums lag behind by hours.
 SETTLES_S = 6 * 3600.0
 # Drift is flagged when it is more than both. Below, it is rounding: providers bill in other units than nano-USD.
-LEAST_DRIFT_NANOUSD = NANO // 100
+LEAST_DRIFT_NANOUSD = CENT
 LEAST_DRIFT_PERCENT = 1
 
 # What a generation cost can be asked some seconds after its end; what has not been told after a day never will be.
@@ -127,7 +127,7 @@ def nano(amount: Decimal) -> int | None:
     # Compared as it stands: the integer of 1e999999999 has a billion digits, and abs() of it overflows.
     if not amount.is_finite() or amount.copy_abs() > LARGEST:
         return None
-    return int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
+    return in_nano(amount)
 
 
 def day_of(at: float) -> str:

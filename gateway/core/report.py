@@ -1,4 +1,4 @@
-"""Put sums of the ledger into words and numbers: periods, dimensions, shares, and money without a float anywhere."""
+"""Put sums of the ledger into words and numbers: periods, dimensions, costs and shares."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from gateway.core.durations import period_s
+from gateway.core.money import exact_usd, rounded, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-NANO = 1_000_000_000
-NANO_PER_CENT = NANO // 100
-# Of a sum below a dollar so many digits are shown, from the first that is not 0.
-DIGITS = 3
 
 ROLE = "role:"
 # What a caller without a key of the store is booked under.
@@ -52,31 +48,7 @@ COUNTS = (
 """The fields of `Sums` that add up."""
 
 
-# -- money
-
-
-def usd(nanousd: int) -> str:
-    """Return a sum for people: `$1,234.56`, and below a dollar as many digits as it takes, `$0.000123`."""
-    sign, amount = ("-", -nanousd) if nanousd < 0 else ("", nanousd)
-    step = NANO_PER_CENT
-    if 0 < amount < NANO:
-        step = min(step, 10 ** max(0, len(str(amount)) - DIGITS))
-    dollars, rest = divmod(_rounded(amount, step), NANO)
-    decimals = f"{rest:09}".rstrip("0").ljust(2, "0")
-    return f"{sign}${dollars:,}.{decimals}"
-
-
-def exact_usd(nanousd: int) -> str:
-    """Return a sum for programs, to the last digit: `0.000123456`."""
-    sign, amount = ("-", -nanousd) if nanousd < 0 else ("", nanousd)
-    dollars, rest = divmod(amount, NANO)
-    return f"{sign}{dollars}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
-
-
-def _rounded(amount: int, step: int) -> int:
-    """Return the nearest multiple of `step`, of two that are as near the even one."""
-    whole, rest = divmod(amount, step)
-    return (whole + (2 * rest > step or (2 * rest == step and whole % 2 == 1))) * step
+# -- costs and shares
 
 
 def cost(sums: Sums) -> str:
@@ -96,7 +68,7 @@ def percent(part: int, whole: int) -> str:
     """Return a share: `12%`, `0.3%`; `-` of nothing. Some is never 0 %, and less than all is never 100 %."""
     if whole <= 0:
         return "-"
-    tenths = _rounded(part * 1000, whole) // whole
+    tenths = rounded(part * 1000, whole) // whole
     if 0 < part < whole:
         tenths = min(max(tenths, 1), 999)
     return f"{tenths // 10}.{tenths % 10}".removesuffix(".0") + "%"

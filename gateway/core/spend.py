@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
 from gateway.errors import BudgetExhausted, NoCandidate
 from gateway.types import Budget, Charge, Key, OnUnknown, Scope, Window
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
     from gateway.types import Route, Upstream
 
-NANO = 1_000_000_000
 FOREVER = float("inf")
 # What a call is charged beforehand whose price nobody knows, or whose cost cannot be told before the sound is heard:
 # nothing, but a budget that is spent refuses it as well.
@@ -117,7 +117,7 @@ class Alert:
     @property
     def sentence(self) -> str:
         """All of it, for people."""
-        spent, limit = dollars(self.spent_nanousd), dollars(self.budget.limit_nanousd)
+        spent, limit = short_usd(self.spent_nanousd), short_usd(self.budget.limit_nanousd)
         return f"{100 * self.share:g} % of {self.what} is spent: {spent} of {limit}; it {_resets(self.resets_at)}"
 
 
@@ -316,16 +316,17 @@ def refusal_of(charge: Charge, budget: Budget, counted: int, held: int, wall: fl
     `counted`, `held`: of its counter. If the limit is not reached, what is left of it is held by calls under way that
     may need less; then it is worth another try. If it is, SDKs are kept from trying: by themselves they would, twice.
     """
-    limit = dollars(budget.limit_nanousd)
+    limit = short_usd(budget.limit_nanousd)
     if counted >= budget.limit_nanousd:
         who = "an administrator can raise it"
         if not charge.account.startswith(f"budget:{_OWN}:"):
             who = 'whoever runs this gateway can raise it (under "budgets" in gateway.yaml)'
-        message = f"{charge.what} is spent: {dollars(counted)} of {limit}; it {_resets(charge.resets_at, wall)}; {who}"
+        resets = _resets(charge.resets_at, wall)
+        message = f"{charge.what} is spent: {short_usd(counted)} of {limit}; it {resets}; {who}"
         return BudgetExhausted(message, headers=[(b"x-should-retry", b"false")])
     message = (
-        f"the rest of {charge.what} is held by calls under way: {dollars(counted)} of {limit} is spent, "
-        f"{dollars(held)} is held, and this call may take {dollars(charge.amount)}; try again in a moment"
+        f"the rest of {charge.what} is held by calls under way: {short_usd(counted)} of {limit} is spent, "
+        f"{short_usd(held)} is held, and this call may take {short_usd(charge.amount)}; try again in a moment"
     )
     refusal = BudgetExhausted(message, code="rate_limit_exceeded", headers=[(b"retry-after", b"1")])
     refusal.type = "requests"  # OpenAI's word for a limit that is not for long
@@ -352,15 +353,6 @@ def objection_to_unpriced(charged: Iterable[tuple[Charge, Budget]]) -> str | Non
     return None
 
 
-def dollars(nanousd: int) -> str:
-    """Write an amount for people: $20, $0.50, and below a cent as much as there is of it."""
-    if nanousd % NANO == 0:
-        return f"${nanousd // NANO}"
-    if nanousd >= NANO // 100:
-        return f"${nanousd / NANO:.2f}"
-    return f"${nanousd / NANO:.9f}".rstrip("0")
-
-
 def _account_of_each(budget: Budget, names: tuple[str, ...], span: _Span) -> _Account:
     name = f"budget:{_EACH}{budget.scope}:{names[0]}:{budget.window}"
     return _Account(name, _what(budget, names[-1] or names[0]), budget, span)
@@ -373,7 +365,7 @@ def _what(budget: Budget, name: str) -> str:
         of = " of callers without a key"
     else:
         of = f" of {budget.scope} {quoted(name)}"
-    return f"the budget of {dollars(budget.limit_nanousd)}{_A_WINDOW[budget.window]}{of}"
+    return f"the budget of {short_usd(budget.limit_nanousd)}{_A_WINDOW[budget.window]}{of}"
 
 
 def _resets(at: float, wall: float | None = None) -> str:

@@ -15,6 +15,7 @@ from gateway.core.deadlines import Limits
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.fallbacks import Passed, is_fallback, passed_before
 from gateway.core.fallbacks import header as reason_header
+from gateway.core.money import header_usd
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.dialects.overlong import with_code
@@ -390,7 +391,7 @@ class Exchange:
             self._gateway.lines(self._route, upstream),
             b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
             lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
-            b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",
+            b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd) if cost_nanousd is not None else b"",
             b"x-gateway-plan: %b\r\n" % plan_in_a_header(self._plan) if self._terms.explain else b"",
         ))  # fmt: skip
 
@@ -522,12 +523,6 @@ def _is_ours(last: Attempt) -> bool:
     outcome = last.outcome
     is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
     return is_about_us or outcome in _CUT_SHORT
-
-
-def usd(nanousd: int) -> bytes:
-    """Return an amount in USD, exactly: 0.000123000, 12."""
-    whole, rest = divmod(nanousd, 1_000_000_000)
-    return b"%d.%09d" % (whole, rest) if rest else b"%d" % whole
 
 
 def _length_of(answer: Answer) -> int | None:
