@@ -19,6 +19,7 @@ from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
 from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
+from gateway.core.bounded import keep
 from gateway.core.spend import USUAL_CALENDAR, Calendar, Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
@@ -182,9 +183,7 @@ class Bookkeeping:
     def _count(self, charge: Charge, before: int, after: int) -> None:
         if not charge.account.startswith("budget:"):
             return
-        if len(self._counted) >= BUDGETS_SHOWN and charge.account not in self._counted:
-            del self._counted[next(iter(self._counted))]
-        self._counted[charge.account] = charge
+        keep(self._counted, charge.account, charge, BUDGETS_SHOWN)
         for alert in self._spending.alerts(charge, before, after):
             self._metrics.budget_alerted(alert.budget.scope.value, alert.share)
             self.alerts.tell(alert)

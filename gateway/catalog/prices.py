@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.bounded import keep
 from gateway.core.money import in_nano
 from gateway.core.pricing import next_change, price_at
 from gateway.types import Price, Tier
@@ -115,9 +116,7 @@ class PriceBook:
         answer = _chosen(ours, theirs, tier)
         if answer is not None and answer.hours:
             answer, until = price_at(answer, now), min(until, next_change(answer, now))
-        if self._kept.pop(key, None) is None and len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = _Kept(now, until, theirs, ours, answer)
+        keep(self._kept, key, _Kept(now, until, theirs, ours, answer), MOST_KEPT)
         return answer
 
 

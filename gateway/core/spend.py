@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.bounded import keep
 from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
 from gateway.errors import BudgetExhausted, NoCandidate
@@ -164,9 +165,7 @@ class _Scoped:
         if found is None:
             matching = [account for name in dict.fromkeys(names) for account in self.named.get(name, ())]
             matching += [_account_of_each(budget, names, span) for budget, span in self.each]
-            if len(self.known) >= MOST_KEPT:
-                self.known.clear()
-            found = self.known[names] = tuple(matching)
+            found = keep(self.known, names, tuple(matching), MOST_KEPT)
         return found
 
 
@@ -295,13 +294,11 @@ class Spending:
             budget = known.budget
             if budget.limit_nanousd == limit_nanousd and budget.window is key.budget_window:
                 return known
-        if len(self._own) >= MOST_KEPT:
-            self._own.clear()
         budget = Budget(Scope.KEY, limit_nanousd, key.budget_window, name)
         what = _what(budget, key.name or key.id)
         span = self._spans[key.budget_window]
-        known = self._own[name] = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
-        return known
+        own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
+        return keep(self._own, name, own, MOST_KEPT)
 
     def _budget_of(self, account: str) -> Budget | None:
         budget = self._named.get(account)

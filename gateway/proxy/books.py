@@ -19,6 +19,7 @@ import msgspec
 
 from gateway.core import outcome as o
 from gateway.core import spend
+from gateway.core.bounded import keep
 from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import counts_tokens
@@ -208,9 +209,7 @@ class Books:
         known = self._baselines.get(route.name)
         if known is None or known[0] is not route:
             paid = next((one.upstream for one in route.candidates if not one.upstream.ability.free), None)
-            if len(self._baselines) >= spend.MOST_KEPT:
-                self._baselines.clear()
-            known = self._baselines[route.name] = (route, paid)
+            known = keep(self._baselines, route.name, (route, paid), spend.MOST_KEPT)
         return known[1]
 
 

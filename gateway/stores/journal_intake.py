@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from gateway.core.bounded import keep
 from gateway.core.ledger import Content, Intent, State, fold, in_doubt, writer_of
 from gateway.stores.journal_segments import (
     MOST_RECORDS,
@@ -180,11 +181,10 @@ class Intake:
         self._positions[position.writer] = position
         still_open = State.OPEN
         for row in rows:
-            self._open.pop(row.attempt, None)
             if row.state is still_open:
-                self._open[row.attempt] = row
-        while len(self._open) > MOST_OPEN:
-            del self._open[next(iter(self._open))]
+                keep(self._open, row.attempt, row, MOST_OPEN)
+            else:
+                self._open.pop(row.attempt, None)
 
     def _folded(self, records: list[Record]) -> list[Row]:
         """Return the rows that records come to, together with what is known of their attempts already."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.core import budget, facts, health, quota
+from gateway.core.bounded import keep
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
 from gateway.core.merge import merge_facts, merge_quotas
@@ -85,7 +86,7 @@ class Memory:
         flying[upstream.id] = flying.get(upstream.id, 0) + 1
         begun = self.begun.get(upstream.domain)
         if begun is None:
-            self._keep(self.begun, upstream.domain, [wall])
+            keep(self.begun, upstream.domain, [wall], MOST_KEPT)
         else:
             begun.append(wall)
             if len(begun) > 2 * MOST_BEGUN:
@@ -99,10 +100,10 @@ class Memory:
         self._land(upstream.id)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         after = facts.observe(known, attempt, usage, wall)
-        self._keep(self.facts, upstream.id, after)
+        keep(self.facts, upstream.id, after, MOST_KEPT)
         if after.breaker is not known.breaker or after.usable_at != known.usable_at:
             self._tell(upstream.id, known, after, wall)
-        self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
+        keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt), MOST_KEPT)
         if attempt.outcome is not OK:
             unseen = unpaid(upstream.provider.name)  # the part of an account that is the same to people
             for shared in facts.shared_by(upstream, attempt.outcome):
@@ -119,7 +120,7 @@ class Memory:
         """A provider said elsewhere than in an answer what is left (OpenRouter's key endpoint)."""
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         now = max((limit.observed_at for limit in limits), default=0.0)
-        self._keep(self.quotas, domain, quota.after(known, limits, now))
+        keep(self.quotas, domain, quota.after(known, limits, now), MOST_KEPT)
 
     def probe_begin(self, upstream_id: str, wall: float) -> bool:
         """A probe from the background is about to begin. False: an attempt that serves as one is under way already."""
@@ -135,7 +136,7 @@ class Memory:
         known = self.facts.get(upstream_id, facts.UNKNOWN)
         after = facts.probed(known, event, said, wall)
         if after != known:
-            self._keep(self.facts, upstream_id, after)
+            keep(self.facts, upstream_id, after, MOST_KEPT)
             self._tell(upstream_id, known, after, wall)
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
@@ -144,13 +145,13 @@ class Memory:
             ours = self.facts.get(name, UNKNOWN)
             both = merge_facts(ours, theirs, wall)
             if both != ours:
-                self._keep(self.facts, name, both)
+                keep(self.facts, name, both, MOST_KEPT)
                 self._tell(name, ours, both, wall)
         for domain, said in quotas.items():
             known = self.quotas.get(domain, quota.NOTHING_KNOWN)
             merged = merge_quotas(known, said, wall)
             if merged != known:
-                self._keep(self.quotas, domain, merged)
+                keep(self.quotas, domain, merged, MOST_KEPT)
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
         """Compare what these did since the last review with what they usually do; return who is marked or unmarked."""
@@ -171,7 +172,7 @@ class Memory:
         """What one upstream was told concerns all that share its account or its limits."""
         known = self.facts.get(shared, facts.UNKNOWN)
         after = facts.observe(known, attempt, None, wall)
-        self._keep(self.facts, shared, after)
+        keep(self.facts, shared, after, MOST_KEPT)
         if is_told:
             self._tell(shared, known, after, wall)
 
@@ -189,11 +190,11 @@ class Memory:
         self.ignored += ignored
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         if limits:
-            self._keep(self.quotas, domain, quota.after(known, limits, wall))
+            keep(self.quotas, domain, quota.after(known, limits, wall), MOST_KEPT)
         elif known.limits and attempt.outcome is OK:
             self.quotas[domain] = quota.without_past(known, heard_at)
         scarce = any(limit.limit and limit.remaining < PLENTY * limit.limit for limit in limits)
-        self._keep(self._looked_at, domain, wall if scarce else wall + LOOK_EVERY_S)
+        keep(self._looked_at, domain, wall if scarce else wall + LOOK_EVERY_S, MOST_KEPT)
 
     def _land(self, key: str) -> None:
         left = self.in_flight[key] - 1
@@ -201,10 +202,3 @@ class Memory:
             self.in_flight[key] = left
         else:
             del self.in_flight[key]
-
-    @staticmethod
-    def _keep(kept: dict[str, Value], key: str, value: Value) -> None:
-        # What is written goes to the end, so that names which clients make up push out each other, not what is in use.
-        if kept.pop(key, None) is None and len(kept) >= MOST_KEPT:
-            del kept[next(iter(kept))]
-        kept[key] = value
