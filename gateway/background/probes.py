@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.background.rounds import about
 from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.health")
 
 EVERY_S = 10.0
-# By how much a round comes early or late, so that a thousand gateways do not ask in the same second.
 JITTER = 0.2
 WITHIN_S = 2.0
 AT_ONCE = 8
@@ -110,7 +110,7 @@ class Probes:
         """Look after them, again and again, until cancelled."""
         async with await connected(self._gateway.client, self._within_s) as http:
             while True:
-                await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+                await asyncio.sleep(about(self._every_s, self._rng, JITTER))
                 self.review()
                 await self.ask(http)
 

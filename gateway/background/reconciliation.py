@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from gateway.background.asking import WITHIN_S, NotTold
 from gateway.background.bills import GENERATIONS, accounts, generation, objection, told
 from gateway.background.probes import connected
+from gateway.background.rounds import about
 from gateway.core.money import usd
 from gateway.core.reconcile import (
     DAY_S,
@@ -49,7 +50,6 @@ _log = logging.getLogger("gateway.reconciliation")
 
 BILLS_EVERY_S = 3600.0
 DOUBTS_EVERY_S = 180.0
-JITTER = 0.1
 LOOK_EVERY_S = 5.0
 # How far back bills are compared: what changes later is a credit, and on an invoice.
 PERIOD_S = 7 * DAY_S
@@ -223,10 +223,10 @@ class Reconciliation:
             while True:
                 now = self._now()
                 if now >= doubts_at:
-                    doubts_at = now + self._doubts_every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+                    doubts_at = now + about(self._doubts_every_s, self._rng)
                     await self._safely(self.ask_doubts(http))
                 if now >= bills_at:
-                    bills_at = now + self._bills_every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+                    bills_at = now + about(self._bills_every_s, self._rng)
                     await self._safely(self.ask_bills(http))
                 await asyncio.sleep(self._look_every_s)
 

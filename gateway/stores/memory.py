@@ -5,7 +5,7 @@ Everything is called from the event loop, so a read, a decision and a write belo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from gateway.core import budget, facts, health, quota
 from gateway.core.bounded import keep
@@ -38,8 +38,6 @@ PLENTY = 0.2
 MOST_BEGUN = 512
 # An attempt's own clock starts a moment after it was noted to begin, and counts by itself.
 CLOCKS_DIFFER_S = 0.00001
-
-Value = TypeVar("Value")
 
 
 class Memory:
