@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, fetch, read
-from gateway.background.probes import connected
+from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, connected, fetch, read
 from gateway.background.rounds import about
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import LARGEST, Limit

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.background.keyring import Keyring
     from gateway.config import Config, LedgerSettings
     from gateway.core.ledger import Row
     from gateway.metrics import Metrics
     from gateway.proxy.gateway import Gateway
+    from gateway.stores.keyring import Keyring
     from gateway.stores.limits import Limits
     from gateway.stores.redis import RedisLimits
     from gateway.stores.store import Store

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.background.asking import connected
 from gateway.background.rounds import about
 from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
 from gateway.core.secrets import mask_of
-from gateway.upstream.client import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from gateway.proxy.gateway import Gateway
     from gateway.types import Provider, Upstream
-    from gateway.upstream.client import Client
 
 _log = logging.getLogger("gateway.health")
 
@@ -206,25 +205,6 @@ def question(provider: Provider) -> str | None:
     if asked.only_there and not base.endswith(asked.below):
         return None
     return base.removesuffix(asked.below) + asked.path
-
-
-async def connected(client: Client, within_s: float) -> httpx.AsyncClient:
-    """Return httpx over the gateway's own connections; the caller closes it, and the connections stay open."""
-    # httpx and what it brings takes a tenth of a second to import, which no request need wait for.
-    return await asyncio.to_thread(_connected, client, within_s)
-
-
-def _connected(client: Client, within_s: float) -> httpx.AsyncClient:
-    import httpx
-
-    from gateway.upstream.transport import Transport
-
-    return httpx.AsyncClient(
-        transport=Transport(client),
-        headers={"user-agent": USER_AGENT},
-        timeout=httpx.Timeout(within_s),
-        trust_env=False,
-    )
 
 
 async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_s: float) -> tuple[Event, str, str]:

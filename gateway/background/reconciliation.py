@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.background.asking import WITHIN_S, NotTold
+from gateway.background.asking import WITHIN_S, NotTold, connected
 from gateway.background.bills import GENERATIONS, accounts, generation, objection, told
-from gateway.background.probes import connected
 from gateway.background.rounds import about
 from gateway.core.money import usd
 from gateway.core.reconcile import (

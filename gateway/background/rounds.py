@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-# A round comes early or late by up to this share of the period, so that a thousand gateways do not ask in the same second.
+# The share of its period by which a round may come early or late, so that a thousand gateways do not ask in the same
+# second.
 JITTER = 0.1
 
 

@@ -53,9 +53,8 @@ async def _ask(
 ) -> tuple[tuple[Statement, ...], dict[str, Balance]]:
     import asyncio
 
-    from gateway.background.asking import WITHIN_S
+    from gateway.background.asking import WITHIN_S, connected
     from gateway.background.balances import ask_balance, has_balance
-    from gateway.background.probes import connected
     from gateway.background.reconciliation import statements
     from gateway.upstream.client import Client
 
@@ -101,8 +100,8 @@ def _row(day: Comparison) -> list[str]:
 
 
 def _drift(day: Comparison) -> str:
+    from gateway.cli.report import percent
     from gateway.core.money import usd
-    from gateway.core.report import percent
 
     drift = day.drift_nanousd
     if not drift:

@@ -71,7 +71,7 @@ def usage(
         ctx.exit(show_bills(config, start, min(end, now), now, as_json=as_json, as_csv=as_csv))
     names = key_names(config)
     wanted = _wanted(where, names)
-    from gateway.core.report import groups, stored
+    from gateway.cli.report import groups, stored
 
     with open_ledger(config.ledger) as store:
         try:
@@ -109,7 +109,7 @@ def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: 
 
 
 def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
-    from gateway.core.report import instant, moment
+    from gateway.cli.report import instant, moment
 
     try:
         start = instant(since, now)
@@ -139,7 +139,7 @@ def _object_to_dimension(word: str) -> None:
 
 
 def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    from gateway.core.report import NO_KEY, sought, stored
+    from gateway.cli.report import NO_KEY, sought, stored
 
     ids = {name: key for key, name in names.items()}
     wanted: dict[str, str] = {}
@@ -180,7 +180,7 @@ def _named(names: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _nothing(since: float, *, recorded: bool) -> str:
-    from gateway.core.report import moment
+    from gateway.cli.report import moment
 
     if not recorded:
         return NOTHING_YET
@@ -191,7 +191,7 @@ _COUNTED = ("REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST", "SAVED"
 
 
 def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names: Mapping[str, str]) -> None:
-    from gateway.core.report import labels, moment, total
+    from gateway.cli.report import labels, moment, total
     from gateway.stores.store import Totals
 
     rows = [[*map(printable, labels(one.group, by, _named(names))), *_cells(one)] for one in shown]
@@ -203,8 +203,8 @@ def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names
 
 
 def _cells(one: Totals) -> tuple[str, ...]:
+    from gateway.cli.report import cost, percent
     from gateway.core.money import usd
-    from gateway.core.report import cost, percent
 
     return (
         f"{one.calls:,}",
@@ -223,7 +223,7 @@ def _cells(one: Totals) -> tuple[str, ...]:
 def _print_json(
     shown: Sequence[Totals], by: Sequence[str], since: float, until: float, names: Mapping[str, str]
 ) -> None:
-    from gateway.core.report import as_record, labels, total
+    from gateway.cli.report import as_record, labels, total
     from gateway.stores.store import Totals
 
     name = _named(names)
@@ -239,7 +239,7 @@ def _print_json(
 
 
 def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, str]) -> None:
-    from gateway.core.report import as_record, labels
+    from gateway.cli.report import as_record, labels
     from gateway.stores.store import Totals
 
     name = _named(names)
@@ -269,9 +269,9 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
 
 
 def _line(row: Row) -> list[str]:
+    from gateway.cli.report import moment
     from gateway.core.ledger import number_of
     from gateway.core.money import usd
-    from gateway.core.report import moment
 
     number = number_of(row.attempt)
     about = "~" if row.usage_is_estimate else ""

@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
-from gateway.background.probes import connected
+from gateway.background.asking import connected
 from gateway.background.reconciliation import MOST_TRIES, Readings, Reconciliation, read_books, statements
 from gateway.core.ledger import Row, State
 from gateway.core.reconcile import DAY_S, Billed, Booked, Meter, Verdict, start_of

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from gateway.core.durations import period_s
 from gateway.core.money import exact_usd, rounded, usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from gateway.stores.store import Totals
 
 ROLE = "role:"
 # What a caller without a key of the store is booked under.
@@ -18,40 +20,17 @@ BY_TIME = frozenset({"hour", "day"})
 
 _DAY_S = 86_400.0
 
-
-class Sums(Protocol):
-    """What a store sums up (`stores.store.Totals`)."""
-
-    group: tuple[str, ...]
-    attempts: int
-    calls: int
-    errors: int
-    fallbacks: int
-    hung_up: int
-    in_doubt: int
-    unpriced: int
-    estimated: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    reasoning_tokens: int
-    cost_nanousd: int
-    saved_nanousd: int
-
-
-Of = TypeVar("Of", bound=Sums)
-
 COUNTS = (
     "calls", "attempts", "errors", "fallbacks", "hung_up", "in_doubt", "unpriced", "estimated", "input_tokens",
     "output_tokens", "cached_tokens", "reasoning_tokens", "cost_nanousd", "saved_nanousd",
 )  # fmt: skip
-"""The fields of `Sums` that add up."""
+"""The fields of `Totals` that add up."""
 
 
 # -- costs and shares
 
 
-def cost(sums: Sums) -> str:
+def cost(sums: Totals) -> str:
     """Return what a group cost, with what is not known of it: `$1.23 ~5% + 3 unpriced`.
 
     `~5%`: the share of its attempts whose cost is an estimate.
@@ -118,7 +97,7 @@ def sought(dimension: str, value: str) -> str:
     return ROLE + value.removeprefix(ROLE) if dimension == "role" else value
 
 
-def groups(sums: Iterable[Of], by: Sequence[str]) -> list[Of]:
+def groups(sums: Iterable[Totals], by: Sequence[str]) -> list[Totals]:
     """Return the groups to show, by time if that is asked for, else the dearest first. Where roles are, no others."""
     shown = [one for one in sums if "role" not in by or one.group[by.index("role")].startswith(ROLE)]
     times = [place for place, dimension in enumerate(by) if dimension in BY_TIME]
@@ -134,7 +113,7 @@ def labels(group: Sequence[str], by: Sequence[str], key_name: Callable[[str], st
     ]
 
 
-def total(empty: Of, sums: Iterable[Sums]) -> Of:
+def total(empty: Totals, sums: Iterable[Totals]) -> Totals:
     """Add all groups up, into one that is empty."""
     for one in sums:
         for name in COUNTS:
@@ -142,7 +121,7 @@ def total(empty: Of, sums: Iterable[Sums]) -> Of:
     return empty
 
 
-def as_record(sums: Sums) -> dict[str, int | str]:
+def as_record(sums: Totals) -> dict[str, int | str]:
     """Return what a group comes to for programs: counts, and money in nano-USD and as decimal text."""
     counts = {"requests" if name == "calls" else name: getattr(sums, name) for name in COUNTS}
     return {**counts, "cost_usd": exact_usd(sums.cost_nanousd), "saved_usd": exact_usd(sums.saved_nanousd)}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.background.keyring import UNKNOWN_AFTER_S, Keyring
 from gateway.config.settings import LedgerSettings
 from gateway.core.keys import NO_KEYS, Kept, no_longer_good
+from gateway.stores.keyring import UNKNOWN_AFTER_S, Keyring
 from gateway.stores.keys import FILE, SQLiteKeys
 from gateway.stores.keys_seen import seen_beside
 from gateway.stores.opening import open_keys
