@@ -101,16 +101,16 @@ class Bookkeeping:
             OSError: the journal cannot be made; the message names the file.
         """
         self._loop = asyncio.get_running_loop()
-        directory = journal_of(self._ledger)
-        if directory is not None:
+        folder = journal_of(self._ledger)
+        if folder is not None:
             self.books.use(
-                Journal(directory, self.books.writer),
+                Journal(folder, self.books.writer),
                 is_strict=self._ledger.strict,
                 keeps_content=self._ledger.content,
                 soon=self._loop.call_soon,
             )
             store = partial(open_store, self._ledger, read_only=False)
-            self._importer = Importer(directory, store, on_in_doubt=self._in_doubt)
+            self._importer = Importer(folder, store, on_in_doubt=self._in_doubt)
             self._importer.start()
             self.books.is_short = self._is_short
         if self._redis is not None:
@@ -285,8 +285,8 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
         StoreError: the ledger cannot be opened.
         OSError: the journal cannot be read.
     """
-    directory = journal_of(ledger)
-    if directory is None:
+    folder = journal_of(ledger)
+    if folder is None:
         return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
         if damage := store.damage(CHECK_WITHIN_S):
@@ -296,14 +296,14 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
                 "restore a backup of it, or move it away while no gateway runs, and a new one will be made", damage,
             )  # fmt: skip
             return Recovered()
-        found = recover(directory, store)
+        found = recover(folder, store)
     if found.in_doubt:
         _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)
     if found.quarantined:
         _log.error(
             "%d journal segments are damaged; all that can be read is in the ledger, and the files are kept as "
             "*.quarantined in %s",
-            found.quarantined, directory,
+            found.quarantined, folder,
         )  # fmt: skip
     return found
 

@@ -120,14 +120,14 @@ def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
     """Give a key a new secret. Its id, limits and what it has spent stay."""
     import msgspec
 
-    from gateway.core.keys import State, digest_of, moment, read_duration, state_of
+    from gateway.core.keys import KeyState, digest_of, moment, read_duration, state_of
 
     now = time.time()
     until = now + _read("--grace", read_duration, grace)
     secret = _new_secret()
     with _store(_config(path)) as store:
         found = _found(store, key)
-        if state_of(found, now) is State.EXPIRED:
+        if state_of(found, now) is KeyState.EXPIRED:
             raise Mistake(f"{_called(found)} expired at {moment(found.expires_at or now)}; create another")
         found = msgspec.structs.replace(found, digest=digest_of(secret.encode()), hint=_hint(secret))
         if not store.rotate(found.id, found.digest, found.hint, until):

@@ -143,7 +143,7 @@ def lost(ring: Ring, known: Iterable[str]) -> frozenset[str]:
     return frozenset() if ring.wants_key else frozenset(known) - ring.revoked
 
 
-class State(StrEnum):
+class KeyState(StrEnum):
     """Whether a key is good."""
 
     ACTIVE = "active"
@@ -151,11 +151,11 @@ class State(StrEnum):
     REVOKED = "revoked"
 
 
-def state_of(key: Key, now: float) -> State:
+def state_of(key: Key, now: float) -> KeyState:
     """Return whether a key is good at `now`, in wall-clock seconds."""
     if key.revoked_at is not None:
-        return State.REVOKED
-    return State.ACTIVE if key.expires_at is None or now < key.expires_at else State.EXPIRED
+        return KeyState.REVOKED
+    return KeyState.ACTIVE if key.expires_at is None or now < key.expires_at else KeyState.EXPIRED
 
 
 def no_longer_good(holder: Holder, now: float) -> Unauthorized:
@@ -166,11 +166,11 @@ def no_longer_good(holder: Holder, now: float) -> Unauthorized:
         message = f"the API key {name} cannot be read by this gateway, whose log says why"
         return Unauthorized(f"{message}; ask whoever runs it", code="unreadable_api_key", headers=CHALLENGE)
     match state_of(key, now):
-        case State.REVOKED:
+        case KeyState.REVOKED:
             code, message = "revoked_api_key", f"the API key {name} was revoked"
-        case State.EXPIRED:
+        case KeyState.EXPIRED:
             code, message = "expired_api_key", f"the API key {name} expired at {moment(holder.until)}"
-        case State.ACTIVE:
+        case KeyState.ACTIVE:
             code = "expired_api_key"
             message = f"this secret of the API key {name} was replaced, and good until {moment(holder.until)}"
     return Unauthorized(f"{message}; ask whoever runs this gateway for a new one", code=code, headers=CHALLENGE)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from gateway.types import CostSource, Usage
 
 
-class State(StrEnum):
+class RowState(StrEnum):
     """What is known of the end of an attempt."""
 
     OPEN = "open"
@@ -123,7 +123,7 @@ class Row(msgspec.Struct, gc=False):
     attempt: str
     version: int = 0
     """Grows with what is known; of two rows the one with the higher is right."""
-    state: State = State.OPEN
+    state: RowState = RowState.OPEN
     at: float = 0.0
     request_id: str = ""
     key: str = ""
@@ -180,7 +180,7 @@ _CHOICE_SAID = 1 << 19
 _FALLBACK = 1 << 18
 _NOTHING = Usage()
 # To look up a member of an enumeration takes 50 ns.
-_OPEN, _OVER = State.OPEN, State.SETTLED
+_OPEN, _OVER = RowState.OPEN, RowState.SETTLED
 _ESTIMATED, _UNKNOWN = CostSource.ESTIMATED, CostSource.UNKNOWN
 
 
@@ -239,4 +239,4 @@ def in_doubt(row: Row) -> Row:
     """Return the row of an attempt whose process ended before it did."""
     if row.version >= _SETTLED:
         return row
-    return replace(row, version=_SETTLED - 1, state=State.IN_DOUBT, outcome="in_doubt")
+    return replace(row, version=_SETTLED - 1, state=RowState.IN_DOUBT, outcome="in_doubt")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.core.money import CENT, in_nano
 from gateway.types import CostSource, Usage
 
@@ -217,9 +217,9 @@ def is_doubtful(row: Row, now: float) -> bool:
     """Tell whether it is time to ask the provider what an attempt did cost."""
     if not row.provider_id:
         return False
-    if row.state is State.IN_DOUBT:
+    if row.state is RowState.IN_DOUBT:
         is_over = True
-    elif row.state is State.SETTLED and row.cost_source in (CostSource.ESTIMATED, CostSource.UNKNOWN):
+    elif row.state is RowState.SETTLED and row.cost_source in (CostSource.ESTIMATED, CostSource.UNKNOWN):
         is_over = row.call_status != 0
     else:
         return False
@@ -233,7 +233,7 @@ def corrected(row: Row, said: Generation) -> Row:
     return msgspec.structs.replace(
         row,
         version=row.version | RECONCILED,
-        state=State.SETTLED,
+        state=RowState.SETTLED,
         usage=said.usage if counted and said.usage is not None else row.usage,
         usage_is_estimate=row.usage_is_estimate and not counted,
         estimate_nanousd=row.estimate_nanousd if row.estimate_nanousd is not None else row.cost_nanousd,

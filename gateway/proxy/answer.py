@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from gateway.core.deadlines import Limits
+    from gateway.core.deadlines import Deadlines
     from gateway.core.secrets import Mask
     from gateway.dialects.events import StreamReader
     from gateway.proxy.downstream import Downstream
@@ -66,7 +66,7 @@ class Answer:
         self,
         call: Call,
         candidate: Candidate,
-        limits: Limits,
+        limits: Deadlines,
         loop: asyncio.AbstractEventLoop,
         *,
         strip_usage: bool,

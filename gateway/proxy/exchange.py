@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.deadlines import Limits
+from gateway.core.deadlines import Deadlines
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.fallbacks import Passed, is_fallback, passed_before
 from gateway.core.fallbacks import header as reason_header
@@ -324,7 +324,7 @@ class Exchange:
             and self._gateway.config.inject_stream_usage
         )
 
-    def _limits(self, candidate: Candidate) -> Limits:
+    def _limits(self, candidate: Candidate) -> Deadlines:
         timeouts = candidate.upstream.provider.timeouts
         left_s = self._plan.deadline - monotonic()
         first_byte_s = timeouts.first_byte_s
@@ -334,7 +334,7 @@ class Exchange:
             is_last = tried >= min(len(self._plan.order), self._plan.max_attempts)
             # Without another one only the total counts, which is our own clock.
             first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
-        return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
+        return Deadlines(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s)
 
     # -- the end
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.core.bounded import keep
-from gateway.core.ledger import Content, Intent, State, fold, in_doubt, writer_of
+from gateway.core.ledger import Content, Intent, RowState, fold, in_doubt, writer_of
 from gateway.stores.journal_segments import (
     MOST_RECORDS,
     has_begun,
@@ -179,7 +179,7 @@ class Intake:
         self._checkpoint("committed")
         self._batches += 1
         self._positions[position.writer] = position
-        still_open = State.OPEN
+        still_open = RowState.OPEN
         for row in rows:
             if row.state is still_open:
                 keep(self._open, row.attempt, row, MOST_OPEN)

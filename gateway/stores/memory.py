@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.core import budget, facts, health, quota
+from gateway.core import allowance, facts, health, quota
 from gateway.core.bounded import keep
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
@@ -20,8 +20,8 @@ from gateway.types import unpaid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gateway.core.allowance import Allowance
     from gateway.core.breaker import Event
-    from gateway.core.budget import RetryBudget
     from gateway.core.facts import Facts
     from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
@@ -41,13 +41,13 @@ CLOCKS_DIFFER_S = 0.00001
 
 
 class Memory:
-    """Facts, quotas, retry budgets and what is under way."""
+    """Facts, quotas, allowances for retries and what is under way."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Facts] = {}
         self.quotas: dict[str, Quota] = {}
         self.in_flight: dict[str, int] = {}
-        self.budgets: dict[str, RetryBudget] = {}
+        self.allowances: dict[str, Allowance] = {}
         self.begun: dict[str, list[float]] = {}
         """When the latest attempts began, by limit domain: what an answer says of a limit is older than some."""
         self.known = Knowledge(self.facts, self.quotas, self.in_flight, self.begun)
@@ -64,20 +64,20 @@ class Memory:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
 
     def begin(self, upstream: Upstream, wall: float, now: float, *, is_retry: bool) -> bool:
-        """An attempt is about to begin. False: its upstream is failing, and the budget of retries is used up.
+        """An attempt is about to begin. False: its upstream is failing, and the allowance for retries is used up.
 
         `is_retry`: it is not the first of its call, here or elsewhere.
         """
         name = upstream.provider.name
-        account = self.budgets.get(name) or budget.RetryBudget(at=now)
+        account = self.allowances.get(name) or allowance.Allowance(at=now)
         known = self.facts.get(upstream.id)
         if is_retry and not facts.is_sound(known or facts.UNKNOWN):
-            paid = budget.spend(account, now)
+            paid = allowance.spend(account, now)
             if paid is None:
                 return False
         else:
-            paid = budget.earn(account, now)
-        self.budgets[name] = paid
+            paid = allowance.earn(account, now)
+        self.allowances[name] = paid
         if known is not None:
             self.facts[upstream.id] = facts.begin(known, wall)
         flying = self.in_flight

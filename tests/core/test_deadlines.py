@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.deadlines import Limits, next_due
+from gateway.core.deadlines import Deadlines, next_due
 
-LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0)
+DEADLINES = Deadlines(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0)
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,13 @@ def test_one_timer_is_due(
     touched_at: float, answered: bool, awaits_content: bool, now: float, timer: str, left_s: float
 ) -> None:
     """By what has come so far, and never later than the whole call may take."""
-    due = next_due(LIMITS, now, started_at=0.0, touched_at=touched_at, answered=answered, awaits_content=awaits_content)
+    due = next_due(
+        DEADLINES, now, started_at=0.0, touched_at=touched_at, answered=answered, awaits_content=awaits_content
+    )
     assert (due.timer, due.left_s) == (timer, left_s)
     assert f"(timer: {timer})" in str(due)
 
 
 def test_no_timer_can_have_run_out_before_the_shortest() -> None:
     """So that is how long nobody need look."""
-    assert LIMITS.shortest_s() == 20.0
+    assert DEADLINES.shortest_s() == 20.0
