@@ -245,7 +245,7 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
     from time import time
 
     from gateway.core.money import exact_usd
-    from gateway.core.pricing import cost_of, price_at, worst_case
+    from gateway.core.pricing import cost_of, each_nanousd, price_at, worst_case
     from gateway.types import Usage
 
     longest = candidate.upstream.ability.max_output_tokens if candidate is not None else None
@@ -267,7 +267,7 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
         "worst_nanousd": worst,
         "worst_usd": None if worst is None else exact_usd(worst),
         "price_nanousd_per_mtok": {} if price is None else _per_mtok(price),
-        "price_nanousd_each": {} if price is None else _each(price),
+        "price_nanousd_each": {} if price is None else each_nanousd(price),
         "price_source": None if price is None else price.source or None,
     }
 
@@ -298,17 +298,6 @@ def _per_mtok(price: Price) -> dict[str, int]:
         "image_output": price.image_output,
     }
     return {name: nanousd for name, nanousd in parts.items() if nanousd is not None}
-
-
-def _each(price: Price) -> dict[str, int]:
-    parts = {
-        "request": price.request,
-        "image": price.image,
-        "web_search": price.web_search,
-        "hour_of_sound": price.audio_hour,
-        "million_characters": price.characters,
-    }
-    return {name: nanousd for name, nanousd in parts.items() if nanousd}
 
 
 def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.core.bounded import keep
 from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
-from gateway.errors import BudgetExhausted, NoCandidate
+from gateway.errors import NO_RETRY, BudgetExhausted, NoCandidate
 from gateway.types import Budget, Charge, Key, OnUnknown, Scope, Window
 
 if TYPE_CHECKING:
@@ -320,7 +320,7 @@ def refusal_of(charge: Charge, budget: Budget, counted: int, held: int, wall: fl
             who = 'whoever runs this gateway can raise it (under "budgets" in gateway.yaml)'
         resets = _resets(charge.resets_at, wall)
         message = f"{charge.what} is spent: {short_usd(counted)} of {limit}; it {resets}; {who}"
-        return BudgetExhausted(message, headers=[(b"x-should-retry", b"false")])
+        return BudgetExhausted(message, headers=[NO_RETRY])
     message = (
         f"the rest of {charge.what} is held by calls under way: {short_usd(counted)} of {limit} is spent, "
         f"{short_usd(held)} is held, and this call may take {short_usd(charge.amount)}; try again in a moment"

@@ -58,7 +58,7 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
     ]
     if not said.may_be_retried:
         # The official SDKs would try twice more what has just failed everywhere.
-        headers.append((b"x-should-retry", b"false"))
+        headers.append(NO_RETRY)
     if said.retry_after_s is not None:
         headers.append(retry_after(said.retry_after_s))
     providers = " and ".join(dict.fromkeys(quoted(attempt.candidate.upstream.provider.name) for attempt in attempts))
