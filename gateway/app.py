@@ -10,7 +10,6 @@ from starlette.routing import Router
 from gateway.background.balances import Balances
 from gateway.background.bookkeeping import Bookkeeping
 from gateway.background.discovery import Discovery
-from gateway.background.keyring import Keyring
 from gateway.background.probes import Probes
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
@@ -19,9 +18,10 @@ from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
-from gateway.stores.keys import open_keys
+from gateway.stores.keyring import Keyring
 from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
+from gateway.stores.opening import open_keys
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.routes import Web

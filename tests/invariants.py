@@ -73,7 +73,7 @@ class Remembering(Memory):
             return
         self.facts.clear()  # but not `in_flight`: what is under way stays under way
         self.quotas.clear()
-        self.budgets.clear()
+        self.allowances.clear()
         self.begun.clear()
         self.trends.clear()
         self._tallies.clear()

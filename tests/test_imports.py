@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[1]
 
@@ -79,6 +80,23 @@ def part_of(name: str) -> str:
     return next((part for part in name.split(".")[1:2] if part in PARTS), "")
 
 
+def module_of(name: str) -> str:
+    """Return the module that a dotted name belongs to; "" for a library."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def circle(graph: Mapping[str, set[str]]) -> str:
+    """Return a circle of imports, as the modules in it; "" if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return " imports ".join(reversed(found))
+    return ""
+
+
 def within(name: str, owners: tuple[str, ...]) -> bool:
     return any(name == owner or name.startswith(f"{owner}.") for owner in owners)
 
@@ -98,6 +116,21 @@ def test_imports_point_down_only(module: str) -> None:
         assert HEIGHT.get(there, 99) < HEIGHT[here], (
             f"{where(module, line)}: gateway.{here} may not import {name}; imports point down only:{STOREYS}"
         )
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports for type checking only and imports inside a function count too: either says what a module knows."""
+    graph = {module: {module_of(name) for _, name in imports(module)} - {module, ""} for module in MODULES}
+    assert not (found := circle(graph)), f"{found}: let one of them be given what it imports"
+
+
+def test_a_circle_is_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == ""
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) in {
+        "a imports b imports c imports a",
+        "b imports c imports a imports b",
+        "c imports a imports b imports c",
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)

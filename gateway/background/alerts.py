@@ -13,8 +13,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gateway.background.probes import connected
-from gateway.core.spend import NANO
+from gateway.background.asking import connected
+from gateway.core.money import NANO
 
 if TYPE_CHECKING:
     import httpx

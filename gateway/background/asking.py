@@ -1,4 +1,4 @@
-"""Ask a provider for a small JSON document about an account.
+"""Ask providers in the background, most for a small JSON document about an account.
 
 Rule: error messages never quote the answer, because the answer may repeat the key.
 """
@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.upstream.client import USER_AGENT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import httpx
 
     from gateway.types import Header
+    from gateway.upstream.client import Client
 
 WITHIN_S = 10.0
 NO_SENSE = "the answer is not as documented"
@@ -32,6 +35,25 @@ class NotTold(Exception):
         super().__init__(message)
         self.status = status
         """The status of the answer, if it was not 200."""
+
+
+async def connected(client: Client, within_s: float) -> httpx.AsyncClient:
+    """Return httpx over the gateway's own connections; the caller closes it, and the connections stay open."""
+    # httpx and what it brings takes a tenth of a second to import, which no request need wait for.
+    return await asyncio.to_thread(_connected, client, within_s)
+
+
+def _connected(client: Client, within_s: float) -> httpx.AsyncClient:
+    import httpx
+
+    from gateway.upstream.transport import Transport
+
+    return httpx.AsyncClient(
+        transport=Transport(client),
+        headers={"user-agent": USER_AGENT},
+        timeout=httpx.Timeout(within_s),
+        trust_env=False,
+    )
 
 
 async def fetch(

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, fetch, read
-from gateway.background.probes import connected
+from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, connected, fetch, read
+from gateway.background.rounds import about
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import LARGEST, Limit
 from gateway.core.reconcile import DAY_S, nano
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.balances")
 
 EVERY_S = 60.0
-# By how much a question comes early or late, so that a thousand gateways do not ask in the same second.
-JITTER = 0.1
 # Between two looks at the clock and at what has gone wrong.
 LOOK_EVERY_S = 2.0
 # An account that refuses everything is no reason to ask more often than this.
@@ -148,7 +146,7 @@ class Balances:
         before = self._state.get(name)
         asked_at = self._now()
         found = await ask_balance(http, provider, self._now)
-        self._due_at[name] = found.at + self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+        self._due_at[name] = found.at + about(self._every_s, self._rng)
         if found.error is not None:
             if before is None or before.error != found.error:
                 _log.info("%s does not tell its balance: %s", name, found.error)

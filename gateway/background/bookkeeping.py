@@ -19,6 +19,7 @@ from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
 from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
+from gateway.core.bounded import keep
 from gateway.core.spend import USUAL_CALENDAR, Calendar, Spending, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.background.keyring import Keyring
     from gateway.config import Config, LedgerSettings
     from gateway.core.ledger import Row
     from gateway.metrics import Metrics
     from gateway.proxy.gateway import Gateway
+    from gateway.stores.keyring import Keyring
     from gateway.stores.limits import Limits
     from gateway.stores.redis import RedisLimits
     from gateway.stores.store import Store
@@ -100,16 +101,16 @@ class Bookkeeping:
             OSError: the journal cannot be made; the message names the file.
         """
         self._loop = asyncio.get_running_loop()
-        directory = journal_of(self._ledger)
-        if directory is not None:
+        folder = journal_of(self._ledger)
+        if folder is not None:
             self.books.use(
-                Journal(directory, self.books.writer),
+                Journal(folder, self.books.writer),
                 is_strict=self._ledger.strict,
                 keeps_content=self._ledger.content,
                 soon=self._loop.call_soon,
             )
             store = partial(open_store, self._ledger, read_only=False)
-            self._importer = Importer(directory, store, on_in_doubt=self._in_doubt)
+            self._importer = Importer(folder, store, on_in_doubt=self._in_doubt)
             self._importer.start()
             self.books.is_short = self._is_short
         if self._redis is not None:
@@ -182,9 +183,7 @@ class Bookkeeping:
     def _count(self, charge: Charge, before: int, after: int) -> None:
         if not charge.account.startswith("budget:"):
             return
-        if len(self._counted) >= BUDGETS_SHOWN and charge.account not in self._counted:
-            del self._counted[next(iter(self._counted))]
-        self._counted[charge.account] = charge
+        keep(self._counted, charge.account, charge, BUDGETS_SHOWN)
         for alert in self._spending.alerts(charge, before, after):
             self._metrics.budget_alerted(alert.budget.scope.value, alert.share)
             self.alerts.tell(alert)
@@ -286,8 +285,8 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
         StoreError: the ledger cannot be opened.
         OSError: the journal cannot be read.
     """
-    directory = journal_of(ledger)
-    if directory is None:
+    folder = journal_of(ledger)
+    if folder is None:
         return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
         if damage := store.damage(CHECK_WITHIN_S):
@@ -297,14 +296,14 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
                 "restore a backup of it, or move it away while no gateway runs, and a new one will be made", damage,
             )  # fmt: skip
             return Recovered()
-        found = recover(directory, store)
+        found = recover(folder, store)
     if found.in_doubt:
         _log.warning("%d calls were under way when the gateway ended last; their costs are estimates", found.in_doubt)
     if found.quarantined:
         _log.error(
             "%d journal segments are damaged; all that can be read is in the ledger, and the files are kept as "
             "*.quarantined in %s",
-            found.quarantined, directory,
+            found.quarantined, folder,
         )  # fmt: skip
     return found
 

@@ -9,6 +9,7 @@ import time
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.background.rounds import about
 from gateway.catalog import Refresh, read_listing
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.discovery")
 
 EVERY_S = 600.0
-# By how much a round comes early or late, so that a thousand gateways do not ask in the same second.
-JITTER = 0.1
 AT_ONCE = 4
 
 
@@ -68,7 +67,7 @@ class Discovery:
                 while True:
                     await self.refresh(self._asker)
                     self._gateway.look = self.look
-                    await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+                    await asyncio.sleep(about(self._every_s, self._rng))
             finally:
                 self._gateway.look = None
                 if self._look is not None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.background.asking import connected
+from gateway.background.rounds import about
 from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
 from gateway.core.secrets import mask_of
 from gateway.kinds import kind_of
-from gateway.upstream.client import USER_AGENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
 
     from gateway.proxy.gateway import Gateway
     from gateway.types import Provider, Upstream
-    from gateway.upstream.client import Client
 
 _log = logging.getLogger("gateway.health")
 
 EVERY_S = 10.0
-# By how much a round comes early or late, so that a thousand gateways do not ask in the same second.
 JITTER = 0.2
 WITHIN_S = 2.0
 AT_ONCE = 8
@@ -85,7 +84,7 @@ class Probes:
         """Look after them, again and again, until cancelled."""
         async with await connected(self._gateway.client, self._within_s) as http:
             while True:
-                await asyncio.sleep(self._every_s * self._rng.uniform(1 - JITTER, 1 + JITTER))
+                await asyncio.sleep(about(self._every_s, self._rng, JITTER))
                 self.review()
                 await self.ask(http)
 
@@ -181,25 +180,6 @@ def question(provider: Provider) -> str | None:
     if asked.only_there and not base.endswith(asked.below):
         return None
     return base.removesuffix(asked.below) + asked.path
-
-
-async def connected(client: Client, within_s: float) -> httpx.AsyncClient:
-    """Return httpx over the gateway's own connections; the caller closes it, and the connections stay open."""
-    # httpx and what it brings takes a tenth of a second to import, which no request need wait for.
-    return await asyncio.to_thread(_connected, client, within_s)
-
-
-def _connected(client: Client, within_s: float) -> httpx.AsyncClient:
-    import httpx
-
-    from gateway.upstream.transport import Transport
-
-    return httpx.AsyncClient(
-        transport=Transport(client),
-        headers={"user-agent": USER_AGENT},
-        timeout=httpx.Timeout(within_s),
-        trust_env=False,
-    )
 
 
 async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_s: float) -> tuple[Event, str, str]:

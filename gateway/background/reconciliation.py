@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.background.asking import WITHIN_S, NotTold
+from gateway.background.asking import WITHIN_S, NotTold, connected
 from gateway.background.bills import accounts, generation, objection, told
-from gateway.background.probes import connected
+from gateway.background.rounds import about
+from gateway.core.money import usd
 from gateway.core.reconcile import (
     DAY_S,
     Booked,
@@ -30,7 +31,6 @@ from gateway.core.reconcile import (
     is_doubtful,
     start_of,
 )
-from gateway.core.report import usd
 from gateway.kinds import BillApi, kind_of
 from gateway.stores.store import StoreError
 
@@ -50,7 +50,6 @@ _log = logging.getLogger("gateway.reconciliation")
 
 BILLS_EVERY_S = 3600.0
 DOUBTS_EVERY_S = 180.0
-JITTER = 0.1
 LOOK_EVERY_S = 5.0
 # How far back bills are compared. Later changes are credits, which appear on the invoice.
 PERIOD_S = 7 * DAY_S
@@ -224,10 +223,10 @@ class Reconciliation:
             while True:
                 now = self._now()
                 if now >= doubts_at:
-                    doubts_at = now + self._doubts_every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+                    doubts_at = now + about(self._doubts_every_s, self._rng)
                     await self._safely(self.ask_doubts(http))
                 if now >= bills_at:
-                    bills_at = now + self._bills_every_s * self._rng.uniform(1 - JITTER, 1 + JITTER)
+                    bills_at = now + about(self._bills_every_s, self._rng)
                     await self._safely(self.ask_bills(http))
                 await asyncio.sleep(self._look_every_s)
 

@@ -12,7 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.ids import LONGEST
-from gateway.catalog.shape import NANO, same
+from gateway.catalog.shape import same
+from gateway.core.money import in_nano
 from gateway.kinds import ListApi, kind_named
 from gateway.types import Ability, Capability, Hours, Price, Tier
 
@@ -348,7 +349,7 @@ def _money(value: object, factor: Decimal) -> int | None:
     amount = _amount(value)
     if amount is None or not 0 <= (dollars := amount * factor) <= _DEAREST:
         return None
-    return int((dollars * NANO).to_integral_value())
+    return in_nano(dollars)
 
 
 def _amount(value: object) -> Decimal | None:

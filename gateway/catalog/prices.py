@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.catalog.shape import NANO
+from gateway.core.bounded import keep
+from gateway.core.money import in_nano
 from gateway.core.pricing import next_change, price_at
 from gateway.types import Price, Tier
 
@@ -115,9 +116,7 @@ class PriceBook:
         answer = _chosen(ours, theirs, tier)
         if answer is not None and answer.hours:
             answer, until = price_at(answer, now), min(until, next_change(answer, now))
-        if self._kept.pop(key, None) is None and len(self._kept) >= MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = _Kept(now, until, theirs, ours, answer)
+        keep(self._kept, key, _Kept(now, until, theirs, ours, answer), MOST_KEPT)
         return answer
 
 
@@ -235,12 +234,13 @@ def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
                 return None
             steps[_PER_MTOK[name]] = value.tiers
             value = value.base  # noqa: PLW2901  # below the first tier
+        # The tables hold a few sums of floats (0.039999999999999994), which are rounded.
         if name in _PER_THOUSAND:
-            plain[_PER_THOUSAND[name]] = _nano(value / 1000)
+            plain[_PER_THOUSAND[name]] = in_nano(value / 1000)
         elif name in _AS_IT_IS:
-            plain[_AS_IT_IS[name]] = _nano(value)
+            plain[_AS_IT_IS[name]] = in_nano(value)
         else:
-            plain[_PER_MTOK[name]] = _nano(value)
+            plain[_PER_MTOK[name]] = in_nano(value)
     if not any(plain.values()):
         return None  # all zeros mean a price not yet published, not a free model
     tiers = _tiers(plain, steps)
@@ -254,7 +254,7 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
     tiers: list[Tier] = []
     level = dict(plain)
     for above in sorted({one.start for ones in steps.values() for one in ones}):
-        changed = {name: _nano(one.price) for name, ones in steps.items() for one in ones if one.start == above}
+        changed = {name: in_nano(one.price) for name, ones in steps.items() for one in ones if one.start == above}
         level |= changed
         # A Tier has no price for one-hour cache writes. `pricing.cost_of` scales it with the input price, so it must
         # scale here too.
@@ -263,8 +263,3 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
             return None
         tiers.append(Tier(above=above, **{name: changed[name] for name in _TIERED if name in changed}))
     return tuple(tiers)
-
-
-def _nano(usd: Decimal) -> int:
-    # The tables hold a few results of float arithmetic, such as 0.039999999999999994.
-    return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.money import in_nano
 from gateway.types import Capability, Price
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ _LETTERS = {
     "S": Capability.STREAMING,
     "E": Capability.EMBEDDINGS,
 }
-NANO = 1_000_000_000
+
 _Set = frozenset[Capability]
 _sets: dict[_Set, _Set] = {}
 
@@ -77,14 +79,8 @@ def usd(prices: str) -> Price | None:
     """Read the prices `input output [cached input]`, in USD per million tokens."""
     if not prices:
         return None
-    amounts = [nano(one) for one in prices.split()]
+    amounts = [in_nano(Decimal(one)) for one in prices.split()]
     return Price(amounts[0], amounts[1], amounts[2] if len(amounts) > 2 else None, source="curated")
-
-
-def nano(amount: str) -> int:
-    """Convert a plain decimal number of dollars to nano-USD, exactly."""
-    whole, _, part = amount.partition(".")
-    return int(whole) * NANO + int((part + "0" * 9)[:9])
 
 
 def other(name: str, code: str) -> Family:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import terminal
-from gateway.cli.usage import ledger, write_csv
+from gateway.cli.ledger import open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
     from gateway.background.reconciliation import read_books
     from gateway.core.reconcile import Books, day_of
 
-    with ledger(config.ledger) as store:
+    with open_ledger(config.ledger) as store:
         books = read_books(store, since, until, now) if store is not None else Books((), day_of(now))
     providers = list(config.directory.providers.values())
     found, balances = asyncio.run(_ask(providers, books, since, until, now))
@@ -42,7 +42,7 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
         )
     elif as_csv:
         records = [_day(day) for one in found for day in one.days]
-        write_csv(_DAY_FIELDS, ([record[name] for name in _DAY_FIELDS] for record in records))
+        terminal.print_csv(_DAY_FIELDS, ([record[name] for name in _DAY_FIELDS] for record in records))
     else:
         _print(found, balances)
     return int(any(one.drifted or one.error for one in found))
@@ -53,9 +53,8 @@ async def _ask(
 ) -> tuple[tuple[Statement, ...], dict[str, Balance]]:
     import asyncio
 
-    from gateway.background.asking import WITHIN_S
+    from gateway.background.asking import WITHIN_S, connected
     from gateway.background.balances import ask_balance, has_balance
-    from gateway.background.probes import connected
     from gateway.background.reconciliation import statements
     from gateway.upstream.client import Client
 
@@ -71,7 +70,7 @@ async def _ask(
 
 
 def _print(found: Sequence[Statement], balances: Mapping[str, Balance]) -> None:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     rows = [_row(day) for one in found if one.silent is None and one.error is None for day in one.days]
     if rows:
@@ -92,8 +91,8 @@ def _print(found: Sequence[Statement], balances: Mapping[str, Balance]) -> None:
 
 
 def _row(day: Comparison) -> list[str]:
+    from gateway.core.money import usd
     from gateway.core.reconcile import Verdict
-    from gateway.core.report import usd
 
     verdict = "DRIFT" if day.verdict is Verdict.DRIFT else day.verdict.value
     billed = "?" if day.billed_nanousd is None else usd(day.billed_nanousd)
@@ -101,7 +100,8 @@ def _row(day: Comparison) -> list[str]:
 
 
 def _drift(day: Comparison) -> str:
-    from gateway.core.report import percent, usd
+    from gateway.cli.report import percent
+    from gateway.core.money import usd
 
     drift = day.drift_nanousd
     if not drift:
@@ -121,7 +121,7 @@ def _remarks(day: Comparison) -> str:
 
 
 def _left(balance: Balance) -> str:
-    from gateway.core.report import exact_usd, usd
+    from gateway.core.money import exact_usd, usd
 
     if balance.error is not None:
         return f"its balance is unknown: {balance.error}"
@@ -140,7 +140,7 @@ _DAY_FIELDS = (
 
 
 def _day(day: Comparison) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "day": day.day,
@@ -168,7 +168,7 @@ def _account(one: Statement) -> dict[str, Any]:
 
 
 def _balance(one: Balance) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "error": one.error,

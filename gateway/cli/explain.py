@@ -229,8 +229,8 @@ def _costs(one: dict[str, Any]) -> str:
 
 
 def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
-    """Add the cost of the call to each candidate, and the highest total cost to the account."""
-    from gateway.core.report import exact_usd
+    """Add to each candidate what the call would cost there, and to the whole what it may come to."""
+    from gateway.core.money import exact_usd
 
     known = {one.label: one for one in route.candidates}
     worst: list[int | None] = []
@@ -247,8 +247,8 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
     """Return the estimated and the highest cost of a call; null where there is no price."""
     from time import time
 
-    from gateway.core.pricing import cost_of, price_at, worst_case
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
+    from gateway.core.pricing import cost_of, each_nanousd, price_at, worst_case
     from gateway.types import Usage
 
     longest = candidate.upstream.ability.max_output_tokens if candidate is not None else None
@@ -270,14 +270,14 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
         "worst_nanousd": worst,
         "worst_usd": None if worst is None else exact_usd(worst),
         "price_nanousd_per_mtok": {} if price is None else _per_mtok(price),
-        "price_nanousd_each": {} if price is None else _each(price),
+        "price_nanousd_each": {} if price is None else each_nanousd(price),
         "price_source": None if price is None else price.source or None,
     }
 
 
 def _price(one: dict[str, Any], candidate: Candidate | None) -> Price | None:
-    """Return the configured price, else the one that the running gateway found in the provider's list."""
-    from gateway.core.account import NANO
+    """Return the configured price, else what the running gateway found in the provider's list."""
+    from gateway.core.money import NANO
     from gateway.types import Price
 
     if candidate is not None and candidate.upstream.ability.price is not None:
@@ -303,19 +303,8 @@ def _per_mtok(price: Price) -> dict[str, int]:
     return {name: nanousd for name, nanousd in parts.items() if nanousd is not None}
 
 
-def _each(price: Price) -> dict[str, int]:
-    parts = {
-        "request": price.request,
-        "image": price.image,
-        "web_search": price.web_search,
-        "hour_of_sound": price.audio_hour,
-        "million_characters": price.characters,
-    }
-    return {name: nanousd for name, nanousd in parts.items() if nanousd}
-
-
 def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     answer = f"an answer of {max_tokens:,}" if max_tokens else "no answer"
     click.echo(f"\nwhat a prompt of {tokens:,} tokens with {answer} would cost:")
@@ -346,7 +335,7 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
 
 
 def _parts(cost: dict[str, Any]) -> str:
-    from gateway.core.report import usd
+    from gateway.core.money import usd
 
     per_mtok = ", ".join(
         f"{usd(nanousd)} {name.replace('_', ' ')}" for name, nanousd in cost["price_nanousd_per_mtok"].items()

@@ -118,14 +118,14 @@ def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
     """Give a key a new secret. Its id, limits and spending stay."""
     import msgspec
 
-    from gateway.core.keys import State, digest_of, moment, read_duration, state_of
+    from gateway.core.keys import KeyState, digest_of, moment, read_duration, state_of
 
     now = time.time()
     until = now + _read("--grace", read_duration, grace)
     secret = _new_secret()
     with _store(_config(path)) as store:
         found = _found(store, key)
-        if state_of(found, now) is State.EXPIRED:
+        if state_of(found, now) is KeyState.EXPIRED:
             raise Mistake(f"{_called(found)} expired at {moment(found.expires_at or now)}; create another")
         found = msgspec.structs.replace(found, digest=digest_of(secret.encode()), hint=_hint(secret))
         if not store.rotate(found.id, found.digest, found.hint, until):
@@ -253,7 +253,7 @@ def _store(config: Config) -> Iterator[KeyStore]:
     Raises:
         Mistake: there is no place for keys, or it cannot be used.
     """
-    from gateway.stores.keys import open_keys
+    from gateway.stores.opening import open_keys
     from gateway.stores.store import StoreError
 
     try:
@@ -330,13 +330,13 @@ def _row(key: Key, now: float) -> tuple[str, ...]:
 
 
 def _limits(key: Key) -> str:
-    from gateway.core.spend import dollars
+    from gateway.core.money import short_usd
     from gateway.types import Window
 
     said = []
     if key.budget_nanousd is not None:
         each = "" if key.budget_window is Window.LIFETIME else f" a{'n' * (key.budget_window is Window.HOUR)} "
-        said.append(f"{dollars(key.budget_nanousd)}{each}{key.budget_window.value if each else ' in all'}")
+        said.append(f"{short_usd(key.budget_nanousd)}{each}{key.budget_window.value if each else ' in all'}")
     if key.requests_per_min is not None:
         said.append(f"{key.requests_per_min} requests/min")
     if key.tokens_per_min is not None:

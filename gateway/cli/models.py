@@ -219,16 +219,13 @@ def _price(row: Row) -> str:
     price = row.price
     if price is None:
         return "?"
-    parts = [f"{_usd(price.input)} in, {_usd(price.output)} out"] if price.input or price.output else []
+    from gateway.core.money import exact_usd
+
+    parts = [f"{exact_usd(price.input)} in, {exact_usd(price.output)} out"] if price.input or price.output else []
     units = (("a call", price.request), ("a picture", price.image), ("an hour of sound", price.audio_hour))
-    parts += [f"{_usd(nano)} {unit}" for unit, nano in units if nano]
-    parts += [f"{_usd(price.characters)} a million characters"] if price.characters else []
+    parts += [f"{exact_usd(nano)} {unit}" for unit, nano in units if nano]
+    parts += [f"{exact_usd(price.characters)} a million characters"] if price.characters else []
     return ", ".join(parts) or "by the search"
-
-
-def _usd(nano: int) -> str:
-    whole, rest = divmod(nano, 1_000_000_000)
-    return f"{whole}.{f'{rest:09}'.rstrip('0').ljust(2, '0')}"
 
 
 def _as_json(row: Row) -> dict[str, Any]:

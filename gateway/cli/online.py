@@ -168,7 +168,7 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> 
     missing = [model for model in configured if not is_listed(model, listing.models)]
     problem = ""
     if missing and kind_of(provider).lists_other_names:
-        said.append(f"not in the list, which need not mean anything: {', '.join(missing)}")
+        said.append(f"not in the list, which may be harmless: {', '.join(missing)}")
     elif missing:
         problem = "; ".join(_is_missing(model, listing.models) for model in missing)
         said = [problem, *said]

@@ -36,7 +36,7 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
     if fd is not None:
         from gateway.cli.workers import work
 
-        sys.exit(work(fd))
+        sys.exit(work(fd, take_signals, serve))
     config, silent = _read(path)
     config = _with_options(config, host=host, port=port, workers=workers)
     config = _closed_to_strangers(config)
@@ -71,7 +71,7 @@ def _closed_to_strangers(config: Config) -> Config:
     from gateway.config.clients import is_open_to_others
     from gateway.config.resolve import warnings
     from gateway.core.keys import ring_of
-    from gateway.stores.keys import open_keys
+    from gateway.stores.opening import open_keys
     from gateway.stores.store import StoreError
 
     if not is_open_to_others(config.server):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -47,6 +47,23 @@ def print_json(value: object) -> None:
     import json
 
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# Routes and models are named by clients. Sums of money begin with a digit, or with a minus of our own.
+_FORMULA = frozenset("=+@\t\r")
+
+
+def print_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print CSV. A text that a spreadsheet would take for a formula is kept from it by an apostrophe."""
+    import csv
+    from io import StringIO
+
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([f"'{one}" if isinstance(one, str) and one[:1] in _FORMULA else one for one in row])
+    click.echo(text.getvalue(), nl=False)
 
 
 def good(text: str) -> str:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import time
-from contextlib import closing, contextmanager
-from io import StringIO
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import configuration, terminal
+from gateway.cli.ledger import open_ledger
 from gateway.cli.terminal import Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from gateway.config import Config
-    from gateway.config.settings import LedgerSettings
     from gateway.core.ledger import Row
-    from gateway.stores.store import Store, Totals
+    from gateway.stores.store import Totals
 
 DEFAULT_BY = "model"
 DEFAULT_SINCE = "30d"
@@ -74,9 +72,9 @@ def usage(
         ctx.exit(show_bills(config, start, min(end, now), now, as_json=as_json, as_csv=as_csv))
     names = key_names(config)
     wanted = _wanted(where, names)
-    from gateway.core.report import groups, stored
+    from gateway.cli.report import groups, stored
 
-    with ledger(config.ledger) as store:
+    with open_ledger(config.ledger) as store:
         try:
             rows = store.recent(calls, where=wanted) if store is not None and calls is not None else ()
             by_stored = tuple(stored(one) for one in dimensions)
@@ -110,7 +108,7 @@ def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: 
 
 
 def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
-    from gateway.core.report import instant, moment
+    from gateway.cli.report import instant, moment
 
     try:
         start = instant(since, now)
@@ -140,7 +138,7 @@ def _object_to_dimension(word: str) -> None:
 
 
 def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    from gateway.core.report import NO_KEY, sought, stored
+    from gateway.cli.report import NO_KEY, sought, stored
 
     ids = {name: key for key, name in names.items()}
     wanted: dict[str, str] = {}
@@ -158,40 +156,9 @@ def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
     return wanted
 
 
-# -- the ledger
-
-
-@contextmanager
-def ledger(settings: LedgerSettings) -> Iterator[Store | None]:
-    """Open the ledger for reading; None if nothing was ever recorded.
-
-    Raises:
-        Mistake: there is no ledger, or it cannot be read.
-    """
-    from gateway.stores.opening import ledger_file, open_store
-    from gateway.stores.store import StoreError
-
-    try:
-        file = ledger_file(settings)
-        if file is not None and not _is_there(file):
-            yield None
-            return
-        with closing(open_store(settings, read_only=True)) as store:
-            yield store
-    except StoreError as error:
-        raise Mistake(str(error)) from None
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError as error:
-        raise Mistake(f"{file}: the ledger cannot be read: {error.strerror}") from None
-
-
 def key_names(config: Config) -> Mapping[str, str]:
-    """Return the names of keys by their ids; empty if the keys cannot be read."""
-    from gateway.stores.keys import open_keys
+    """Return the names of keys by their ids; without the keys the ids will do."""
+    from gateway.stores.opening import open_keys
     from gateway.stores.store import StoreError
 
     try:
@@ -212,7 +179,7 @@ def _named(names: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _nothing(since: float, *, recorded: bool) -> str:
-    from gateway.core.report import moment
+    from gateway.cli.report import moment
 
     if not recorded:
         return NOTHING_YET
@@ -223,7 +190,7 @@ _COUNTED = ("REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST", "SAVED"
 
 
 def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names: Mapping[str, str]) -> None:
-    from gateway.core.report import labels, moment, total
+    from gateway.cli.report import labels, moment, total
     from gateway.stores.store import Totals
 
     rows = [[*map(printable, labels(one.group, by, _named(names))), *_cells(one)] for one in shown]
@@ -235,7 +202,8 @@ def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names
 
 
 def _cells(one: Totals) -> tuple[str, ...]:
-    from gateway.core.report import cost, percent, usd
+    from gateway.cli.report import cost, percent
+    from gateway.core.money import usd
 
     return (
         f"{one.calls:,}",
@@ -254,7 +222,7 @@ def _cells(one: Totals) -> tuple[str, ...]:
 def _print_json(
     shown: Sequence[Totals], by: Sequence[str], since: float, until: float, names: Mapping[str, str]
 ) -> None:
-    from gateway.core.report import as_record, labels, total
+    from gateway.cli.report import as_record, labels, total
     from gateway.stores.store import Totals
 
     name = _named(names)
@@ -270,26 +238,12 @@ def _print_json(
 
 
 def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, str]) -> None:
-    from gateway.core.report import as_record, labels
+    from gateway.cli.report import as_record, labels
     from gateway.stores.store import Totals
 
     name = _named(names)
     head = (*by, *as_record(Totals()))
-    write_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
-
-
-# Clients choose the names of routes and models. `-` is not here: negative sums begin with it.
-_FORMULA = frozenset("=+@\t\r")
-
-
-def write_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print CSV. An apostrophe before a text keeps spreadsheets from reading it as a formula."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow([f"'{one}" if isinstance(one, str) and one[:1] in _FORMULA else one for one in row])
-    click.echo(text.getvalue(), nl=False)
+    terminal.print_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
 
 
 def printable(text: str) -> str:
@@ -305,7 +259,7 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
     if as_json:
         terminal.print_json(records)
     elif as_csv:
-        write_csv(list(_record(_empty(), names)), (record.values() for record in records))
+        terminal.print_csv(list(_record(_empty(), names)), (record.values() for record in records))
     elif not rows:
         click.echo(NOTHING_YET)
     else:
@@ -314,8 +268,9 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
 
 
 def _line(row: Row) -> list[str]:
+    from gateway.cli.report import moment
     from gateway.core.ledger import number_of
-    from gateway.core.report import moment, usd
+    from gateway.core.money import usd
 
     number = number_of(row.attempt)
     about = "~" if row.usage_is_estimate else ""
@@ -342,7 +297,7 @@ def _about(row: Row) -> str:
 
 
 def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
-    from gateway.core.report import exact_usd
+    from gateway.core.money import exact_usd
 
     return {
         "attempt": row.attempt,

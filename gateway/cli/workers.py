@@ -23,10 +23,12 @@ from gateway.server import hang_up_signals
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.config import Config
     from gateway.stores.importer import Recovered
+
+    Serve = Callable[[Config, socket.socket, str, Recovered | None], int]
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _IDLE = (signal.SIGUSR1, signal.SIGUSR2)
@@ -141,11 +143,9 @@ def _how(status: int) -> str:
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
-def work(fd: int) -> int:
+def work(fd: int, take_signals: Callable[[], None], serve: Serve) -> int:
     """Serve on an inherited socket, with the configuration that comes over standard input. Returns the exit status."""
     import socket
-
-    from gateway.cli.run import serve, take_signals
 
     # Over a pipe from the process that started this one, and from nobody else.
     with open(0, "rb", closefd=False) as pipe:

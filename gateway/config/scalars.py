@@ -8,9 +8,10 @@ from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from gateway.core.durations import duration_s
+from gateway.core.money import in_nano
 from gateway.core.names import nearest, quoted
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 _TOKENS = re.compile(r"(\d{1,10}(?:\.\d{1,6})?)\s*([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
@@ -43,9 +44,8 @@ def seconds(value: object) -> float:
     """Read a duration: a number of seconds, or "500ms", "30s", "10m", "1h30m"."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         total = float(value)
-    elif isinstance(value, str) and value and (found := _DURATION.fullmatch(_with_unit(value))):
-        hours, minutes, secs, millis = (float(part or 0) for part in found.groups())
-        total = hours * 3600 + minutes * 60 + secs + millis / 1000
+    elif isinstance(value, str) and (said := duration_s(_with_unit(value))) is not None:
+        total = said
     else:
         raise ValueError("not a duration; write 30s, 500ms, 10m or 1h30m")
     if not 0 < total <= LONGEST_S:
@@ -134,7 +134,7 @@ def nano_usd(value: object) -> int:
         raise ValueError('not an amount of USD; write 2, 0.25 or "$2"')
     if not 0 <= amount <= DEAREST_USD:
         raise ValueError(f"an amount must be at least 0 and at most {DEAREST_USD} USD")
-    return int((amount * 1_000_000_000).to_integral_value())
+    return in_nano(amount)
 
 
 def hours(value: object) -> tuple[int, int]:

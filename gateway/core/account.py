@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from gateway.core.facts import UNKNOWN
-from gateway.core.pricing import cost_of, price_at
+from gateway.core.money import NANO
+from gateway.core.pricing import cost_of, each_nanousd, price_at
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.types import Usage
 
 if TYPE_CHECKING:
     from gateway.core.plan import Knowledge
     from gateway.types import Candidate, Needs, Plan, Price, Route
-
-NANO = 1_000_000_000
 
 
 def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
@@ -56,7 +55,9 @@ def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) 
     return {
         "free": ability.free,
         "price_usd_per_mtok": None if price is None else {"input": price.input / NANO, "output": price.output / NANO},
-        "price_usd_each": None if price is None else _each(price),
+        "price_usd_each": None
+        if price is None
+        else {unit: nanousd / NANO for unit, nanousd in each_nanousd(price).items()},
         "estimate_usd": _estimate(price, needs, free=ability.free),
         "context_tokens": ability.context_tokens,
         "success": round(facts.success(now), 3),
@@ -71,18 +72,6 @@ def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) 
         ],
         "last_error": facts.last_error or None,
     }
-
-
-def _each(price: Price) -> dict[str, float]:
-    """Return the prices of everything that is not charged by the token, in USD per unit."""
-    units = {
-        "request": price.request,
-        "image": price.image,
-        "web_search": price.web_search,
-        "hour_of_sound": price.audio_hour,
-        "million_characters": price.characters,
-    }
-    return {name: nanousd / NANO for name, nanousd in units.items() if nanousd}
 
 
 def _estimate(price: Price | None, needs: Needs, *, free: bool) -> float | None:

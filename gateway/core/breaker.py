@@ -73,18 +73,6 @@ def after(breaker: Breaker, event: Event, now: float) -> Breaker:
     return _TABLE[breaker.state, event](breaker, event, now)
 
 
-def later(one: Breaker, other: Breaker) -> Breaker:
-    """Merge the breakers of two replicas: the later change wins, then the more cautious state. Commutes."""
-    return max(one, other, key=_lateness)
-
-
-def _lateness(breaker: Breaker) -> tuple[float, int, float, str, int, int]:
-    return (
-        breaker.changed_at, breaker.ejections, breaker.retry_at, breaker.state,
-        breaker.failures, breaker.local_failures,
-    )  # fmt: skip
-
-
 def _stay(breaker: Breaker, _: Event, __: float) -> Breaker:
     return breaker
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.types import Outcome, Timeouts
 
 
-class Limits(msgspec.Struct, frozen=True, gc=False):
+class Deadlines(msgspec.Struct, frozen=True, gc=False):
     """How long an answer may take, in seconds from the start of the attempt; `idle_s`: between two pieces."""
 
     first_byte_s: float
@@ -29,7 +29,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False):
 _NEVER = float("inf")
 
 
-def limits_for(timeouts: Timeouts, left_s: float, *, is_whole: bool, is_last: bool) -> Limits:
+def deadlines_for(timeouts: Timeouts, left_s: float, *, is_whole: bool, is_last: bool) -> Deadlines:
     """Return the timers of an attempt that begins with `left_s` of its call left.
 
     `is_whole`: the first byte comes when all of the answer has been generated. Then half of the time is left for
@@ -38,7 +38,7 @@ def limits_for(timeouts: Timeouts, left_s: float, *, is_whole: bool, is_last: bo
     first_byte_s, shortest_s = timeouts.first_byte_s, timeouts.shortest_s
     if is_whole:
         first_byte_s = _NEVER if is_last else max(first_byte_s, left_s / 2)
-    return Limits(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s, min(shortest_s, left_s))
+    return Deadlines(first_byte_s, timeouts.first_token_s, timeouts.idle_s, left_s, min(shortest_s, left_s))
 
 
 class Due(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +55,7 @@ class Due(msgspec.Struct, frozen=True, gc=False):
 
 
 def next_due(
-    limits: Limits, now: float, *, started_at: float, touched_at: float, answered: bool, awaits_content: bool
+    deadlines: Deadlines, now: float, *, started_at: float, touched_at: float, answered: bool, awaits_content: bool
 ) -> Due:
     """Return the timer that runs out next.
 
@@ -64,13 +64,15 @@ def next_due(
     `awaits_content`: the answer is a stream, and only its preamble has come.
     """
     if not answered:
-        due = Due("first_byte", o.FIRST_BYTE_TIMEOUT, limits.first_byte_s, touched_at + limits.first_byte_s - now)
+        due = Due("first_byte", o.FIRST_BYTE_TIMEOUT, deadlines.first_byte_s, touched_at + deadlines.first_byte_s - now)
     elif awaits_content:
-        due = Due("first_token", o.FIRST_TOKEN_TIMEOUT, limits.first_token_s, started_at + limits.first_token_s - now)
+        due = Due(
+            "first_token", o.FIRST_TOKEN_TIMEOUT, deadlines.first_token_s, started_at + deadlines.first_token_s - now
+        )
     else:
-        due = Due("idle", o.IDLE_TIMEOUT, limits.idle_s, touched_at + limits.idle_s - now)
-    left_s = started_at + limits.total_s - now
-    return due if due.left_s <= max(left_s, 0.0) else Due("total", o.TOTAL_TIMEOUT, limits.total_s, left_s)
+        due = Due("idle", o.IDLE_TIMEOUT, deadlines.idle_s, touched_at + deadlines.idle_s - now)
+    left_s = started_at + deadlines.total_s - now
+    return due if due.left_s <= max(left_s, 0.0) else Due("total", o.TOTAL_TIMEOUT, deadlines.total_s, left_s)
 
 
 _WAITED_FOR = {

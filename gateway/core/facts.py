@@ -223,6 +223,11 @@ def _event(attempt: Attempt) -> b.Event:
     return b.Event.SUCCESS if outcome is o.OK or outcome is o.BAD_REQUEST else b.Event.RELEASE
 
 
+def last_outcome(facts: Facts) -> str:
+    """Return the name of the outcome that the last error was, without what was said."""
+    return facts.last_error.partition(":")[0]
+
+
 def last_refusal(facts: Facts) -> str:
     """Return the last error and its subject, for people: `no_credit (about the credit): pay`."""
     name, colon, said = facts.last_error.partition(":")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.core.durations import period_s
 from gateway.core.names import nearest, quoted
 from gateway.core.plan import USUAL_OUTPUT_TOKENS
 from gateway.errors import Forbidden, Refusal, Unauthorized
@@ -53,8 +54,8 @@ LONGEST_PATTERN = 200
 MOST_PATTERNS = 64
 MOST_LABELS = 16
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,62})=([^\s,=][^,=]{0,62})")
-_DURATION = re.compile(r"(\d{1,5})([smhdw])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+# Later dates than it leads to cannot be shown.
+_LONGEST_S = 99_999 * 7 * 86_400.0
 _RESERVED = (LOCAL.name, CONFIG.name, "-")
 
 
@@ -142,19 +143,19 @@ def lost(ring: Ring, known: Iterable[str]) -> frozenset[str]:
     return frozenset() if ring.wants_key else frozenset(known) - ring.revoked
 
 
-class State(StrEnum):
-    """Whether a key is valid."""
+class KeyState(StrEnum):
+    """Whether a key is good."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
 
 
-def state_of(key: Key, now: float) -> State:
-    """Return the state of a key at `now`, in wall-clock seconds."""
+def state_of(key: Key, now: float) -> KeyState:
+    """Return whether a key is good at `now`, in wall-clock seconds."""
     if key.revoked_at is not None:
-        return State.REVOKED
-    return State.ACTIVE if key.expires_at is None or now < key.expires_at else State.EXPIRED
+        return KeyState.REVOKED
+    return KeyState.ACTIVE if key.expires_at is None or now < key.expires_at else KeyState.EXPIRED
 
 
 def no_longer_good(holder: Holder, now: float) -> Unauthorized:
@@ -165,11 +166,11 @@ def no_longer_good(holder: Holder, now: float) -> Unauthorized:
         message = f"this gateway cannot read the API key {name}, and its log says why"
         return Unauthorized(f"{message}; ask the operator", code="unreadable_api_key", headers=CHALLENGE)
     match state_of(key, now):
-        case State.REVOKED:
+        case KeyState.REVOKED:
             code, message = "revoked_api_key", f"the API key {name} was revoked"
-        case State.EXPIRED:
+        case KeyState.EXPIRED:
             code, message = "expired_api_key", f"the API key {name} expired at {moment(holder.until)}"
-        case State.ACTIVE:
+        case KeyState.ACTIVE:
             code = "expired_api_key"
             message = f"this secret of the API key {name} was replaced, and expired at {moment(holder.until)}"
     return Unauthorized(f"{message}; ask the operator of this gateway for a new one", code=code, headers=CHALLENGE)
@@ -310,14 +311,15 @@ def read_duration(text: str) -> float:
     """Read a duration in seconds: 90s, 15m, 1h, 30d, 2w, or 0."""
     if text.strip() == "0":
         return 0.0
-    if not (found := _DURATION.fullmatch(text.strip())):
+    seconds = period_s(text.strip())
+    if seconds is None or seconds > _LONGEST_S:
         raise ValueError(f"{quoted(text)} is not a duration; write 15m, 1h, 30d or 2w")
-    return float(int(found[1]) * _UNITS_S[found[2]])
+    return seconds
 
 
 def read_expiry(text: str, now: float) -> float:
-    """Read when a key expires: after a duration, or at a day or time (UTC). Returns wall-clock seconds."""
-    if _DURATION.fullmatch(text.strip()):
+    """Read when a key expires, in wall-clock seconds: after a duration, or when a day or moment begins (UTC)."""
+    if period_s(text.strip()) is not None:
         at = now + read_duration(text)
     else:
         try:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from gateway.types import CostSource, Usage
 
 
-class State(StrEnum):
-    """Whether and how an attempt has ended."""
+class RowState(StrEnum):
+    """What is known of the end of an attempt."""
 
     OPEN = "open"
     SETTLED = "settled"
@@ -122,8 +122,8 @@ class Row(msgspec.Struct, gc=False):
 
     attempt: str
     version: int = 0
-    """Grows with each record; of two rows of an attempt, the one with the higher version is right."""
-    state: State = State.OPEN
+    """Grows with what is known; of two rows the one with the higher is right."""
+    state: RowState = RowState.OPEN
     at: float = 0.0
     request_id: str = ""
     key: str = ""
@@ -179,8 +179,8 @@ _ENDED = 1 << 21
 _CHOICE_SAID = 1 << 19
 _FALLBACK = 1 << 18
 _NOTHING = Usage()
-# Enum lookups cost 50 ns, so hot paths bind members to module constants.
-_OPEN, _OVER = State.OPEN, State.SETTLED
+# To look up a member of an enumeration takes 50 ns.
+_OPEN, _OVER = RowState.OPEN, RowState.SETTLED
 _ESTIMATED, _UNKNOWN = CostSource.ESTIMATED, CostSource.UNKNOWN
 
 
@@ -239,4 +239,4 @@ def in_doubt(row: Row) -> Row:
     """Return the row of an attempt whose process died before the attempt was settled."""
     if row.version >= _SETTLED:
         return row
-    return replace(row, version=_SETTLED - 1, state=State.IN_DOUBT, outcome="in_doubt")
+    return replace(row, version=_SETTLED - 1, state=RowState.IN_DOUBT, outcome="in_doubt")

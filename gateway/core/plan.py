@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.core.breaker import State
-from gateway.core.facts import UNKNOWN, last_refusal
+from gateway.core.facts import UNKNOWN, last_outcome, last_refusal
+from gateway.core.money import NANO
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.room import is_tight, is_too_long
 from gateway.core.strategies import STRATEGIES, View, caller_hash
@@ -238,8 +239,8 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | N
     if route.max_price is not None and not ability.free and ability.price is not None:
         price = ability.price.blended
         if price > route.max_price:
-            ceiling = f"${route.max_price / 1e9:.2f}"
-            return Rejected(candidate.label, f"${price / 1e9:.2f} per million tokens is above the ceiling of {ceiling}")
+            ceiling, asked = f"${route.max_price / NANO:.2f}", f"${price / NANO:.2f}"
+            return Rejected(candidate.label, f"{asked} per million tokens is above the ceiling of {ceiling}")
     if is_too_long(ability, needs):
         context = ability.context_tokens
         reason = f"its context of {context} tokens is too short for a prompt of about {needs.input_tokens}"
@@ -276,12 +277,12 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     if breaker.state is not _CLOSED and not breaker.admits(wall):
         what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
-        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({_outcome(facts)})"
+        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({last_outcome(facts)})"
         return _Standing(candidate, breaker.retry_at, why, ejected=True, brief=brief)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)
         why = f"left alone for {away.usable_at - wall:.1f} s: {last_refusal(away)}"
-        brief = f"left alone {away.usable_at - wall:.0f} s ({_outcome(away)})"
+        brief = f"left alone {away.usable_at - wall:.0f} s ({last_outcome(away)})"
         return _Standing(candidate, away.usable_at, why, firm=away.limited, brief=brief)
     quota = known.quotas.get(upstream.domain, NOTHING_KNOWN)
     if quota.limits:
@@ -291,10 +292,6 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
         if why:
             return _Standing(candidate, ready_at, why, brief="quota short")
     return None
-
-
-def _outcome(facts: Facts) -> str:
-    return facts.last_error.partition(":")[0]
 
 
 def _sorted(

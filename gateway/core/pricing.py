@@ -139,6 +139,18 @@ def worst_case(
     return -(-tokens // _MILLION) + price.request + price.image * answers
 
 
+def each_nanousd(price: Price) -> dict[str, int]:
+    """Return the prices that are not by the token, in nano-USD and by their units; of units that cost nothing none."""
+    units = {
+        "request": price.request,
+        "image": price.image,
+        "web_search": price.web_search,
+        "hour_of_sound": price.audio_hour,
+        "million_characters": price.characters,
+    }
+    return {name: nanousd for name, nanousd in units.items() if nanousd}
+
+
 def estimated_tokens(content_bytes: int) -> int:
     """Return the estimated tokens of a stream, from its bytes."""
     return -(-content_bytes // BYTES_PER_TOKEN)

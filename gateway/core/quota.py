@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.core.bounded import keep
 from gateway.core.waits import parse_wait
 
 if TYPE_CHECKING:
@@ -200,10 +201,7 @@ def read_limits(headers: Iterable[Header], now: float, asked_at: float = 0.0) ->
 
 
 def _remember(name: bytes) -> tuple[str, str] | None:
-    if len(_meanings) >= _MOST_NAMES:
-        _meanings.clear()
-    meaning = _meanings[name] = _meaning(name.decode("latin-1"))
-    return meaning
+    return keep(_meanings, name, _meaning(name.decode("latin-1")), _MOST_NAMES)
 
 
 def _meaning(name: str) -> tuple[str, str] | None:

@@ -6,29 +6,29 @@ Rule: amounts that a provider does not state are unknown, never guessed. No day 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
+from gateway.core.money import CENT, in_nano
 from gateway.types import CostSource, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from decimal import Decimal
 
     from gateway.core.ledger import Row
 
 DAY_S = 86_400.0
-NANO = 1_000_000_000
-# The largest amount that is believed, in USD: larger ones come from broken or hostile answers.
+# More than anybody is billed in a day: what a broken or hostile answer says beyond it is no amount of money.
 LARGEST = 10**9
 
 # A day is compared this long after its end: providers' sums lag behind by hours.
 SETTLES_S = 6 * 3600.0
-# Drift is flagged when it exceeds both. Less is rounding: providers bill in other units than nano-USD.
-LEAST_DRIFT_NANOUSD = NANO // 100
+# Drift is flagged when it is more than both. Below, it is rounding: providers bill in other units than nano-USD.
+LEAST_DRIFT_NANOUSD = CENT
 LEAST_DRIFT_PERCENT = 1
 
 # Providers can tell the cost of an answer some seconds after its end, and no later than about a day.
@@ -102,11 +102,6 @@ class Comparison(msgspec.Struct, frozen=True):
         """The billed amount less the booked one."""
         return None if self.billed_nanousd is None else self.billed_nanousd - self.booked_nanousd
 
-    @property
-    def coverage(self) -> float | None:
-        """Booked attempts per request that the provider counted; above 1 if some attempts never reached it."""
-        return self.attempts / self.requests if self.requests else None
-
 
 class Meter(msgspec.Struct, frozen=True):
     """A reading of a provider's running sums."""
@@ -132,7 +127,7 @@ def nano(amount: Decimal) -> int | None:
     # Compared before any conversion: the integer of 1e999999999 has a billion digits, and its abs() overflows.
     if not amount.is_finite() or amount.copy_abs() > LARGEST:
         return None
-    return int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
+    return in_nano(amount)
 
 
 def day_of(at: float) -> str:
@@ -222,9 +217,9 @@ def is_doubtful(row: Row, now: float) -> bool:
     """Tell whether it is time to ask the provider for the actual cost of an attempt."""
     if not row.provider_id:
         return False
-    if row.state is State.IN_DOUBT:
+    if row.state is RowState.IN_DOUBT:
         is_over = True
-    elif row.state is State.SETTLED and row.cost_source in (CostSource.ESTIMATED, CostSource.UNKNOWN):
+    elif row.state is RowState.SETTLED and row.cost_source in (CostSource.ESTIMATED, CostSource.UNKNOWN):
         is_over = row.call_status != 0
     else:
         return False
@@ -238,7 +233,7 @@ def corrected(row: Row, said: Generation) -> Row:
     return msgspec.structs.replace(
         row,
         version=row.version | RECONCILED,
-        state=State.SETTLED,
+        state=RowState.SETTLED,
         usage=said.usage if counted and said.usage is not None else row.usage,
         usage_is_estimate=row.usage_is_estimate and not counted,
         estimate_nanousd=row.estimate_nanousd if row.estimate_nanousd is not None else row.cost_nanousd,

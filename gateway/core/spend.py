@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.bounded import keep
+from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
-from gateway.errors import BudgetExhausted, NoCandidate
+from gateway.errors import NO_RETRY, BudgetExhausted, NoCandidate
 from gateway.types import Budget, Charge, Key, OnUnknown, Scope, Window
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
     from gateway.types import Route, Upstream
 
-NANO = 1_000_000_000
 FOREVER = float("inf")
 # The charge held for a call without a known price, or for sound of unknown length: next to nothing, but enough for an
 # exhausted budget to refuse the call.
@@ -116,8 +117,8 @@ class Alert:
 
     @property
     def sentence(self) -> str:
-        """The whole alert as a sentence for people."""
-        spent, limit = dollars(self.spent_nanousd), dollars(self.budget.limit_nanousd)
+        """All of it, for people."""
+        spent, limit = short_usd(self.spent_nanousd), short_usd(self.budget.limit_nanousd)
         return f"{100 * self.share:g} % of {self.what} is spent: {spent} of {limit}; it {_resets(self.resets_at)}"
 
 
@@ -164,9 +165,7 @@ class _Scoped:
         if found is None:
             matching = [account for name in dict.fromkeys(names) for account in self.named.get(name, ())]
             matching += [_account_of_each(budget, names, span) for budget, span in self.each]
-            if len(self.known) >= MOST_KEPT:
-                self.known.clear()
-            found = self.known[names] = tuple(matching)
+            found = keep(self.known, names, tuple(matching), MOST_KEPT)
         return found
 
 
@@ -295,13 +294,11 @@ class Spending:
             budget = known.budget
             if budget.limit_nanousd == limit_nanousd and budget.window is key.budget_window:
                 return known
-        if len(self._own) >= MOST_KEPT:
-            self._own.clear()
         budget = Budget(Scope.KEY, limit_nanousd, key.budget_window, name)
         what = _what(budget, key.name or key.id)
         span = self._spans[key.budget_window]
-        known = self._own[name] = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
-        return known
+        own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
+        return keep(self._own, name, own, MOST_KEPT)
 
     def _budget_of(self, account: str) -> Budget | None:
         budget = self._named.get(account)
@@ -317,16 +314,17 @@ def refusal_of(charge: Charge, budget: Budget, counted: int, held: int, wall: fl
     and may not need it, so another try is worthwhile. Once the limit is reached, the refusal stops SDKs from retrying,
     which they would do twice.
     """
-    limit = dollars(budget.limit_nanousd)
+    limit = short_usd(budget.limit_nanousd)
     if counted >= budget.limit_nanousd:
         who = "an administrator can raise it"
         if not charge.account.startswith(f"budget:{_OWN}:"):
             who = 'the operator of this gateway can raise it (under "budgets" in gateway.yaml)'
-        message = f"{charge.what} is spent: {dollars(counted)} of {limit}; it {_resets(charge.resets_at, wall)}; {who}"
-        return BudgetExhausted(message, headers=[(b"x-should-retry", b"false")])
+        resets = _resets(charge.resets_at, wall)
+        message = f"{charge.what} is spent: {short_usd(counted)} of {limit}; it {resets}; {who}"
+        return BudgetExhausted(message, headers=[NO_RETRY])
     message = (
-        f"calls under way hold the rest of {charge.what}: {dollars(counted)} of {limit} is spent, "
-        f"{dollars(held)} is held, and this call may cost {dollars(charge.amount)}; try again in a moment"
+        f"calls under way hold the rest of {charge.what}: {short_usd(counted)} of {limit} is spent, "
+        f"{short_usd(held)} is held, and this call may cost {short_usd(charge.amount)}; try again in a moment"
     )
     refusal = BudgetExhausted(message, code="rate_limit_exceeded", headers=[(b"retry-after", b"1")])
     refusal.type = "requests"  # OpenAI's word for a limit that passes soon
@@ -353,15 +351,6 @@ def objection_to_unpriced(charged: Iterable[tuple[Charge, Budget]]) -> str | Non
     return None
 
 
-def dollars(nanousd: int) -> str:
-    """Write an amount for people: $20, $0.50, and below a cent with all its digits."""
-    if nanousd % NANO == 0:
-        return f"${nanousd // NANO}"
-    if nanousd >= NANO // 100:
-        return f"${nanousd / NANO:.2f}"
-    return f"${nanousd / NANO:.9f}".rstrip("0")
-
-
 def _account_of_each(budget: Budget, names: tuple[str, ...], span: _Span) -> _Account:
     name = f"budget:{_EACH}{budget.scope}:{names[0]}:{budget.window}"
     return _Account(name, _what(budget, names[-1] or names[0]), budget, span)
@@ -374,7 +363,7 @@ def _what(budget: Budget, name: str) -> str:
         of = " of callers without a key"
     else:
         of = f" of {budget.scope} {quoted(name)}"
-    return f"the budget of {dollars(budget.limit_nanousd)}{_A_WINDOW[budget.window]}{of}"
+    return f"the budget of {short_usd(budget.limit_nanousd)}{_A_WINDOW[budget.window]}{of}"
 
 
 def _resets(at: float, wall: float | None = None) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.breaker import State
+from gateway.core.facts import last_outcome
 
 if TYPE_CHECKING:
     from gateway.core.facts import Facts
@@ -40,13 +41,9 @@ def turn_of(name: str, before: Facts, after: Facts, now: float) -> Turn | None:
     """
     was_out, is_out = before.breaker.state is not State.CLOSED, after.breaker.state is not State.CLOSED
     if is_out and not was_out:
-        return Turn(name, What.EJECTED, _reason(after), max(0.0, after.breaker.retry_at - now))
+        return Turn(name, What.EJECTED, last_outcome(after), max(0.0, after.breaker.retry_at - now))
     was_away, is_away = before.usable_at > now, after.usable_at > now
     if is_away and not was_away:
-        return Turn(name, What.SET_ASIDE, _reason(after), after.usable_at - now)
+        return Turn(name, What.SET_ASIDE, last_outcome(after), after.usable_at - now)
     back = (was_out and not is_out) or (before.usable_at > 0.0 and after.usable_at == 0.0)
-    return Turn(name, What.RETURNED, _reason(before)) if back and not is_out and not is_away else None
-
-
-def _reason(facts: Facts) -> str:
-    return facts.last_error.partition(":")[0]
+    return Turn(name, What.RETURNED, last_outcome(before)) if back and not is_out and not is_away else None

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from gateway.core.durations import SECONDS_OF, duration_s
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.types import Header, UpstreamError
 
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,9})?")
 
 # "try again in 6m0s", "in 1.5 seconds", "retry after 2 minutes", "wait 1 hour": a number and a unit, up to four times.
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _UNIT = r"(?:ms|milliseconds?|msecs?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?)"
 _PART = re.compile(r"(\d+(?:\.\d+)?) ?(ms|milli|msec|s|m|h|d)", re.IGNORECASE)
 _WORDS = re.compile(
@@ -64,9 +64,8 @@ def parse_wait(value: str, now: float) -> float | None:
     value = value.strip()
     if _NUMBER.fullmatch(value):
         wait = float(value)
-    elif value and (found := _DURATION.fullmatch(value)):
-        hours, minutes, seconds, millis = (float(part or 0) for part in found.groups())
-        wait = hours * 3600 + minutes * 60 + seconds + millis / 1000
+    elif (duration := duration_s(value)) is not None:
+        wait = duration
     else:
         try:
             date: datetime = parsedate_to_datetime(value)
@@ -82,7 +81,7 @@ def wait_in(text: str) -> float | None:
     if found is None:
         return None
     parts = _PART.findall(found[1])
-    wait = sum(float(number) * _UNITS_S.get(unit.lower(), 0.001) for number, unit in parts)
+    wait = sum(float(number) * SECONDS_OF.get(unit.lower(), 0.001) for number, unit in parts)
     return min(wait, LONGEST_WAIT_S) if parts else None
 
 

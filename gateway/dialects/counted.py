@@ -8,11 +8,12 @@ Sources: recorded answers in tests/fixtures, the usage extractors of genai-price
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.core.money import in_nano
 from gateway.types import Usage
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def nanousd(amount: object) -> int | None:
     The digits of a float are those of its JSON. Half a nano-USD is rounded to the even one.
     """
     exact = _decimal(amount, MOST_USD)
-    return None if exact is None else _nano(exact)
+    return None if exact is None else in_nano(exact)
 
 
 class Auditor:
@@ -287,7 +288,7 @@ def _cost(counted: Counted, audit: Auditor) -> int | None:
     if amount is None:
         audit.is_suspect = True
         return None
-    return _nano(amount / unit)
+    return in_nano(amount / unit)
 
 
 def is_usd(currency: object) -> bool:
@@ -307,10 +308,6 @@ def _decimal(amount: object, most: int) -> Decimal | None:
     except InvalidOperation:
         return None
     return exact if exact.is_finite() and 0 <= exact <= most else None
-
-
-def _nano(amount: Decimal) -> int:
-    return int((amount * 1_000_000_000).to_integral_value(ROUND_HALF_EVEN))
 
 
 def _tier(counted: Counted, tier: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.core.durations import duration_s
 from gateway.core.waits import LONGEST_WAIT_S, date_in, wait_in
 from gateway.types import Header, UpstreamError
 
@@ -168,8 +169,8 @@ def _lines(headers: object) -> tuple[Header, ...]:
 def _delay(details: list[dict[str, Any]]) -> float | None:
     for item in details:  # Gemini's RetryInfo
         delay = item.get("retryDelay")
-        if isinstance(delay, str) and re.fullmatch(r"\d+(\.\d+)?s", delay):
-            return min(float(delay[:-1]), LONGEST_WAIT_S)
+        if isinstance(delay, str) and (wait_s := duration_s(delay)) is not None:
+            return min(wait_s, LONGEST_WAIT_S)
     return None
 
 

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from gateway import __version__
 from gateway.core.breaker import State
+from gateway.core.money import NANO
 from gateway.metrics.counts import End, Histogram
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.metrics.counts import Counts, Labels
     from gateway.types import Upstream
 
-_NANO = 1_000_000_000
 _BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
 # The limit names that become labels. Providers choose names freely, so others are left out.
 _UNIT = re.compile(
@@ -107,7 +107,7 @@ def counted(counts: Counts) -> Iterator[Metric]:
         (((end.endpoint,), cell.overhead) for end, cell in tried),
     )  # fmt: skip
     for name, text, labels in _EVENTS:
-        yield _counter(name, text, labels, list(counts.events.get(name, {}).items()), _NANO if name in _IN_NANO else 1)
+        yield _counter(name, text, labels, list(counts.events.get(name, {}).items()), NANO if name in _IN_NANO else 1)
     yield _gauge(
         "gateway_background_up", "1: this background task runs. 0: it has failed and is about to be restarted.",
         ("task",), (((name,), float(up)) for name, up in sorted(counts.background.items())),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from gateway.core.deadlines import Limits
+    from gateway.core.deadlines import Deadlines
     from gateway.core.secrets import Mask
     from gateway.proxy.outlet import Outlet
     from gateway.types import Call, Candidate, Header, Outcome
@@ -47,16 +47,38 @@ class Answer:
     """
 
     __slots__ = (
-        "_held", "_hung_up", "_limits", "_limits_said", "_retry_after_s", "_timer",
-        "_writable", "candidate", "channel", "committed_at", "decided", "fields", "first_byte_at", "headers", "is_over",
-        "judge", "loop", "mask", "on_data", "outlet", "relay", "sent", "started_at", "status", "touched_at",
+        "_deadlines",
+        "_held",
+        "_hung_up",
+        "_limits_said",
+        "_retry_after_s",
+        "_timer",
+        "_writable",
+        "candidate",
+        "channel",
+        "committed_at",
+        "decided",
+        "fields",
+        "first_byte_at",
+        "headers",
+        "is_over",
+        "judge",
+        "loop",
+        "mask",
+        "on_data",
+        "outlet",
+        "relay",
+        "sent",
+        "started_at",
+        "status",
+        "touched_at",
     )  # fmt: skip
 
     def __init__(
         self,
         call: Call,
         candidate: Candidate,
-        limits: Limits,
+        deadlines: Deadlines,
         loop: asyncio.AbstractEventLoop,
         *,
         strip_usage: bool,
@@ -64,7 +86,7 @@ class Answer:
     ) -> None:
         """`mask`: of the provider, whose credentials the client must not see when the provider fails."""
         self.candidate = candidate
-        self._limits = limits
+        self._deadlines = deadlines
         self.loop = loop
         self.mask = mask
         self.channel: Channel | None = None
@@ -103,7 +125,7 @@ class Answer:
         """Send the request and start the clock."""
         self.channel = channel
         self.sent = True
-        self._timer = self.loop.call_later(self._limits.shortest_s, self._look_at_clock)
+        self._timer = self.loop.call_later(self._deadlines.shortest_s, self._look_at_clock)
         channel.send(request, self)
 
     @property
@@ -317,7 +339,7 @@ class Answer:
     def _look_at_clock(self) -> None:
         """One timer serves all deadlines: it looks whether the current one has passed, and comes back if not."""
         due = next_due(
-            self._limits,
+            self._deadlines,
             monotonic(),
             started_at=self.started_at,
             touched_at=self.touched_at,
@@ -325,7 +347,7 @@ class Answer:
             awaits_content=not self.committed_at and (self.judge.reader is not None or self.judge.says_events),
         )
         if due.left_s > 0.001:
-            self._timer = self.loop.call_later(min(due.left_s, self._limits.shortest_s), self._look_at_clock)
+            self._timer = self.loop.call_later(min(due.left_s, self._deadlines.shortest_s), self._look_at_clock)
             return
         self._timer = None
         if (channel := self.part()) is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from gateway.core import spend
+from gateway.core.bounded import keep
 from gateway.core.keys import charges_of as limits_of
 from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.plan import NO_NEEDS
@@ -205,9 +206,7 @@ class Books:
         known = self._baselines.get(route.name)
         if known is None or known[0] is not route:
             paid = next((one.upstream for one in route.candidates if not one.upstream.ability.free), None)
-            if len(self._baselines) >= spend.MOST_KEPT:
-                self._baselines.clear()
-            known = self._baselines[route.name] = (route, paid)
+            known = keep(self._baselines, route.name, (route, paid), spend.MOST_KEPT)
         return known[1]
 
 

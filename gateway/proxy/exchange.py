@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.deadlines import limits_for
+from gateway.core.deadlines import deadlines_for
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.fallbacks import is_fallback, looked_back
 from gateway.core.plan import make_plan
@@ -25,7 +25,7 @@ from gateway.proxy.verdicts import everybody_failed, is_ours, nobody_to_try, pla
 from gateway.types import Attempt, Receipt, Settlement
 
 if TYPE_CHECKING:
-    from gateway.core.deadlines import Limits
+    from gateway.core.deadlines import Deadlines
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
@@ -143,7 +143,7 @@ class Exchange:
                 except OverBudget as over:
                     return self._without_budget(candidate, over)
             now = monotonic()
-            if not flight.begin(self._limits(candidate, now), now, is_retry=bool(attempts) and not fresh):
+            if not flight.begin(self._deadlines(candidate, now), now, is_retry=bool(attempts) and not fresh):
                 return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
             self._flight = flight
             if not self._overhead_s:
@@ -174,10 +174,10 @@ class Exchange:
         self._plan = make_plan(self._route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng)
         return None
 
-    def _limits(self, candidate: Candidate, now: float) -> Limits:
+    def _deadlines(self, candidate: Candidate, now: float) -> Deadlines:
         plan, call = self._plan, self._admission.call
         tried = 1 + used(plan, self._attempts) if self._attempts else 1
-        return limits_for(
+        return deadlines_for(
             candidate.upstream.provider.timeouts, plan.deadline - now,
             is_whole=call.endpoint.generates and not call.stream,
             is_last=tried >= min(len(plan.order), plan.max_attempts),

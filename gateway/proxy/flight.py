@@ -21,7 +21,7 @@ from gateway.upstream.h1 import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.core.deadlines import Limits
+    from gateway.core.deadlines import Deadlines
     from gateway.proxy.admission import Admission
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.tab import Tab
@@ -79,7 +79,7 @@ class Flight:
         """It has begun and has not landed."""
         return not self._has_landed
 
-    def begin(self, limits: Limits, now: float, *, is_retry: bool) -> bool:
+    def begin(self, deadlines: Deadlines, now: float, *, is_retry: bool) -> bool:
         """Begin the attempt. False: its upstream is failing, and too much was retried of late.
 
         `now`: monotonic. `is_retry`: the attempt is not the first of its call, here or elsewhere.
@@ -90,7 +90,7 @@ class Flight:
             return False
         self._has_landed = False
         self.answer = entry.answer = Answer(
-            admission.call, self.candidate, limits, self._inbound.loop,
+            admission.call, self.candidate, deadlines, self._inbound.loop,
             strip_usage=self._asks_for_usage, mask=self._target.mask,
         )  # fmt: skip
         entry.begin()

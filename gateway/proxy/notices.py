@@ -9,6 +9,7 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from gateway.core.bounded import keep
 from gateway.core.fallbacks import header
 from gateway.core.names import quoted
 from gateway.core.turns import What
@@ -77,11 +78,7 @@ class Notices:
         if now - told_at < AGAIN_S:
             self._told[what] = (told_at, missed + 1)
             return None
-        if len(self._told) >= MOST_REMEMBERED:
-            self._told = {key: one for key, one in self._told.items() if now - one[0] < AGAIN_S}
-            if len(self._told) >= MOST_REMEMBERED:
-                self._told.clear()
-        self._told[what] = (now, 0)
+        keep(self._told, what, (now, 0), MOST_REMEMBERED)
         return f" ({missed} more like this since the last line)" if missed else ""
 
     def _label(self, name: str) -> str:

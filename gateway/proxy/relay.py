@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.dialects.judge import BROKEN, OPEN, WHOLE
 from gateway.proxy.tap import LARGE, MOST_PENDING
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.dialects.events import StreamReader
-    from gateway.proxy.answer import Answer
+    from gateway.dialects.judge import Judge
     from gateway.proxy.outlet import Outlet
     from gateway.proxy.tap import Tap
+    from gateway.upstream.h1 import Channel
 
 # What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
 LONGEST_EPILOGUE_S = 0.025
@@ -23,12 +24,33 @@ LONGEST_EPILOGUE_S = 0.025
 _NEVER = float("inf")
 
 
+class Flowing(Protocol):
+    """The answer that is relayed, and the connection that it comes over."""
+
+    loop: asyncio.AbstractEventLoop
+    judge: Judge
+    channel: Channel | None
+    on_data: Callable[[bytes], None]
+    is_over: bool
+    touched_at: float
+    relay: Relay | None
+
+    def drain(self) -> None:
+        """Let go of the answer."""
+
+    def stop_clock(self) -> None:
+        """No deadline holds any more."""
+
+    def end_within(self, seconds: float, end: Callable[[], None]) -> None:
+        """Call `end` when so much time has passed."""
+
+
 class Relay:
     """One answer on its way to one outlet. `await ended` returns once nothing more will come."""
 
     __slots__ = ("_answer", "_outlet", "ended")
 
-    def __init__(self, answer: Answer, outlet: Outlet) -> None:
+    def __init__(self, answer: Flowing, outlet: Outlet) -> None:
         self._answer = answer
         self._outlet = outlet
         self.ended: asyncio.Future[None] = answer.loop.create_future()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.fallbacks import header as reason_header
+from gateway.core.money import header_usd
 from gateway.errors import NO_RETRY
 from gateway.proxy.headers import relayed
 from gateway.proxy.request import lowering_line
@@ -39,7 +40,7 @@ def lines_of(
         lines, admission.request_id, number, admission.gateway.lines(route, upstream),
     )  # fmt: skip
     if cost_nanousd is not None:
-        ours += b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd)
+        ours += b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd)
     if passed:
         ours += b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
     if upstream.provider.strict_max_tokens:
@@ -47,12 +48,6 @@ def lines_of(
     if admission.terms.explain:
         ours += b"x-gateway-plan: %b\r\n" % plan_in_a_header(plan)
     return ours
-
-
-def usd(nanousd: int) -> bytes:
-    """Return an amount in USD, exactly: 0.000123000, 12."""
-    whole, rest = divmod(nanousd, 1_000_000_000)
-    return b"%d.%09d" % (whole, rest) if rest else b"%d" % whole
 
 
 def length_of(answer: Answer) -> int | None:

@@ -128,10 +128,6 @@ class Importer:
         except TimeoutError:
             raise StoreError(f"the ledger's database did not answer within {JOB_WITHIN_S:g} s") from None
 
-    def wake(self) -> None:
-        """Import now, without waiting for the next look."""
-        self._wake.set()
-
     def stop(self, timeout_s: float) -> bool:
         """Import what there is, then end. False: the thread still runs after `timeout_s`, and still uses the store.
 

@@ -183,8 +183,7 @@ class Journal:
         if self.largest <= 0 or reserve_bytes < 0:
             raise ValueError(f"segments of {segment_bytes} bytes have no room beside a reserve of {reserve_bytes}")
         self.is_short = False
-        """The next segment could not be made: once the current one is full, calls are refused."""
-        self.sync_errors = 0
+        """No next segment could be made: once this one is full, calls will have to be refused."""
         self._directory = directory
         self._writer = writer
         self._segment_bytes = segment_bytes
@@ -360,8 +359,7 @@ class Journal:
         position = self._position
         error = self._sync_all() if position > self._synced or self._retired else None
         if error is not None:
-            self.sync_errors += 1
-            # Set `_lost` before `_synced`: in between, the lost records would count as synced.
+            # Before it is said how far syncs have come: in between, it would count as done.
             self._lost = position
             # The next record goes to a new segment.
             self._limit = 0

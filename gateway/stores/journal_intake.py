@@ -14,7 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gateway.core.ledger import Content, Intent, State, fold, in_doubt, writer_of
+from gateway.core.bounded import keep
+from gateway.core.ledger import Content, Intent, RowState, fold, in_doubt, writer_of
 from gateway.stores.journal_segments import (
     MOST_RECORDS,
     has_begun,
@@ -178,13 +179,12 @@ class Intake:
         self._checkpoint("committed")
         self._batches += 1
         self._positions[position.writer] = position
-        still_open = State.OPEN
+        still_open = RowState.OPEN
         for row in rows:
-            self._open.pop(row.attempt, None)
             if row.state is still_open:
-                self._open[row.attempt] = row
-        while len(self._open) > MOST_OPEN:
-            del self._open[next(iter(self._open))]
+                keep(self._open, row.attempt, row, MOST_OPEN)
+            else:
+                self._open.pop(row.attempt, None)
 
     def _folded(self, records: list[Record]) -> list[Row]:
         """Return the rows that result from these records and the rows already known of their attempts."""

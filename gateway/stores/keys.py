@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
-    from gateway.config.settings import LedgerSettings
-
     Execute = Callable[[str, Sequence[Any]], Any]
     """Execute a statement with `?` for its parameters, and return its cursor."""
 
@@ -97,22 +95,6 @@ class KeyStore(Protocol):
 
     def close(self) -> None:
         """Close the database."""
-
-
-def open_keys(settings: LedgerSettings) -> KeyStore | None:
-    """Return the key store: PostgreSQL if a URL is set, else a file in the state directory; None without either.
-
-    The database is opened at its first use. The caller closes it.
-
-    Raises:
-        StoreError: the URL is invalid, or the driver is missing.
-    """
-    if settings.database_url:
-        # Imported here: most gateways do without the driver.
-        from gateway.stores.keys_postgres import PostgresKeys
-
-        return PostgresKeys(settings.database_url)
-    return None if settings.state_dir is None else SQLiteKeys(settings.state_dir / FILE)
 
 
 class SQLiteKeys:

@@ -5,9 +5,10 @@ Everything is called from the event loop, so reading, deciding and writing need 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from gateway.core import budget, facts, health, quota
+from gateway.core import allowance, facts, health, quota
+from gateway.core.bounded import keep
 from gateway.core.breaker import State
 from gateway.core.facts import UNKNOWN
 from gateway.core.merge import merge_facts, merge_quotas
@@ -19,8 +20,8 @@ from gateway.types import unpaid
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from gateway.core.allowance import Allowance
     from gateway.core.breaker import Event
-    from gateway.core.budget import RetryBudget
     from gateway.core.facts import Facts
     from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
@@ -38,17 +39,15 @@ MOST_BEGUN = 512
 # An attempt's own (monotonic) clock starts slightly after the wall-clock time that `begin` notes.
 CLOCKS_DIFFER_S = 0.00001
 
-Value = TypeVar("Value")
-
 
 class Memory:
-    """Facts, quotas, retry budgets and attempts under way."""
+    """Facts, quotas, allowances for retries and what is under way."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Facts] = {}
         self.quotas: dict[str, Quota] = {}
         self.in_flight: dict[str, int] = {}
-        self.budgets: dict[str, RetryBudget] = {}
+        self.allowances: dict[str, Allowance] = {}
         self.begun: dict[str, list[float]] = {}
         """When the latest attempts began, by limit domain: an answer's limits do not yet include later attempts."""
         self.known = Knowledge(self.facts, self.quotas, self.in_flight, self.begun)
@@ -65,27 +64,27 @@ class Memory:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
 
     def begin(self, upstream: Upstream, wall: float, now: float, *, is_retry: bool) -> bool:
-        """Note that an attempt begins. False: do not begin it; the upstream fails and the retry budget is used up.
+        """An attempt is about to begin. False: its upstream is failing, and the allowance for retries is used up.
 
         `is_retry`: the attempt is not the first of its call, at this upstream or any other.
         """
         name = upstream.provider.name
-        account = self.budgets.get(name) or budget.RetryBudget(at=now)
+        account = self.allowances.get(name) or allowance.Allowance(at=now)
         known = self.facts.get(upstream.id)
         if is_retry and not facts.is_sound(known or facts.UNKNOWN):
-            paid = budget.spend(account, now)
+            paid = allowance.spend(account, now)
             if paid is None:
                 return False
         else:
-            paid = budget.earn(account, now)
-        self.budgets[name] = paid
+            paid = allowance.earn(account, now)
+        self.allowances[name] = paid
         if known is not None:
             self.facts[upstream.id] = facts.begin(known, wall)
         flying = self.in_flight
         flying[upstream.id] = flying.get(upstream.id, 0) + 1
         begun = self.begun.get(upstream.domain)
         if begun is None:
-            self._keep(self.begun, upstream.domain, [wall])
+            keep(self.begun, upstream.domain, [wall], MOST_KEPT)
         else:
             begun.append(wall)
             if len(begun) > 2 * MOST_BEGUN:
@@ -99,10 +98,10 @@ class Memory:
         self._land(upstream.id)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         after = facts.observe(known, attempt, usage, wall)
-        self._keep(self.facts, upstream.id, after)
+        keep(self.facts, upstream.id, after, MOST_KEPT)
         if after.breaker is not known.breaker or after.usable_at != known.usable_at:
             self._tell(upstream.id, known, after, wall)
-        self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
+        keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt), MOST_KEPT)
         if attempt.outcome is not OK:
             unseen = unpaid(upstream.provider.name)  # people see one account: report only one of its two parts
             for shared in facts.shared_by(upstream, attempt.outcome):
@@ -119,7 +118,7 @@ class Memory:
         """Take over limits that a provider reports outside of answers (OpenRouter's key endpoint)."""
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         now = max((limit.observed_at for limit in limits), default=0.0)
-        self._keep(self.quotas, domain, quota.after(known, limits, now))
+        keep(self.quotas, domain, quota.after(known, limits, now), MOST_KEPT)
 
     def probe_begin(self, upstream_id: str, wall: float) -> bool:
         """Note that a background probe begins. False: do not begin it; an attempt already serves as the probe."""
@@ -135,7 +134,7 @@ class Memory:
         known = self.facts.get(upstream_id, facts.UNKNOWN)
         after = facts.probed(known, event, said, wall)
         if after != known:
-            self._keep(self.facts, upstream_id, after)
+            keep(self.facts, upstream_id, after, MOST_KEPT)
             self._tell(upstream_id, known, after, wall)
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
@@ -144,13 +143,13 @@ class Memory:
             ours = self.facts.get(name, UNKNOWN)
             both = merge_facts(ours, theirs, wall)
             if both != ours:
-                self._keep(self.facts, name, both)
+                keep(self.facts, name, both, MOST_KEPT)
                 self._tell(name, ours, both, wall)
         for domain, said in quotas.items():
             known = self.quotas.get(domain, quota.NOTHING_KNOWN)
             merged = merge_quotas(known, said, wall)
             if merged != known:
-                self._keep(self.quotas, domain, merged)
+                keep(self.quotas, domain, merged, MOST_KEPT)
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
         """Compare upstreams since the last review with their usual; return those newly degraded or recovered."""
@@ -171,7 +170,7 @@ class Memory:
         """Apply an attempt to the facts of a shared account or limit domain."""
         known = self.facts.get(shared, facts.UNKNOWN)
         after = facts.observe(known, attempt, None, wall)
-        self._keep(self.facts, shared, after)
+        keep(self.facts, shared, after, MOST_KEPT)
         if is_told:
             self._tell(shared, known, after, wall)
 
@@ -189,11 +188,11 @@ class Memory:
         self.ignored += ignored
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         if limits:
-            self._keep(self.quotas, domain, quota.after(known, limits, wall))
+            keep(self.quotas, domain, quota.after(known, limits, wall), MOST_KEPT)
         elif known.limits and attempt.outcome is OK:
             self.quotas[domain] = quota.without_past(known, heard_at)
         scarce = any(limit.limit and limit.remaining < PLENTY * limit.limit for limit in limits)
-        self._keep(self._looked_at, domain, wall if scarce else wall + LOOK_EVERY_S)
+        keep(self._looked_at, domain, wall if scarce else wall + LOOK_EVERY_S, MOST_KEPT)
 
     def _land(self, key: str) -> None:
         left = self.in_flight[key] - 1
@@ -201,10 +200,3 @@ class Memory:
             self.in_flight[key] = left
         else:
             del self.in_flight[key]
-
-    @staticmethod
-    def _keep(kept: dict[str, Value], key: str, value: Value) -> None:
-        # Rewriting moves a key to the end (LRU), so invented names evict each other.
-        if kept.pop(key, None) is None and len(kept) >= MOST_KEPT:
-            del kept[next(iter(kept))]
-        kept[key] = value

@@ -1,4 +1,4 @@
-"""Choose and open the ledger's database."""
+"""Choose the databases that the ledger and the virtual keys are kept in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.config.settings import LedgerSettings
+    from gateway.stores.keys import KeyStore
     from gateway.stores.store import Store
 
 FILE = "ledger.sqlite"
@@ -44,3 +45,21 @@ def open_store(settings: LedgerSettings, *, read_only: bool) -> Store:
     from gateway.stores.sqlite import SQLiteStore
 
     return SQLiteStore(file, read_only=read_only)
+
+
+def open_keys(settings: LedgerSettings) -> KeyStore | None:
+    """Return where keys are kept: PostgreSQL if it has a URL, else a file in the state directory; None: nowhere.
+
+    Nothing is opened before it is used. The caller closes it.
+
+    Raises:
+        StoreError: the URL is none, or the driver is missing.
+    """
+    if settings.database_url:
+        # It brings its driver, which most gateways do without.
+        from gateway.stores.keys_postgres import PostgresKeys
+
+        return PostgresKeys(settings.database_url)
+    from gateway.stores import keys
+
+    return None if settings.state_dir is None else keys.SQLiteKeys(settings.state_dir / keys.FILE)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.core.bounded import keep
 from gateway.stores.limits import LEASE_S, Unavailable
 from gateway.stores.redis_scripts import HOLD, RENEW, SETTLE
 from gateway.stores.redis_tally import MOST_LEASES, Slot, Tally, clamped, distinct, expiry, slot_of
@@ -180,9 +181,7 @@ class RedisLimits:
         """Count the real amount of each charge and release the lease, in Redis as soon as it answers."""
         if lease in self._settled:
             return
-        if len(self._settled) >= MOST_SETTLED:
-            del self._settled[next(iter(self._settled))]
-        self._settled[lease] = None
+        keep(self._settled, lease, None, MOST_SETTLED)
         self._renewing.pop(lease, None)
         self._tally.sweep(now)
         # Two budgets may share an account; the call is counted there once. Charges that were held but are not in

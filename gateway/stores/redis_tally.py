@@ -13,6 +13,8 @@ from itertools import islice
 from math import ceil, inf, isinf
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.core.bounded import keep
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -187,10 +189,9 @@ class Tally:
         due = self._due.get(slot)
         if due is None:
             if len(self._due) >= MOST_ACCOUNTS:
-                del self._due[next(iter(self._due))]
-                _log.error("Redis has been away for too long: amounts of more than %d accounts wait for it, and the "
-                           "oldest are dropped; the ledger still has them", MOST_ACCOUNTS)  # fmt: skip
-            due = self._due[slot] = Due()
+                _log.error("Redis has been away for too long: more than %d accounts wait for it, and the oldest "
+                           "is dropped; the ledger has what it came to", MOST_ACCOUNTS)  # fmt: skip
+            due = keep(self._due, slot, Due(), MOST_ACCOUNTS)
         return due
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import astuple, replace
 
-from gateway.core.ledger import Row, State
+from gateway.core.ledger import Row, RowState
 from gateway.types import CostSource, Usage
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ COLUMNS = (
 # The first four fields of a usage have columns of their own. Of the others, those that are not zero go to `usage`.
 _OTHERS = Usage.__struct_fields__[4:]
 _NO_OTHERS = astuple(Usage())[4:]
-_STATES = {str(state): state for state in State}
+_STATES = {str(state): state for state in RowState}
 _SOURCES = {str(source): source for source in CostSource}
 
 _encode = msgspec.json.Encoder().encode

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from gateway.core.bounded import keep
 from gateway.stores.limits import LEASE_S, Unavailable
 from gateway.stores.mapped import (
     COUNTED,
@@ -365,9 +366,7 @@ class SharedLimits:
         if resets_at is not None:
             words[RESETS + slot] = int(min(resets_at, LARGEST))
         words[IDS + slot] = identity
-        if len(self._known) >= 2 * COUNTERS:
-            self._known.clear()
-        self._known[account, window_start] = (identity, slot)
+        keep(self._known, (account, window_start), (identity, slot), 2 * COUNTERS)
         return slot
 
     def _slot_of(self, identity: int) -> int | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.stores.rows import COLUMNS, LARGEST, row_of
 from gateway.stores.store import DIMENSIONS, Totals
 from gateway.types import CostSource
@@ -35,8 +35,8 @@ _SUMMED = (*COUNTS, *AMOUNTS)
 MOST_COUNTED = 1 << 46
 # Clients may make up names. A PostgreSQL index entry takes 2,700 bytes: five names of four bytes a character.
 _LONGEST_NAME = 128
-# Enum lookups cost 50 ns.
-_IN_DOUBT, _ESTIMATED = State.IN_DOUBT, CostSource.ESTIMATED
+# To look up a member of an enumeration takes 50 ns.
+_IN_DOUBT, _ESTIMATED = RowState.IN_DOUBT, CostSource.ESTIMATED
 _HOUR_S = 3600
 _LAST_HOUR = 1 << 40
 _LOW_BITS = 31

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import __version__
+from gateway.core.bounded import keep
 from gateway.core.secrets import mask_of
 from gateway.types import BodyKind
 from gateway.upstream.demo import DEMO_URL, DemoOrigin
@@ -26,6 +27,8 @@ USER_AGENT = f"llm-gateway/{__version__}"
 _JSON = BodyKind.JSON
 # One target per pair of provider and endpoint; a large configuration has a few hundred.
 MOST_TARGETS = 4096
+# Model names come from clients.
+MOST_MODELS = 4096
 
 
 class Origin(Protocol):
@@ -81,10 +84,9 @@ class Client:
         key = (id(provider), endpoint.path)
         target = self._targets.get(key)
         if target is None:
-            if len(self._targets) >= MOST_TARGETS:  # most belong to providers that reloads have replaced
-                self._targets.clear()
             origin = self.origin(provider.base_url)
-            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
+            target = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
+            keep(self._targets, key, target, MOST_TARGETS)  # some are of providers that a reload has replaced
         return target
 
     def origin(self, base_url: str) -> Origin:
@@ -108,9 +110,7 @@ class Client:
         value = self._models.get(key)
         if value is None:
             value = msgspec.json.encode(upstream.model) if key[1] else upstream.model.encode()
-            if len(self._models) >= 4096:  # model names come from clients
-                self._models.clear()
-            self._models[key] = value
+            keep(self._models, key, value, MOST_MODELS)
         return value
 
     def close(self) -> None:

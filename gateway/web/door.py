@@ -23,9 +23,9 @@ from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from gateway.background.keyring import Keyring
     from gateway.core.cors import Cors
     from gateway.core.keys import Ring
+    from gateway.stores.keyring import Keyring
     from gateway.types import Key
 
 # Who reads the first and who the last of them would see different requests.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from gateway.background.keyring import Keyring
     from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
+    from gateway.stores.keyring import Keyring
 
 
 class Health:

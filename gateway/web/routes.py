@@ -11,9 +11,9 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from gateway.background.keyring import Keyring
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
+from gateway.stores.keyring import Keyring
 from gateway.web.answers import anthropic_refusal_answer, refusal_answer
 from gateway.web.door import CALLER, Access, Door
 from gateway.web.explain import Explain

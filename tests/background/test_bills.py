@@ -9,9 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateway.background.asking import NotTold, admin_header, fetch, is_private
+from gateway.background.asking import NotTold, admin_header, connected, fetch, is_private
 from gateway.background.bills import NO_BILL, accounts, generation, objection, told
-from gateway.background.probes import connected
 from gateway.core.reconcile import DAY_S, Billed, Generation, Meter, start_of
 from gateway.types import Provider, Usage
 from gateway.upstream.client import Client

@@ -13,7 +13,7 @@ import pytest
 from gateway.app import App
 from gateway.background.bookkeeping import Bookkeeping, journal_of, recover_ledger, spent
 from gateway.config.settings import LedgerSettings
-from gateway.core.ledger import Intent, State
+from gateway.core.ledger import Intent, RowState
 from gateway.core.spend import Calendar, Spent, window_of
 from gateway.metrics import LedgerState
 from gateway.stores.shared import SharedLimits
@@ -47,7 +47,7 @@ def test_what_was_left_behind_is_recovered(tmp_path: Path, caplog: pytest.LogCap
     leave(tmp_path / "journal", [intent(attempt(1, 1, B))], B)
     recover_ledger(LedgerSettings(state_dir=tmp_path))
     assert [(one.state, one.cost_nanousd) for one in rows_in(tmp_path)] == [
-        (State.SETTLED, 1000), (State.IN_DOUBT, 570), (State.IN_DOUBT, 500),
+        (RowState.SETTLED, 1000), (RowState.IN_DOUBT, 570), (RowState.IN_DOUBT, 500),
     ]  # fmt: skip
     assert caplog.messages == ["2 calls were under way when the gateway ended last; their costs are estimates"]
     caplog.clear()
@@ -125,9 +125,9 @@ def test_what_is_under_way_is_not_spent_yet(tmp_path: Path) -> None:
     with SQLiteStore(path) as store:
         store.write([
             row(1, at=NOON, cost_nanousd=5),
-            row(2, at=NOON, cost_nanousd=7, state=State.OPEN, version=3),
-            row(3, at=NOON, cost_nanousd=11, state=State.IN_DOUBT),
-            row(4, at=NOON - DAY, cost_nanousd=13, state=State.OPEN, version=1),
+            row(2, at=NOON, cost_nanousd=7, state=RowState.OPEN, version=3),
+            row(3, at=NOON, cost_nanousd=11, state=RowState.IN_DOUBT),
+            row(4, at=NOON - DAY, cost_nanousd=13, state=RowState.OPEN, version=1),
         ])  # fmt: skip
     found = spent(lambda: SQLiteStore(path, read_only=True), frozenset({Window.DAY, Window.LIFETIME}), {}, NOON)
     assert {window: sum(one.cost_nanousd for one in sums) for window, sums in found.items()} == {
@@ -219,7 +219,7 @@ async def test_the_end_imports_what_is_there(tmp_path: Path) -> None:
         for _ in range(20):
             await scene.ask()
     assert len(rows_in(tmp_path)) == 20
-    assert {one.state for one in rows_in(tmp_path)} == {State.SETTLED}
+    assert {one.state for one in rows_in(tmp_path)} == {RowState.SETTLED}
     assert sorted(file.name for file in (tmp_path / "journal").iterdir()) == ["importer.lock"]
 
 
@@ -231,7 +231,7 @@ async def test_a_call_that_the_end_cuts_off_is_in_the_ledger(tmp_path: Path) -> 
             await client.send(chat(model=ROLE_NAME))
             await scene.upstreams[0].wait_request()
     (one,) = rows_in(tmp_path)
-    assert (one.state, one.outcome) == (State.SETTLED, "hung_up")
+    assert (one.state, one.outcome) == (RowState.SETTLED, "hung_up")
 
 
 async def test_letting_go_leaves_room_for_others(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ async def test_each_process_is_a_writer_of_its_own(tmp_path: Path) -> None:
         async with ledgered(tmp_path, chat_json()) as scene:
             await scene.ask()
             writers.add(scene.books.writer)
-            assert repr(scene.bookkeeping) == f"<Bookkeeping <Books {scene.books.writer}, 0 open>>"
+            assert repr(scene.bookkeeping) == f"<Bookkeeping <Books {scene.books.writer}, 0 under way>>"
             assert isinstance(scene.bookkeeping, Bookkeeping)
     assert len(writers) == 2
     assert {one.writer for one in rows_in(tmp_path)} == writers

@@ -6,7 +6,8 @@ import asyncio
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from gateway.background.discovery import EVERY_S, JITTER, OTHERS_AGAIN_S, OWN_AGAIN_S, Discovery, is_asked
+from gateway.background.discovery import EVERY_S, OTHERS_AGAIN_S, OWN_AGAIN_S, Discovery, is_asked
+from gateway.background.rounds import JITTER
 from gateway.core.explain import Problem
 from gateway.types import Capability, Price, Provider
 from gateway.upstream.ask import Asker, Listing

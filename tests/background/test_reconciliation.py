@@ -7,9 +7,9 @@ import logging
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
-from gateway.background.probes import connected
+from gateway.background.asking import connected
 from gateway.background.reconciliation import MOST_TRIES, Readings, Reconciliation, read_books, statements
-from gateway.core.ledger import Row, State
+from gateway.core.ledger import Row, RowState
 from gateway.core.reconcile import DAY_S, Billed, Booked, Meter, Verdict, start_of
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import StoreError
@@ -42,7 +42,7 @@ providers:
 def row(number: int, **more: Any) -> Row:
     return Row(
         **{
-            "attempt": f"0123456789ab{number:04}/1", "version": 3 << 20, "state": State.SETTLED, "at": NOON - 60.0,
+            "attempt": f"0123456789ab{number:04}/1", "version": 3 << 20, "state": RowState.SETTLED, "at": NOON - 60.0,
             "provider": "router", "model": "m", "usage": Usage(input_tokens=10, output_tokens=5),
             "cost_nanousd": 700, "cost_source": CostSource.ESTIMATED, "provider_id": f"gen-{number}",
             "call_status": 200, **more,
@@ -100,13 +100,13 @@ async def reconciling(
 
 async def test_what_was_charged_is_written_to_the_row(tmp_path: Path) -> None:
     """The estimate is kept beside it; nobody else's row is touched, and none is asked after twice."""
-    doubt = row(1, state=State.IN_DOUBT, version=(1 << 20) - 1, call_status=0, outcome="in_doubt")
+    doubt = row(1, state=RowState.IN_DOUBT, version=(1 << 20) - 1, call_status=0, outcome="in_doubt")
     unpriced = row(2, cost_nanousd=None, cost_source=CostSource.UNKNOWN, usage_is_estimate=False)
     others = [
         row(3, cost_source=CostSource.COMPUTED),
         row(4, provider="groq"),
         row(5, provider_id=""),
-        row(6, state=State.OPEN, version=1, call_status=0),
+        row(6, state=RowState.OPEN, version=1, call_status=0),
         row(7, at=NOON - 5.0),
         row(8, at=NOON - 2 * DAY_S),
     ]
@@ -125,7 +125,7 @@ async def test_what_was_charged_is_written_to_the_row(tmp_path: Path) -> None:
         ]
     after = ledger.row(1)
     assert (after.cost_nanousd, after.cost_source, after.estimate_nanousd) == (900_000, CostSource.PROVIDER, 700)
-    assert (after.usage, after.state) == (Usage(input_tokens=12, output_tokens=6), State.SETTLED)
+    assert (after.usage, after.state) == (Usage(input_tokens=12, output_tokens=6), RowState.SETTLED)
     assert after.version > 1 << 21
     assert ledger.row(2).cost_nanousd == 100_000
     assert [ledger.row(number) for number in range(3, 9)] == others

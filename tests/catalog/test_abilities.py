@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from gateway.catalog import ability_of, known
 from gateway.catalog.families import families
 from gateway.catalog.ids import LONGEST, read_id, size_b
-from gateway.catalog.shape import nano
 from gateway.types import Ability, Capability, Price, Provider
 
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
@@ -273,12 +272,6 @@ def test_every_record_is_sound() -> None:
         assert family.context_tokens is None or 512 <= family.context_tokens <= 10_000_000
         assert "(" not in family.pattern.replace("(?:", "").replace("(?!", ""), f"{family.pattern}: a group"
         assert word.islower()
-
-
-def test_dollars_become_nano_dollars_exactly() -> None:
-    assert [nano(one) for one in ("0", "0.15", "0.0375", "75.00", "2.5", "0.005")] == [
-        0, 150_000_000, 37_500_000, 75_000_000_000, 2_500_000_000, 5_000_000,
-    ]  # fmt: skip
 
 
 @given(st.text(max_size=300) | st.from_regex(r"[a-zA-Z0-9@/:._~-]{0,60}", fullmatch=True))

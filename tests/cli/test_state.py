@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.state import LOCK, claimed, recover
 from gateway.cli.terminal import Unusable
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.stores.journal_segments import segment_path
 from gateway.stores.keys import SQLiteKeys
 from gateway.stores.sqlite import SQLiteStore
@@ -195,7 +195,7 @@ async def test_a_journal_with_a_damaged_end(tmp_path: Path) -> None:
         assert await running.end() == 0
     rows = rows_in(folder)
     assert [(row.attempt, row.state) for row in rows] == [
-        (attempt(1, 1, A), State.SETTLED), (attempt(2, 1, A), State.IN_DOUBT),
+        (attempt(1, 1, A), RowState.SETTLED), (attempt(2, 1, A), RowState.IN_DOUBT),
     ]  # fmt: skip
     assert [file.name for file in (folder / "journal").glob("*.quarantined")] == [f"{segment.name}.quarantined"]
     said = "".join(running.err)

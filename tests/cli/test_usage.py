@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from gateway.cli import main
 from gateway.cli.usage import NOTHING_YET
-from gateway.core.ledger import Row, State
+from gateway.core.ledger import Row, RowState
 from gateway.core.reconcile import DAY_S, day_of, start_of
 from gateway.stores.sqlite import SQLiteStore
 from gateway.types import CostSource, Usage
@@ -44,7 +44,7 @@ DOLLAR = 1_000_000_000
 def row(number: int, attempt: int = 1, **more: Any) -> Row:
     return Row(
         **{
-            "attempt": f"0123456789ab{number:04}/{attempt}", "version": 3 << 20, "state": State.SETTLED,
+            "attempt": f"0123456789ab{number:04}/{attempt}", "version": 3 << 20, "state": RowState.SETTLED,
             "at": NOW - 60.0 * number, "request_id": f"req_{number}", "key": "key_0123456789ab", "route": "role:rlm",
             "endpoint": "chat", "provider": "openai", "model": "gpt-5", "outcome": "ok", "status": 200,
             "usage": Usage(input_tokens=1000, output_tokens=100, cached_tokens=250), "usage_is_estimate": False,
@@ -61,7 +61,7 @@ ROWS = [
     row(4, status=500, outcome="server_error", call_status=0, cost_nanousd=0, cost_source=CostSource.COMPUTED),
     row(4, 2, provider="home", model="tiny", cost_nanousd=0, cost_source=CostSource.FREE, saved_nanousd=2 * DOLLAR),
     row(5, call_status=502, route="main", model="=cmd()"),
-    row(6, state=State.IN_DOUBT, outcome="in_doubt", call_status=0, route="\x1b[31mred", sha256=b""),
+    row(6, state=RowState.IN_DOUBT, outcome="in_doubt", call_status=0, route="\x1b[31mred", sha256=b""),
     row(7, at=NOW - 90 * DAY_S),
 ]
 

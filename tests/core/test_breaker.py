@@ -21,7 +21,6 @@ from gateway.core.breaker import (
     Event,
     State,
     after,
-    later,
 )
 
 if TYPE_CHECKING:
@@ -133,25 +132,6 @@ def test_a_clock_that_is_set_back() -> None:
     """An ejection from the future does not last until then."""
     breaker = played([Event.FAILURE] * TRIP_FAILURES)
     assert breaker.admits(NOW - 3600)
-
-
-breakers = st.builds(
-    Breaker,
-    st.sampled_from(State),
-    st.integers(0, 4),
-    st.integers(0, 2),
-    st.integers(0, 6),
-    st.sampled_from([NOW, NOW + 1]),
-    st.sampled_from([0.0, NOW + 5, NOW + 10]),
-)
-
-
-@given(breakers, breakers, breakers)
-def test_replicas_agree(one: Breaker, two: Breaker, three: Breaker) -> None:
-    """In whatever order they hear of each other; who knows nothing changes nothing."""
-    assert later(one, two) == later(two, one)
-    assert later(later(one, two), three) == later(one, later(two, three))
-    assert later(one, one) == later(one, CLOSED) == one
 
 
 @given(st.lists(st.tuples(st.sampled_from(Event), st.floats(0, 100)), max_size=60))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.deadlines import Limits, limits_for, next_due
+from gateway.core.deadlines import Deadlines, deadlines_for, next_due
 from gateway.types import Timeouts
 
-LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0, shortest_s=20.0)
+DEADLINES = Deadlines(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0, shortest_s=20.0)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,9 @@ def test_one_timer_is_due(
     touched_at: float, answered: bool, awaits_content: bool, now: float, timer: str, left_s: float
 ) -> None:
     """By what has come so far, and never later than the whole call may take."""
-    due = next_due(LIMITS, now, started_at=0.0, touched_at=touched_at, answered=answered, awaits_content=awaits_content)
+    due = next_due(
+        DEADLINES, now, started_at=0.0, touched_at=touched_at, answered=answered, awaits_content=awaits_content
+    )
     assert (due.timer, due.left_s) == (timer, left_s)
     assert f"(timer: {timer})" in str(due)
 
@@ -57,6 +59,6 @@ def test_an_answer_that_comes_at_once_may_take_its_time(
     is_whole: bool, is_last: bool, left_s: float, first_byte_s: float
 ) -> None:
     """Its first byte is its last, so the timer of the first byte is no sign of an upstream that is dead."""
-    limits = limits_for(Timeouts(), left_s, is_whole=is_whole, is_last=is_last)
-    assert limits.first_byte_s == first_byte_s
-    assert limits.shortest_s == min(left_s, 30.0)
+    found = deadlines_for(Timeouts(), left_s, is_whole=is_whole, is_last=is_last)
+    assert found.first_byte_s == first_byte_s
+    assert found.shortest_s == min(left_s, 30.0)

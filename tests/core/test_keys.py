@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core import keys
-from gateway.core.keys import Kept, State, charges_of, find, may_ask, refusal_of, ring_of
+from gateway.core.keys import Kept, KeyState, charges_of, find, may_ask, refusal_of, ring_of
 from gateway.types import Charge, Key, Needs
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def test_a_secret_is_256_bits_that_need_no_quoting() -> None:
 @pytest.mark.parametrize(
     ("found", "at", "state"),
     [
-        (key(), NOW, State.ACTIVE),
-        (key(expires_at=NOW + 1), NOW, State.ACTIVE),
-        (key(expires_at=NOW), NOW, State.EXPIRED),
-        (key(revoked_at=NOW), NOW - 60, State.REVOKED),  # the clock of whoever revoked it was ahead
-        (key(revoked_at=NOW - 1, expires_at=NOW - 2), NOW, State.REVOKED),
+        (key(), NOW, KeyState.ACTIVE),
+        (key(expires_at=NOW + 1), NOW, KeyState.ACTIVE),
+        (key(expires_at=NOW), NOW, KeyState.EXPIRED),
+        (key(revoked_at=NOW), NOW - 60, KeyState.REVOKED),  # the clock of whoever revoked it was ahead
+        (key(revoked_at=NOW - 1, expires_at=NOW - 2), NOW, KeyState.REVOKED),
     ],
 )
-def test_state(found: Key, at: float, state: State) -> None:
+def test_state(found: Key, at: float, state: KeyState) -> None:
     """Revoked is revoked, whatever a clock says."""
     assert keys.state_of(found, at) == state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.ledger import Ended, Intent, Progress, Row, Settle, State, decode, encode, fold, in_doubt
+from gateway.core.ledger import Ended, Intent, Progress, Row, RowState, Settle, decode, encode, fold, in_doubt
 from gateway.types import CostSource, Usage
 
 # No two fields of one type have the same value.
@@ -31,16 +31,16 @@ SETTLE = Settle(
 ENDED = Ended("0123456789ab0000000001/1", 502)
 
 BEGUN = Row(
-    attempt="0123456789ab0000000001/1", version=1, state=State.OPEN, at=5.0, request_id="req_1", key="key_1",
+    attempt="0123456789ab0000000001/1", version=1, state=RowState.OPEN, at=5.0, request_id="req_1", key="key_1",
     route="role:rlm", endpoint="chat", provider="openai", model="gpt-5", stream=True, labels=("team=a",),
     usage=Usage(input_tokens=100), usage_is_estimate=True, cost_nanousd=500, cost_source=CostSource.ESTIMATED,
 )  # fmt: skip
 SETTLED = Row(
-    attempt="0123456789ab0000000001/1", version=1 << 20, state=State.SETTLED, at=5.0, request_id="req_1", key="key_1",
-    route="role:rlm", endpoint="chat", provider="openai", model="gpt-5", stream=True, labels=("team=a",), outcome="ok",
-    status=201, usage=Usage(1, 2, 3, 4), usage_is_estimate=False, cost_nanousd=1000, cost_source=CostSource.COMPUTED,
-    estimate_nanousd=1100, saved_nanousd=7, price_source="curated", sha256=b"digest", first_token_ms=310,
-    duration_ms=4000, provider_id="chatcmpl-2", hung_up=True, call_status=202,
+    attempt="0123456789ab0000000001/1", version=1 << 20, state=RowState.SETTLED, at=5.0, request_id="req_1",
+    key="key_1", route="role:rlm", endpoint="chat", provider="openai", model="gpt-5", stream=True, labels=("team=a",),
+    outcome="ok", status=201, usage=Usage(1, 2, 3, 4), usage_is_estimate=False, cost_nanousd=1000,
+    cost_source=CostSource.COMPUTED, estimate_nanousd=1100, saved_nanousd=7, price_source="curated", sha256=b"digest",
+    first_token_ms=310, duration_ms=4000, provider_id="chatcmpl-2", hung_up=True, call_status=202,
 )  # fmt: skip
 
 
@@ -81,7 +81,13 @@ def test_records_that_come_again_change_nothing() -> None:
 def test_what_is_settled_without_an_intent() -> None:
     """What the end says is kept, and that is when it was."""
     row = fold(None, SETTLE)
-    assert (row.attempt, row.at, row.key, row.cost_nanousd, row.state) == (SETTLE.attempt, 9.0, "", 1000, State.SETTLED)
+    assert (row.attempt, row.at, row.key, row.cost_nanousd, row.state) == (
+        SETTLE.attempt,
+        9.0,
+        "",
+        1000,
+        RowState.SETTLED,
+    )
 
 
 def test_an_intent_without_a_price() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.money import NANO
 from gateway.core.spend import (
     MOST_KEPT,
     UNPRICED_NANOUSD,
@@ -16,7 +17,6 @@ from gateway.core.spend import (
     Spending,
     Spent,
     alerts_due,
-    dollars,
     labels_of,
     objection_to_unpriced,
     refusal_of,
@@ -25,7 +25,6 @@ from gateway.core.spend import (
 )
 from gateway.types import Budget, Charge, Key, OnUnknown, Provider, Route, RouteKind, Scope, Upstream, Window
 
-NANO = 1_000_000_000
 UPSTREAM = Upstream(Provider("openrouter", "openrouter", "http://x/v1"), "google/gemma-3-27b-it:free")
 ROLE = Route("role:rlm", RouteKind.ROLE, ())
 ALIAS = Route("rlm", RouteKind.ALIAS, ())
@@ -319,15 +318,6 @@ def test_a_budget_that_others_hold() -> None:
     )
     assert (refusal.status, refusal.type, refusal.code) == (429, "requests", "rate_limit_exceeded")
     assert refusal.headers == ((b"retry-after", b"1"),)
-
-
-@pytest.mark.parametrize(
-    ("nanousd", "written"),
-    [(0, "$0"), (1, "$0.000000001"), (420_000, "$0.00042"), (10_000_000, "$0.01"), (NANO // 2, "$0.50"),
-     (NANO, "$1"), (1_999_900_000, "$2.00"), (2**62, "$4611686018.43")],
-)  # fmt: skip
-def test_dollars(nanousd: int, written: str) -> None:
-    assert dollars(nanousd) == written
 
 
 def test_what_a_budget_does_not_know() -> None:

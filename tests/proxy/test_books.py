@@ -13,7 +13,7 @@ import pytest
 
 from gateway.background.bookkeeping import recover_ledger
 from gateway.config.settings import LedgerSettings
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.stores.sqlite import SQLiteStore
 from gateway.types import CostSource, Usage
 from tests.faults import (
@@ -136,7 +136,7 @@ async def test_a_plain_call(tmp_path: Path) -> None:
     assert row.writer == scene.books.writer
     assert abs(row.at - time.time()) < 10
     assert (row.state, row.request_id, row.key, row.route, row.endpoint, row.provider, row.model) == (
-        State.SETTLED, "mine-1", "local", "role:rlm", "chat", "first", "m",
+        RowState.SETTLED, "mine-1", "local", "role:rlm", "chat", "first", "m",
     )  # fmt: skip
     assert (row.stream, row.outcome, row.status, row.call_status, row.hung_up) == (False, "ok", 200, 200, False)
     assert (row.usage, row.usage_is_estimate, row.price_source) == (Usage(7, 2), False, "config")
@@ -385,7 +385,7 @@ def dead(scene: Ledgered, folder: Path) -> int:
     shutil.copytree(scene.folder / "journal", folder / "journal")
     recover_ledger(LedgerSettings(state_dir=folder))
     (row,) = rows_in(folder)
-    assert (row.state, row.outcome, row.usage_is_estimate) == (State.IN_DOUBT, "in_doubt", True)
+    assert (row.state, row.outcome, row.usage_is_estimate) == (RowState.IN_DOUBT, "in_doubt", True)
     assert row.cost_nanousd is not None
     return row.cost_nanousd
 
@@ -397,7 +397,7 @@ async def test_an_attempt_is_in_the_journal_before_its_request_is_sent(tmp_path:
             await client.send(STREAM)
             await scene.upstreams[1].wait_request()
             assert [(row.provider, row.state) for row in scene.journalled()] == [
-                ("first", State.SETTLED), ("second", State.OPEN),
+                ("first", RowState.SETTLED), ("second", RowState.OPEN),
             ]  # fmt: skip
             assert len(scene.books.under_way) == 1
         await scene.rows()

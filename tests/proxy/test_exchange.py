@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core import outcome as o
-from gateway.core.budget import RetryBudget
+from gateway.core.allowance import Allowance
 from gateway.types import Attempt
 from tests.faults import (
     Client,
@@ -167,7 +167,7 @@ async def test_a_form_that_is_refused_half_way_is_an_attempt(tmp_path: Path) -> 
 
 def spent(provider: str, running: Running) -> None:
     """Leave nothing of the allowance for retries at a provider, for as long as the test takes."""
-    running.gateway.memory.budgets[provider] = RetryBudget(earned=0.0, reserve=0.0, at=time.monotonic() + 1000.0)
+    running.gateway.memory.allowances[provider] = Allowance(earned=0.0, reserve=0.0, at=time.monotonic() + 1000.0)
 
 
 async def test_a_retry_that_the_allowance_does_not_cover_is_not_made() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.stores.journal import Journal, sync_segment
 from tests.faults import (
     DONE,
@@ -191,9 +191,9 @@ async def test_who_waits_for_a_settlement(tmp_path: Path, strict: bool) -> None:
             assert (await scene.ask()).complete
         await exchange_is_over(scene.running)
         journalled = folded(all_of(tmp_path / "elsewhere", scene.books.writer))
-        assert [row.state for row in journalled] == [State.SETTLED if strict else State.OPEN] * 2
+        assert [row.state for row in journalled] == [RowState.SETTLED if strict else RowState.OPEN] * 2
         assert len(later) == (0 if strict else 1)
         for one in later:
             one()
         journalled = folded(all_of(tmp_path / "elsewhere", scene.books.writer))
-        assert [row.state for row in journalled] == [State.SETTLED] * 2
+        assert [row.state for row in journalled] == [RowState.SETTLED] * 2

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from gateway.core import outcome as o
+from gateway.core.allowance import WINDOW_S
 from gateway.core.breaker import LONGEST_EJECT_S, TRIP_FAILURES, TRIP_LOCAL_FAILURES
-from gateway.core.budget import WINDOW_S
 from tests.sim.world import Asked, ScriptedUpstream, World
 
 SEEDS = range(10)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.core.ledger import State
+from gateway.core.ledger import RowState
 from gateway.stores.postgres import PostgresStore
 from gateway.stores.sqlite import SQLiteStore
 from tests.cli.command import command, environment
@@ -172,10 +172,10 @@ def compare(soak: Soak, rows: list[Row], *billers: Biller, is_strict: bool = Fal
         assert not lost, f"{len(lost)} billed attempts are not in the ledger: {lost[:5]}"
     twice = [one for one, count in booked.items() if count > 1]
     assert not twice, f"attempts are in the ledger twice: {twice[:5]}"
-    assert not [row for row in rows if row.state is State.OPEN]
+    assert not [row for row in rows if row.state is RowState.OPEN]
     complete = {name for name, (_, whole) in soak.seen.items() if whole}
     by_call = {row.request_id: row for row in rows if row.outcome == "ok"}
-    in_doubt = {row.request_id for row in rows if row.state is State.IN_DOUBT}
+    in_doubt = {row.request_id for row in rows if row.state is RowState.IN_DOUBT}
     unsettled = complete - by_call.keys()
     assert unsettled <= in_doubt
     assert len(unsettled) <= (0 if is_strict else max(4, soak.lives))
@@ -188,7 +188,7 @@ def compare(soak: Soak, rows: list[Row], *billers: Biller, is_strict: bool = Fal
         assert len(row.sha256) == 32
     for row in rows:
         # What is in doubt is never for nothing.
-        if row.state is State.IN_DOUBT:
+        if row.state is RowState.IN_DOUBT:
             assert row.cost_nanousd, row
             assert row.usage_is_estimate, row
     with closing(soak.opened()) as store:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from gateway.core.ledger import Row, State
+from gateway.core.ledger import Row, RowState
 from gateway.stores.store import Totals
 from gateway.types import CostSource, Usage
 
@@ -32,7 +32,7 @@ def attempt(call: int, number: int = 1, writer: str = WRITER) -> str:
 def row(call: int = 1, number: int = 1, *, writer: str = WRITER, **said: Any) -> Row:
     """Return the row of an attempt that went well."""
     usual: dict[str, Any] = {
-        "version": 1 << 20, "state": State.SETTLED, "at": WALL + call, "request_id": f"req_{call}", "key": "key_1",
+        "version": 1 << 20, "state": RowState.SETTLED, "at": WALL + call, "request_id": f"req_{call}", "key": "key_1",
         "route": "role:rlm", "endpoint": "chat", "provider": "openai", "model": "gpt-5", "stream": True,
         "outcome": "ok", "status": 200, "usage": Usage(100, 20, 30, 5), "usage_is_estimate": False,
         "cost_nanousd": 1000, "cost_source": CostSource.COMPUTED, "estimate_nanousd": 1100, "saved_nanousd": 7,
@@ -45,7 +45,7 @@ def row(call: int = 1, number: int = 1, *, writer: str = WRITER, **said: Any) ->
 def versions(rng: Random, call: int) -> list[Row]:
     """Return what becomes known of a random attempt, in the order in which it does."""
     intent = row(
-        call, rng.choice((1, 1, 2, 3)), version=1, state=State.OPEN, at=WALL + rng.uniform(-2 * DAY_S, 2 * DAY_S),
+        call, rng.choice((1, 1, 2, 3)), version=1, state=RowState.OPEN, at=WALL + rng.uniform(-2 * DAY_S, 2 * DAY_S),
         key=rng.choice(("", "key_1", "key_2")), route=rng.choice(("main", "role:rlm")), outcome="", call_status=0,
         endpoint=rng.choice(("chat", "embeddings")), provider=rng.choice(("openai", "groq")), usage=Usage(100),
         model=rng.choice(("a", "b", "é" * 200)), cost_nanousd=rng.choice((None, 5)), cost_source=CostSource.ESTIMATED,
@@ -55,12 +55,12 @@ def versions(rng: Random, call: int) -> list[Row]:
         usage = Usage(100, known[-1].usage.output_tokens + rng.randrange(50))
         known.append(replace(known[-1], version=known[-1].version + 1, usage=usage, cost_nanousd=rng.randrange(10**6)))
     if rng.random() < 0.1:
-        known.append(replace(known[-1], version=(1 << 20) - 1, state=State.IN_DOUBT, outcome="in_doubt"))
+        known.append(replace(known[-1], version=(1 << 20) - 1, state=RowState.IN_DOUBT, outcome="in_doubt"))
     if rng.random() < 0.8:
         usage = Usage(rng.randrange(10**5), rng.randrange(10**5), rng.randrange(100), rng.randrange(9))
         known.append(
             replace(
-                known[-1], version=1 << 20, state=State.SETTLED, hung_up=rng.random() < 0.2, usage=usage,
+                known[-1], version=1 << 20, state=RowState.SETTLED, hung_up=rng.random() < 0.2, usage=usage,
                 cost_nanousd=rng.choice((None, 0, 123_456)), cost_source=rng.choice(list(CostSource)),
                 saved_nanousd=rng.randrange(1000),
             )
@@ -81,7 +81,7 @@ def recomputed(rows: Iterable[Row], by: tuple[str, ...] = ALL) -> list[Totals]:
             Totals(
                 group=group, attempts=1, calls=ended, errors=one.call_status >= 400,
                 fallbacks=ended and one.call_status < 400 and one.attempt[-1] != "1", hung_up=one.hung_up,
-                in_doubt=one.state is State.IN_DOUBT, unpriced=cost is None,
+                in_doubt=one.state is RowState.IN_DOUBT, unpriced=cost is None,
                 estimated=cost is not None and one.cost_source is CostSource.ESTIMATED,
                 input_tokens=one.usage.input_tokens, output_tokens=one.usage.output_tokens,
                 cached_tokens=one.usage.cached_tokens, reasoning_tokens=one.usage.reasoning_tokens,

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import pytest
 
-from gateway.core.ledger import Content, State, encode
+from gateway.core.ledger import Content, RowState, encode
 from gateway.stores.importer import LOCK, Importer, Recovered, recover
 from gateway.stores.journal import Journal
 from gateway.stores.journal_intake import CHECKPOINTS, Intake, OutOfTime
@@ -139,12 +139,12 @@ def test_what_the_dead_leave_is_recovered(directory: Path, store: SQLiteStore) -
     told: list[Row] = []
     leave(directory, records)
     leave(directory, [intent(attempt(1, 1, B))], B)
-    open_rows = [row for row in folded(records) if row.state is State.OPEN]
+    open_rows = [row for row in folded(records) if row.state is RowState.OPEN]
     found = recover(directory, store, on_in_doubt=told.extend)
     assert_holds(store, [*ended(records), *ended([intent(attempt(1, 1, B))])], records)
     assert len(open_rows) > 10
     assert [row.attempt for row in told] == [*(row.attempt for row in open_rows), attempt(1, 1, B)]
-    assert {row.state for row in told} == {State.IN_DOUBT}
+    assert {row.state for row in told} == {RowState.IN_DOUBT}
     assert found == Recovered(in_doubt=len(open_rows) + 1)
     assert left(directory) == []
     assert (store.position(A), store.position(B)) == (None, None)
@@ -250,7 +250,7 @@ def test_an_intake_knows_what_is_open(directory: Path, store: SQLiteStore) -> No
         write(journal, [settle(one)])
         Intake(directory, Asked(store, never)).run()
         assert asked == [[other], [one]]
-    assert [row.state for row in kept(store)] == [State.SETTLED, State.SETTLED]
+    assert [row.state for row in kept(store)] == [RowState.SETTLED, RowState.SETTLED]
 
 
 def test_answers_that_are_lost_change_nothing(directory: Path, store: SQLiteStore) -> None:
@@ -543,7 +543,6 @@ def test_it_imports_what_is_written_meanwhile(directory: Path, path: Path) -> No
     write(journal, [settle(attempt(1, 1, A))])
     eventually(lambda: len(rows_in(path)) == 1)
     write(journal, [settle(attempt(2, 1, A))])
-    one.wake()
     eventually(lambda: len(rows_in(path)) == 2)
     write(journal, [settle(attempt(call, 1, A)) for call in range(3, 100)] + [intent(attempt(100, 1, A))])
     journal.close()

@@ -481,7 +481,6 @@ async def test_a_sync_that_fails_is_told(directory: Path) -> None:
         eventually(lambda: journal._spare is not None)
         unheard, lost = journal.append(encode(RECORDS[0])), journal.append(encode(RECORDS[1]))
         assert await told(journal, lost) is disk.error
-        assert journal.sync_errors >= 1
         disk.error = None
         assert isinstance(await told(journal, unheard), OSError)
         eventually(lambda: journal._spare is not None)

@@ -14,8 +14,9 @@ import pytest
 
 from gateway.config.settings import LedgerSettings
 from gateway.core.keys import Kept
-from gateway.stores.keys import NameTaken, SQLiteKeys, open_keys
+from gateway.stores.keys import NameTaken, SQLiteKeys
 from gateway.stores.keys_postgres import PostgresKeys
+from gateway.stores.opening import open_keys
 from gateway.stores.store import StoreError
 from gateway.types import Key, Window
 from tests.stores.databases import PostgresServer, postgres_server
@@ -133,7 +134,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from gateway.config.settings import LedgerSettings
-from gateway.stores.keys import open_keys
+from gateway.stores.opening import open_keys
 from gateway.types import Key
 where, me = sys.argv[1:]
 settings = LedgerSettings(database_url=where) if "://" in where else LedgerSettings(state_dir=Path(where))

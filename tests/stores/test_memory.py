@@ -268,7 +268,7 @@ def test_fallbacks_to_the_sound_are_not_paid_for() -> None:
     memory = Memory()
     assert all(begin(memory, B, is_retry=True) for _ in range(1000))
     end(memory, B, o.SERVER_ERROR)
-    memory.budgets.clear()
+    memory.allowances.clear()
     assert sum(begin(memory, B, is_retry=True) for _ in range(1000)) == 100
     assert begin(memory, B)  # a call of its own
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.ledger import Row, State
+from gateway.core.ledger import Row, RowState
 from gateway.stores.postgres import PostgresStore
 from gateway.stores.rows import LARGEST
 from gateway.stores.sqlite import SQLiteStore
@@ -217,14 +217,14 @@ def test_how_far_a_journal_has_been_imported(store: Store) -> None:
 
 def test_attempts_that_have_not_ended(store: Store) -> None:
     """Those of one writer, or all; one that ends is no more among them."""
-    going = [row(call, state=State.OPEN, version=1) for call in (1, 2)]
-    others = row(4, state=State.OPEN, version=1, writer=OTHER)
+    going = [row(call, state=RowState.OPEN, version=1) for call in (1, 2)]
+    others = row(4, state=RowState.OPEN, version=1, writer=OTHER)
     store.write([*going, row(3), others])
     assert list(store.open_rows(WRITER)) == going
     assert sorted(store.under_way(), key=lambda one: one.attempt) == sorted(
         [*going, others], key=lambda one: one.attempt
     )
-    store.write([row(1), row(2, state=State.IN_DOUBT, version=5)])
+    store.write([row(1), row(2, state=RowState.IN_DOUBT, version=5)])
     assert list(store.open_rows(WRITER)) == []
     assert list(store.under_way()) == [others]
     assert store.totals()[0].in_doubt == 1

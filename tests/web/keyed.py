@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gateway.background.keyring import Keyring
 from gateway.core.keys import digest_of
+from gateway.stores.keyring import Keyring
 from gateway.stores.keys import SQLiteKeys
 from gateway.types import Key
 from gateway.web.routes import Web

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from starlette.routing import Route
 
-from gateway.background.keyring import Keyring
 from gateway.errors import Forbidden
+from gateway.stores.keyring import Keyring
 from gateway.types import BodyKind
 from gateway.web.door import Access, Door
 from gateway.web.routes import Place, guarded

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.background.keyring import Keyring
 from gateway.core.keys import CONFIG, LOCAL, Kept, digest_of, ring_of
 from gateway.errors import Forbidden, Refusal
+from gateway.stores.keyring import Keyring
 from gateway.stores.keys import SQLiteKeys
 from gateway.web.door import MOST_ADDRESSES, Access, Door
 from tests.cli.command import gateway_async

@@ -72,7 +72,7 @@ async def test_keys_are_read_before_the_first_call(tmp_path: Path) -> None:
         assert await ready(running) == (200, {"status": "ok"})
         assert (await asked(running, chat(model="one/m"))).status == 401
         (tmp_path / FILE).write_bytes(b"")
-        await until(lambda: app_of(running)._keyring.is_stale)
+        await until(lambda: app_of(running)._keyring.problem != "")
         assert await ready(running) == (200, {"status": "ok", "keys": "stale"})
         assert (await asked(running, chat(model="one/m"))).status == 401
         good = chat(model="one/m", headers={"authorization": f"Bearer {secret('ci')}"})

@@ -78,11 +78,6 @@ class Keyring:
         known = "not read yet" if self.ring is None else f"{len(self.ring.holders)} secrets"
         return f"<Keyring {known}{', ' + self.problem if self.problem else ''}>"
 
-    @property
-    def is_stale(self) -> bool:
-        """The keys cannot be read at present, so that what changes is not seen."""
-        return bool(self.problem)
-
     async def run(self) -> None:
         """Look for changes, again and again, until cancelled."""
         while self._store is not None:

@@ -6,35 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.core.report import as_record, cost, exact_usd, groups, instant, labels, percent, sought, stored, total, usd
+from gateway.cli.report import as_record, cost, groups, instant, labels, percent, sought, stored, total
 from gateway.stores.store import Totals
 
 NOW = datetime(2026, 11, 21, 5, 30, tzinfo=UTC).timestamp()
-
-
-@pytest.mark.parametrize(
-    ("nanousd", "shown", "exact"),
-    [
-        (0, "$0.00", "0.00"),
-        (1, "$0.000000001", "0.000000001"),
-        (123_000, "$0.000123", "0.000123"),
-        (123_456, "$0.000123", "0.000123456"),
-        (123_500, "$0.000124", "0.0001235"),
-        (122_500, "$0.000122", "0.0001225"),
-        (12_300_000, "$0.0123", "0.0123"),
-        (50_000_000, "$0.05", "0.05"),
-        (120_000_000, "$0.12", "0.12"),
-        (123_456_789, "$0.123", "0.123456789"),
-        (999_999_999, "$1.00", "0.999999999"),
-        (1_005_000_000, "$1.00", "1.005"),
-        (1_234_560_000_000, "$1,234.56", "1234.56"),
-        (9_007_199_254_740_993_000_000_001, "$9,007,199,254,740,993.00", "9007199254740993.000000001"),
-        (-1_500, "-$0.0000015", "-0.0000015"),
-    ],
-)
-def test_money(nanousd: int, shown: str, exact: str) -> None:
-    """Cents for large sums, three digits for small ones, all of them for programs; no float takes part."""
-    assert (usd(nanousd), exact_usd(nanousd)) == (shown, exact)
 
 
 @pytest.mark.parametrize(

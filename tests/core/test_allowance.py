@@ -5,29 +5,29 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.budget import RESERVE_PER_S, SHARE, WINDOW_S, RetryBudget, earn, settle, spend
+from gateway.core.allowance import RESERVE_PER_S, SHARE, WINDOW_S, Allowance, earn, settle, spend
 
 FULL = RESERVE_PER_S * WINDOW_S
 
 
-def spent(budget: RetryBudget, now: float) -> tuple[int, RetryBudget]:
+def spent(allowance: Allowance, now: float) -> tuple[int, Allowance]:
     """How many retries can be paid for at once."""
     paid = 0
-    while (left := spend(budget, now)) is not None:
-        budget, paid = left, paid + 1
-    return paid, budget
+    while (left := spend(allowance, now)) is not None:
+        allowance, paid = left, paid + 1
+    return paid, allowance
 
 
-def earned(requests: int, now: float = 0.0, budget: RetryBudget | None = None) -> RetryBudget:
-    budget = budget or RetryBudget(at=now)
+def earned(requests: int, now: float = 0.0, allowance: Allowance | None = None) -> Allowance:
+    allowance = allowance or Allowance(at=now)
     for _ in range(requests):
-        budget = earn(budget, now)
-    return budget
+        allowance = earn(allowance, now)
+    return allowance
 
 
 def test_the_reserve() -> None:
     """A hundred at once, then ten a second, whoever comes or not."""
-    paid, empty = spent(RetryBudget(), 0.0)
+    paid, empty = spent(Allowance(), 0.0)
     assert (paid, spend(empty, 0.0)) == (100, None)
     assert spent(empty, 0.09)[0] == 0
     assert spent(empty, 1.0)[0] == 10
@@ -36,10 +36,10 @@ def test_the_reserve() -> None:
 
 def test_the_share() -> None:
     """A fifth of the requests, beyond the reserve."""
-    _, empty = spent(RetryBudget(), 0.0)
-    assert spent(earned(1001, budget=empty), 0.0)[0] == 1000 * SHARE
-    assert spent(earned(4, budget=empty), 0.0)[0] == 0
-    assert spent(earned(6, budget=empty), 0.0)[0] == 1
+    _, empty = spent(Allowance(), 0.0)
+    assert spent(earned(1001, allowance=empty), 0.0)[0] == 1000 * SHARE
+    assert spent(earned(4, allowance=empty), 0.0)[0] == 0
+    assert spent(earned(6, allowance=empty), 0.0)[0] == 1
 
 
 def test_what_was_earned_is_spent_first() -> None:
@@ -66,12 +66,12 @@ def test_a_clock_that_stands_still() -> None:
 def test_retries_are_bounded(steps: list[tuple[bool, float]]) -> None:
     """Over any stretch of time: a fifth of the requests, ten a second, and the reserve of the beginning."""
     now, requests, retries = 0.0, 0, 0
-    budget = RetryBudget()
+    allowance = Allowance()
     for is_retry, passed_s in steps:
         now += passed_s
         if not is_retry:
-            budget, requests = earn(budget, now), requests + 1
-        elif (paid := spend(budget, now)) is not None:
-            budget, retries = paid, retries + 1
-        assert budget.earned >= 0 <= budget.reserve <= FULL
+            allowance, requests = earn(allowance, now), requests + 1
+        elif (paid := spend(allowance, now)) is not None:
+            allowance, retries = paid, retries + 1
+        assert allowance.earned >= 0 <= allowance.reserve <= FULL
     assert retries <= SHARE * requests + RESERVE_PER_S * now + FULL + 1e-6

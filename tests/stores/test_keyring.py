@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.background.keyring import UNKNOWN_AFTER_S, Keyring
 from gateway.config.settings import LedgerSettings
 from gateway.core.keys import NO_KEYS, Kept, no_longer_good
-from gateway.stores.keys import FILE, SQLiteKeys, open_keys
+from gateway.stores.keyring import UNKNOWN_AFTER_S, Keyring
+from gateway.stores.keys import FILE, SQLiteKeys
 from gateway.stores.keys_seen import seen_beside
+from gateway.stores.opening import open_keys
 from gateway.stores.store import StoreError
 from gateway.types import Key
 
@@ -135,7 +136,7 @@ async def test_what_was_known_stays_known(caplog: pytest.LogCaptureFixture) -> N
         for _ in range(3):
             await keyring.refresh()
         assert keyring.ring is known
-        assert keyring.is_stale
+        assert keyring.problem
         assert repr(keyring) == "<Keyring 1 secrets, the disk is gone>"
         store.problem = ""
         await keyring.refresh()
@@ -171,7 +172,7 @@ async def test_a_store_that_hangs_is_waited_for_by_one_only() -> None:
     await keyring.refresh()
     assert wants_key(keyring) is True
     assert store.reads == 1
-    assert not keyring.is_stale
+    assert not keyring.problem
     keyring.close()
 
 
@@ -367,7 +368,7 @@ async def test_a_store_that_has_lost_its_keys_opens_nothing(
     assert running.ring is not None
     assert running.ring.holders[A_KEY.digest].until == inf
     assert wants_key(running) is True
-    assert running.is_stale
+    assert running.problem
     # A file that was truncated is first one without tables, and then one without keys.
     assert sum("the keys cannot be read" in one for one in caplog.messages) <= 2
     running.close()
@@ -408,7 +409,7 @@ async def test_a_copy_that_is_put_back_counts_at_once(tmp_path: Path) -> None:
     await keyring.refresh()
     (tmp_path / FILE).write_bytes(copy)
     await keyring.refresh()
-    assert not keyring.is_stale
+    assert not keyring.problem
     _delete(tmp_path)
     store.insert(B_KEY)
     await keyring.refresh()
