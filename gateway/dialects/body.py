@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from gateway.dialects import lenient
 from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS
-from gateway.dialects.fields import MOST_FIELDS, Field, NotAnObject, TooManyFields, end_of_value, fields_of
+from gateway.dialects.fields import MOST_FIELDS, STRING, Field, NotAnObject, TooManyFields, end_of_value, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Call, Params
 
@@ -44,7 +44,6 @@ _PLAIN = frozenset({
 
 # A key of letters can be spelled with escapes only by \u0041 to \u007a.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SCALAR = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.\w]+', re.DOTALL)
 _SELF_DELIMITING = frozenset({b"{", b"[", b'"'})
 _MODEL = b'"model"'
@@ -81,7 +80,7 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
     if raw_model is None:
         if endpoint.default_model:
             return read_call(endpoint, _with_model(body, endpoint.default_model, alone=not fields), content_type)
-        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
+        raise no_model()
     model = _typed(_string, raw_model, "model", "a string")
     if not model.strip() or "\0" in model:
         raise BadRequest('"model" is empty or holds a NUL; name a role, an alias or a model', param="model")
@@ -103,6 +102,11 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
         wants_usage=wants_usage,
         content_type=content_type,
     )
+
+
+def no_model() -> BadRequest:
+    """Return the refusal of a body that names no model."""
+    return BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
 
 
 def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:
@@ -302,7 +306,7 @@ def _fields_of(body: bytes, fields: Mapping[str, object]) -> Iterator[Field]:
     """
     at = body.index(b"{") + 1
     number = 0
-    while (found := _STRING.search(body, at)) is not None:
+    while (found := STRING.search(body, at)) is not None:
         number += 1
         if number > MOST_FIELDS:
             raise _too_many()

@@ -1,5 +1,7 @@
 """Follow an event stream: how much of it may pass, and what it has come to.
 
+The grammar of its dialect says what its events mean; here they are cut, counted, left out and let pass.
+
 Rule: the bytes of an event are never changed. An event passes whole, passes in pieces if it is too large to hold, or
 is left out: the usage that only the gateway asked for, and what no SDK could read.
 """
@@ -7,111 +9,30 @@ is left out: the usage that only the gateway asked for, and what no SDK could re
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from gateway.core import sse
-from gateway.dialects.plain import decode, failure_in, has_content
+from gateway.dialects.answers import decode
 from gateway.dialects.skim import Skim
 from gateway.dialects.upstream_error import error_in, read_error
-from gateway.dialects.usage import merged, read_usage
 from gateway.types import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.sse import Event
-    from gateway.types import Endpoint, Usage
+    from gateway.dialects.dialect import Grammar
+    from gateway.types import Usage
 
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 # Once content has passed, a larger event passes in pieces: nobody's memory is for rent.
 LARGEST_HELD_EVENT = 1 << 20
 
-_RESPONSE_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-_RESPONSE_PREAMBLE = frozenset({
-    "response.created", "response.queued", "response.in_progress", "response.output_item.added",
-    "response.content_part.added", "response.reasoning_summary_part.added", "keepalive",
-})  # fmt: skip
 # How much of a large event is looked at to tell preamble from content.
 _BEGINNING = 4096
 
 
-class _Choice(msgspec.Struct, gc=False):
-    index: int | None = None
-    finish_reason: Any = None
-    error: Any = None
-
-
-class _ChatEvent(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    object: Any = None
-    base_resp: Any = None
-    x_groq: Any = None
-
-
-class _ResponseEvent(msgspec.Struct, gc=False):
-    type: str = ""
-    error: Any = None
-
-
-class _OtherEvent(msgspec.Struct, gc=False):
-    usage: Any = None
-    error: Any = None
-    object: Any = None
-    type: Any = None
-    message: Any = None
-
-
-_chat_event = msgspec.json.Decoder(_ChatEvent).decode
-_response_event = msgspec.json.Decoder(_ResponseEvent).decode
-_other_event = msgspec.json.Decoder(_OtherEvent).decode
-_unreadable = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-def _plain_chat(unfinished: set[int]) -> Callable[[bytes], bool]:
-    def is_plain(chunk: bytes) -> bool:
-        if not (chunk.startswith(b"data: {") and chunk.endswith(EVENT_ENDS)):
-            return False
-        try:
-            event = _chat_event(chunk[6:])
-        except _unreadable:
-            return False  # not one event, or one for a closer look
-        choices = event.choices
-        if not choices or event.usage is not None or event.error is not None or event.object == "error":
-            return False
-        for choice in choices:
-            if choice.finish_reason is not None or choice.error is not None or (choice.index or 0) not in unfinished:
-                return False
-        return event.base_resp is None and event.x_groq is None
-
-    return is_plain
-
-
-def _is_plain_response(chunk: bytes) -> bool:
-    if not chunk.endswith(EVENT_ENDS):
-        return False
-    try:
-        event = _response_event(chunk[_data_at(chunk) :])
-    except _unreadable:
-        return False
-    return event.error is None and event.type.endswith(".delta")
-
-
-def _is_plain_other(chunk: bytes) -> bool:
-    if not chunk.endswith(EVENT_ENDS):
-        return False
-    try:
-        event = _other_event(chunk[_data_at(chunk) :])
-    except _unreadable:
-        return False
-    fails = event.error is not None or event.object == "error" or event.type == "error"
-    return not fails and event.usage is None and event.message is None
-
-
-def _data_at(chunk: bytes) -> int:
+def data_at(chunk: bytes) -> int:
     """Where the data of an event begins, if it is an event with one line of data."""
     return 6 if chunk.startswith(b"data: {") else chunk.find(b"\ndata: {") + 7
 
@@ -127,17 +48,16 @@ class StreamReader:
     """
 
     __slots__ = (
-        "_done", "_expected", "_large", "_seam", "_terminal", "answer_id", "broken", "committed",
-        "ended", "error", "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished",
-        "usage",
+        "_expected", "_grammar", "_large", "_seam", "answer_id", "broken", "committed", "done", "ended", "error",
+        "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished", "usage",
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False, choices: int = 1) -> None:
+    def __init__(self, grammar: Grammar, *, strip_usage: bool = False, choices: int = 1) -> None:
         """`strip_usage`: take out the usage event again, because only the gateway asked for it.
 
         `choices`: how many the client asked for (`n`).
         """
-        self._terminal = endpoint.terminal
+        self._grammar = grammar
         self._expected = choices
         self.strips_usage = strip_usage
         self.opened = bytearray()
@@ -156,7 +76,7 @@ class StreamReader:
         """The terminal event has been seen; whatever follows is not part of the answer."""
         self.unfinished: set[int] = set()
         """Choices that have been seen and have no finish reason yet."""
-        self._done: frozenset[int] = frozenset()
+        self.done: frozenset[int] = frozenset()
         """Choices that have one."""
         self.is_unsure = False
         """An event was too large to be read: it may have been the last one."""
@@ -188,7 +108,7 @@ class StreamReader:
             self._note_large(large)
             return b""
         rest = bytes(self.opened)
-        if not rest or (self._terminal != "none" and not self.ended and _cut_short(rest)):
+        if not rest or (self._grammar.has_end and not self.ended and _cut_short(rest)):
             return b""
         self.opened.clear()
         return self._read(rest)
@@ -196,7 +116,7 @@ class StreamReader:
     @property
     def finished(self) -> bool:
         """The model was done, even if the terminal event is missing: every choice has a finish reason."""
-        return bool(self._done) and not self.unfinished and len(self._done) >= self._expected
+        return bool(self.done) and not self.unfinished and len(self.done) >= self._expected
 
     @property
     def complete(self) -> bool:
@@ -207,7 +127,7 @@ class StreamReader:
             return True
         if self.odd and not self.finished:
             return False
-        return self._terminal == "none" or (self.finished and not self.opened)
+        return not self._grammar.has_end or (self.finished and not self.opened)
 
     def plain(self) -> Callable[[bytes], bool]:
         """Return what tells of a chunk, while the stream flows, that it is one event with content and nothing else.
@@ -215,9 +135,7 @@ class StreamReader:
         Nearly every chunk of every stream goes by there: to read the few fields that matter costs less than to look
         for the words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
         """
-        if self._terminal == "done":
-            return _plain_chat(self.unfinished)
-        return _is_plain_response if self._terminal == "response" else _is_plain_other
+        return self._grammar.plain(self.unfinished)
 
     # -- bytes
 
@@ -245,9 +163,7 @@ class StreamReader:
         """Whether a large event is content, by its beginning. A `response.created` echoes the whole request."""
         if not beginning.lstrip(b"\r\n").startswith(b"data:") and not _DATA_LINE.search(beginning):
             return False  # a comment, so far
-        if self._terminal != "response":
-            return True
-        names = [kind.encode() for kind in _RESPONSE_PREAMBLE]
+        names = self._grammar.preamble
         return not any(b'"%b"' % name in beginning or name + b"\n" in beginning for name in names)
 
     def _flow(self, chunk: bytes, large: Skim) -> bytes:
@@ -276,7 +192,7 @@ class StreamReader:
                 self.is_unsure = True
                 continue
             if isinstance(value, dict):
-                self._note(value, event)
+                self._grammar.note(self, value, event.name)
 
     def _read(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
@@ -297,22 +213,24 @@ class StreamReader:
         text = event.data
         if text is None:
             return True
-        if text.startswith(b"[DONE]"):  # of the Responses API it is no part, although some servers send it there too
-            return self._terminal == "response" or self._end()
+        if text.startswith(b"[DONE]"):
+            return self._end() if self._grammar.done_ends else True
         try:
             value = decode(text)
         except ValueError:
             return self._pass_over(text, event, is_cut=text[:1] in b"{[" and len(text) > 0)
         if isinstance(value, list) and (error := error_in(value)) is not None:  # Gemini's
-            self._fail(error, says_so=False)
+            self.fail(error, says_so=False)
             return True
-        return self._note(value, event) if isinstance(value, dict) else True  # else not ours to judge
+        if not isinstance(value, dict):
+            return True  # not ours to judge
+        return self._grammar.note(self, value, event.name)
 
     def _end(self) -> bool:
         """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
         if self.odd and not self.finished:
             self.broken = bytes(self.odd).decode("utf-8", "replace")
-        elif self._done and self.unfinished:
+        elif self.done and self.unfinished:
             self.broken = f"choice {min(self.unfinished)} has no end"
         else:
             self.ended = True
@@ -321,96 +239,26 @@ class StreamReader:
     def _pass_over(self, text: bytes, event: Event, *, is_cut: bool) -> bool:
         """An event that no SDK can read: leave it out, and say so if it was content, or if nothing follows it."""
         if event.name == b"error":
-            self._fail(read_error(text), says_so=False)
+            self.fail(read_error(text), says_so=False)
         elif is_cut:
             self.broken = "it sent an event that is not JSON"
         else:
             self.odd[:] = text[:200] or b"an event without data"
         return False
 
-    def _fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
+    # -- what a grammar says
+
+    def commit(self) -> None:
+        """An event holds content of what was asked for."""
+        self.committed = True
+        self.odd.clear()
+
+    def fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
+        """An event is an error. `says_so`: the client's SDK raises on it by itself."""
         self.error = error if error is not None and (error.message or error.code) else _WORDLESS
         self.says_so = says_so
         if not says_so and self.committed:
             self.broken = self.error.message or str(self.error.code)
-
-    def _note(self, value: dict[str, Any], event: Event) -> bool:
-        """Take note of one event's value. Return whether it passes: not if it is the usage that nobody asked for."""
-        if event.name == b"error" and not value.get("error"):
-            self._fail(
-                error_in({"error": value}), says_so=self._terminal == "response" and value.get("type") == "error"
-            )
-            return True
-        if self._terminal == "response":
-            self._note_response(value)
-            return True
-        usage = read_usage(value)
-        self.usage = merged(self.usage, usage)
-        if not self.answer_id and isinstance(identity := value.get("id"), str):
-            self.answer_id = identity[:200]
-        if (error := self._failure(value)) is not None:
-            self._fail(error, says_so=bool(value.get("error")))
-            return True
-        choices = value.get("choices")
-        if choices:
-            self._note_choices(choices)
-        elif choices is None and self._terminal == "none":
-            self.committed = True
-            self.odd.clear()
-        return not (self.strips_usage and usage is not None and choices == [])
-
-    def _failure(self, value: dict[str, Any]) -> UpstreamError | None:
-        """Return the error that an event is. Events may have a `message` that is none: Anthropic's, or a progress."""
-        if value.get("error") or value.get("object") == "error" or value.get("type") == "error" or value.get("choices"):
-            return failure_in(value)
-        if isinstance(value.get("base_resp"), dict) or value.keys() == {"detail"}:
-            return error_in(value)
-        says_kind = value.get("code") is not None or "error" in str(value.get("type"))
-        is_said = isinstance(value.get("message"), str) and "choices" not in value and says_kind
-        return error_in({"error": value}) if is_said else None
-
-    def _note_choices(self, choices: Any) -> None:
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict):
-                continue
-            index = choice.get("index")
-            index = index if isinstance(index, int) else 0
-            if choice.get("finish_reason"):
-                self._done |= {index}
-                self.unfinished.discard(index)
-            else:
-                if index not in self._done:
-                    self.unfinished.add(index)
-                if not has_content(choice, "delta"):
-                    continue
-            self.committed = self.committed or self.error is None
-            self.odd.clear()
-
-    def _note_response(self, value: dict[str, Any]) -> None:
-        said = value.get("type")
-        kind = said if isinstance(said, str) else None
-        if value.get("error") and kind in (None, "error"):
-            self._fail(error_in({"error": value["error"]}), says_so=True)
-        elif kind == "error":
-            self._fail(error_in({"error": value}), says_so=True)
-        elif value.get("object") == "error" or (kind is None and isinstance(value.get("message"), str)):
-            self._fail(error_in(value), says_so=False)
-        if kind in _RESPONSE_ENDS:
-            self._note_response_end(value, kind)
-        if kind not in _RESPONSE_PREAMBLE and self.error is None:
-            self.committed = True
-            self.odd.clear()
-
-    def _note_response_end(self, value: dict[str, Any], kind: str) -> None:
-        self.ended = True
-        self._done = frozenset({0})
-        response = value.get("response")
-        if not isinstance(response, dict):
-            return
-        self.usage = merged(self.usage, read_usage(response))
-        if kind == "response.failed":
-            error = error_in({"error": response.get("error") or {"message": "the response failed"}})
-            self._fail(error, says_so=True)
 
 
 def _cut_short(rest: bytes) -> bool:

@@ -28,7 +28,7 @@ _CUTS = (b"]},", b"}},", b"},", b"],", b",")
 _CLOSING = {b"[": b"]", b"{": b"}"}
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NUMBER = re.compile(rb"[-+.\w]+")
 # "JSON is malformed: trailing characters (byte 8)": what comes behind the value and its white space, counted from 1.
 _FOLLOWED = re.compile(r"trailing characters \(byte (\d+)\)$")
@@ -75,7 +75,7 @@ def fields_of(body: bytes, window: int = WINDOW) -> Iterator[Field]:
         number += 1
         if number > MOST_FIELDS:
             raise TooManyFields
-        spelled = _STRING.match(body, at)
+        spelled = STRING.match(body, at)
         colon = _past_space(body, spelled.end()) if spelled is not None else at
         if spelled is None or body[colon : colon + 1] != b":":
             raise NotAnObject(_whole_reason(body))

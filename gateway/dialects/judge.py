@@ -1,25 +1,16 @@
 """Judge what an upstream answers: is it a whole answer, half of one, an error, or nothing?
 
-This is the hardest machine of the gateway, so all of it is in one place and without a socket, a clock or a client.
-Bytes go in as they arrive; bytes that may pass and a `Phase` come out.
+This is the hardest machine of the gateway, so it is in one place, without a socket, a clock or a client. Bytes go in as
+they arrive; bytes that may pass and a `Phase` come out. What leads from one phase to the next is the table in `phases`.
 
-An answer is in one of five phases. HELD: nothing that the client asked for has come, so another upstream may still
-be asked. OPEN: content has come, and from here on bytes may go to the client and nothing can be undone. The other
-three are ends. WHOLE: it is complete. REFUSED: it is no answer, and no byte of it was shown. BROKEN: part of it was.
-Five things can happen to it, its signs. CONTENT: the first event or byte of what was asked for. FAULT: an error in
-it, an end too soon, a broken connection, a timer, the wrong kind of content, more than may be held. END: all of it is
-here. What follows from what is the table `_NEXT`, and nothing else changes the phase. Three lines of it are rules of
-the house: a failure is never overwritten by an end; an answer that is whole is not broken by what happens to its
-connection afterwards; what is held fails over whatever happens to it.
+An answer has a form, and its first bytes tell the form where they can, because headers lie: streams come as
+`text/plain`, errors as `text/event-stream` or `audio/mpeg`. An event stream is judged event by event (`events`), JSON
+when it is complete (`answers`), sound by being there at all. A form that was not asked for is a fault, but an error
+inside it is believed first. The same rules hold for JSON and for streams: an answer without choices, an error in a
+choice, a choice without its end. Which words say so is the dialect's to tell (`dialect`).
 
-What an answer is made of is its form. It is told by its first bytes where they say it, because headers lie: streams
-come as `text/plain`, errors as `text/event-stream` or `audio/mpeg`. An event stream is judged event by event
-(`events`), JSON when it is complete (`plain`), sound by being there at all. A form that nobody asked for is a fault,
-but an error inside it is believed first. The same rules hold for JSON and for streams: an answer without choices, an
-error in a choice, a choice without its end.
-
-What is held has a limit in every form. Beyond it JSON begins to flow, and its outline is followed (`skim`) for its
-usage and its error; a stream that has brought no content by then is refused.
+Every form has a limit on what is held of it. Beyond the limit JSON begins to flow, and its outline is followed (`skim`)
+for its usage and its error; a stream that has brought no content by then is refused.
 """
 
 from __future__ import annotations
@@ -27,17 +18,26 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.core import outcome as o
-from gateway.dialects.endpoints import COMPLETIONS
+from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.events import StreamReader
+from gateway.dialects.faults import NO_STREAM, error_in_stream, not_json, wanting
 from gateway.dialects.inflate import Inflate, decoded, is_coded, is_readable
-from gateway.dialects.openai import error_event
-from gateway.dialects.plain import Read, decode, failure_in, is_blocked, read_answer
+from gateway.dialects.phases import (
+    BROKEN,
+    CONTENT,
+    END,
+    FAULT,
+    HELD,
+    ONCE_SHOWN,
+    OPEN,
+    REFUSED,
+    WHILE_HELD,
+    WHOLE,
+    Phase,
+)
 from gateway.dialects.skim import Skim
 from gateway.dialects.upstream_error import read_error
-from gateway.dialects.usage import read_usage
 from gateway.types import BodyKind
 
 if TYPE_CHECKING:
@@ -45,57 +45,18 @@ if TYPE_CHECKING:
 
     from gateway.types import Call, Outcome, UpstreamError, Usage
 
-# So much of one answer is held at most, in bytes. Longer ones are embeddings by the thousand, or pictures.
+__all__ = ["BROKEN", "HELD", "LARGEST_ERROR", "LARGEST_HELD", "OPEN", "REFUSED", "WHOLE", "Judge", "Phase"]
+
+# At most this much of one answer is held, in bytes. Longer answers are embeddings by the thousand, or pictures.
 LARGEST_HELD = 16 << 20
-# Of an error of the upstream's own less is held. One of the client's may echo its whole request (FastAPI's 422).
+# Less is held of an upstream's own failure. A refusal of the client's request may echo all of it (FastAPI's 422).
 LARGEST_ERROR = 1 << 20
 _EVENT_STREAM = b"text/event-stream"
 # What an event stream may begin with (WHATWG HTML section 9.2.5).
 _FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
-_NO_STREAM = "a plain answer was asked for, and the answer is a stream"
 _JSON = b"application/json"
 _JSON_BEGINS = frozenset({b"{", b"["})
 _BLANK = b" \t\r\n\xef\xbb\xbf"
-
-
-class Phase:
-    """Where an answer stands. Compared by identity; enumerations hash by name, which every answer would pay for."""
-
-    __slots__ = ("is_end", "name", "next")
-
-    def __init__(self, name: str, *, is_end: bool = False) -> None:
-        self.name = name
-        self.is_end = is_end
-        """It ended before any of it was shown, well or badly."""
-        self.next: dict[str, Phase] = {}
-        """What follows, by sign."""
-
-    def __repr__(self) -> str:
-        return f"<Phase {self.name}>"
-
-
-HELD, OPEN, BROKEN = Phase("held"), Phase("open"), Phase("broken")
-WHOLE, REFUSED = Phase("whole", is_end=True), Phase("refused", is_end=True)
-PHASES = (HELD, OPEN, WHOLE, REFUSED, BROKEN)
-CONTENT, FAULT, END = SIGNS = ("content", "fault", "end")
-
-_NEXT = {
-    (HELD, CONTENT): OPEN,
-    (HELD, FAULT): REFUSED,
-    (HELD, END): WHOLE,
-    (OPEN, CONTENT): OPEN,
-    (OPEN, FAULT): BROKEN,
-    (OPEN, END): WHOLE,
-    **{(over, sign): over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS},
-}
-for (_before, _sign), _after in _NEXT.items():
-    _before.next[_sign] = _after
-
-# The same fault has another name once part of the answer was shown, and one that it can have only then.
-_ONCE_SHOWN = {o.BROKEN: o.TRUNCATED, o.MALFORMED: o.TRUNCATED, o.EMPTY: o.TRUNCATED, o.STALLED: o.IDLE_TIMEOUT}
-_WHILE_HELD = {o.IDLE_TIMEOUT: o.STALLED}
-
-_number = msgspec.json.Decoder(int).decode
 
 
 class Judge:
@@ -143,14 +104,19 @@ class Judge:
         return f"<Judge {self.phase.name}{f', {self.outcome.name}' if self.outcome is not None else ''}>"
 
     @property
-    def is_stream(self) -> bool:
-        """It is an event stream: a broken one can say so in an event of its own."""
-        return self.reader is not None
-
-    @property
     def is_decoded(self) -> bool:
         """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
         return self.is_coded and self._strip_usage
+
+    @property
+    def _passes_coded(self) -> bool:
+        """The client gets the coding as it came."""
+        return self.is_coded and not self._strip_usage
+
+    @property
+    def steady(self) -> StreamReader | None:
+        """The reader of a stream whose plain events (`StreamReader.plain`) may pass without `receive`; else None."""
+        return None if self.is_coded else self.reader
 
     @property
     def finished(self) -> bool:
@@ -220,9 +186,9 @@ class Judge:
         reader = self.reader
         if self.phase is not BROKEN or reader is None or self.is_said or self.outcome is None:
             return b""
-        if self.is_coded and not self.is_decoded:
+        if self._passes_coded:
             return b""  # it would have to be in the coding too
-        event = error_event(self.message, f"upstream_{self.outcome.name}", terminal=self._call.endpoint.terminal)
+        event = DIALECTS[self._call.endpoint.dialect].broken(self.message, f"upstream_{self.outcome.name}")
         return b"\n\n" + event if reader.is_amid_event else event
 
     # -- what form it has
@@ -254,7 +220,8 @@ class Judge:
         call = self._call
         may_be_events = call.stream or call.endpoint.answers_json
         if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
-            self.reader = StreamReader(call.endpoint, strip_usage=self._strip_usage, choices=_choices_of(call))
+            grammar = DIALECTS[call.endpoint.dialect].grammar
+            self.reader = StreamReader(grammar, strip_usage=self._strip_usage, choices=grammar.choices(call))
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
                 self.content_type = _EVENT_STREAM
@@ -275,7 +242,7 @@ class Judge:
             self._fault(o.MALFORMED, str(error))
             return b""
         passes = self._take(self, plain) if plain else b""
-        if self._strip_usage:
+        if not self._passes_coded:
             return passes
         reader = self.reader
         if reader is not None and reader.error is not None and self._mask is not None and self._mask(plain) != plain:
@@ -300,7 +267,7 @@ class Judge:
         elif reader.ended and self.phase is HELD:
             self._fault(o.EMPTY, "the stream ended without any content")
         elif reader.ended:
-            if self._inflate is None or self._strip_usage:  # else the checksum of the coding is still to come
+            if not self._passes_coded:  # else the checksum of the coding is still to come
                 self._move(END)
         elif self.phase is HELD:
             self._body_bytes += len(piece)
@@ -314,11 +281,13 @@ class Judge:
         if self._is_wanted:
             self._move(CONTENT)
         else:
-            self._fault(o.WRONG_CONTENT, _NO_STREAM)
+            self._fault(o.WRONG_CONTENT, NO_STREAM)
 
     def _end_events(self, reader: StreamReader) -> bytes:
         """The body of a stream is complete. Return its last event if that only lacks its empty line."""
-        rest = reader.finish() if not self.is_coded or self.is_decoded else reader.finish()[:0]
+        rest = reader.finish()
+        if self._passes_coded:  # the rest has passed in its coding
+            rest = b""
         self.usage = reader.usage
         if reader.committed and self.phase is HELD:
             self._open_events()
@@ -382,63 +351,52 @@ class Judge:
 
     def _end_body(self) -> None:
         """All of a plain answer is here before any of it was shown."""
-        body = self._whole_body() if self._coding else self.body()
+        body = self._whole_body()
         call = self._call
-        if not body and (self.says_events or not call.endpoint.answers_json):
+        endpoint = call.endpoint
+        if not body and (self.says_events or not endpoint.answers_json):
             self._fault(o.EMPTY, "the answer is empty")
             return
         try:
-            read = read_answer(body, call.endpoint)
+            read = DIALECTS[endpoint.dialect].answer(body, endpoint)
         except ValueError:
             self._not_json(body)
             return
         self.usage = read.usage
-        if read.error is None and not read.lack and not (call.stream and call.endpoint.generates):
+        if read.error is None and not read.lack and not (call.stream and endpoint.generates):
             self.phase, self.outcome = self.phase.next[END], o.OK
         elif read.error is not None:
             self._fail(read.error)
-        elif read.lack and call.endpoint.answers_json and call.endpoint.generates and is_blocked(decode(body)):
-            self._fault(o.POLICY, "the prompt was blocked for its content")
-        elif read.lack:
-            self._lacking(read)
         else:
-            self._fault(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
+            self._fault(*wanting(read, call))
 
     def _not_json(self, body: bytes) -> None:
-        if not self._call.endpoint.answers_json and not self._says_html():
+        endpoint = self._call.endpoint
+        if not endpoint.answers_json and not self._says_html():
             self._move(END)  # sound or subtitles that begin like JSON
         elif body.lstrip(_BLANK).startswith(_FIELDS):
-            reader = StreamReader(self._call.endpoint)
-            reader.feed(body)
-            reader.finish()
-            if reader.error is not None:
-                self._fail(reader.error)
-            self._fault(o.WRONG_CONTENT, _NO_STREAM)
+            if (error := error_in_stream(body, DIALECTS[endpoint.dialect].grammar)) is not None:
+                self._fail(error)
+            self._fault(o.WRONG_CONTENT, NO_STREAM)
         else:
-            self._fault(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(body[:512]).message}")
+            self._fault(*not_json(body))
 
     def _says_html(self) -> bool:
         return self._fields.get(b"content-type", b"")[:9].lower() == b"text/html"
 
-    def _lacking(self, read: Read) -> None:
-        """It is JSON without an answer in it."""
-        if read.lack == "an object":
-            self._fault(o.WRONG_CONTENT, "the answer is not a JSON object")
-        else:
-            self._fault(o.EMPTY, f"the answer lacks {read.lack}")
-
     def _end_of_flow(self) -> None:
         """A body that flowed is complete. Its outline says what it took, and whether it was an error."""
         outline = self._skim.outline() if self._skim is not None else b""
-        try:
-            value = decode(outline) if outline else None
-        except ValueError:
-            self._fault(o.MALFORMED, "the answer is not JSON")
-            return
-        if isinstance(value, dict):
-            self.usage = read_usage(value)
-            if (error := failure_in(value)) is not None:
-                self._fail(error)
+        if outline:
+            endpoint = self._call.endpoint
+            try:
+                read = DIALECTS[endpoint.dialect].answer(outline, endpoint)
+            except ValueError:
+                self._fault(o.MALFORMED, "the answer is not JSON")
+                return
+            self.usage = read.usage
+            if read.error is not None:
+                self._fail(read.error)
                 return
         self._move(END)
 
@@ -461,30 +419,10 @@ class Judge:
 
     def _fault(self, outcome: Outcome, message: str) -> None:
         if self.phase in (HELD, OPEN):
-            names = _ONCE_SHOWN if self.phase is OPEN else _WHILE_HELD
+            names = ONCE_SHOWN if self.phase is OPEN else WHILE_HELD
             self.outcome = names.get(outcome, outcome)
             self.message = message if self._mask is None else self._mask(message.encode()).decode()
         self._move(FAULT)
-
-
-def _choices_of(call: Call) -> int:
-    """Return how many choices were asked for."""
-    raw = call.fields.get("n")
-    try:
-        asked = _number(raw) if isinstance(raw, msgspec.Raw) else 1
-        if call.endpoint is COMPLETIONS and isinstance(prompts := call.fields.get("prompt"), msgspec.Raw):
-            asked *= _prompts_in(prompts)
-    except msgspec.MsgspecError:
-        return 1
-    return max(1, asked)
-
-
-def _prompts_in(raw: msgspec.Raw) -> int:
-    """Return how many prompts a completion has: a list of texts, or of lists of tokens, is one each."""
-    if memoryview(raw)[:1].tobytes() != b"[":
-        return 1
-    value = msgspec.json.decode(raw)
-    return len(value) if value and isinstance(value[0], (str, list)) else 1
 
 
 def _may_stream(call: Call) -> bool:

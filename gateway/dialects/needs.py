@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.dialects import lenient
-from gateway.dialects.endpoints import EMBEDDINGS
+from gateway.dialects.endpoints import DIALECTS
 from gateway.types import BodyKind, Capability, Needs
 
 if TYPE_CHECKING:
@@ -26,29 +26,11 @@ BYTES_PER_TOKEN = 4
 # of a document are of the same order.
 TOKENS_PER_MEDIUM = 1000
 
-# In what is the client's own words: chat and Anthropic, Responses, completions and a Responses template's variables.
-_SPOKEN = ("messages", "input", "prompt")
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _JSON = BodyKind.JSON
 _VISION, _AUDIO = Capability.VISION, Capability.AUDIO
 
-# What a part may be besides text, and what that needs. Files need nothing: providers turn most of them into text.
-_MEDIA: dict[bytes, Capability | None] = {
-    b'"image_url"': _VISION,  # chat
-    b'"input_image"': _VISION,  # Responses
-    b'"image"': _VISION,  # Anthropic, MCP
-    b'"image_file"': _VISION,
-    b'"computer_screenshot"': _VISION,
-    b'"input_audio"': _AUDIO,
-    b'"audio_url"': _AUDIO,  # vLLM
-    b'"file"': None,
-    b'"input_file"': None,
-    b'"document"': None,  # Anthropic
-    b'"document_url"': None,  # Mistral
-    b'"video_url"': None,
-    b'"input_video"': None,
-    b'"image_generation_call"': None,  # Responses: a picture that was made before, in base64
-}
+# What a part may be besides text. Providers of one dialect take the parts of another, so all dialects' are known.
+_MEDIA = {kind: needed for one in DIALECTS.values() for kind, needed in one.words.media.items()}
 # Parts lie in messages, messages in the list; a tool's result is a part with parts of its own, and so is a document.
 _DEEPEST = 4
 # Escapes are looked for in long bodies, by samples: six bytes may stand for one letter.
@@ -110,23 +92,27 @@ def read_needs(call: Call) -> Needs:
     if call.endpoint.body is not _JSON:
         return Needs()
     fields = call.fields
+    words = DIALECTS[call.endpoint.dialect].words
     text_bytes, media_tokens = len(body), 0
     vision = audio = False
     # Content in parts says the type of each. Plain text, which is most of what is sent, says none.
     if b'"type"' in body:
-        for medium in _media_of(call):
+        for medium in _media_of(call, words.spoken):
             vision = vision or medium.needs is _VISION
             audio = audio or medium.needs is _AUDIO
             text_bytes -= medium.size
             media_tokens += TOKENS_PER_MEDIUM
+    tools = False
+    for name in words.tools:
+        if name in fields:
+            tools = tools or _is_filled(fields[name])
     asked = (
-        ("tools" in fields and _is_filled(fields["tools"]))
-        or ("functions" in fields and _is_filled(fields["functions"])),
+        tools,
         vision,
         audio,
-        ("response_format" in fields or "text" in fields) and _asks_for_schema(call),
+        words.schema in fields and _asks_for_schema(fields[words.schema], within=words.schema_within),
         call.stream,
-        call.endpoint is EMBEDDINGS,
+        call.endpoint.embeds,
     )
     capabilities = _sets.get(asked)
     if capabilities is None:
@@ -134,7 +120,7 @@ def read_needs(call: Call) -> Needs:
     if text_bytes > _WORTH_SAMPLING:
         text_bytes -= _wasted_on_escapes(body)
     output_tokens = 0
-    for name in _LIMITS:
+    for name in words.limits:
         if (raw := fields.get(name)) is not None and (output_tokens := output_limit(raw)):
             break
     return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + media_tokens, output_tokens)
@@ -151,13 +137,14 @@ def output_limit(raw: object) -> int:
 
 def lowered_limits(call: Call, most: int) -> dict[str, bytes]:
     """Return the fields that allow a longer answer than `most` tokens, with that in place of their value."""
-    return {name: b"%d" % most for name in _LIMITS if output_limit(call.fields.get(name)) > most}
+    limits = DIALECTS[call.endpoint.dialect].words.limits
+    return {name: b"%d" % most for name in limits if output_limit(call.fields.get(name)) > most}
 
 
-def _media_of(call: Call) -> list[_Medium]:
+def _media_of(call: Call, spoken: tuple[str, ...]) -> list[_Medium]:
     """Return the pictures, sounds and files that a call sends along."""
     found: list[_Medium] = []
-    for name in _SPOKEN:
+    for name in spoken:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             text = bytes(raw)
@@ -238,19 +225,15 @@ def _is_filled(raw: object) -> bool:
     return view[0] == _LIST and not bytes(view[1:64]).lstrip(b" \t\r\n").startswith(b"]")
 
 
-def _asks_for_schema(call: Call) -> bool:
-    """Whether the answer is to follow a schema: `response_format.type`, or `text.format.type` of Responses."""
-    for name in ("response_format", "text"):
-        raw = call.fields.get(name)
-        try:
-            said = _format(raw) if isinstance(raw, msgspec.Raw) else None
-            if said is not None and name == "text":
-                said = _format(said.format)
-        except msgspec.DecodeError:  # null, or a mistake that the upstream will name
-            continue
-        if said is not None and bytes(said.type) == b'"json_schema"':
-            return True
-    return False
+def _asks_for_schema(raw: object, *, within: bool) -> bool:
+    """Whether the answer is to follow a schema. `within`: the format stands in a field `format` of that."""
+    try:
+        said = _format(raw) if isinstance(raw, msgspec.Raw) else None
+        if said is not None and within:
+            said = _format(said.format)
+    except msgspec.DecodeError:  # null, or a mistake that the upstream will name
+        return False
+    return said is not None and bytes(said.type) == b'"json_schema"'
 
 
 def _wasted_on_escapes(body: bytes) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects import lenient
+from gateway.dialects.endpoints import DIALECTS
 
 if TYPE_CHECKING:
     from gateway.types import Call
@@ -19,8 +20,8 @@ _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def last_words(call: Call) -> tuple[str, int]:
-    """Return what the user said last, and how many messages there are. Works for chats, prompts and responses."""
-    for name in ("messages", "input", "prompt"):
+    """Return what the user said last, and how many messages there are. Works for every dialect."""
+    for name in DIALECTS[call.endpoint.dialect].words.spoken:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             items = _items_of(raw)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects.counted import Auditor
-from gateway.dialects.endpoints import SPEECH
+from gateway.dialects.endpoints import DIALECTS
 
 if TYPE_CHECKING:
     from gateway.types import Call
@@ -24,26 +24,13 @@ BYTES_PER_SECOND = 15
 # `00:01:27,480` in srt, `01:27.480` in vtt.
 _TIME = re.compile(rb"(?:(\d{1,3}):)?([0-5]\d):([0-5]\d)[.,](\d{3})")
 
-_text = msgspec.json.Decoder(str).decode
 _count = msgspec.json.Decoder(int | None).decode
-
-
-def characters_of(call: Call) -> int:
-    """Return how many characters a call wants read out; 0 if it wants none. Code points, escapes decoded."""
-    raw = call.fields.get("input") if call.endpoint is SPEECH else None
-    if not isinstance(raw, msgspec.Raw):
-        return 0
-    try:
-        return len(_text(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Half a surrogate pair, or no text at all: the upstream will say, and until then its bytes are as good.
-        return len(memoryview(raw).tobytes().decode(errors="replace"))
 
 
 def answers_of(call: Call) -> int:
     """Return how many answers or pictures a call wants, and pays for."""
     most = 1
-    for name in ("n", "best_of"):
+    for name in DIALECTS[call.endpoint.dialect].words.answers:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             try:

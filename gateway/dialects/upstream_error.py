@@ -133,7 +133,7 @@ def _with_metadata(said: UpstreamError, metadata: dict[str, Any]) -> UpstreamErr
         behind=None if flagged else behind,
         flagged=said.flagged or flagged,
         headers=_lines(metadata.get("headers")),
-        until_midnight="free-models-per-day" in said.message or code == "openrouter_free_tier_daily",
+        until_midnight=code == "openrouter_free_tier_daily",
     )
 
 

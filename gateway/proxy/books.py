@@ -26,7 +26,8 @@ from gateway.core.keys import refusal_of as limit_refusal
 from gateway.core.ledger import Content, Ended, Intent, Progress, Settle, encode
 from gateway.core.plan import NO_NEEDS
 from gateway.core.pricing import cost_of, worst_case
-from gateway.dialects.units import answers_of, characters_of, heard_ms
+from gateway.dialects.plain import characters_of
+from gateway.dialects.units import answers_of, heard_ms
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate, Refusal
 from gateway.stores.journal import JournalFull

@@ -17,7 +17,7 @@ from gateway.core.fallbacks import Passed, is_fallback, passed_before
 from gateway.core.fallbacks import header as reason_header
 from gateway.core.plan import make_plan
 from gateway.dialects.body import LARGE, render, render_in_pieces
-from gateway.dialects.overlong import with_code
+from gateway.dialects.endpoints import dialect_of
 from gateway.errors import BadRequest, Refusal, ShuttingDown
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk, OverBudget
@@ -429,7 +429,7 @@ class Exchange:
             lines = self._lines_of(answer) + (b"" if may_retry else b"x-should-retry: false\r\n")
             body = answer.body()
             if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
-                body = with_code(body)
+                body = dialect_of(self._call.endpoint).too_long(body)
             self._client.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts, self._call.endpoint))

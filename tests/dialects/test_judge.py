@@ -21,19 +21,8 @@ from gateway.dialects.endpoints import (
     SPEECH,
     TRANSCRIPTIONS,
 )
-from gateway.dialects.judge import (
-    _NEXT,
-    BROKEN,
-    HELD,
-    LARGEST_HELD,
-    OPEN,
-    PHASES,
-    REFUSED,
-    SIGNS,
-    WHOLE,
-    Judge,
-    Phase,
-)
+from gateway.dialects.judge import BROKEN, HELD, LARGEST_HELD, OPEN, REFUSED, WHOLE, Judge, Phase
+from gateway.dialects.phases import NEXT, PHASES, SIGNS
 from gateway.types import Call, Endpoint, Outcome
 
 # Without the time: what a test is called must not depend on when it was collected.
@@ -72,10 +61,10 @@ def judged(
 
 def test_the_table_is_whole() -> None:
     """Every phase knows every sign, and an end is an end."""
-    assert set(_NEXT) == {(phase, sign) for phase in PHASES for sign in SIGNS}
-    assert all(_NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS)
-    assert {after for (before, _), after in _NEXT.items() if before is HELD} == {OPEN, WHOLE, REFUSED}
-    assert {after for (before, _), after in _NEXT.items() if before is OPEN} == {OPEN, WHOLE, BROKEN}
+    assert set(NEXT) == {(phase, sign) for phase in PHASES for sign in SIGNS}
+    assert all(NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS)
+    assert {after for (before, _), after in NEXT.items() if before is HELD} == {OPEN, WHOLE, REFUSED}
+    assert {after for (before, _), after in NEXT.items() if before is OPEN} == {OPEN, WHOLE, BROKEN}
 
 
 STREAMED, PLAIN = call(stream=True), call()
