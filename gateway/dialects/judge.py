@@ -38,6 +38,7 @@ from gateway.dialects.phases import (
 )
 from gateway.dialects.skim import Skim
 from gateway.dialects.upstream_error import read_error
+from gateway.errors import UpstreamsFailed
 from gateway.types import BodyKind
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = ["BROKEN", "HELD", "LARGEST_ERROR", "LARGEST_HELD", "OPEN", "REFUSED",
 LARGEST_HELD = 16 << 20
 # Less is held of an upstream's own failure. A refusal of the client's request may echo all of it (FastAPI's 422).
 LARGEST_ERROR = 1 << 20
+_UNREADABLE = "the upstream refused, in a coding that was not asked for"
 _EVENT_STREAM = b"text/event-stream"
 # What an event stream may begin with (WHATWG HTML section 9.2.5).
 _FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
@@ -190,6 +192,10 @@ class Judge:
             return b""  # it would have to be in the coding too
         event = DIALECTS[self._call.endpoint.dialect].broken(self.message, f"upstream_{self.outcome.name}")
         return b"\n\n" + event if reader.is_amid_event else event
+
+    def unreadable(self) -> bytes:
+        """Return the body that stands in for a refusal whose coding cannot be undone."""
+        return DIALECTS[self._call.endpoint.dialect].refusal(UpstreamsFailed(_UNREADABLE))
 
     # -- what form it has
 

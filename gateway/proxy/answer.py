@@ -16,8 +16,6 @@ from gateway.core.deadlines import next_due
 from gateway.core.waits import come_back_s
 from gateway.dialects.inflate import decoded, is_coded
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
-from gateway.dialects.openai import error_body
-from gateway.errors import UpstreamsFailed
 from gateway.proxy.tap import LARGE, MOST_PENDING, Tap, written_tokens
 from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
@@ -47,7 +45,6 @@ _BY_FAILURE = {
 }
 # Headers that are about the bytes as the upstream sent them.
 _ABOUT_CODING = frozenset({b"content-encoding", b"content-length"})
-_UNREADABLE = error_body(UpstreamsFailed("the upstream refused, in a coding that was not asked for"))
 
 
 class Answer:
@@ -202,8 +199,8 @@ class Answer:
             self._finish()
         elif judge.phase is not OPEN:
             self._end_soon()
-        elif judge.reader is not None and not judge.is_coded and not self._holds_end and self._channel is not None:
-            self.on_data = self._steady(client, self._tap, judge.reader)
+        elif (reader := judge.steady) is not None and not self._holds_end and self._channel is not None:
+            self.on_data = self._steady(client, self._tap, reader)
 
     def release(self) -> None:
         """Let the end through that was held back."""
@@ -368,7 +365,7 @@ class Answer:
         plain = decoded(coding, body) if is_coded(coding) else body
         masked = self.mask.bytes(plain)
         if masked is not plain or (is_coded(coding) and not plain):
-            self._held = [masked or _UNREADABLE]
+            self._held = [masked or self.judge.unreadable()]
             gone = _ABOUT_CODING if masked else _ABOUT_CODING | {b"content-type"}
             self.headers = [header for header in self.headers if header[0] not in gone]
             if not masked:
