@@ -81,7 +81,7 @@ class Decoder(Protocol):
         """Return what the events say that are complete by now.
 
         Raises:
-            ValueError: an event cannot be read, or is too large to be held.
+            ValueError: an event cannot be read.
         """
 
     def whole(self, body: bytes) -> list[Delta]:
@@ -99,7 +99,10 @@ class Encoder(Protocol):
         """Return the events that say these deltas; nothing while they only begin to say something."""
 
     def finish(self) -> bytes:
-        """Return the events that end a whole stream. Nothing follows."""
+        """Return the events that end a whole stream. Nothing follows.
+
+        Some providers end without a reason (`Finished`); where the dialect needs one, it is that the model was done.
+        """
 
     def whole(self, deltas: list[Delta]) -> bytes:
         """Return the plain answer that says all of these deltas."""
@@ -107,15 +110,17 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codec:
-    """How a dialect is read into the pivot, and written from it. Two for each dialect, none for a pair of them."""
+    """How one operation of a dialect is read into the pivot, and written from it."""
 
+    endpoint: Endpoint
+    """The operation that holds a conversation."""
     parse: Callable[[Call], Ask]
     """Raises BadRequest if the body is not what the dialect's own servers would take."""
     write: Callable[[Ask, str], Written]
     """Writes the body of a request to a model, and names what it could not say."""
     decoder: Callable[[], Decoder]
-    encoder: Callable[[Call], Encoder]
-    """Writes the answer to a call: as it asked for usage, and for how many choices."""
+    encoder: Callable[[Call, float], Encoder]
+    """Writes the answer to a call, made at that time in wall-clock seconds."""
 
 
 def _as_given(endpoint: Endpoint, _: Provider) -> Head:

@@ -44,6 +44,7 @@ from gateway.types import BodyKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.dialects.dialect import Dialect
     from gateway.types import Call, Outcome, UpstreamError, Usage
 
 __all__ = ["BROKEN", "HELD", "LARGEST_ERROR", "LARGEST_HELD", "OPEN", "REFUSED", "WHOLE", "Judge", "Phase"]
@@ -81,6 +82,8 @@ class Judge:
     """What the client is to be told in place of the upstream's header, where that is wrong."""
     is_coded = False
     """It is a stream in a content coding: a decoded copy is judged."""
+    _far: Dialect | None = None
+    """The dialect of the answer, where that is not the one that is listed under its endpoint's name."""
     _status = 0
     _fields: Mapping[bytes, bytes] = MappingProxyType({})
     _coding = b""
@@ -226,7 +229,7 @@ class Judge:
         call = self._call
         may_be_events = call.stream or call.endpoint.answers_json
         if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
-            grammar = DIALECTS[call.endpoint.dialect].grammar
+            grammar = (self._far or DIALECTS[call.endpoint.dialect]).grammar
             self.reader = StreamReader(grammar, strip_usage=self._strip_usage, choices=grammar.choices(call))
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
@@ -364,7 +367,7 @@ class Judge:
             self._fault(o.EMPTY, "the answer is empty")
             return
         try:
-            read = DIALECTS[endpoint.dialect].answer(body, endpoint)
+            read = (self._far or DIALECTS[endpoint.dialect]).answer(body, endpoint)
         except ValueError:
             self._not_json(body)
             return
@@ -381,7 +384,7 @@ class Judge:
         if not endpoint.answers_json and not self._says_html():
             self._move(END)  # sound or subtitles that begin like JSON
         elif body.lstrip(_BLANK).startswith(_FIELDS):
-            if (error := error_in_stream(body, DIALECTS[endpoint.dialect].grammar)) is not None:
+            if (error := error_in_stream(body, (self._far or DIALECTS[endpoint.dialect]).grammar)) is not None:
                 self._fail(error)
             self._fault(o.WRONG_CONTENT, NO_STREAM)
         else:

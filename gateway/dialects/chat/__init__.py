@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.dialects import choices, openai
-from gateway.dialects.dialect import Dialect, Grammar, Words
+from gateway.dialects.chat import answering, asking
+from gateway.dialects.dialect import Codec, Dialect, Grammar, Words
 from gateway.types import Capability, Endpoint
 
 CHAT = Endpoint("chat", "/chat/completions", "chat", usage_on_request=True, generates=True)
@@ -36,4 +37,5 @@ DIALECT = Dialect(
     refusal=openai.error_body,
     broken=openai.error_event,
     too_long=openai.with_code,
+    codec=Codec(CHAT, asking.parse, asking.write, answering.ChatDecoder, answering.ChatEncoder),
 )
