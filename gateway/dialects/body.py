@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gateway.dialects import lenient
 from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS
+from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.fields import MOST_FIELDS, STRING, Field, NotAnObject, TooManyFields, end_of_value, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Call, Params
@@ -60,8 +61,6 @@ _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 
 T = TypeVar("T")
 
-ASK_FOR_USAGE = b'"stream_options":{"include_usage":true}'
-
 
 def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"application/json") -> Call:
     """Return what a JSON body asks for.
@@ -81,16 +80,20 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
         if endpoint.default_model:
             return read_call(endpoint, _with_model(body, endpoint.default_model, alone=not fields), content_type)
         raise no_model()
-    model = _typed(_string, raw_model, "model", "a string")
+    try:  # `_typed` without its call: every request comes by here
+        model = _string(raw_model)
+    except msgspec.MsgspecError:
+        raise _wrong_type("model", "a string") from None
     if not model.strip() or "\0" in model:
         raise BadRequest('"model" is empty or holds a NUL; name a role, an alias or a model', param="model")
     stream = wants_usage = False
     if (raw := fields.get("stream")) is not None:
         stream = bool(_typed(_flag, raw, "stream", "true or false"))
-    if (raw := fields.get("stream_options")) is not None:
-        options = _typed(_options, raw, "stream_options", "an object")
-        if options and (asked := options.get("include_usage")) is not None:
-            wants_usage = bool(_typed(_flag, asked, "stream_options.include_usage", "true or false"))
+    option = DIALECTS[endpoint.dialect].words.usage
+    if option is not None and (raw := fields.get(option.name)) is not None:
+        options = _typed(_options, raw, option.name, "an object")
+        if options and (asked := options.get(option.flag)) is not None:
+            wants_usage = bool(_typed(_flag, asked, f"{option.name}.{option.flag}", "true or false"))
     start = exact["model"][0] if exact else _value_start(body, body.index(_MODEL) + len(_MODEL))
     return Call(
         endpoint=endpoint,
@@ -118,14 +121,16 @@ def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:
 def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> bytes:
     """Return the body for an upstream that knows the model as `model` (a JSON string).
 
-    `ask_for_usage` turns on `stream_options.include_usage`, keeping the client's other options.
+    `ask_for_usage` turns on the flag of the dialect's `UsageOption`, and keeps the client's other options.
     """
     start, end = call.model_span
     body = call.body
     if not params and not ask_for_usage:
         return b"".join((body[:start], model, body[end:]))
-    if not params and "stream_options" not in call.fields:
-        return b"".join((body[:start], model, b",", ASK_FOR_USAGE, body[end:]))
+    if not params:
+        option = DIALECTS[call.endpoint.dialect].words.usage
+        if option is not None and option.name not in call.fields:
+            return b"".join((body[:start], model, b",", option.asked, body[end:]))
     return b"".join(_rewrite(call, _changes(call, model, params, ask_for_usage=ask_for_usage)))
 
 
@@ -164,10 +169,11 @@ def _changes(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -
                 raise BadRequest(f'the field "{key}" must be written "{key.casefold()}"', param=key.casefold())
         changes.update(params.forced)
     changes["model"] = model
-    if ask_for_usage:
-        sent = call.fields.get("stream_options")
+    option = DIALECTS[call.endpoint.dialect].words.usage if ask_for_usage else None
+    if option is not None:
+        sent = call.fields.get(option.name)
         options = (_options(sent) if isinstance(sent, msgspec.Raw) else None) or {}
-        changes["stream_options"] = msgspec.json.encode({**options, "include_usage": msgspec.Raw(b"true")})
+        changes[option.name] = msgspec.json.encode({**options, option.flag: msgspec.Raw(b"true")})
     return changes
 
 
@@ -352,4 +358,8 @@ def _typed(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, name: str, expe
     try:
         return decode(raw)
     except msgspec.MsgspecError:
-        raise BadRequest(f'"{name}" must be {expected}', param=name, code="invalid_type") from None
+        raise _wrong_type(name, expected) from None
+
+
+def _wrong_type(name: str, expected: str) -> BadRequest:
+    return BadRequest(f'"{name}" must be {expected}', param=name, code="invalid_type")

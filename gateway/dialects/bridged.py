@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gateway.core import outcome as o
 from gateway.dialects.deltas import Failed
+from gateway.dialects.inflate import decoded
 from gateway.dialects.judge import BROKEN, LARGEST_HELD, REFUSED, WHOLE, Judge
 from gateway.dialects.phases import END
 from gateway.errors import Refusal, UpstreamsFailed
@@ -41,7 +42,6 @@ class BridgedJudge(Judge):
         The usage is asked for in the provider's dialect, and passes to the client only if the client wants it.
         """
         super().__init__(replace(call, endpoint=bridge.far_codec.endpoint), mask=mask)
-        self._far = bridge.far
         self._near = bridge.near
         self._decoder = bridge.far_codec.decoder()
         self._encoder = bridge.near_codec.encoder(call, now)
@@ -139,7 +139,7 @@ class BridgedJudge(Judge):
         """All of a plain answer is here: judge it, and write it anew."""
         super()._end_body()
         if self.phase is WHOLE:
-            body = self._whole_body()
+            body = decoded(self._coding, self.body()) if self._coding else self.body()
             self._body = [self._encoder.whole(self._decoder.whole(body))]
 
     def _begin_flow(self) -> bytes:

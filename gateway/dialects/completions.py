@@ -36,7 +36,13 @@ def _prompts_in(raw: msgspec.Raw) -> int:
 DIALECT = Dialect(
     name="completions",
     endpoints=(COMPLETIONS,),
-    words=Words(spoken=("prompt",), limits=("max_tokens",), schema="response_format", answers=("n", "best_of")),
+    words=Words(
+        spoken=("prompt",),
+        limits=("max_tokens",),
+        schema="response_format",
+        answers=("n", "best_of"),
+        usage=openai.USAGE,
+    ),
     grammar=Grammar(note=choices.note_event, plain=choices.plain_event, choices=asked_for),
     answer=choices.read_answer,
     refusal=openai.error_body,

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageOption:
+    """The field of a request that asks for the usage of a stream: a flag in an object."""
+
+    name: str
+    flag: str
+    asked: bytes
+    """That field with that flag alone, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """The top-level fields of a request that the gateway decides on, each group in the order it is looked through."""
 
@@ -41,6 +51,8 @@ class Words:
     """That type stands a level deeper, in its `format`."""
     answers: tuple[str, ...] = ()
     """How many answers are made, and paid for."""
+    usage: UsageOption | None = None
+    """None: a stream says its usage without being asked, or never."""
     media: Mapping[bytes, Capability | None] = field(default_factory=dict)
     """What a part may be besides text (its `type`, as JSON), and what that needs of a model."""
 

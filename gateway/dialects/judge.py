@@ -44,7 +44,6 @@ from gateway.types import BodyKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.dialects.dialect import Dialect
     from gateway.types import Call, Outcome, UpstreamError, Usage
 
 __all__ = ["BROKEN", "HELD", "LARGEST_ERROR", "LARGEST_HELD", "OPEN", "REFUSED", "WHOLE", "Judge", "Phase"]
@@ -82,8 +81,6 @@ class Judge:
     """What the client is to be told in place of the upstream's header, where that is wrong."""
     is_coded = False
     """It is a stream in a content coding: a decoded copy is judged."""
-    _far: Dialect | None = None
-    """The dialect of the answer, where that is not the one that is listed under its endpoint's name."""
     _status = 0
     _fields: Mapping[bytes, bytes] = MappingProxyType({})
     _coding = b""
@@ -166,7 +163,7 @@ class Judge:
 
     def end(self) -> bytes:
         """The body is complete by the rules of HTTP. Return what may still go on."""
-        if self.phase is HELD and self._take is Judge._keep and 200 <= self._status < 300:
+        if self.phase is HELD and self._take is Judge._keep:
             self._end_body()
             return b""
         if self.phase not in (HELD, OPEN):
@@ -176,8 +173,6 @@ class Judge:
             return rest + self._end_events(self.reader)
         if self.phase is OPEN:
             self._end_of_flow()
-        elif not 200 <= self._status < 300:
-            self._fail(read_error(self._whole_body()))
         else:
             self._end_body()
         return rest
@@ -229,7 +224,7 @@ class Judge:
         call = self._call
         may_be_events = call.stream or call.endpoint.answers_json
         if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
-            grammar = (self._far or DIALECTS[call.endpoint.dialect]).grammar
+            grammar = DIALECTS[call.endpoint.dialect].grammar
             self.reader = StreamReader(grammar, strip_usage=self._strip_usage, choices=grammar.choices(call))
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
@@ -355,19 +350,21 @@ class Judge:
         self._move(CONTENT)
         return piece
 
-    def _whole_body(self) -> bytes:
-        return decoded(self._coding, self.body()) if self._coding else self.body()
-
     def _end_body(self) -> None:
         """All of a plain answer is here before any of it was shown."""
-        body = self._whole_body()
+        body = self.body()
+        if self._coding:
+            body = decoded(self._coding, body)
+        if not 200 <= self._status < 300:
+            self._fail(read_error(body))
+            return
         call = self._call
         endpoint = call.endpoint
         if not body and (self.says_events or not endpoint.answers_json):
             self._fault(o.EMPTY, "the answer is empty")
             return
         try:
-            read = (self._far or DIALECTS[endpoint.dialect]).answer(body, endpoint)
+            read = DIALECTS[endpoint.dialect].answer(body, endpoint)
         except ValueError:
             self._not_json(body)
             return
@@ -384,7 +381,7 @@ class Judge:
         if not endpoint.answers_json and not self._says_html():
             self._move(END)  # sound or subtitles that begin like JSON
         elif body.lstrip(_BLANK).startswith(_FIELDS):
-            if (error := error_in_stream(body, (self._far or DIALECTS[endpoint.dialect]).grammar)) is not None:
+            if (error := error_in_stream(body, DIALECTS[endpoint.dialect].grammar)) is not None:
                 self._fail(error)
             self._fault(o.WRONG_CONTENT, NO_STREAM)
         else:

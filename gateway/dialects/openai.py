@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from gateway.dialects.dialect import UsageOption
+
 if TYPE_CHECKING:
     from gateway.errors import Refusal
 
+USAGE = UsageOption("stream_options", "include_usage", b'"stream_options":{"include_usage":true}')
 TOO_LONG = "context_length_exceeded"
 _TOO_LONG = TOO_LONG.encode()
 

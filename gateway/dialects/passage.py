@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.dialects.body import read_call
+from gateway.dialects.endpoints import DIALECTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,17 +60,19 @@ class Bridge:
 Passage = Straight | Bridge
 
 
-def passage(endpoint: Endpoint, client: Dialect, spoken: Iterable[Dialect]) -> Passage | None:
+def passage(endpoint: Endpoint, spoken: Iterable[str]) -> Passage | None:
     """Return how calls of an endpoint pass to a provider; None: not at all.
 
-    `client`: the dialect of the endpoint. `spoken`: the provider's dialects, the ones it speaks best first.
+    `spoken`: the names of the provider's dialects, the ones it speaks best first.
     """
+    client = DIALECTS[endpoint.dialect]
     spoken = tuple(spoken)
-    if client in spoken:
+    if client.name in spoken:
         return Straight(client)
     if client.codec is None or client.codec.endpoint is not endpoint:
         return None
-    for far in spoken:
+    for name in spoken:
+        far = DIALECTS[name]
         if far.codec is not None:
             return Bridge(client, far, client.codec, far.codec)
     return None

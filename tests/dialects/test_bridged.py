@@ -12,7 +12,6 @@ import pytest
 
 from gateway.core import outcome as o
 from gateway.core import sse
-from gateway.dialects import chat
 from gateway.dialects.body import read_call
 from gateway.dialects.bridged import BridgedJudge
 from gateway.dialects.endpoints import CHAT
@@ -30,15 +29,13 @@ SSE, JSON = b"text/event-stream", b"application/json"
 
 def bridge(client: str) -> Bridge:
     """The client speaks one of the two, the provider the other."""
-    ends = {"chat": (CHAT, chat.DIALECT, toy.DIALECT), "toy": (toy.TOY, toy.DIALECT, chat.DIALECT)}
-    endpoint, near, far = ends[client]
-    found = passage(endpoint, near, [far])
+    found = passage(CHAT, ["toy"]) if client == "chat" else passage(toy.TOY, ["chat"])
     assert isinstance(found, Bridge)
     return found
 
 
 def call(client: str, *, stream: bool = True, **more: Any) -> Call:
-    talk = {"messages": []} if client == "chat" else {"talk": []}
+    talk: dict[str, Any] = {"messages": []} if client == "chat" else {"talk": []}
     endpoint = CHAT if client == "chat" else toy.TOY
     return read_call(endpoint, json.dumps({"model": "m", "stream": stream, **talk, **more}).encode())
 

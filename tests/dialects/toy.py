@@ -29,6 +29,7 @@ from gateway.dialects.deltas import (
     Written,
 )
 from gateway.dialects.dialect import Codec, Dialect, Grammar, Words
+from gateway.dialects.endpoints import DIALECTS
 from gateway.types import Endpoint, UpstreamError, Usage
 
 if TYPE_CHECKING:
@@ -189,3 +190,5 @@ DIALECT = Dialect(
     broken=broken,
     codec=Codec(TOY, parse, write, ToyDecoder, ToyEncoder),
 )
+# Its line in the registry.
+DIALECTS[DIALECT.name] = DIALECT

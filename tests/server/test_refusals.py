@@ -13,7 +13,7 @@ OPENAI, ANTHROPIC = b"POST /v1/chat/completions", b"POST /v1/messages?beta=true"
 
 def is_anthropics(response: Response) -> bool:
     assert response.headers["content-type"] == "application/json"
-    return response.json.get("type") == "error"
+    return bool(response.json.get("type") == "error")
 
 
 REFUSED = {

@@ -20,6 +20,7 @@ DIALECT = Dialect(
         tools=("tools", "functions"),
         schema="response_format",
         answers=("n", "best_of"),
+        usage=openai.USAGE,
         media={
             b'"image_url"': Capability.VISION,
             b'"image"': Capability.VISION,  # Anthropic's and MCP's, which some providers take here
