@@ -1,6 +1,6 @@
-"""Read a plain answer: what it took, the error inside it, and whether there is an answer in it at all.
+"""Read a plain answer: its usage, the error inside it, and whether there is an answer in it at all.
 
-The dialect's own module says what its answers consist of; shared are the reader and what makes any answer one.
+A dialect's own module says of which shape its answers are. Here is what the readers of all dialects share.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from gateway.types import UpstreamError, Usage
 
-# Why a model was not asked at all: Gemini's compatible endpoint and its clones.
+# Gemini's compatible endpoint and its clones say there why the model was not asked at all.
 _BLOCKED = ("promptFeedback", "prompt_feedback")
 
-# Fields that describe an answer and are no part of it.
+# Fields that describe an answer and are not its content.
 _ABOUT = frozenset({
     "id", "object", "created", "created_at", "model", "usage", "error", "status", "system_fingerprint", "service_tier",
     "provider", "base_resp", "code", "type", "version", "request_id", "meta", "metadata", "incomplete_details",
@@ -28,14 +28,14 @@ _ABOUT = frozenset({
 
 
 class Read(msgspec.Struct, frozen=True, gc=False):
-    """What a plain answer says."""
+    """The findings in a plain answer."""
 
     usage: Usage | None
     error: UpstreamError | None = None
     lack: str = ""
-    """What there is not in it, although it would be in every answer; empty if it is an answer."""
+    """The part that every answer has and this one lacks; empty if it is an answer."""
     is_blocked: bool = False
-    """In place of an answer it says that the prompt was refused for its content."""
+    """In place of an answer there is word that the prompt was refused for its content."""
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -58,11 +58,11 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def decode(body: bytes) -> Any:
     """Return the value of a JSON text, as leniently as clients read it.
 
-    Python's and JavaScript's SDKs take half of a surrogate pair (RFC 8259 section 8.2 leaves that open), bytes that
-    are no UTF-8, and Python's also `NaN` and `-Infinity`. A relay has no reason to be stricter.
+    Python's and JavaScript's SDKs take half of a surrogate pair (RFC 8259 section 8.2 leaves that open) and bytes that
+    are no UTF-8. Python's take `NaN` and `-Infinity` too. A relay has no reason to be stricter.
 
     Raises:
-        ValueError: it is not even that.
+        ValueError: no client reads the text.
     """
     try:
         return msgspec.json.decode(body)
@@ -74,9 +74,9 @@ def decode(body: bytes) -> Any:
 
 
 def read_value(value: Any, lack_of: Callable[[Any], str], failure: Callable[[Any], UpstreamError | None]) -> Read:
-    """Read an answer that is not what it mostly is.
+    """Return the findings in an answer of unusual shape.
 
-    `lack_of`: says what a decoded answer lacks to be one of its dialect. `failure`: says which error it is.
+    `lack_of`: returns the part that a value lacks to be an answer of its dialect. `failure`: returns the error in it.
     """
     usage = read_usage(value) if isinstance(value, dict) else None
     if (error := failure(value)) is not None:
@@ -86,7 +86,7 @@ def read_value(value: Any, lack_of: Callable[[Any], str], failure: Callable[[Any
 
 
 def lack_of_content(value: Any) -> str:
-    """Return what an answer of unknown shape lacks: content, if nothing stands in it but what describes it."""
+    """Return the part that an answer of unknown shape lacks: content, if it holds only fields that describe it."""
     if not isinstance(value, dict):
         return "an object"
     says = any(one is not None for name, one in value.items() if name not in _ABOUT)

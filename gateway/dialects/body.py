@@ -1,10 +1,10 @@
-"""Read a JSON request only as far as the gateway decides on it, and change nothing but what it must.
+"""Read a JSON request only as far as the gateway decides on it, and change as little of it as can be.
 
-The body is validated in one pass at C speed and stays bytes. What goes to the upstream differs from it inside the
-`model` value, in `stream_options` where usage has to be asked for, and in parameters that the configuration sets.
+The body is validated in one pass at C speed and stays bytes. The upstream's copy differs inside the `model` value, in
+the option that asks for a stream's usage, and in parameters that the configuration sets.
 
 Rule: a key that the gateway decides on has one spelling and occurs once. Parsers disagree about duplicates, and some
-match keys without regard to case; either is how a cheap key would smuggle an expensive model past a policy.
+match keys without regard to case. A cheap key would smuggle an expensive model past a policy by either.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.types import Endpoint
 
-# The keys on which this gateway, or a policy in front of an upstream, may decide.
+# Keys that this gateway, or a policy in front of an upstream, may decide on.
 DECIDED = frozenset({
     "model", "models", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
     "user", "service_tier",
@@ -37,18 +37,19 @@ DECIDED = frozenset({
 _MEANT = {key.casefold(): key for key in DECIDED}
 _QUOTED = {key: b'"%b"' % key.encode() for key in DECIDED}
 
-# The commonest of the others, which need no second look.
+# The commonest other keys, which need no second look.
 _PLAIN = frozenset({
     "messages", "temperature", "top_p", "tools", "tool_choice", "input", "prompt", "stop", "seed", "response_format",
     "presence_penalty", "frequency_penalty", "parallel_tool_calls", "reasoning_effort", "metadata", "store",
 })  # fmt: skip
 
-# A key of letters can be spelled with escapes only by \u0041 to \u007a.
+# Only \u0041 to \u007a can spell a letter of a key as an escape.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 _SCALAR = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.\w]+', re.DOTALL)
 _SELF_DELIMITING = frozenset({b"{", b"[", b'"'})
 _MODEL = b'"model"'
-# From here on a body is walked field by field, so that no number of fields takes long; below, all at once is quicker.
+# A body of this size is walked field by field, so that no number of fields takes long. Smaller ones are read at once,
+# which is quicker.
 LARGE = 128 * 1024
 _PIECE = 1 << 20
 _utf8 = codecs.getincrementaldecoder("utf-8")
@@ -135,7 +136,7 @@ def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> 
 
 
 def render_in_pieces(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> Sequence[bytes | memoryview]:
-    """Return what `render` does, in pieces that refer to a large body: a copy of 30 MB takes 10 ms."""
+    """Return the body that `render` returns, in pieces that refer to the client's: copying 30 MB takes 10 ms."""
     changes = {"model": model}
     if params or ask_for_usage:
         changes = _changes(call, model, params, ask_for_usage=ask_for_usage)
@@ -143,7 +144,7 @@ def render_in_pieces(call: Call, model: bytes, params: Params, *, ask_for_usage:
 
 
 def without(call: Call, key: str) -> Call:
-    """Return the call without a top-level field that was meant for the gateway alone. It is one of `DECIDED`."""
+    """Return the call without a top-level field, one of `DECIDED`, that was meant for the gateway alone."""
     fields = list(_fields_of(call.body, call.fields))
     place = next((i for i, field in enumerate(fields) if field.key == key), None)
     if place is None:
@@ -180,7 +181,7 @@ def _changes(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -
 def _rewrite(call: Call, changes: Mapping[str, bytes]) -> Sequence[bytes | memoryview]:
     """Put the changed values where they stand, and new fields behind the opening brace."""
     body = memoryview(call.body)
-    # A key that nobody decides on may occur twice: each is changed, or a reader that takes the other sees the client's.
+    # A key outside DECIDED may occur twice. Both are changed, or a reader of the other would see the client's value.
     spans = [("model", call.model_span)]
     if len(changes) > 1:
         fields = _fields_of(call.body, call.fields)
@@ -197,7 +198,7 @@ def _rewrite(call: Call, changes: Mapping[str, bytes]) -> Sequence[bytes | memor
 
 
 def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """Return the fields of a body that is plain JSON, read all at once; None: it needs a closer look."""
+    """Return the fields of a body that is plain JSON, read all at once; None: the body needs a closer look."""
     if not body:
         raise BadRequest('the request has no body; send a JSON object with the field "model"')
     try:
@@ -216,7 +217,7 @@ def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
 def _read_closely(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, tuple[int, int]]]:
     """Return the fields of a body field by field, and the spans of their values.
 
-    What the strict reader does not take, but the readers of Python and JavaScript do, is looked at through its twin.
+    A body that the strict reader refuses, and Python's and JavaScript's readers take, is looked at through its twin.
     """
     try:
         if not body.isascii():
@@ -258,7 +259,7 @@ def _check_text(body: bytes) -> None:
 
 def _not_json(body: bytes, reason: str) -> BadRequest:
     if body.startswith(b"\xef\xbb\xbf"):
-        # Taken out, the body would no longer be the client's; sent on, most upstreams refuse it.
+        # Without its mark the body would no longer be the client's; with it, most upstreams refuse the body.
         reason = "it begins with a byte order mark, which JSON must not (RFC 8259 section 8.1); send it without"
     elif body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         reason = "it is UTF-16; encode it as UTF-8"
@@ -304,8 +305,8 @@ def _check_key(field: Field, meant: str, seen: Mapping[str, object]) -> None:
 def _fields_of(body: bytes, fields: Mapping[str, object]) -> Iterator[Field]:
     """Yield the top-level fields of `body`, which is a JSON object and was read into `fields`.
 
-    A value is stepped over by its length; only where a key occurs twice, so that the length may be the other one's,
-    is it read again.
+    A value is stepped over by its length. Where a key occurs twice, the length may be the other value's, and the value
+    is read again.
 
     Raises:
         BadRequest: there are too many of them, or one occurs twice and is not plain JSON.
@@ -319,7 +320,7 @@ def _fields_of(body: bytes, fields: Mapping[str, object]) -> Iterator[Field]:
         key = _key_of(found.group())
         start = _value_start(body, found.end())
         raw = bytes(value) if isinstance(value := fields.get(key), msgspec.Raw) else b""
-        # Strings, arrays and objects say themselves where they end, so whatever begins like one is that one.
+        # Strings, arrays and objects say where they end, so a value that begins with all of `raw` is `raw`.
         if raw[:1] in _SELF_DELIMITING and body.startswith(raw, start):
             end = start + len(raw)
         else:
@@ -336,7 +337,7 @@ def _key_of(spelled: bytes) -> str:
 
 
 def _value_start(body: bytes, at: int) -> int:
-    """Where the value begins whose key ends at `at`."""
+    """Return where a value begins, given where its key ends."""
     while body[at] in _SPACE:
         at += 1
     at += 1  # the colon

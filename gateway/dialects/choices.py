@@ -126,8 +126,7 @@ def _note_choices(reader: StreamReader, choices: Any) -> None:
                 reader.unfinished.add(index)
             if not _has_content(choice, "delta"):
                 continue
-        if reader.error is None:
-            reader.commit()
+        reader.committed = reader.committed or reader.error is None
         reader.odd.clear()
 
 

@@ -2,8 +2,8 @@
 
 The grammar of its dialect says what its events mean; here they are cut, counted, left out and let pass.
 
-Rule: the bytes of an event are never changed. An event passes whole, passes in pieces if it is too large to hold, or
-is left out: the usage that only the gateway asked for, and what no SDK could read.
+Rule: the bytes of an event are never changed. An event passes whole, or in pieces if it is too large to be held, or not
+at all: the usage that only the gateway asked for, and text that no SDK can read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.types import Usage
 
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
-# Once content has passed, a larger event passes in pieces: nobody's memory is for rent.
+# A larger event passes in pieces once content has passed: an upstream must not fill our memory.
 LARGEST_HELD_EVENT = 1 << 20
 
 # How much of a large event is looked at to tell preamble from content.
@@ -33,7 +33,7 @@ _BEGINNING = 4096
 
 
 def data_at(chunk: bytes) -> int:
-    """Where the data of an event begins, if it is an event with one line of data."""
+    """Return where the data of an event begins that has one line of data."""
     return 6 if chunk.startswith(b"data: {") else chunk.find(b"\ndata: {") + 7
 
 
@@ -42,9 +42,9 @@ _WORDLESS = UpstreamError(message="an error without a word")
 
 
 class StreamReader:
-    """Follows one event stream: feed it what arrives, pass on what it returns.
+    """Follows one event stream. `feed` takes the bytes that arrive, and returns those that may pass.
 
-    It returns whole events, so that a stream which breaks can end in an event of its own.
+    They are whole events, so that a stream which breaks can end in an event of its own.
     """
 
     __slots__ = (
@@ -53,48 +53,48 @@ class StreamReader:
     )  # fmt: skip
 
     def __init__(self, grammar: Grammar, *, strip_usage: bool = False, choices: int = 1) -> None:
-        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+        """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
 
-        `choices`: how many the client asked for (`n`).
+        `choices`: as many as the client asked for.
         """
         self._grammar = grammar
         self._expected = choices
         self.strips_usage = strip_usage
         self.opened = bytearray()
-        """Of an event that has not come to its end."""
+        """The beginning of an event that has not come to its end."""
         self.odd = bytearray()
-        """Text that came in place of JSON and was left out. It says what broke, if nothing follows it."""
+        """Text that came in place of JSON and was left out. If nothing follows, the text says what broke."""
         self._large: Skim | None = None
-        """Of an event that is passing in pieces."""
+        """The outline of an event that passes in pieces."""
         self.is_amid_event = False
-        """Part of such an event has passed, and not its end."""
+        """The beginning of such an event has passed, and its end has not."""
         self._seam = b""
-        """The last bytes that passed of that event: the empty line that ends it may have begun there."""
+        """The last bytes that passed of such an event: its empty line may have begun there."""
         self.committed = False
-        """Content has been seen: from here on nothing can be undone."""
+        """Content has been seen. From here on nothing can be undone."""
         self.ended = False
-        """The terminal event has been seen; whatever follows is not part of the answer."""
+        """The last event of the answer has been seen. Later events are no part of it."""
         self.unfinished: set[int] = set()
-        """Choices that have been seen and have no finish reason yet."""
+        """Choices that have begun and have no finish reason yet."""
         self.done: frozenset[int] = frozenset()
-        """Choices that have one."""
+        """Choices that have their finish reason."""
         self.is_unsure = False
-        """An event was too large to be read: it may have been the last one."""
+        """An event was too large to be read, and may have been the last one."""
         self.error: UpstreamError | None = None
         self.says_so = False
         """The error passed in an event on which the client's SDK raises by itself."""
         self.broken = ""
-        """Why the stream cannot be whole any more, by its content; nothing of it passes from there on."""
+        """Why the content of the stream can no longer be whole; nothing passes from there on."""
         self.usage: Usage | None = None
         self.answer_id = ""
-        """What the provider calls the answer."""
+        """The answer's name at its provider."""
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else "failed" if self.error else "ended" if self.ended else "open"
         return f"<StreamReader {state}{', committed' if self.committed else ''}>"
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the bytes that may pass: all events that are complete by now."""
+        """Return the bytes that may pass: every event that is complete by now."""
         if self._large is not None:
             return self._flow(chunk, self._large)
         if self.opened or not chunk.endswith(EVENT_ENDS):
@@ -102,7 +102,7 @@ class StreamReader:
         return self._read(chunk)
 
     def finish(self) -> bytes:
-        """Return what is left at the end of the stream: an event that lacks its empty line, unless it lacks more."""
+        """Return the rest at the end of the stream: an event that lacks nothing but its empty line."""
         if self._large is not None:
             large, self._large = self._large, None
             self._note_large(large)
@@ -130,17 +130,17 @@ class StreamReader:
         return not self._grammar.has_end or (self.finished and not self.opened)
 
     def plain(self) -> Callable[[bytes], bool]:
-        """Return what tells of a chunk, while the stream flows, that it is one event with content and nothing else.
+        """Return the test whether a chunk is one event with content and nothing else, while the stream flows.
 
-        Nearly every chunk of every stream goes by there: to read the few fields that matter costs less than to look
-        for the words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
+        Nearly every chunk of every stream is put to it. Reading the few fields that matter costs less than looking for
+        words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
         """
         return self._grammar.plain(self.unfinished)
 
     # -- bytes
 
     def _align(self, chunk: bytes) -> bytes:
-        """Return the events that are complete by now, and keep the rest. One too large to hold begins to flow."""
+        """Return the events that are complete by now, and keep the rest. An event too large to hold begins to flow."""
         # One buffer that grows and is searched once: an event in fragments of a byte must not cost its size squared.
         buffer = self.opened
         searched = len(buffer)
@@ -162,12 +162,12 @@ class StreamReader:
     def _begins_content(self, beginning: bytes) -> bool:
         """Whether a large event is content, by its beginning. A `response.created` echoes the whole request."""
         if not beginning.lstrip(b"\r\n").startswith(b"data:") and not _DATA_LINE.search(beginning):
-            return False  # a comment, so far
+            return False  # no more than a comment so far
         names = self._grammar.preamble
         return not any(b'"%b"' % name in beginning or name + b"\n" in beginning for name in names)
 
     def _flow(self, chunk: bytes, large: Skim) -> bytes:
-        """Return a piece of an event that is too large to hold, and what follows it."""
+        """Return a piece of an event that is too large to be held, and the events that follow it."""
         seam = len(self._seam)
         end = sse.first_end(self._seam + chunk) - seam
         if end <= 0:
@@ -227,7 +227,7 @@ class StreamReader:
         return self._grammar.note(self, value, event.name)
 
     def _end(self) -> bool:
-        """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
+        """Take the last event. Return whether it passes: after half an answer it would be a lie."""
         if self.odd and not self.finished:
             self.broken = bytes(self.odd).decode("utf-8", "replace")
         elif self.done and self.unfinished:
@@ -237,7 +237,7 @@ class StreamReader:
         return self.ended
 
     def _pass_over(self, text: bytes, event: Event, *, is_cut: bool) -> bool:
-        """An event that no SDK can read: leave it out, and say so if it was content, or if nothing follows it."""
+        """Leave out an event that no SDK can read. It breaks the stream if it was content, or if nothing follows it."""
         if event.name == b"error":
             self.fail(read_error(text), says_so=False)
         elif is_cut:
@@ -262,7 +262,7 @@ class StreamReader:
 
 
 def _cut_short(rest: bytes) -> bool:
-    """Whether the last event of a stream, which lacks its empty line, lacks some of its data too."""
+    """Whether the last event of a stream lacks some of its data, besides its empty line."""
     for event in sse.events(rest):
         if event.data is None:
             if (line := event.raw.strip(b"\r\n")) and not line.startswith(b":"):

@@ -64,7 +64,7 @@ _BLANK = b" \t\r\n\xef\xbb\xbf"
 class Judge:
     """The judgement of one answer. `head`, then `receive` what comes, then `end` or `cut`."""
 
-    # Defaults of the class, not slots: of most answers nearly all of these stay as they are, and setting them costs.
+    # Defaults of the class, not slots: most answers leave nearly all of these as they are, and setting them costs.
     phase = HELD
     outcome: Outcome | None = None
     """None: there is no verdict yet."""
@@ -72,15 +72,15 @@ class Judge:
     error: UpstreamError | None = None
     """What the upstream itself said of its failure."""
     usage: Usage | None = None
-    """What the answer says it took, as far as it has said."""
+    """Of the answer, as far as the answer has said it."""
     reader: StreamReader | None = None
     """Follows the events of a stream."""
     says_events = False
     """Its head announces an event stream."""
     content_type: bytes | None = None
-    """What the client is to be told in place of the upstream's header, where that is wrong."""
+    """For the client, in place of an upstream's header that is wrong."""
     is_coded = False
-    """It is a stream in a content coding: a decoded copy is judged."""
+    """The answer is a stream in a content coding; a decoded copy of it is judged."""
     _status = 0
     _fields: Mapping[bytes, bytes] = MappingProxyType({})
     _coding = b""
@@ -90,15 +90,15 @@ class Judge:
     _body_bytes = 0
 
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
-        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+        """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
 
-        `mask`: takes the provider's credentials out of what it says of an error.
+        `mask`: takes the provider's credentials out of the words of an error.
         """
         self._call = call
         self._mask = mask
         self._strip_usage = strip_usage
         self._body: list[bytes] = []
-        """What is kept of a body to be read when it is complete."""
+        """Pieces of a body that is read when it is complete."""
         # A function, for a bound method would be a cycle that every answer leaves to the garbage collector.
         self._take: Callable[[Judge, bytes], bytes] = Judge._first
 
@@ -107,7 +107,7 @@ class Judge:
 
     @property
     def is_decoded(self) -> bool:
-        """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
+        """The coding is undone on the way, because an event has to be taken out: headers about it are not true."""
         return self.is_coded and self._strip_usage
 
     @property
@@ -122,17 +122,17 @@ class Judge:
 
     @property
     def finished(self) -> bool:
-        """The model was done, whatever became of the end."""
+        """The model was done, even if the end of its stream never came."""
         return self.reader is not None and self.reader.finished
 
     @property
     def is_said(self) -> bool:
-        """The upstream itself said what broke, in an event on which the client's SDK raises."""
+        """The client has the upstream's own error event, on which its SDK raises."""
         return self.reader is not None and self.reader.error is not None and self.reader.says_so
 
     @property
     def is_conclusive(self) -> bool:
-        """It is whole by its own word, not only because nothing contradicts it."""
+        """The answer is whole by its own word, not only because nothing contradicts it."""
         if self.phase is not WHOLE or (reader := self.reader) is None:
             return self.phase is WHOLE
         return reader.ended and (reader.finished or not self._call.endpoint.generates)
@@ -153,16 +153,16 @@ class Judge:
         elif self._coding and self.says_events:
             self._inflate, self.is_coded = Inflate(), True
         elif self._coding or not (self._call.stream or self.says_events or not self._call.endpoint.answers_json):
-            self._take = Judge._keep  # if it is events all the same, that shows at the end
+            self._take = Judge._keep  # a stream that comes all the same shows at the end
 
     def receive(self, piece: bytes) -> bytes:
-        """Take the next piece of the body. Return what may go on: to be held, or to the client."""
+        """Take the next piece of the body. Return the bytes that may go on: to be held, or to the client."""
         if self._inflate is not None:
             return self._receive_coded(piece, self._inflate)
         return self._take(self, piece)
 
     def end(self) -> bytes:
-        """The body is complete by the rules of HTTP. Return what may still go on."""
+        """The body is complete by the rules of HTTP. Return the bytes that may still go on."""
         if self.phase is HELD and self._take is Judge._keep:
             self._end_body()
             return b""
@@ -178,16 +178,16 @@ class Judge:
         return rest
 
     def cut(self, outcome: Outcome, message: str) -> None:
-        """It will not be complete: the connection broke, a timer ran out, or the gateway has to end it."""
+        """The answer will not be complete: its connection broke, a timer ran out, or the gateway has to end it."""
         self._fault(outcome, message)
 
     def closing(self) -> bytes:
-        """Return the event that ends a broken stream for its client; empty if the client knows already."""
+        """Return the event that ends a broken stream for its client; empty if the client has one already."""
         reader = self.reader
         if self.phase is not BROKEN or reader is None or self.is_said or self.outcome is None:
             return b""
         if self._passes_coded:
-            return b""  # it would have to be in the coding too
+            return b""  # the event would have to be in the coding too
         event = DIALECTS[self._call.endpoint.dialect].broken(self.message, f"upstream_{self.outcome.name}")
         return b"\n\n" + event if reader.is_amid_event else event
 
@@ -198,7 +198,7 @@ class Judge:
     # -- what form it has
 
     def _first(self, piece: bytes) -> bytes:
-        """Take what the body begins with."""
+        """Take the beginning of the body, until it tells the form."""
         if self._body:
             self._body.append(piece)
             piece = b"".join(self._body)
@@ -214,7 +214,7 @@ class Judge:
         return self._settle_form(piece)
 
     def _settle_form(self, piece: bytes | None = None) -> bytes:
-        """Decide the form by the first bytes, and take them. None: there is no more than what is kept."""
+        """Decide the form by the first bytes, and take them. None: the kept bytes are all there are."""
         if piece is None:
             piece = b"".join(self._body)
             self._body.clear()
@@ -250,7 +250,7 @@ class Judge:
             return passes
         reader = self.reader
         if reader is not None and reader.error is not None and self._mask is not None and self._mask(plain) != plain:
-            reader.says_so = False  # what holds a credential cannot be masked within its coding: it is broken off
+            reader.says_so = False  # a credential cannot be masked within a coding: the stream is broken off
             return b""
         return piece
 
@@ -271,7 +271,7 @@ class Judge:
         elif reader.ended and self.phase is HELD:
             self._fault(o.EMPTY, "the stream ended without any content")
         elif reader.ended:
-            if not self._passes_coded:  # else the checksum of the coding is still to come
+            if not self._passes_coded:  # the checksum of a coding is still to come
                 self._move(END)
         elif self.phase is HELD:
             self._body_bytes += len(piece)
@@ -288,7 +288,7 @@ class Judge:
             self._fault(o.WRONG_CONTENT, NO_STREAM)
 
     def _end_events(self, reader: StreamReader) -> bytes:
-        """The body of a stream is complete. Return its last event if that only lacks its empty line."""
+        """The body of a stream is complete. Return its last event, if that event lacks nothing but its empty line."""
         rest = reader.finish()
         if self._passes_coded:  # the rest has passed in its coding
             rest = b""
@@ -311,14 +311,14 @@ class Judge:
     # -- bodies
 
     def body(self) -> bytes:
-        """Return what is kept of a body that is read when it is complete."""
+        """Return the kept body, of an answer that is read when it is complete."""
         body = self._body
         if len(body) != 1:
             body = self._body = [b"".join(body)]
         return body[0]
 
     def _keep(self, piece: bytes) -> bytes:
-        """Keep a piece of a body that is read when it is complete. None of it goes on before."""
+        """Keep a piece of a body that is read when it is complete. Nothing of such a body goes on before."""
         self._body.append(piece)
         self._body_bytes += len(piece)
         if self._body_bytes > (LARGEST_HELD if self._status < 500 else LARGEST_ERROR):
@@ -326,7 +326,7 @@ class Judge:
         return b""
 
     def _begin_flow(self) -> bytes:
-        """A body is too large to hold: return all there is of it."""
+        """A body is too large to be held: return all of it that has come."""
         if not 200 <= self._status < 300:
             self._fault(o.MALFORMED, f"an error of more than {self._body_bytes} bytes")
             return b""
@@ -346,12 +346,12 @@ class Judge:
         return piece
 
     def _pass(self, piece: bytes) -> bytes:
-        """Take a piece of sound, or of anything else that cannot be read."""
+        """Take a piece of sound, or of another body that cannot be read."""
         self._move(CONTENT)
         return piece
 
     def _end_body(self) -> None:
-        """All of a plain answer is here before any of it was shown."""
+        """A plain answer is complete, and nothing of it was shown."""
         body = self.body()
         if self._coding:
             body = decoded(self._coding, body)
@@ -391,7 +391,7 @@ class Judge:
         return self._fields.get(b"content-type", b"")[:9].lower() == b"text/html"
 
     def _end_of_flow(self) -> None:
-        """A body that flowed is complete. Its outline says what it took, and whether it was an error."""
+        """A body that flowed is complete. Its outline tells its usage, and whether it was an error."""
         outline = self._skim.outline() if self._skim is not None else b""
         if outline:
             endpoint = self._call.endpoint
@@ -432,7 +432,7 @@ class Judge:
 
 
 def _may_stream(call: Call) -> bool:
-    """Whether a call may have asked for a stream in words that are not read: in a form, or of sound."""
+    """Whether a call may have asked for a stream in words that the gateway does not read: in a form, or of sound."""
     return call.endpoint.body is BodyKind.MULTIPART or "stream_format" in call.fields
 
 

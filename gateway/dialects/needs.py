@@ -1,7 +1,7 @@
-"""Read from a request what it needs of a model: abilities, and room for its words. All are estimates.
+"""Read from a request the abilities that it needs of a model, and the room for its words. All are estimates.
 
 Structure decides, never a word somewhere in the body: a picture is a part of a message whose `type` says so. A schema
-with a property of that name, a tool's result that quotes one, and prose about pictures are none.
+with a property of that name is no picture, nor is a tool's result that quotes one, nor prose about pictures.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # English averages four bytes a token; other scripts are nearer to two, but their bytes are two or three a letter.
 BYTES_PER_TOKEN = 4
-# What providers charge for an image of common size, whatever the bytes of its encoding. A minute of speech and a page
-# of a document are of the same order.
+# Providers charge about so much for an image of common size, whatever the bytes of its encoding. A minute of speech and
+# a page of a document are of the same order.
 TOKENS_PER_MEDIUM = 1000
 
 _JSON = BodyKind.JSON
@@ -31,13 +31,13 @@ _VISION, _AUDIO = Capability.VISION, Capability.AUDIO
 
 # What a part may be besides text. Providers of one dialect take the parts of another, so all dialects' are known.
 _MEDIA = {kind: needed for one in DIALECTS.values() for kind, needed in one.words.media.items()}
-# Parts lie in messages, messages in the list; a tool's result is a part with parts of its own, and so is a document.
+# Messages lie in a list, parts in messages. A tool's result is a part with parts of its own, and so is a document.
 _DEEPEST = 4
-# Escapes are looked for in long bodies, by samples: six bytes may stand for one letter.
+# Long bodies are sampled for escapes: six bytes may stand for one letter.
 _WORTH_SAMPLING = 8192
 _SAMPLE = 128
 
-# A closer look takes about a microsecond each.
+# Looking closer takes about a microsecond for each object.
 MOST_OBJECTS = 10_000
 _WORTH_COUNTING = 64 * 1024
 _TYPED = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*(%b)' % b"|".join(_MEDIA))
@@ -54,7 +54,7 @@ class _Item(msgspec.Struct, gc=False):
     type: msgspec.Raw = _NOTHING
     content: msgspec.Raw = _NOTHING
     output: msgspec.Raw = _NOTHING
-    """What a tool gave back, in Responses."""
+    """A tool's result, in Responses."""
     images: msgspec.Raw = _NOTHING
     """Of an earlier answer, in a chat at OpenRouter."""
     variables: msgspec.Raw = _NOTHING
@@ -95,7 +95,7 @@ def read_needs(call: Call) -> Needs:
     words = DIALECTS[call.endpoint.dialect].words
     text_bytes, media_tokens = len(body), 0
     vision = audio = False
-    # Content in parts says the type of each. Plain text, which is most of what is sent, says none.
+    # Every part says its type. Plain text, which most requests are, says none.
     if b'"type"' in body:
         for medium in _media_of(call, words.spoken):
             vision = vision or medium.needs is _VISION
@@ -127,7 +127,7 @@ def read_needs(call: Call) -> Needs:
 
 
 def output_limit(raw: object) -> int:
-    """Return how many tokens a field allows. 0 if it is no positive number: then the upstream says what is wrong."""
+    """Return how many tokens a field allows; 0 for no positive number, which is the upstream's to refuse."""
     try:
         asked = _limit(raw) if isinstance(raw, msgspec.Raw) else None
     except msgspec.MsgspecError:
@@ -136,7 +136,7 @@ def output_limit(raw: object) -> int:
 
 
 def lowered_limits(call: Call, most: int) -> dict[str, bytes]:
-    """Return the fields that allow a longer answer than `most` tokens, with that in place of their value."""
+    """Return the fields that allow a longer answer than `most` tokens, each with `most` for its value."""
     limits = DIALECTS[call.endpoint.dialect].words.limits
     return {name: b"%d" % most for name in limits if output_limit(call.fields.get(name)) > most}
 
@@ -167,14 +167,14 @@ def _media_in(text: bytes) -> list[_Medium]:
 
 
 def _media_by_pattern(text: bytes) -> list[_Medium]:
-    """Return nearly the same of a text with too many objects to look at each. Inside a string quotes are escaped."""
+    """Return nearly the same for a text with too many objects to look at each. Quotes inside a string are escaped."""
     encoded = sum(one.end() - one.start() for one in _ENCODED.finditer(text))
     kinds = [one.group(1) for one in islice(_TYPED.finditer(text), MOST_OBJECTS)]
     return [_Medium(_MEDIA[kind], 0 if at else encoded) for at, kind in enumerate(kinds)]
 
 
 def _look_for_media(raw: object, found: list[_Medium], depth: int = 0) -> None:
-    """Add the pictures, sounds and files of a list of messages or parts, and of what those hold."""
+    """Add the pictures, sounds and files of a list of messages or parts, and of the parts within them."""
     if not isinstance(raw, msgspec.Raw):
         return
     first = memoryview(raw)[0]
@@ -237,7 +237,7 @@ def _asks_for_schema(raw: object, *, within: bool) -> bool:
 
 
 def _wasted_on_escapes(body: bytes) -> int:
-    """How many bytes more a body has because letters are written as \\u1234. UTF-8 has two or three bytes for each."""
+    """Return how many bytes escapes (\\u1234) add to a body. UTF-8 has two or three bytes for such a letter."""
     quarter = len(body) // 4
     for start in (quarter, 2 * quarter, 3 * quarter):
         if b"\\u" in body[start : start + _SAMPLE]:

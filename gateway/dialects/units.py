@@ -1,6 +1,6 @@
-"""Read from a call, and from the end of its answer, what is charged otherwise than by the token.
+"""Read the units that are charged otherwise than by the token, from a call and from the end of its answer.
 
-Rule: nothing here is on the way of a call whose price has no such unit.
+Rule: a call whose price has no such unit never comes by here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gateway.dialects.endpoints import DIALECTS
 if TYPE_CHECKING:
     from gateway.types import Call
 
-# More answers, or pictures, than this are not made for one call: OpenAI makes 128 at most.
+# No provider makes more answers or pictures for one call: OpenAI makes 128 at most.
 MOST_ANSWERS = 1000
-# A transcript of common speech, all languages of Europe alike: 150 words of six letters a minute.
+# Common speech in any language of Europe, transcribed: 150 words of six letters a minute.
 BYTES_PER_SECOND = 15
 
 # `00:01:27,480` in srt, `01:27.480` in vtt.
@@ -28,7 +28,7 @@ _count = msgspec.json.Decoder(int | None).decode
 
 
 def answers_of(call: Call) -> int:
-    """Return how many answers or pictures a call wants, and pays for."""
+    """Return how many answers or pictures a call asks for, and pays for."""
     most = 1
     for name in DIALECTS[call.endpoint.dialect].words.answers:
         raw = call.fields.get(name)
@@ -36,12 +36,12 @@ def answers_of(call: Call) -> int:
             try:
                 most = max(most, _count(raw) or 1)
             except msgspec.MsgspecError:
-                continue  # the upstream will say what is wrong with it
+                continue  # the upstream says what is wrong with the value
     return min(most, MOST_ANSWERS)
 
 
 def heard_ms(end: bytes, size: int) -> int:
-    """Return a guess at how long the sound of a transcript was, in milliseconds; 0 where there is nothing to guess by.
+    """Return a guess at the length of a transcript's sound, in milliseconds; 0 where there is nothing to guess by.
 
     `end`: the last bytes of the answer. Subtitles and segments end with a time, plain text has `size` bytes.
     """
@@ -53,7 +53,7 @@ def heard_ms(end: bytes, size: int) -> int:
         try:
             said = _transcript(end)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # of some other shape: by its size
+            pass  # another shape is measured by its size
         else:
             if said.segments and (last := Auditor().milliseconds(said.segments[-1].end)):
                 return last
