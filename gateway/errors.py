@@ -1,4 +1,4 @@
-"""What the gateway may refuse.
+"""The refusals that the gateway sends to clients.
 
 Rule: an upstream's failure is a value (`core.outcome`); only a refusal to the client is raised.
 """
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-# For refusals that another try cannot change. SDKs try 408, 409, 429 and 5xx again unless they are told not to.
+# For refusals that a retry cannot change. Without this header, SDKs retry 408, 409, 429 and 5xx.
 NO_RETRY = (b"x-should-retry", b"false")
 
 
 class Refusal(Exception):
-    """A request that goes no further, with everything a dialect needs to say so to its client.
+    """The refusal of a request, with everything that a dialect needs to write it.
 
     `type` and `code` use OpenAI's vocabulary; other dialects translate. `message` names the thing and the remedy.
-    Agents decide by `type` whether to try again (opencode repeats a `server_error` for ever, whatever its status), so
-    it always agrees with the status: a `status` of another class than its own brings the type that belongs to it.
+    Agents decide by `type` whether to retry (opencode repeats a `server_error` for ever, whatever its status). The type
+    therefore always agrees with the status: a `status` other than the class's own also sets the matching type.
     """
 
     status = 400
@@ -62,7 +62,7 @@ class BadRequest(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is of a kind this endpoint does not read."""
+    """The body has a media type that this endpoint does not read."""
 
     status = 415
     code = "unsupported_media_type"
@@ -83,7 +83,7 @@ class RequestTimeout(Refusal):
 
 
 class Unauthorized(Refusal):
-    """No credential, or one that is not known."""
+    """The request has no credential, or an unknown one."""
 
     status = 401
     code = "invalid_api_key"
@@ -98,14 +98,14 @@ class Forbidden(Refusal):
 
 
 class ModelNotFound(Refusal):
-    """Nothing is known under the `model` that was asked for."""
+    """The requested `model` is unknown."""
 
     status = 404
     code = "model_not_found"
 
 
 class NotFound(Refusal):
-    """No such path."""
+    """The path does not exist."""
 
     status = 404
     code = "not_found"
@@ -127,7 +127,7 @@ class NoCandidate(Refusal):
 
 
 class ShuttingDown(Refusal):
-    """The gateway ends, and has waited for the call as long as it may (`server.drain`)."""
+    """The gateway is shutting down, and the call did not end within `server.drain`."""
 
     status = 503
     type = "server_error"
@@ -138,7 +138,7 @@ class ShuttingDown(Refusal):
 
 
 class UpstreamsFailed(Refusal):
-    """Every upstream that could be tried has failed."""
+    """Every upstream that was tried has failed."""
 
     status = 502
     type = "upstream_error"
@@ -146,7 +146,7 @@ class UpstreamsFailed(Refusal):
 
 
 class BudgetExhausted(Refusal):
-    """A budget has no room for the call: it is spent, or what is left of it is held by other calls."""
+    """A budget has no room for the call: it is spent, or other calls hold the rest of it."""
 
     status = 429
     type = "insufficient_quota"
@@ -154,7 +154,7 @@ class BudgetExhausted(Refusal):
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` holds every mistake that was found, one line each."""
+    """The configuration cannot be used. `problems`: every mistake, one line each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))

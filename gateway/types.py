@@ -29,6 +29,11 @@ class Timeouts:
     first_token_s: float = 60.0
     idle_s: float = 60.0
     total_s: float = 600.0
+    shortest_s: float = field(init=False, compare=False, repr=False)
+    """The shortest of the three that run while an answer is waited for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shortest_s", min(self.first_byte_s, self.first_token_s, self.idle_s))
 
 
 class LimitScope(StrEnum):
@@ -709,15 +714,35 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """How long to keep to the first choice, if it says that it will be back so soon."""
     repeats: bool = True
     """The call may go to the same upstream again although it may have been carried out there."""
+    hedge_after_s: float = 0.0
+    """An attempt without an answer for so long is hedged: the next candidate is asked as well. 0: never."""
+    resumes: bool = False
+    """An answer that breaks off is continued by the next candidate."""
     seed: int = 0
     """What back-off draws from, so that a plan can be played again."""
 
 
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """The money of one attempt that was made."""
+
+    attempt: str
+    """Its name in the ledger: `call/n`, n from 1."""
+    upstream: Upstream
+    began_at: float
+    """Wall-clock seconds."""
+    cost_nanousd: int | None
+    """None: the cost is not known."""
+    source: CostSource
+    saved_nanousd: int = 0
+    """What the same usage would have cost at the first paid model of the route, less what it did cost."""
+
+
 class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """What an exchange came to, for everything that counts: metrics now, and later for the ledger and health."""
+    """All that an exchange came to, for every listener of the gateway: metrics, and whatever else counts calls."""
 
     call: Call
     route: Route
+    """Where the call went in the end: a spent budget may have sent it elsewhere than asked."""
     attempts: tuple[Attempt, ...]
     status: int
     usage: Usage | None
@@ -727,3 +752,11 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     """What the gateway added: from the request's arrival to the first attempt, and from the commit to the relay."""
     cached: bool = False
     """The answer was kept from an earlier call; there were no attempts."""
+    request_id: bytes = b""
+    parent: str = ""
+    """The request id of the call on whose behalf the gateway made this one; empty: a client made it."""
+    key: Key | None = None
+    plan: Plan | None = None
+    """What was to be tried; None for a cached answer."""
+    receipts: tuple[Receipt, ...] = ()
+    """One for each attempt that was begun, in order."""

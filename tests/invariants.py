@@ -209,8 +209,8 @@ class Audit:
     def _left_behind(self) -> Iterator[str]:
         if self.memory.in_flight:
             yield f"the memory believes attempts to be under way: {self.memory.in_flight}"
-        if self._gateway.books.open_tabs:
-            yield f"the books believe attempts to be under way: {self._gateway.books.open_tabs}"
+        if self._gateway.books.under_way:
+            yield f"the books believe attempts to be under way: {self._gateway.books.under_way}"
 
     def _miscounted(self) -> Iterator[str]:
         recorded = Counter(
@@ -233,8 +233,9 @@ class Audit:
         if counted["gateway_attempts_total"] != attempts:
             yield f"attempts in the metrics: {counted['gateway_attempts_total']}, in the settlements: {attempts}"
         answered = counted["gateway_requests_total"]
-        if not self._calls <= answered <= self._calls + self._odd_calls:
-            yield f"calls in the metrics: {answered}, that came in: {self._calls} (and {self._odd_calls} others)"
+        calls = self._calls + sum(bool(settlement.parent) for settlement in self.settlements)  # those from within
+        if not calls <= answered <= calls + self._odd_calls:
+            yield f"calls in the metrics: {answered}, that came in: {calls} (and {self._odd_calls} others)"
 
     def _unseen(self) -> Iterator[str]:
         """Compare what is recorded with what the scripted upstreams saw, as far as only this gateway talks to them."""
@@ -257,6 +258,9 @@ def _contradictions(settlement: Settlement) -> Iterator[str]:
     """Yield what cannot be true of one call."""
     if not 200 <= settlement.status <= 599:
         yield f"a call was settled with status {settlement.status}: {settlement}"
+    begun = sum(attempt.outcome not in PREVENTED for attempt in settlement.attempts)
+    if len(settlement.receipts) != begun:
+        yield f"{begun} attempts were begun, and have {len(settlement.receipts)} receipts: {settlement}"
     ended_at = 0.0
     for attempt in settlement.attempts:
         if attempt.ended_at - attempt.duration_s < ended_at - CLOCKS_DIFFER_S:

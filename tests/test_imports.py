@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 STOREYS = """
     types
     errors
+    kinds
     core
     dialects
     catalog
@@ -46,7 +47,7 @@ OWNERS = {
     "rich": ("gateway.cli", "gateway.__main__"),
 }
 
-PURE = ("gateway.types", "gateway.errors", "gateway.core", "gateway.dialects")
+PURE = ("gateway.types", "gateway.errors", "gateway.kinds", "gateway.core", "gateway.dialects")
 IMPURE = {"asyncio", "httpx", "logging", "os", "random", "secrets", "socket", "threading", "time"}
 # A type to annotate with; the generator itself is an argument.
 PURE_ENOUGH = {"random.Random"}

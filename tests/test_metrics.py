@@ -27,6 +27,7 @@ from gateway.types import (
     Endpoint,
     Outcome,
     Provider,
+    Receipt,
     Route,
     RouteKind,
     Settlement,
@@ -64,6 +65,10 @@ def settled(
         duration_s=duration_s,
         overhead_s=0.0002,
     )
+
+
+def receipt(cost_nanousd: int | None, source: CostSource, saved_nanousd: int) -> Receipt:
+    return Receipt("call/1", A.upstream, NOW, cost_nanousd, source, saved_nanousd)
 
 
 def counted(*settlements: Settlement) -> Metrics:
@@ -351,9 +356,9 @@ def test_money() -> None:
     """Dollars, by where the price comes from; what has none is counted apart, and nothing is saved by a loss."""
     metrics = Metrics()
     for cost, saved in ((1_500_000_000, 0), (2, 250_000_000), (1, -5)):
-        metrics.charged(A.upstream, True, cost, CostSource.COMPUTED, saved)
-    metrics.charged(A.upstream, False, 500_000_000, CostSource.PROVIDER, 0)
-    metrics.charged(A.upstream, True, None, CostSource.UNKNOWN, 0)
+        metrics.charged(receipt(cost, CostSource.COMPUTED, saved), ROLE)
+    metrics.charged(receipt(500_000_000, CostSource.PROVIDER, 0), STRANGER)
+    metrics.charged(receipt(None, CostSource.UNKNOWN, 0), ROLE)
     assert of(metrics, "gateway_cost_usd_total") == {
         '{model="first/org/a:free",provider="first",source="computed"}': 1.500000003,
         '{model="other",provider="first",source="provider_reported"}': 0.5,
@@ -423,7 +428,7 @@ def busy(ledger: LedgerState) -> Metrics:
     metrics.refuse(CHAT, 401)
     metrics.probed("on", "ok")
     metrics.degraded(A.upstream)
-    metrics.charged(A.upstream, True, 7, CostSource.COMPUTED, 3)
+    metrics.charged(receipt(7, CostSource.COMPUTED, 3), ROLE)
     metrics.key_refused("expired")
     standing = Standing()
     standing.memory.ignored = 2
@@ -509,8 +514,8 @@ def test_promtool_has_nothing_to_say() -> None:
     metrics.watch(standing)
     metrics.probed("on", "ok")
     metrics.degraded(A.upstream)
-    metrics.charged(A.upstream, True, 7, CostSource.COMPUTED, 3)
-    metrics.charged(A.upstream, True, None, CostSource.UNKNOWN, 0)
+    metrics.charged(receipt(7, CostSource.COMPUTED, 3), ROLE)
+    metrics.charged(receipt(None, CostSource.UNKNOWN, 0), ROLE)
     metrics.budget_refused("key")
     metrics.budget_alerted("total", 0.5)
     metrics.cache(ROLE, hit=True)

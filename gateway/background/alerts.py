@@ -1,6 +1,6 @@
-"""Tell somebody when a share of a budget has been spent: a line in the log, and a post to the budget's webhook.
+"""Report that a share of a budget has been spent: a line in the log, and a post to the budget's webhook.
 
-Rule: the address of a webhook is a secret (whoever knows it can post there), so no more of it than its host is logged.
+Rule: the URL of a webhook is a secret, because everyone who knows it can post there. Only its host is logged.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _log = logging.getLogger("gateway.alerts")
 WITHIN_S = 5.0
 TRIES = 3
 BACK_OFF_S = 1.0
-"""After the first try; twice as long after each other."""
+"""The pause after the first try; it doubles after each further one."""
 MOST_WAITING = 256
 
 
 class Alerts:
-    """Tells of budgets that are being used up. What waits to be posted is bounded; the oldest goes first."""
+    """Logs and posts alerts about budgets. The queue of posts is bounded; when it is full, the oldest is dropped."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Alerts:
         self.failed = 0
         """Posts that were given up."""
         self.dropped = 0
-        """Posts that were never tried, because too many were waiting."""
+        """Posts that were never tried, because the queue was full."""
 
     def __repr__(self) -> str:
         return f"<Alerts {len(self._waiting)} waiting, {self.posted} posted, {self.failed} failed>"
 
     def tell(self, alert: Alert) -> None:
-        """Log it, and have it posted by `run`. Never blocks."""
+        """Log an alert, and queue it for `run` to post. Never blocks."""
         _log.warning("%s", alert.sentence)
         if not alert.budget.webhook:
             return
@@ -67,8 +67,8 @@ class Alerts:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Post what there is to tell, until cancelled."""
-        # Most gateways never have one to post, and need nothing of what it takes.
+        """Post queued alerts until cancelled."""
+        # Most gateways never post an alert, so the HTTP client is made only when one arrives.
         await self._arrived.wait()
         async with await connected(self._client, self._within_s) as http:
             while True:
@@ -90,17 +90,17 @@ class Alerts:
                 break
         self.failed += 1
         host = urlsplit(alert.budget.webhook).hostname
-        _log.error("the webhook at %s was not told that %s: %s", host, alert.sentence, problem)
+        _log.error("the webhook at %s did not get this alert: %s: %s", host, alert.sentence, problem)
 
     async def _try(self, http: httpx.AsyncClient, url: str, message: dict[str, Any]) -> tuple[str | None, bool]:
-        """Return what went wrong, and whether it may go better the next time."""
+        """Post once. Return what went wrong (None: nothing), and whether a retry may help."""
         import httpx
 
         try:
             async with asyncio.timeout(self._within_s), http.stream("POST", url, json=message) as response:
                 status = response.status_code
         except (httpx.HTTPError, TimeoutError) as error:
-            # Not its words: they may quote the address.
+            # Only the type of the error: its text may quote the URL.
             return type(error).__name__, True
         if status < 300:
             return None, False
@@ -108,12 +108,12 @@ class Alerts:
 
 
 def message_of(alert: Alert) -> dict[str, Any]:
-    """Return what is posted: Slack shows `text`, Discord shows `content`, and programs read the rest."""
+    """Return the JSON to post: Slack shows `text`, Discord shows `content`, and programs read the rest."""
     budget = alert.budget
     return {
         "text": alert.sentence,
         "content": alert.sentence,
-        # Discord: whatever a model or a label is called, it calls nobody.
+        # Discord: names of models and labels must not mention (and so notify) anyone.
         "allowed_mentions": {"parse": []},
         "event": "budget_alert",
         "account": alert.account,

@@ -1,6 +1,6 @@
 """Ask a provider for a small JSON document about an account.
 
-Rule: what goes wrong is told without a word of the answer. It may repeat the key.
+Rule: error messages never quote the answer, because the answer may repeat the key.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from gateway.types import Header
 
 WITHIN_S = 10.0
-NO_SENSE = "not the answer that is documented"
+NO_SENSE = "the answer is not as documented"
 
 Said = TypeVar("Said")
 
 
 class NotTold(Exception):
-    """A provider did not say what it was asked for. The message says why, for people."""
+    """A provider did not answer the question. The message says why, for people."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-        """Of the answer, if it was not 200."""
+        """The status of the answer, if it was not 200."""
 
 
 async def fetch(
@@ -40,7 +40,7 @@ async def fetch(
     """Return the body of a GET.
 
     Raises:
-        NotTold: there was none within `within_s`, its status is not 200, or it is longer than `largest` bytes.
+        NotTold: there was no answer within `within_s`, its status is not 200, or it is longer than `largest` bytes.
     """
     import httpx
 
@@ -52,7 +52,7 @@ async def fetch(
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > largest:
-                    raise NotTold("an answer that is too long")
+                    raise NotTold("the answer is too long")
     except TimeoutError:
         raise NotTold(f"no answer within {within_s:g} s") from None
     except httpx.RequestError as error:
@@ -61,15 +61,15 @@ async def fetch(
 
 
 def read(body: bytes, shape: type[Said]) -> Said:
-    """Return an answer as the type it is documented to be. A field that is a Decimal has the digits of the text.
+    """Decode an answer as its documented type. Decimal fields keep all digits of the text.
 
     Raises:
-        NotTold: it is not.
+        NotTold: the answer does not have this type.
     """
     try:
         return msgspec.json.decode(body, type=shape)
     except (ValueError, RecursionError):
-        # Not the words of the decoder: they may quote the answer.
+        # Without the decoder's message, which may quote the answer.
         raise NotTold(NO_SENSE) from None
 
 
@@ -77,17 +77,17 @@ def admin_header(base_url: str, name: str, value: str) -> Header:
     """Return the header that carries a provider's admin key to its own host.
 
     Raises:
-        NotTold: anybody on the way could read it, or it cannot go into a header.
+        NotTold: the key would be sent unencrypted, or it has characters that a header cannot hold.
     """
     if not is_private(base_url):
         raise NotTold("its admin_key is only sent over https; change its base_url")
     if not (value.isascii() and value.isprintable()):
-        raise NotTold("its admin_key has characters that cannot go into a header")
+        raise NotTold("its admin_key has characters that a header cannot hold")
     return name.encode(), value.encode()
 
 
 def is_private(base_url: str) -> bool:
-    """Tell whether nobody between here and there can read what is sent."""
+    """Tell whether requests to this URL are encrypted or stay on this machine."""
     url = urlsplit(base_url)
     if url.scheme == "https":
         return True

@@ -23,6 +23,7 @@ from gateway.background.probes import connected
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import LARGEST, Limit
 from gateway.core.reconcile import DAY_S, nano
+from gateway.kinds import BalanceApi, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.balances")
 
-OPENROUTER, DEEPSEEK = "openrouter", "deepseek"
 EVERY_S = 60.0
 # By how much a question comes early or late, so that a thousand gateways do not ask in the same second.
 JITTER = 0.1
@@ -166,7 +166,7 @@ def has_balance(provider: Provider) -> bool:
     """Tell whether a provider has an account that can be asked after."""
     # Without a key there is no account; with `probe: false` nothing is asked in the background.
     return (
-        provider.kind in (OPENROUTER, DEEPSEEK)
+        kind_of(provider).balance_api is not None
         and provider.unusable is None
         and provider.probe
         and bool(provider.headers)
@@ -219,7 +219,7 @@ class _Funds(msgspec.Struct):
 async def ask_balance(http: httpx.AsyncClient, provider: Provider, now: Callable[[], float]) -> Balance:
     """Return what is left of an account that `has_balance`; a balance with an error if that cannot be had."""
     try:
-        if provider.kind == DEEPSEEK:
+        if kind_of(provider).balance_api is BalanceApi.DEEPSEEK:
             # Beside the versions of its API, not below one.
             base = provider.base_url.removesuffix("/v1").removesuffix("/beta")
             return read_funds(await _get(http, f"{base}/user/balance", provider), now())

@@ -17,6 +17,7 @@ import msgspec
 
 from gateway.background.asking import NO_SENSE, NotTold, admin_header, fetch, read
 from gateway.core.reconcile import DAY_S, Billed, Generation, Meter, day_of, days_between, nano, start_of
+from gateway.kinds import BillApi, kind_of
 from gateway.types import Usage
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ _ACTIVITY_DAYS = 30
 _MOST_TOKENS = 10**12
 _CENTS = 100
 
-WANTS_ADMIN_KEY = frozenset({"openai", "anthropic"})
-GENERATIONS = "openrouter"
 NO_BILL = "its API does not tell what it bills"
 
 
@@ -77,13 +76,15 @@ def accounts(providers: Iterable[Provider]) -> tuple[Account, ...]:
 
 def objection(provider: Provider) -> str | None:
     """Why there is nothing to ask about a provider's bill, or None."""
-    if provider.kind in WANTS_ADMIN_KEY:
-        return None if provider.admin_key else "set its admin_key to compare with what it bills"
-    if provider.kind == GENERATIONS:
-        if provider.unusable is not None and not provider.admin_key:
-            return f"it is not used: {provider.unusable}"
-        return None if provider.admin_key or provider.headers else "it has no key"
-    return NO_BILL
+    match kind_of(provider).bill_api:
+        case None:
+            return NO_BILL
+        case BillApi.OPENAI | BillApi.ANTHROPIC:
+            return None if provider.admin_key else "set its admin_key to compare with what it bills"
+        case BillApi.OPENROUTER:
+            if provider.unusable is not None and not provider.admin_key:
+                return f"it is not used: {provider.unusable}"
+            return None if provider.admin_key or provider.headers else "it has no key"
 
 
 async def told(http: httpx.AsyncClient, provider: Provider, since: float, until: float, now: float) -> Told:
@@ -98,10 +99,10 @@ async def told(http: httpx.AsyncClient, provider: Provider, since: float, until:
     if not days:
         return Told(())
     try:
-        match provider.kind:
-            case "openai":
+        match kind_of(provider).bill_api:
+            case BillApi.OPENAI:
                 return _told(days, await _openai(http, provider, days))
-            case "anthropic":
+            case BillApi.ANTHROPIC:
                 return _told(days, await _anthropic(http, provider, days))
             case _ if provider.admin_key:
                 return _told(days, *await _activity(http, provider, days, now))

@@ -17,6 +17,7 @@ from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
 from gateway.core.secrets import mask_of
+from gateway.kinds import kind_of
 from gateway.upstream.client import USER_AGENT
 
 if TYPE_CHECKING:
@@ -37,32 +38,6 @@ WITHIN_S = 2.0
 AT_ONCE = 8
 
 _MOST_WORDS = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What to ask of a kind of provider."""
-
-    path: str
-    below: str | None = None
-    """What the base URL ends with and the path does not have before it; None: the path stands below the base URL."""
-    tells_readiness: bool = False
-    """A 503 is meant: it is there and cannot serve yet. Elsewhere it may just be a page that is broken."""
-    only_there: bool = False
-    """With another base URL there is no telling what it would cost."""
-
-
-# Providers without a line here are asked for their list of models, which none of them charges for.
-# LiteLLM's plain /health calls every model behind it, and pays. At RunPod everything below /openai is a job, which
-# wakes a worker that is paid by the second; its health is asked of the queue.
-QUESTIONS: Mapping[str, Question] = {
-    "llamacpp": Question("/health", below="/v1", tells_readiness=True),
-    "vllm": Question("/health", below="/v1", tells_readiness=True),
-    "ollama": Question("/api/version", below="/v1"),
-    "litellm": Question("/health/liveliness", below="/v1"),
-    "runpod": Question("/health", below="/openai/v1", only_there=True),
-}
-_USUAL = Question("/models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +174,7 @@ def is_asked(provider: Provider) -> bool:
 
 def question(provider: Provider) -> str | None:
     """Return the URL to ask; None if there is none that is known to be free."""
-    asked = _question(provider)
+    asked = kind_of(provider).health
     base = provider.base_url
     if asked.below is None:
         return f"{base}{asked.path}?{provider.query}" if provider.query else base + asked.path
@@ -247,10 +222,6 @@ async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_
     if status < 500:
         # Even a 401 or a 404 comes from somebody who is there.
         return Event.SUCCESS, o.OK.name, ""
-    if status == 503 and _question(provider).tells_readiness:
+    if status == 503 and kind_of(provider).health.tells_readiness:
         return Event.LOCAL_FAILURE, NOT_READY, f"{url} answers 503"
     return Event.RELEASE, o.SERVER_ERROR.name, f"{url} answers {status}"
-
-
-def _question(provider: Provider) -> Question:
-    return QUESTIONS.get(provider.kind, _USUAL)

@@ -1,6 +1,6 @@
-"""Compare the ledger with what providers bill, hour by hour, and ask what attempts did cost whose end nobody saw.
+"""Compare the ledger with providers' bills every hour, and ask providers for the cost of attempts with unknown ends.
 
-Rule: the database is asked in a thread; the event loop waits for no disk.
+Rule: database queries run in a thread, so that the event loop never waits for a disk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.background.asking import WITHIN_S, NotTold
-from gateway.background.bills import GENERATIONS, accounts, generation, objection, told
+from gateway.background.bills import accounts, generation, objection, told
 from gateway.background.probes import connected
 from gateway.core.reconcile import (
     DAY_S,
@@ -31,6 +31,7 @@ from gateway.core.reconcile import (
     start_of,
 )
 from gateway.core.report import usd
+from gateway.kinds import BillApi, kind_of
 from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
@@ -51,45 +52,45 @@ BILLS_EVERY_S = 3600.0
 DOUBTS_EVERY_S = 180.0
 JITTER = 0.1
 LOOK_EVERY_S = 5.0
-# How far back bills are compared: what changes later is a credit, and on an invoice.
+# How far back bills are compared. Later changes are credits, which appear on the invoice.
 PERIOD_S = 7 * DAY_S
-# Of a provider's latest attempts so many are looked through for doubtful ones, and so many of these asked after.
+# How many of a provider's latest attempts are searched for doubtful ones, and how many doubtful ones are asked about.
 MOST_LOOKED_AT = 2000
 MOST_ASKED = 50
-# An answer that its provider does not know after so many questions it never will.
+# After this many questions, an answer that its provider does not know is given up.
 MOST_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one account comes to, booked and billed."""
+    """The comparison of one account, day by day."""
 
     account: str
     """The names of the providers that are billed together."""
     at: float
-    """Wall-clock seconds of the question."""
+    """When the provider was asked, in wall-clock seconds."""
     days: tuple[Comparison, ...]
     """The oldest first."""
     error: str | None = None
     """Why the provider did not answer as it should have."""
     silent: str | None = None
-    """Why it was not asked: its API does not tell, or it has no admin_key."""
+    """Why the provider was not asked: its API has no bills, or it has no admin_key."""
 
     @property
     def drifted(self) -> tuple[Comparison, ...]:
-        """The days that are flagged."""
+        """The days with drift."""
         return tuple(one for one in self.days if one.verdict is Verdict.DRIFT)
 
 
 class Readings:
-    """Running sums as they were read, from which days follow that the provider does not tell."""
+    """Readings of running sums. They give the bills of days that the provider does not state."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Meter] = {}
         self._closed: dict[str, dict[str, Billed]] = {}
 
     def take(self, account: str, meter: Meter) -> None:
-        """Keep a reading, and what it says of the day before."""
+        """Store a reading, and the bill of the day before if the reading gives it."""
         if not is_clear(meter):
             return
         before = self._latest.get(account)
@@ -98,7 +99,7 @@ class Readings:
             self._closed.setdefault(account, {})[day.day] = day
 
     def days(self, account: str, since: float) -> tuple[Billed, ...]:
-        """Return the days that are known; those before `since` are forgotten."""
+        """Return the known days, and forget those that ended before `since`."""
         known = self._closed.get(account, {})
         for day in [day for day in known if start_of(day) + DAY_S <= since]:
             del known[day]
@@ -114,9 +115,9 @@ async def statements(
     now: float,
     readings: Readings | None = None,
 ) -> tuple[Statement, ...]:
-    """Ask every provider for its bill of the days from that of `since` to before `until`, and compare.
+    """Ask every provider for its bills from the day of `since` up to `until`, and compare them with the ledger.
 
-    What is booked at providers that are no longer configured is a statement too.
+    Providers that are booked but no longer configured get a statement too.
     """
     readings = readings or Readings()
     asked = accounts(providers)
@@ -156,10 +157,10 @@ def _unasked(name: str, names: Iterable[str], books: Books, now: float, reason: 
 
 
 def read_books(store: Store, since: float, until: float, now: float) -> Books:
-    """Return what the ledger has of each provider, of the days from that of `since` to that of `until`. It blocks.
+    """Return the ledger's sums for each provider, from the day of `since` to the day of `until`. Blocks.
 
     Raises:
-        StoreError: the database does not say.
+        StoreError: the database cannot be read.
     """
     since, until = since // DAY_S * DAY_S, -(-until // DAY_S) * DAY_S
     booked = tuple(
@@ -172,11 +173,12 @@ def read_books(store: Store, since: float, until: float, now: float) -> Books:
 
 
 def _tells_generations(provider: Provider) -> bool:
-    return provider.kind == GENERATIONS and provider.unusable is None and bool(provider.headers)
+    tells = kind_of(provider).bill_api is BillApi.OPENROUTER
+    return tells and provider.unusable is None and bool(provider.headers)
 
 
 class Reconciliation:
-    """Keeps the comparison with providers' bills up to date, and the ledger with what they say of single answers."""
+    """Keeps the comparison with providers' bills current, and corrects the costs of single attempts in the ledger."""
 
     def __init__(
         self,
@@ -190,10 +192,9 @@ class Reconciliation:
         now: Callable[[], float] = time.time,
         rng: Random | None = None,
     ) -> None:
-        """`opened`: opens the ledger to read; what it returns is closed again in the same thread.
+        """`opened`: opens the ledger for reading; the store is closed in the same thread.
 
-        `write`: writes rows to the ledger, on behalf of whoever holds the right to; called in a thread too, and may
-        raise StoreError.
+        `write`: writes rows to the ledger; also called in a thread, and may raise StoreError.
         """
         self._gateway = gateway
         self._opened = opened
@@ -210,13 +211,13 @@ class Reconciliation:
 
     @property
     def state(self) -> Mapping[str, Statement]:
-        """What each account came to when it was last asked, by its name."""
+        """The latest statement of each account, by its name."""
         return self._state
 
     async def run(self) -> None:
-        """Compare and ask, again and again, until cancelled."""
-        # Most gateways have nobody to ask, and need nothing of what it takes to ask.
-        while not self._may_ask():  # noqa: ASYNC110  # a directory tells nobody that it was replaced
+        """Compare and ask repeatedly until cancelled."""
+        # Most gateways have no provider to ask, so the HTTP client is made only when one appears.
+        while not self._may_ask():  # noqa: ASYNC110  # there is no event for a replaced directory
             await asyncio.sleep(self._look_every_s)
         bills_at = doubts_at = self._now()
         async with await connected(self._gateway.client, WITHIN_S) as http:
@@ -231,7 +232,7 @@ class Reconciliation:
                 await asyncio.sleep(self._look_every_s)
 
     async def _safely(self, work: Awaitable[None]) -> None:
-        """Outlive a database that is away: what could not be asked now is asked the next time."""
+        """Run work, and only log that the database is away: the next round will try again."""
         try:
             await work
         except StoreError as error:
@@ -247,7 +248,7 @@ class Reconciliation:
         """Ask all providers for their bills, and compare.
 
         Raises:
-            StoreError: the ledger does not say what is booked.
+            StoreError: the ledger cannot be read.
         """
         now = self._now()
         books = await asyncio.to_thread(self._books, now)
@@ -256,11 +257,11 @@ class Reconciliation:
         for one in found:
             known = before.get(one.account)
             if one.error is not None and (known is None or known.error != one.error):
-                _log.info("%s does not tell what it bills: %s", one.account, one.error)
+                _log.info("the bills of %s are unknown: %s", one.account, one.error)
         self._warn([day for one in found for day in one.drifted])
 
     def _warn(self, drifted: Sequence[Comparison]) -> None:
-        """Say once of each day that it drifted, and again when it drifts otherwise."""
+        """Log the drift of each day once, and again when the drift changes."""
         for day in drifted:
             if self._warned.get((day.account, day.day)) != day.drift_nanousd and day.billed_nanousd is not None:
                 _log.warning(
@@ -270,7 +271,7 @@ class Reconciliation:
         self._warned = {(day.account, day.day): day.drift_nanousd for day in drifted}
 
     async def ask_doubts(self, http: httpx.AsyncClient) -> None:
-        """Ask what doubtful attempts did cost, and write what was said into the ledger.
+        """Ask for the costs of doubtful attempts, and write them into the ledger.
 
         Raises:
             StoreError: the ledger cannot be read or written.
@@ -280,7 +281,7 @@ class Reconciliation:
             return
         doubtful = await asyncio.to_thread(self._doubtful, list(providers))
         self._tries = {one.attempt: self._tries.get(one.attempt, 0) for one in doubtful}
-        # Who has been asked after least comes first, or those that nobody knows would keep out the others.
+        # The least asked about come first: otherwise attempts that the provider does not know would block the others.
         due = sorted((one for one in doubtful if self._tries[one.attempt] < MOST_TRIES), key=self._tries_of)
         settled: list[Row] = []
         refused: set[str] = set()
@@ -292,9 +293,9 @@ class Reconciliation:
                 settled.append(corrected(row, await generation(http, providers[row.provider], row.provider_id)))
             except NotTold as error:
                 if error.status != 404:
-                    # The next one would be answered no better.
+                    # The provider would not answer the next question either.
                     refused.add(row.provider)
-                    _log.info("%s does not tell what answers cost: %s", row.provider, error)
+                    _log.info("%s does not state the costs of answers: %s", row.provider, error)
         if settled:
             await asyncio.to_thread(self._write, settled)
 

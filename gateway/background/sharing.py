@@ -1,6 +1,7 @@
-"""Share what this process knows of its upstreams with the others, and learn what they know, once a second.
+"""Exchange knowledge about upstreams with other processes, once a second.
 
-Rule: what cannot be shared is left out. A directory or a Redis that is away changes nothing for a request.
+Rule: requests never depend on the exchange. If the directory or Redis is away, each process goes on with its own
+knowledge.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.sharing")
 
 EVERY_S = 1.0
-# A scrape waits so long for a disk that is busy with the last snapshot, and then tells what was read before.
+# A scrape waits this long while the disk is busy with the last snapshot; then it uses what was read before.
 SCRAPE_WAITS_S = 0.05
-# Clients may name models that nobody configured. Of very many only those are told of that changed last.
+# Clients may name models that are not configured. Of very many, only the ones that changed last are shared.
 MOST_SHARED = 1024
 
 Value = TypeVar("Value")
 
 
 class Sharing:
-    """Keeps the memory and the metrics of this process together with those of the others."""
+    """Synchronises the memory and the metrics of this process with those of the others."""
 
     def __init__(
         self,
@@ -55,13 +56,13 @@ class Sharing:
         self._every_s = every_s
         self._now = now
         self._number = 0
-        """Of the last snapshot that was taken."""
+        """The number of the last snapshot that was taken."""
         self._heard: dict[str, Snapshot] = {}
-        """The last that has been merged of each other process."""
+        """The last merged snapshot of each other process."""
         self._complaints: dict[str, str] = {}
 
     def start(self) -> None:
-        """Go on from where a predecessor ended, and let scrapes ask for the others. To be called before `run`."""
+        """Continue a predecessor's counters, and include the other workers in scrapes. To be called before `run`."""
         if self._files is None:
             return
         try:
@@ -74,10 +75,10 @@ class Sharing:
         self._metrics.others = self.others
 
     async def run(self) -> None:
-        """Share, again and again, until cancelled."""
+        """Share repeatedly until cancelled."""
         task = asyncio.current_task()
         try:
-            # Sending to Redis may swallow the cancellation; see `RedisLimits.run`.
+            # Redis's client may swallow the cancellation; see `RedisLimits.run`.
             while task is not None and not task.cancelling():
                 await self.share()
                 await asyncio.sleep(self._every_s)
@@ -86,9 +87,9 @@ class Sharing:
                 await self._board.close()
 
     async def share(self) -> None:
-        """Tell the others, and merge what they tell."""
+        """Send a snapshot to the others, and merge theirs."""
         if (files := self._files) is not None:
-            # In a thread, because a disk may take its time.
+            # In a thread, because the disk may be slow.
             told = self._snapshot(self._metrics.snapshot())
             await self._try("files", asyncio.to_thread(files.exchange, told, self._number))
             for name, snapshot in files.found:
@@ -99,10 +100,10 @@ class Sharing:
                 self._merge(name, snapshot)
 
     def others(self) -> Iterator[Other]:
-        """Yield what the other workers of this machine have counted.
+        """Yield the counts of the other workers of this machine.
 
-        Ours is written too: what one scrape has shown, the next one must find in whichever worker it asks, also if
-        this one is dead by then. Or a counter would fall.
+        This also writes our own counts. The next scrape may ask another worker, after this one has died, and must still
+        find the counts that this scrape showed: otherwise a counter would fall.
         """
         if (files := self._files) is None:
             return
@@ -123,7 +124,7 @@ class Sharing:
             self._complaints.pop(what, None)
 
     def _merge(self, name: str, snapshot: Snapshot) -> None:
-        """Take over what is new in it: of what has not changed nothing more can be learnt."""
+        """Merge the changes since the last snapshot of the same process."""
         before = self._heard.get(name)
         now = self._now()
         if before is snapshot or not snapshot.is_fresh(now):
@@ -139,17 +140,17 @@ class Sharing:
         return Snapshot(self._now(), _latest(self._memory.facts), _latest(self._memory.quotas), metrics)
 
     def _complain(self, what: str, error: Exception) -> None:
-        """Say once that something is away, and again when that has another reason."""
+        """Log a failure once, and again only when its reason changes."""
         said = f"{type(error).__name__}: {error}"
         if self._complaints.get(what) != said:
             self._complaints[what] = said
-            _log.warning("what is known of upstreams is not shared: %s", error)
+            _log.warning("knowledge about upstreams is not shared with other processes: %s", error)
 
 
 def _latest(known: Mapping[str, Value]) -> dict[str, Value]:
     if len(known) <= MOST_SHARED:
         return dict(known)
-    # `Memory` keeps what was written last at the end.
+    # `Memory` keeps the latest changes at the end.
     return dict(islice(reversed(list(known.items())), MOST_SHARED))
 
 

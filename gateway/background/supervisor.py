@@ -1,6 +1,6 @@
-"""Keep background work running: what fails is said once, restarted with back-off, counted, and cancelled at the end.
+"""Keep background work running: log and count its failures, restart it with back-off, and cancel it at the end.
 
-Rule: all that runs beside the calls is started here and nowhere else, so that none of it can end unnoticed.
+Rule: all work beside the calls is started here and nowhere else, so that none of it can end unnoticed.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ _log = logging.getLogger("gateway.background")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
-# Work that has gone on for so long since it was started again has recovered: the next failure is a new one.
+# Work that has run for this long has recovered: its next failure starts the back-off anew.
 STEADY_S = 60.0
 _MOST_KINDS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Something to be done for as long as the process serves."""
+    """A piece of background work."""
 
     name: str
-    """As a metric label."""
+    """Also its metric label."""
     run: Callable[[], Coroutine[Any, Any, None]]
-    """Begins it, and begins it again."""
+    """Starts the work, or starts it again."""
     ends: bool = False
-    """It comes to an end by itself. Other work that returns has failed."""
+    """The work ends by itself. Other work that returns has failed."""
     longest_pause_s: float = LONGEST_PAUSE_S
 
 
 @dataclass(slots=True)
 class Standing:
-    """How a piece of work is."""
+    """The state of a piece of work."""
 
     up: bool = True
-    """It goes on, or has come to its end. False: it has failed, and is about to be started again."""
+    """The work is running, or has ended as it should. False: it has failed and waits for its restart."""
     restarts: int = 0
-    """How often it has failed since the process was started."""
+    """The number of failures since the start of the process."""
     failure: str = ""
-    """The kind of the last failure, without its words: they may quote anything."""
+    """The type of the last failure. Its message is left out, because it may quote anything."""
 
 
 def pause_s(failures: int, share: float, longest_s: float = LONGEST_PAUSE_S) -> float:
-    """Return how long to wait before work is started again that has failed so often in a row (1, 2, ...).
+    """Return the pause in seconds before a restart after `failures` (1, 2, …) in a row.
 
-    `share`: from 0 to 1, at random, so that a thousand gateways do not come back in the same second.
+    `share`: random, from 0 to 1, so that a thousand gateways do not come back in the same second.
     """
     return min(longest_s, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 30)) * (0.5 + 0.5 * share)
 
@@ -68,7 +68,7 @@ class Supervisor:
         sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
         now: Callable[[], float] = monotonic,
     ) -> None:
-        """`on_restart` is told the name of each piece of work that failed, each time."""
+        """`on_restart`: called with the name of the work at each failure."""
         self._on_restart = on_restart
         self._rng = rng or Random()  # noqa: S311  # spreads restarts, guards nothing
         self._sleep = sleep
@@ -82,18 +82,18 @@ class Supervisor:
 
     @property
     def standings(self) -> Mapping[str, Standing]:
-        """How each piece of work is, by name."""
+        """The state of each piece of work, by name."""
         return self._standings
 
     def start(self, works: Iterable[Work]) -> None:
-        """Begin work, each piece in a task of its own."""
+        """Start work, each piece in its own task."""
         loop = asyncio.get_running_loop()
         for work in works:
             self._standings[work.name] = standing = Standing()
             self._tasks.append(loop.create_task(self._keep(work, standing), name=work.name))
 
     async def stop(self) -> None:
-        """End all work, and wait until it has ended."""
+        """Cancel all work, and wait until it has ended."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -113,7 +113,7 @@ class Supervisor:
                 if task is None or task.cancelling():
                     raise
                 failure = RuntimeError("it was cancelled by something within it")
-            except Exception as error:  # noqa: BLE001  # this is the edge where whatever ends a task is caught
+            except Exception as error:  # noqa: BLE001  # the edge where every failure of a task is caught
                 failure = error
             if task is not None and task.cancelling():  # a library has swallowed the cancellation
                 return
@@ -134,7 +134,7 @@ class Supervisor:
 
 
 def kind_of(failure: BaseException | None) -> str:
-    """Return what tells one kind of failure from another: its type, and where it was raised."""
+    """Return the kind of a failure: its type and the place where it was raised."""
     if failure is None:
         return "ended"
     while isinstance(failure, BaseExceptionGroup):  # of a TaskGroup
@@ -147,8 +147,8 @@ def kind_of(failure: BaseException | None) -> str:
 
 
 def _tell(name: str, failure: Exception | None, pause: float, *, is_new: bool, is_first: bool) -> None:
-    """Say it with its traceback once for each kind; of one that is known, only when it begins again."""
+    """Log a new kind of failure with its traceback; a known kind briefly, and only at the start of a series."""
     if is_new:
-        _log.error("%s has failed, and is started again in %.1f s", name, pause, exc_info=failure)
+        _log.error("%s has failed and will be restarted in %.1f s", name, pause, exc_info=failure)
     elif is_first:
-        _log.warning("%s has failed again as before (%s), and is started again", name, type(failure).__name__)
+        _log.warning("%s has failed as before (%s) and will be restarted", name, type(failure).__name__)

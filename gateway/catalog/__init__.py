@@ -1,28 +1,24 @@
-"""What is known of models: curated records in the package, and what providers' own lists say.
+"""Knowledge of models: curated records in the package, and the readers of providers' own lists.
 
-Rule: pure; nothing here asks anybody. What is not known stays unknown and is never taken for a no.
+Rule: pure, without requests. An unknown ability stays unknown, and is never taken for a missing one.
 """
 
 from gateway.catalog.abilities import ability_of, is_free
 from gateway.catalog.families import Known, known
-from gateway.catalog.free import FreeTier, free_allowance, resets_at
 from gateway.catalog.listing import MOST_MODELS, model_id, read_listing
 from gateway.catalog.rows import Refresh, Row, only, records, search
 
 __all__ = [
     "MOST_MODELS",
-    "FreeTier",
     "Known",
     "Refresh",
     "Row",
     "ability_of",
-    "free_allowance",
     "is_free",
     "known",
     "model_id",
     "only",
     "read_listing",
     "records",
-    "resets_at",
     "search",
 ]

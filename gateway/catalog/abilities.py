@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from gateway.catalog.families import known
 from gateway.catalog.shape import same
+from gateway.kinds import kind_of
 from gateway.types import Ability, Capability, Price
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.catalog.families import Known
     from gateway.types import Provider
 
@@ -26,18 +25,11 @@ _ECHO = Ability(
     strength=0,
 )
 
-# What an endpoint adds to or takes from a chat model, whichever it is.
-# Servers with grammars hold any model to a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
-_SCHEMA = frozenset({Capability.JSON_SCHEMA})
-_ADDS: Mapping[str, frozenset[Capability]] = dict.fromkeys(("llamacpp", "ollama", "vllm", "lmstudio"), _SCHEMA)
-# Anthropic's OpenAI-compatible endpoint ignores `response_format` and drops sound:
-# platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
-_TAKES: Mapping[str, frozenset[Capability]] = {"anthropic": frozenset({Capability.JSON_SCHEMA, Capability.AUDIO})}
-
 
 def ability_of(provider: Provider, model: str) -> Ability:
     """Return what the curated records say about a model at a provider. It costs a few microseconds."""
-    if provider.kind == "demo":
+    kind = kind_of(provider)
+    if kind.built_in:
         return _ECHO
     free = is_free(provider, model)
     found = known(model)
@@ -47,10 +39,10 @@ def ability_of(provider: Provider, model: str) -> Ability:
     price = _FREE if free else _price(found, provider)
     has, lacks = family.has, family.lacks
     if family.chats:
-        if added := _ADDS.get(provider.kind):
-            has, lacks = same(has | added), same(lacks - added)
-        if taken := _TAKES.get(provider.kind):
-            has, lacks = same(has - taken), same(lacks | taken)
+        if kind.adds:
+            has, lacks = same(has | kind.adds), same(lacks - kind.adds)
+        if kind.takes:
+            has, lacks = same(has - kind.takes), same(lacks | kind.takes)
     return Ability(
         has,
         lacks,
@@ -68,9 +60,10 @@ def is_free(provider: Provider, model: str) -> bool:
     if provider.local:
         # Ollama passes its cloud models on to ollama.com: a local server that computes elsewhere.
         return not model.lower().endswith(("-cloud", ":cloud"))
-    if provider.kind == "openrouter" or "openrouter.ai" in provider.base_url:
+    kind = kind_of(provider)
+    if kind.free_by_name or "openrouter.ai" in provider.base_url:
         return model.endswith(":free") or model == "openrouter/free"
-    return provider.kind == "demo"
+    return kind.built_in
 
 
 def _price(found: Known, provider: Provider) -> Price | None:

@@ -1,7 +1,7 @@
-"""Curated: models that their maker sells, by the first word of their names. Data only; the first row that fits counts.
+"""Curated records of proprietary models, by the first word of their names. Data only; the first matching row counts.
 
-Prices are list prices in USD per million tokens for short prompts and ordinary service. Where a maker has changed a
-price lately, or charges by the hour of the day, there is none: a wrong price is worse than no price.
+Prices are list prices in USD per million tokens, for short prompts and the standard service tier. A price that changed
+recently, or depends on the hour of the day, is left out: a wrong price is worse than none.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _CHATGPT = closed("OpenAI", _MODELS_DEV, "2026-07", _OPENAI,
     ("chatgpt-4o", "ChatGPT-4o", "gpt-4o", "Var", 128_000, 16_384, "5.00 15.00", 58),
 )  # fmt: skip
 
-# The structured outputs of Claude exist in its own API and at resellers; see `abilities` for the compatible endpoint.
+# Claude has structured outputs in its own API and at resellers; for the OpenAI-compatible endpoint see `abilities`.
 _CLAUDE = closed("Anthropic", _MODELS_DEV, "2026-10", _ANTHROPIC,
     ("claude-(?:2|instant)", "Claude 2", "claude-2", "vajr", None, 4_096, "", 30),
     ("claude-3-haiku", "Claude Haiku 3", "claude-haiku", "TVar", 200_000, 4_096, "0.25 1.25 0.03", 36),
@@ -120,14 +120,14 @@ _CLAUDE = closed("Anthropic", _MODELS_DEV, "2026-10", _ANTHROPIC,
     ("claude-opus-5[-.]5", "Claude Opus 5.5", "claude-opus", "TVJRa", None, 128_000, "4.00 20.00 0.20", 95),
     ("claude-opus-5(?![-.]\\d)", "Claude Opus 5", "claude-opus", "TVJRa", _M, 128_000, "5.00 25.00 0.50", 93),
     ("claude-fable-5(?![-.]\\d)", "Claude Fable 5", "claude-fable", "TVRa", _M, 128_000, "10.00 50.00 1.00", 92),
-    # Of a generation that is not known here, what every Claude since 3 does.
+    # For unknown generations: what every Claude since 3 can do.
     ("claude-haiku", "Claude Haiku", "claude-haiku", "TVa", None, None, "", 66),
     ("claude-sonnet", "Claude Sonnet", "claude-sonnet", "TVa", None, None, "", 82),
     ("claude-opus", "Claude Opus", "claude-opus", "TVa", None, None, "", 88),
     ("claude", "Claude", "claude", "Ta", None, None, "", None),
 )  # fmt: skip
 
-# Prompts above 200,000 tokens cost more at the Pro models; sound costs more at some Flash models.
+# Not in these prices: Pro models charge more for prompts above 200,000 tokens, some Flash models more for audio.
 _GEMINI = closed("Google", _MODELS_DEV, "2026-09", _GOOGLE,
     ("gemini-embedding", "Gemini Embedding", "gemini-embedding", "E", None, None, "", None),
     ("gemini-1\\.5-pro", "Gemini 1.5 Pro", "gemini-pro", "TVAJr", 2_097_152, 8_192, "1.25 5.00", 52),
@@ -231,7 +231,7 @@ _VOXTRAL = closed("Mistral AI", _MODELS_DEV, "2026-07", _MISTRAL_HOSTS,
     ("voxtral", "Voxtral", "voxtral", "Avr", None, None, "", 40),
 )  # fmt: skip
 
-# Since August 2026 the price of V4 depends on the hour, and the old names lead to V4.
+# Since August 2026 the price of V4 depends on the hour of the day, and the old names are aliases of V4.
 _DEEPSEEK = closed("DeepSeek", "models.dev, api-docs.deepseek.com", "2026-09", ("api.deepseek.com",),
     ("deepseek-ocr", "DeepSeek OCR", "deepseek-ocr", "Vtar", None, None, "", None),
     ("deepseek-v4-flash-vision", "DeepSeek V4 Flash Vision", "deepseek-v4", "V", None, None, "", None),
@@ -261,7 +261,7 @@ _MOONSHOT = closed("Moonshot AI", "platform.moonshot.ai", "2026-07", ("api.moons
     ("moonshot-v1-128k", "Moonshot v1 128K", "moonshot-v1", "Tvr", 131_072, None, "", 44),
 )  # fmt: skip
 
-# Some of them cost nothing at their maker's.
+# Z.ai itself serves some of these for nothing.
 _GLM = closed("Z.AI", _MODELS_DEV, "2026-08", ("api.z.ai", "open.bigmodel.cn"),
     ("glm-4\\.5-air", "GLM-4.5-Air", "glm-4.5", "TRva", 131_072, 98_304, "0.20 1.10 0.03", 62),
     ("glm-4\\.5-flash", "GLM-4.5-Flash", "glm-4.5", "TRva", 131_072, 98_304, "0 0 0", 58),

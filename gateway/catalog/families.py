@@ -1,6 +1,6 @@
-"""Know a model by its family. Rule: a record says only what its source says; what it does not say stays unknown.
+"""Find the curated record of a model: by the first word of its name, then by the first matching pattern of that word.
 
-A model is looked up by the first word of its name, then by the first pattern under that word that fits.
+Rule: a record says only what its source says; the rest stays unknown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Known", "families", "known"]
 
-# What a model is for, where its name says so. It overrules the family: `gpt-4o-transcribe` does not chat.
+# Purposes that a name states. A purpose overrules the family: `gpt-4o-transcribe` does not chat.
 _PURPOSES: tuple[tuple[str, Family], ...] = (
     ("rerank", other("Reranker", "tvajrse")),
     ("embed|minilm", other("Embeddings", "E")),
@@ -35,7 +35,7 @@ _PURPOSES: tuple[tuple[str, Family], ...] = (
 _PURPOSE = re.compile("|".join(f"({pattern})" for pattern, _ in _PURPOSES))
 _WORD = re.compile(r"[a-z]+")
 
-# By size where a family does not say better: what a dense open model of late 2024 is good for.
+# Strength by size, in thousand millions of parameters: that of a dense open model of late 2024.
 _STRENGTHS = (
     (1.0, 8), (2.0, 14), (4.5, 24), (10.0, 34), (16.0, 40), (36.0, 48),
     (80.0, 56), (160.0, 60), (300.0, 64), (500.0, 68),
@@ -45,23 +45,23 @@ _STRONGEST_BY_SIZE = 70
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A model whose family is known."""
+    """A model with a curated record."""
 
     family: Family
     id: Id
     size_b: float | None = None
-    """Thousand millions of parameters, where the name tells."""
+    """Thousand millions of parameters, if the name tells."""
 
     @property
     def display_name(self) -> str:
-        """For people: `GPT-4o mini`, `Llama 3.1 8B`."""
+        """The name to show: `GPT-4o mini`, `Llama 3.1 8B`."""
         if not self.family.open_weights or self.size_b is None or not self.family.chats:
             return self.family.name
         return f"{self.family.name} {self.size_b:g}B"
 
     @property
     def strength(self) -> int | None:
-        """How hard a task it is good for, 0 to 100."""
+        """How hard a task the model is good for, 0 to 100."""
         family = self.family
         if not family.open_weights or family.strength is None:
             return family.strength
@@ -73,11 +73,11 @@ class Known:
 
 
 def known(model: str) -> Known | None:
-    """Return what is known of a model id, however it is spelled; None if its family is not."""
+    """Return the record of a model id, in any spelling; None if there is none."""
     return _known(model) if len(model) <= LONGEST else None
 
 
-# Twenty microseconds; the same ids come again and again, but they may be a stranger's, so there is an end to it.
+# A look-up takes 20 us, and the same ids recur. The cache is bounded because clients may invent ids.
 @lru_cache(maxsize=1024)
 def _known(model: str) -> Known | None:
     one = read_id(model)
@@ -92,7 +92,7 @@ def _known(model: str) -> Known | None:
 
 
 def families() -> Iterator[tuple[str, Family]]:
-    """Yield every record with the first word of the names it is for."""
+    """Yield every record with the word it is listed under."""
     for word in sorted({*CLOSED, *OPEN}):
         yield from ((word, family) for family in _compiled(word)[1])
 
@@ -102,11 +102,11 @@ def _purpose(name: str) -> tuple[str, Family] | None:
     return _PURPOSES[(found.lastindex or 1) - 1] if found else None
 
 
-@cache  # bounded by the table; compiling it all at import would take longer than everything else the gateway imports
+@cache  # bounded by the tables; compiling all of them at import would take longer than all other imports together
 def _compiled(word: str) -> tuple[re.Pattern[str], tuple[Family, ...]]:
     groups = (*CLOSED.get(word, ()), *OPEN.get(word, ()))
     rows = tuple(family for group in groups for family in group.families())
-    # A pattern ends where a word ends, so that `gpt-4` is not `gpt-4o` or `gpt-4.1`.
+    # A match must end where a word ends, so that `gpt-4` does not match `gpt-4o` or `gpt-4.1`.
     return re.compile("|".join(rf"({row.pattern})(?![a-z0-9]|\.\d)" for row in rows)), rows
 
 

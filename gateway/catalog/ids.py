@@ -1,11 +1,11 @@
-"""Bring the many spellings of a model's id to one, so that a family is recognised wherever it is served."""
+"""Normalise the spellings of model ids, so that a family is recognised at every provider."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-# An id is a stranger's input, and what is longer than this names no model.
+# No real id is longer; clients may send anything.
 LONGEST = 200
 
 
@@ -15,13 +15,13 @@ class Id(NamedTuple):
     name: str
     """Lower case, without publisher, tag and date: `claude-sonnet-4-5`, `llama-3.1-8b-instruct`."""
     tag: str = ""
-    """What follows the colon, in lower case: OpenRouter's `free`, Ollama's `8b-instruct-q4_k_m`."""
+    """The part after the colon, in lower case: OpenRouter's `free`, Ollama's `8b-instruct-q4_k_m`."""
     tuned: bool = False
-    """A customer's fine-tune (`ft:…`): the family's abilities, not its price."""
+    """A customer's fine-tune (`ft:…`), which has the family's abilities but not its price."""
 
     @property
     def full(self) -> str:
-        """Name and tag as one name: Ollama's `qwen3:8b` is others' `qwen3-8b`."""
+        """Name and tag as one name: Ollama's `qwen3:8b` is `qwen3-8b` elsewhere."""
         return f"{self.name}-{self.tag.replace('_', '-')}" if self.tag else self.name
 
 
@@ -37,13 +37,13 @@ _VERSION = re.compile(r"(?<=[a-z]-)v(?=\d+(?:\.\d+)?-\d+b)")
 _DATE = re.compile(r"[-@](?:20\d\d-?[01]\d-?[0-3]\d)(?:-v\d+)?(?=-|$)")
 # The first version of GPT-4o costs twice as much as the later ones.
 _KEPT = "gpt-4o-2024-05-13"
-# `qwen3-30b-a3b` has 30 thousand million parameters, of which 3 are active; `mixtral-8x7b` 56, `gemma-3n-e4b` 4.
+# In thousand millions of parameters, `qwen3-30b-a3b` has 30 (3 of them active), `mixtral-8x7b` 56, `gemma-3n-e4b` 4.
 _SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d{1,2})x)?e?(\d{1,4}(?:\.\d{1,2})?)b(?![a-z0-9])")
 _SMALL = re.compile(r"(?<![a-z0-9.])(\d{2,3})m(?![a-z0-9])")
 
 
 def read_id(model: str) -> Id:
-    """Take an id apart; nothing is left of one that is absurdly long.
+    """Take an id apart. An id longer than LONGEST gives an empty one.
 
     `openai/gpt-4o`, `models/gpt-4o`, `accounts/fireworks/models/gpt-4o`, `gpt-4o-2024-08-06`, `GPT-4o:free` and
     `ft:gpt-4o:acme::1` are all `gpt-4o`.
@@ -66,9 +66,9 @@ def read_id(model: str) -> Id:
 
 
 def shown_id(model: str) -> str:
-    """Return an id as people compare it: without its publisher, in lower case; date and tag stay, they are differences.
+    """Return an id for comparison: in lower case, without its publisher, but with its date and tag.
 
-    `openai/gpt-4o` and `gpt-4o` are one model; `gemma-3-27b-it` and `gemma-3-27b-it:free` have two prices.
+    `openai/gpt-4o` and `gpt-4o` are one model; `gemma-3-27b-it` and `gemma-3-27b-it:free` differ in price.
     """
     name = model.strip().removesuffix("/").rpartition("/")[2].lower().removesuffix(":latest")
     found = _PUBLISHER.match(name)
@@ -76,7 +76,7 @@ def shown_id(model: str) -> str:
 
 
 def size_b(one: Id) -> float | None:
-    """Return the parameters in thousand millions, as far as name or tag tell: the largest number that looks like it."""
+    """Return the parameters in thousand millions: the largest such number in name and tag; None if there is none."""
     text = one.full
     sizes = [float(count or 1) * float(each) for count, each in _SIZE.findall(text)]
     if not sizes:

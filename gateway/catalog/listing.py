@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.ids import LONGEST
 from gateway.catalog.shape import NANO, same
+from gateway.kinds import ListApi, kind_named
 from gateway.types import Ability, Capability, Hours, Price, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from gateway.kinds import Kind
 
 # A list is a stranger's input and stays in memory.
 MOST_MODELS = 10_000
@@ -93,11 +96,15 @@ _TYPES: Mapping[str, tuple[Capability, Capability]] = {
 
 
 def read_listing(kind: str, entries: Iterable[object]) -> Mapping[str, Ability]:
-    """Return what the entries of a list say, by the id that a call would name; at most MOST_MODELS."""
+    """Return what the entries of a list say, by the id that a call would name; at most MOST_MODELS.
+
+    `kind`: the name of the kind of provider that lists them; empty if that is not known.
+    """
+    whose = kind_named(kind)
     found: dict[str, Ability] = {}
     for entry in entries:
         if (model := model_id(entry)) and len(model) <= LONGEST:
-            found.setdefault(model, _ability(kind, model, entry) if isinstance(entry, dict) else _UNKNOWN)
+            found.setdefault(model, _ability(whose, model, entry) if isinstance(entry, dict) else _UNKNOWN)
             if len(found) >= MOST_MODELS:
                 break
     return found
@@ -110,17 +117,17 @@ def model_id(entry: object) -> str:
     return entry.removeprefix("models/") if isinstance(entry, str) else ""
 
 
-def _ability(kind: str, model: str, entry: Mapping[str, Any]) -> Ability:
+def _ability(kind: Kind, model: str, entry: Mapping[str, Any]) -> Ability:
     says: dict[Capability, bool] = {}
-    _flags(kind, entry, says)
-    _words(kind, entry, says)
+    _flags(kind.list_api, entry, says)
+    _words(kind.list_api, entry, says)
     if isinstance(what := entry.get("type"), str) and (known := _TYPES.get(what)):
         says[known[0]], says[known[1]] = True, False
         if what == "vlm":
             says[Capability.VISION] = True
     price, free = _costs(kind, model, entry)
     context, output = _loaded(entry) or _first(entry, _CONTEXT), _first(entry, _OUTPUT)
-    if kind == "anthropic" and output is None:
+    if kind.list_api is ListApi.ANTHROPIC and output is None:
         output = _tokens(entry.get("max_tokens"))
     if not says and context is None and output is None and price is None and not free:
         return _UNKNOWN
@@ -134,7 +141,7 @@ def _ability(kind: str, model: str, entry: Mapping[str, Any]) -> Ability:
     )
 
 
-def _flags(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
+def _flags(api: ListApi, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
     """Read what is said with yes and no, in the entry or in its `capabilities`."""
     inner = entry.get("capabilities")
     for place in (entry, inner if isinstance(inner, dict) else {}):
@@ -148,11 +155,11 @@ def _flags(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) ->
             says[Capability.TOOLS] = True
         if place.get("completion_chat") is True:
             says[Capability.STREAMING] = True
-    if kind == "lmstudio" and isinstance(inner, list) and "tool_use" in inner:
+    if api is ListApi.LMSTUDIO and isinstance(inner, list) and "tool_use" in inner:
         says[Capability.TOOLS] = True
 
 
-def _words(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
+def _words(api: ListApi, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:
     """Read what is said by lists of words."""
     _listed(entry.get("supported_parameters"), _PARAMETERS, says)
     architecture = entry.get("architecture")
@@ -162,9 +169,9 @@ def _words(kind: str, entry: Mapping[str, Any], says: dict[Capability, bool]) ->
     if isinstance(output, list) and output:
         if "embeddings" in output:
             says[Capability.EMBEDDINGS], says[Capability.STREAMING] = True, False
-        elif kind == "openrouter" and "text" in output:
+        elif api is ListApi.OPENROUTER and "text" in output:
             says[Capability.EMBEDDINGS], says[Capability.STREAMING] = False, True
-    if kind == "ollama":
+    if api is ListApi.OLLAMA:
         _listed(entry.get("capabilities"), _OLLAMA, says)
     methods = entry.get("supportedGenerationMethods")
     if isinstance(methods, list) and "embedContent" in methods:
@@ -206,7 +213,7 @@ def _tokens(value: object) -> int | None:
     return int(value)
 
 
-def _costs(kind: str, model: str, entry: Mapping[str, Any]) -> tuple[Price | None, bool]:
+def _costs(kind: Kind, model: str, entry: Mapping[str, Any]) -> tuple[Price | None, bool]:
     """Return what a model costs, and whether that is nothing."""
     reads: Callable[[str, Mapping[str, Any]], tuple[Price | None, bool]] | None = None
     place = entry
@@ -216,10 +223,10 @@ def _costs(kind: str, model: str, entry: Mapping[str, Any]) -> tuple[Price | Non
         place = pricing
         if "prompt" in pricing or "completion" in pricing:
             reads = _per_token
-        elif kind == "together":
+        elif kind.list_api is ListApi.TOGETHER:
             reads = _together
     price, free = reads(model, place) if reads is not None else (None, False)
-    if kind == "openrouter" and (model.endswith(":free") or model == "openrouter/free"):
+    if kind.free_by_name and (model.endswith(":free") or model == "openrouter/free"):
         return _FREE, True
     return price, free
 

@@ -1,7 +1,7 @@
-"""Curated: models with open weights, by the first word of their names. Data only; the first row that fits counts.
+"""Curated records of open-weight models, by the first word of their names. Data only; the first matching row counts.
 
-Anybody may serve them, so there is no list price; the context is what the model was made for, and a host may offer
-less. The last number but one is how many points a family is stronger than others of its size.
+Anyone may serve these models, so there is no list price. The context is the model's own; a host may offer less. The
+columns are described at `shape.open_weights`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _GEMMA = open_weights("Google", _CARD, "2026-07",
     ("gemma-?2", "Gemma 2", "gemma-2", "var", 8_192, 0),
     ("gemma-?3n", "Gemma 3n", "gemma-3n", "r", 32_768, 2, 4.0),
     ("gemma-?3-(?:1b|270m)", "Gemma 3", "gemma-3", "var", 32_768, 0),
-    # Whether it calls tools depends on the host: Google's own endpoint has no function calling for it.
+    # Tools are left unknown: they depend on the host, and Google's own endpoint has none for this model.
     ("gemma-?3", "Gemma 3", "gemma-3", "Var", _K128, 2, 4.0),
     ("gemma-?4-e\\db|gemma-?4n", "Gemma 4", "gemma-4", "TVAR", _K128, 6),
     ("gemma-?4", "Gemma 4", "gemma-4", "TVR", 262_144, 12, 8.0),
@@ -82,7 +82,7 @@ _QVQ = open_weights("Alibaba", _CARD, "2026-07",
 _DEEPSEEK = open_weights("DeepSeek", _CARD, "2026-07",
     ("deepseek-r1(?:-0528)?-distill", "DeepSeek R1 Distill", "deepseek-r1", "Rva", _K128, 6),
     ("deepseek-r1-0528-qwen", "DeepSeek R1 0528 Qwen3", "deepseek-r1", "Rva", _K128, 8),
-    # In Ollama's library the small sizes are the distilled ones, whatever their name says.
+    # In Ollama's library the small sizes are distilled models, although their names do not say so.
     ("deepseek-r1", "DeepSeek R1", "deepseek-r1", "Rva", None, 8, 671.0),
     ("deepseek-v3\\.[12]", "DeepSeek V3.1/V3.2", "deepseek-v3", "TRva", None, 6, 671.0),
     ("deepseek-v3", "DeepSeek V3", "deepseek-v3", "Tvar", None, 0, 671.0),

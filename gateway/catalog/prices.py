@@ -1,7 +1,7 @@
-"""Say what an upstream charges at a moment and for a tier of service: who is asked, and until when the answer holds.
+"""The price of an upstream at a moment, for a service tier.
 
-Order: the configuration, the provider's own list, the tables of the library genai-prices, the curated list prices.
-Only this file knows genai-prices, and imports it in `warm` alone: it takes 0.1 s and 15 MB.
+Sources, in order: the configuration, the provider's own list, the tables of the library genai-prices, the curated list
+prices. Only this file uses genai-prices, and only `warm` imports it: the import takes 0.1 s and 15 MB.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from gateway.types import Upstream
 
-# Clients may name models that nobody configured; the oldest goes first.
+# Prices kept, the oldest evicted first: clients may name models that are not configured.
 MOST_KEPT = 4096
-# Prices by the hour of the day are right to the second; this is for whatever the tables do not announce.
+# How long a price is kept. Announced changes and prices by the hour end it to the second.
 LONGEST_S = 3600.0
 
 _FREE = Price(0, 0, 0, source="curated")
 
-# What genai-prices calls a price, and what it is here: per million tokens.
+# Prices per million tokens: genai-prices' name -> the name in `Price`.
 _PER_MTOK = {
     "input_mtok": "input",
     "output_mtok": "output",
@@ -45,16 +45,16 @@ _PER_MTOK = {
     "output_image_mtok": "image_output",
 }
 _PER_THOUSAND = {"requests_kcount": "request", "web_searches_kcount": "web_search"}
-# Of sound as a whole; `input_audio_hours` beside it says the same again.
+# `audio_hours` prices audio as a whole; `input_audio_hours` beside it repeats the same price.
 _AS_IT_IS = {"audio_hours": "audio_hour", "input_mchars": "characters"}
 _TIERED = ("input", "output", "cached_input", "cache_write")
-# Searches of one's own files are no part of any usage, so no price could charge for them. How many of the cached
-# tokens were pictures nobody says; `pricing.cost_of` calls such a cost an estimate.
+# Prices that are ignored. File searches appear in no usage. No provider reports how many cached tokens were images;
+# `pricing.cost_of` marks such a cost as an estimate.
 _LEFT_OUT = frozenset({"storage_searches_kcount", "cache_image_read_mtok", "input_audio_hours"})
 
-# Hosts that the tables know by another name: docs.together.ai, 2026.
+# Hosts that the tables list under another name. Source: docs.together.ai, 2026.
 _ALSO_AT = {"https://api.together.ai": "https://api.together.xyz"}
-# "Minimum billed length": groq.com/pricing, 2026; genai-prices has it as a rule of its own for these.
+# "Minimum billed length": groq.com/pricing, 2026. In genai-prices it is special-cased for these models.
 _LEAST_AUDIO_MS = {("groq", "whisper-large-v3"): 10_000, ("groq", "whisper-large-v3-turbo"): 10_000}
 # Flex "maintains the same pricing as on-demand": console.groq.com/docs/flex-processing, 2026.
 _COSTS_THE_SAME = frozenset({("groq", "flex")})
@@ -64,14 +64,14 @@ class _Kept(NamedTuple):
     since: float
     until: float
     theirs: Price | None
-    """What genai-prices says."""
+    """The price in genai-prices."""
     ours: Price | None
-    """What was known of the upstream."""
+    """The upstream's own price at the time, from the configuration, a list or the curated records."""
     answer: Price | None
 
 
 class PriceBook:
-    """Prices by upstream and tier, as of a moment. It asks nobody, and belongs to the event loop but for `warm`."""
+    """Prices by upstream and tier. It makes no requests. Only `warm` may run outside the event loop's thread."""
 
     def __init__(self) -> None:
         self._tables: _Tables | None = None
@@ -81,17 +81,17 @@ class PriceBook:
         return f"<PriceBook of {self._tables.source if self._tables else 'nothing yet'}, {len(self._kept)} kept>"
 
     def warm(self) -> None:
-        """Load the tables of genai-prices, which takes 0.1 s; a thread does it when the gateway starts.
+        """Load the tables of genai-prices. This takes 0.1 s, so a thread does it when the gateway starts.
 
-        Until then `price_of` answers with what is known without them.
+        Until then, `price_of` uses the other sources.
         """
         self._tables = _Tables()
 
     def price_of(self, upstream: Upstream, now: float, tier: str = "") -> Price | None:
-        """Return what an upstream charges at `now` (wall-clock seconds), or None if nobody knows.
+        """Return an upstream's price at `now` (wall-clock seconds); None if unknown.
 
         `tier`: the service tier that the answer names, as in `Usage.service_tier`. A configured price holds for every
-        tier; one that is known for the usual tier only is not taken for another.
+        tier. A price known only for the standard tier is not used for another.
         """
         ability = upstream.ability
         ours = ability.price
@@ -103,13 +103,13 @@ class PriceBook:
                 return None
             return price_at(ours, now) if ours.hours else ours
         base_url = upstream.provider.base_url
-        # Prices are equal whoever says them, but it matters who does.
+        # The source is part of the key: equal prices may come from different sources.
         key = (base_url, upstream.model, tier, ours.source if ours is not None else "")
         kept = self._kept.get(key)
         if kept is not None and kept.since <= now < kept.until:
             if kept.ours is ours or kept.ours == ours:
                 return kept.answer
-            theirs, until = kept.theirs, kept.until  # which no hours of ours make later
+            theirs, until = kept.theirs, kept.until  # still valid: `theirs` does not depend on `ours`
         else:
             theirs, until = tables.price_of(base_url, upstream.model, tier, now)
         answer = _chosen(ours, theirs, tier)
@@ -130,9 +130,9 @@ def _chosen(ours: Price | None, theirs: Price | None, tier: str) -> Price | None
 
 
 def _completed(ours: Price, theirs: Price) -> Price:
-    """Return a price with the parts that it lacks, if the other is of the same list: they contradict in nothing."""
+    """Return `ours` with its missing parts taken from `theirs`, unless the two contradict each other anywhere."""
     if ours.hours:
-        return ours  # what it lacks would be lacking in each of them
+        return ours  # its parts would have to be completed hour by hour
     lacking: dict[str, object] = {}
     for field in fields(Price):
         name = field.name
@@ -148,17 +148,17 @@ def _completed(ours: Price, theirs: Price) -> Price:
 
 
 class _Tables:
-    """The tables of genai-prices, compiled as they are asked for."""
+    """The tables of genai-prices. A price is compiled when it is asked for."""
 
     def __init__(self) -> None:
-        import genai_prices  # it takes 0.1 s, for which the command line need not wait
+        import genai_prices  # takes 0.1 s, which the command line should not wait for
         from genai_prices.data_snapshot import get_snapshot
 
         self.source = f"genai-prices {genai_prices.__version__}"
         self._providers = get_snapshot().providers
 
     def price_of(self, base_url: str, model: str, tier: str, now: float) -> tuple[Price | None, float]:
-        """Return the price of a model, and until when to believe it."""
+        """Return the price of a model, and until when it may be kept."""
         until = now + LONGEST_S
         for host, known in _ALSO_AT.items():
             if base_url.startswith(host):
@@ -166,7 +166,7 @@ class _Tables:
         provider = next((one for one in self._providers if re.match(one.api_pattern, base_url)), None)
         if provider is None:
             return None, until
-        # Not through the library's own look-up, which remembers every name that it is ever asked.
+        # Not by the library's own look-up, whose cache of names is unbounded.
         found = provider.find_model(model.removeprefix("models/"), all_providers=self._providers)
         if found is None:
             return None, until
@@ -181,7 +181,7 @@ class _Tables:
         context: Mapping[str, str] = {}
         if tier and (provider.id, tier) not in _COSTS_THE_SAME:
             context = {"service_tier": tier, "speed": tier, "processing": tier}
-            # What a provider resells has variants that are its maker's.
+            # A resold model's variants are its maker's, and do not hold here.
             if not any(one is found for one in provider.models) or not any(
                 context.items() >= one.when.items() and (one.constraint is None or one.constraint.active(at))
                 for one in found.price_variants or ()
@@ -196,7 +196,7 @@ class _Tables:
 def _changes(
     constraints: Iterable[genai.StartDateConstraint | genai.TimeOfDateConstraint | None], at: datetime
 ) -> Iterator[float]:
-    """Yield when prices may next change, in wall-clock seconds."""
+    """Yield the times after `at` when prices may change, in wall-clock seconds."""
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     for constraint in constraints:
         if constraint is None:
@@ -206,25 +206,26 @@ def _changes(
         else:
             moments = [
                 datetime.combine(midnight.date() + timedelta(days=day), time.replace(tzinfo=time.tzinfo or UTC))
-                for time in (constraint.start_time, constraint.end_time)  # type: ignore[union-attr]  # it has no date
-                for day in (-1, 0, 1)  # with an offset it may fall on another day of UTC
+                for time in (constraint.start_time, constraint.end_time)  # type: ignore[union-attr]  # not a StartDateConstraint
+                for day in (-1, 0, 1)  # with an offset, the time may fall on another UTC day
             ]
         yield from (moment.timestamp() for moment in moments if moment > at)
 
 
 def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
-    """Return a price of genai-prices as ours, or None if it charges for what no usage tells.
+    """Convert a price of genai-prices; None if it charges for something that no usage reports.
 
-    That is messages, pages of documents, video and citations. Where tokens have no price, sound or characters must.
+    Such charges are for messages, pages of documents, video and citations. Tokens, audio or characters must have a
+    price.
     """
-    # Not by its class, which would have to be imported.
+    # By `vars`, not by the class's fields, because the class would have to be imported.
     said = {name: value for name, value in vars(price).items() if value is not None}
     unknown = said.keys() - _PER_MTOK.keys() - _PER_THOUSAND.keys() - _AS_IT_IS.keys() - _LEFT_OUT
     if not said.keys() & {"input_mtok", *_AS_IT_IS} or unknown:
         return None
     if said.get("input_audio_hours", said.get("audio_hours")) != said.get("audio_hours"):
         return None
-    plain: dict[str, int] = {"input": 0, "output": 0}  # embeddings have no output, sound has neither
+    plain: dict[str, int] = {"input": 0, "output": 0}  # embeddings have no output, audio has neither
     steps: dict[str, Sequence[genai.Tier]] = {}
     for name, value in said.items():
         if name in _LEFT_OUT:
@@ -241,13 +242,13 @@ def _compiled(price: genai.ModelPrice, source: str) -> Price | None:
         else:
             plain[_PER_MTOK[name]] = _nano(value)
     if not any(plain.values()):
-        return None  # who has no price yet is not free
+        return None  # all zeros mean a price not yet published, not a free model
     tiers = _tiers(plain, steps)
     return None if tiers is None else Price(**plain, tiers=tiers, hours=(), source=source)
 
 
 def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) -> tuple[Tier, ...] | None:
-    """Return the prices of longer prompts, or None if they cannot be said as ours."""
+    """Return the prices of longer prompts; None if `Tier` cannot express them."""
     if steps.keys() - {*_TIERED, "cache_write_1h"}:
         return None
     tiers: list[Tier] = []
@@ -255,7 +256,8 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
     for above in sorted({one.start for ones in steps.values() for one in ones}):
         changed = {name: _nano(one.price) for name, ones in steps.items() for one in ones if one.start == above}
         level |= changed
-        # Tiers have no price for an hour in the cache: it follows the input, here as in `pricing.cost_of`.
+        # A Tier has no price for one-hour cache writes. `pricing.cost_of` scales it with the input price, so it must
+        # scale here too.
         hour = level.get("cache_write_1h", 0)
         if hour * plain["input"] != plain.get("cache_write_1h", 0) * level["input"]:
             return None
@@ -264,5 +266,5 @@ def _tiers(plain: Mapping[str, int], steps: Mapping[str, Sequence[genai.Tier]]) 
 
 
 def _nano(usd: Decimal) -> int:
-    # The tables hold a few sums of floats, such as 0.039999999999999994.
+    # The tables hold a few results of float arithmetic, such as 0.039999999999999994.
     return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))

@@ -1,4 +1,4 @@
-"""The catalog as people read it: one row for each model, with everybody who serves it."""
+"""The catalog for people: one row for each model, with all providers that serve it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.catalog.families import known
 from gateway.catalog.ids import shown_id
-from gateway.core.names import BUILT_IN
+from gateway.kinds import kind_of
 from gateway.types import Capability, Price, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -18,47 +18,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """How the last question for a provider's list of models went."""
+    """How the last request for a provider's list of models went."""
 
     at: float
     """Wall-clock seconds."""
     error: str | None = None
-    """What was wrong, in which case what it listed before still counts."""
+    """The failure, if any; the previous list then stays in use."""
     count: int = 0
-    """How many models are known of it."""
+    """How many models of the provider are known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model, whoever serves it."""
+    """One model at all its providers."""
 
     model: str
-    """Its id without publishers and providers. Where price or size differ (`:free`, `:8b`) there is another row."""
+    """The id without publisher and provider. Tags that change price or size (`:free`, `:8b`) make another row."""
     display_name: str
     family: str
-    """Empty: not known."""
+    """Empty: unknown."""
     capabilities: tuple[Capability, ...]
     context_tokens: int | None
     max_output_tokens: int | None
     price: Price | None
-    """The lowest that is known."""
+    """The lowest known price."""
     free: bool
-    """Somebody serves it for nothing."""
+    """A usable provider serves the model for nothing."""
     curated: bool
-    """The configuration names it; otherwise it was found in a provider's list."""
+    """The configuration names the model; otherwise it comes from a provider's list."""
     upstreams: tuple[str, ...]
     providers: tuple[str, ...]
     used_by: tuple[str, ...] = ()
-    """Roles and aliases that lead to it."""
+    """Roles and aliases that lead to the model."""
     source: str = ""
-    """Where the curated record is from, with its date. Empty: there is none."""
+    """The source and date of the curated record. Empty: there is no record."""
     refreshed_at: float | None = None
     error: str | None = None
-    """Why it cannot be used, or why its provider's list is not fresh."""
+    """Why the model cannot be used, or why its provider's list is out of date."""
 
 
 def records(directory: Directory, state: Mapping[str, Refresh] | None = None) -> tuple[Row, ...]:
-    """Return a row for each model that is configured or was discovered, the configured ones first."""
+    """Return a row for each configured or discovered model, the configured ones first."""
     groups: dict[str, list[Upstream]] = {}
     for upstream in _upstreams(directory):
         groups.setdefault(shown_id(upstream.model), []).append(upstream)
@@ -68,7 +68,7 @@ def records(directory: Directory, state: Mapping[str, Refresh] | None = None) ->
 
 
 def search(rows: Iterable[Row], query: str) -> tuple[Row, ...]:
-    """Return the rows that hold every word of the query somewhere."""
+    """Return the rows that contain every word of the query."""
     words = query.lower().split()
     return tuple(row for row in rows if all(word in _text(row) for word in words))
 
@@ -76,7 +76,7 @@ def search(rows: Iterable[Row], query: str) -> tuple[Row, ...]:
 def only(
     rows: Iterable[Row], *, free: bool = False, provider: str = "", needs: frozenset[Capability] = frozenset()
 ) -> tuple[Row, ...]:
-    """Return the rows that are free, at a provider, and known to have what is needed, as far as that is asked."""
+    """Return the rows that pass every given filter: free, at this provider, with these capabilities known."""
     return tuple(
         row
         for row in rows
@@ -89,16 +89,16 @@ def _text(row: Row) -> str:
 
 
 def _upstreams(directory: Directory) -> Iterable[Upstream]:
-    """Yield every upstream once: those of the configuration, also the unusable ones, then those that were found.
+    """Yield every upstream once: the configured ones (unusable ones included), then the discovered ones.
 
-    The built-in demo is no model that anybody looks for.
+    The built-in demo is left out.
     """
     seen: set[str] = set()
     for name, route in directory.routes.items():
         if route.kind is not RouteKind.MODEL:
             continue
         provider_name, _, model = name.partition("/")
-        if (provider := directory.providers.get(provider_name)) is None or provider.kind == BUILT_IN:
+        if (provider := directory.providers.get(provider_name)) is None or kind_of(provider).built_in:
             continue
         if name not in seen:
             seen.add(name)

@@ -1,4 +1,4 @@
-"""The shape of a curated record, and the short hand that the tables are written in."""
+"""The shape of a curated record, and the shorthand in which the tables are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.types import Capability, Price
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# In a table's code a capital says that a model has it, a small letter that it has not; what is not written is unknown.
+# Letters of a table's code. Upper case: the model has the capability; lower case: it lacks it; absent: unknown.
 _LETTERS = {
     "T": Capability.TOOLS,
     "V": Capability.VISION,
@@ -27,12 +27,12 @@ _sets: dict[_Set, _Set] = {}
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """What is known of the models whose names fit a pattern."""
+    """The record of the models whose names match a pattern."""
 
     pattern: str
-    """A regular expression for the beginning of a name, which must end where a word ends."""
+    """A regular expression for the beginning of a name. The match must end where a word ends."""
     name: str
-    """For people."""
+    """The name to show."""
     family: str
     maker: str
     has: _Set
@@ -40,31 +40,31 @@ class Family:
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     price: Price | None = None
-    """The list price of the maker."""
+    """The maker's list price."""
     sold_at: tuple[str, ...] = ()
     """Hosts that charge the list price."""
     strength: int | None = None
-    """0 to 100; with open weights the points by which it is better than others of its size."""
+    """0 to 100. With open weights: the points by which the family exceeds others of its size."""
     open_weights: bool = False
-    """Anybody may serve it: no list price holds, and limits are what a server was started with."""
+    """Anyone may serve the model, so no list price holds, and its limits depend on the server."""
     usual_size_b: float | None = None
     source: str = ""
     dated: str = ""
 
     @property
     def chats(self) -> bool:
-        """It takes chats, as opposed to embeddings, images or sound."""
+        """Whether the model chats, as opposed to embeddings, images or audio."""
         return Capability.STREAMING in self.has
 
 
 def same(capabilities: Iterable[Capability]) -> _Set:
-    """Return one and the same set for the same capabilities: there are thousands of models and a few dozen sets."""
+    """Return a shared set for equal capabilities: thousands of models need only a few dozen sets."""
     found = frozenset(capabilities)
     return _sets.setdefault(found, found)
 
 
 def decoded(code: str) -> tuple[_Set, _Set]:
-    """Read a code. A row that says nothing of embeddings is of a chat model: it streams and makes none."""
+    """Read a code. A code without `E` or `e` is a chat model's: it streams and makes no embeddings."""
     if "e" not in code.lower():
         code += "Se"
     elif code.startswith("E"):
@@ -74,7 +74,7 @@ def decoded(code: str) -> tuple[_Set, _Set]:
 
 
 def usd(prices: str) -> Price | None:
-    """Read `input output [cached input]` in USD per million tokens, as price lists print them."""
+    """Read the prices `input output [cached input]`, in USD per million tokens."""
     if not prices:
         return None
     amounts = [nano(one) for one in prices.split()]
@@ -82,13 +82,13 @@ def usd(prices: str) -> Price | None:
 
 
 def nano(amount: str) -> int:
-    """Return a plain decimal number of dollars in nano-USD, exactly."""
+    """Convert a plain decimal number of dollars to nano-USD, exactly."""
     whole, _, part = amount.partition(".")
     return int(whole) * NANO + int((part + "0" * 9)[:9])
 
 
 def other(name: str, code: str) -> Family:
-    """Make a record for models of any family that are for one purpose."""
+    """Make a record for a purpose, whatever the family."""
     has, lacks = decoded(code)
     return Family("", name, "", "", has, lacks, source="its name")
 
@@ -98,7 +98,7 @@ _Open = tuple[str, str, str, str, "int | None", int] | tuple[str, str, str, str,
 
 
 class Group(NamedTuple):
-    """Rows of a table as they are written. Records are made of them when a name calls for it, not at import."""
+    """Rows of a table as written. They become records when a name is first looked up, not at import."""
 
     maker: str
     source: str
@@ -124,16 +124,17 @@ class Group(NamedTuple):
 
 
 def closed(maker: str, source: str, dated: str, sold_at: tuple[str, ...], *rows: _Closed) -> tuple[Group, ...]:
-    """Write down models that one maker sells.
+    """Describe models that one maker sells.
 
-    Columns: pattern, name, family, code, context, longest output, prices in USD per million, strength.
+    Columns: pattern, name, family, code, context, longest output, prices for `usd`, strength.
     """
     return (Group(maker, source, dated, sold_at, rows),)
 
 
 def open_weights(maker: str, source: str, dated: str, *rows: _Open) -> tuple[Group, ...]:
-    """Write down models that anybody may serve.
+    """Describe models that anyone may serve.
 
-    Columns: pattern, name, family, code, context, points above others of its size, and the size where no name tells.
+    Columns: pattern, name, family, code, context, points above others of its size, and the usual size for names without
+    one.
     """
     return (Group(maker, source, dated, (), open_rows=rows),)

@@ -1,6 +1,6 @@
-"""The command `gateway`. Alone, it serves.
+"""The command `gateway`. Without a subcommand, it serves.
 
-Rule: a command imports what it needs when it runs. What `gateway run` imports is what the gateway starts with.
+Rule: each command imports its modules when it runs, so that `gateway run` starts fast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OWN_OPTIONS = frozenset({"--help", "-h", "--version"})
 
 
 class _Gateway(click.Group):
-    """A group whose commands are listed in the order they are needed, and whose default is `run`."""
+    """A group that lists its commands in the order of their use, and defaults to `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS):
@@ -47,8 +47,8 @@ class _Gateway(click.Group):
 def main(ctx: click.Context) -> None:
     """One OpenAI-compatible endpoint in front of every model you can reach.
 
-    Without a command it serves: with ./gateway.yaml if there is one, else with what it finds on this machine and in
-    the environment.
+    Without a command it serves: from ./gateway.yaml if that exists, else from the model servers that it finds on this
+    machine and the API keys in the environment.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

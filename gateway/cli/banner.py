@@ -1,4 +1,4 @@
-"""What `gateway run` says when it starts: where it is, what it found, where names lead, and what to try."""
+"""The banner of `gateway run`: the address, the providers, where names lead, and a command to try."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gateway import __version__
 from gateway.cli.configuration import has_file, usable
 from gateway.cli.listening import url
 from gateway.cli.terminal import bold, careful, columns, count, dim
-from gateway.config.kinds import KINDS
 from gateway.core.names import ROLE
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ _DEMO = "demo/echo"
 
 
 def banner(config: Config, *, workers: int, silent: Collection[str]) -> str:
-    """Return the banner. `silent` names the local providers that do not answer at the moment."""
+    """Return the banner. `silent`: the local providers that do not answer at the moment."""
     providers = usable(config.directory.providers.values())
     shown = [
         f"{bold(f'Gateway {__version__}')}  {bold(url(config.server) + '/v1')}{_audience(config, workers)}",
@@ -68,13 +68,13 @@ def _providers(config: Config, providers: Sequence[Provider], silent: Collection
 
 def _key_of(provider: Provider) -> str:
     """Say which variable the key probably came from. Never the key."""
-    if not provider.headers or provider.kind not in KINDS:
+    if not provider.headers:
         return ""
-    return next((f"key from {name}" for name in KINDS[provider.kind].key_vars if os.environ.get(name)), "")
+    return next((f"key from {name}" for name in kind_of(provider).key_vars if os.environ.get(name)), "")
 
 
 def _roles(config: Config) -> list[str]:
-    """Return a line for each place that roles lead to, without the `role:` that clients write."""
+    """Return a line for each target of roles. Roles are shown without their prefix."""
     places: dict[str, list[str]] = {}
     for name, route in config.directory.routes.items():
         if name.startswith(ROLE):
@@ -88,22 +88,22 @@ def _roles(config: Config) -> list[str]:
 
 def _leads_to(route: Route) -> str:
     if not route.candidates:
-        return "nobody: " + "; ".join(dict.fromkeys(one.reason for one in route.rejected))
+        return "no upstream: " + "; ".join(dict.fromkeys(one.reason for one in route.rejected))
     first, *others = [one.upstream.id for one in route.candidates]
     return first + (f", then {others[0]}" if others else "") + (f" and {len(others) - 1} more" if others[1:] else "")
 
 
 def _troubles(config: Config, providers: Sequence[Provider], silent: Collection[str]) -> Iterator[str]:
     if has_file(config) and not providers:
-        yield f"no provider of {config.source} can be used yet, so only {_DEMO} answers"
+        yield f"no provider in {config.source} is usable yet, so only {_DEMO} answers"
     elif providers and all(one.name in silent for one in providers):
-        yield f"no provider answers at the moment; {_DEMO} does, and says how to add one"
+        yield f"no provider answers at the moment, except {_DEMO}, which says how to add one"
     if not has_file(config) and os.path.exists(".env"):  # noqa: PTH110  # pathlib is not worth its import here
         yield "./.env is not read without a gateway.yaml beside it"
 
 
 def _best_name(config: Config, silent: Collection[str]) -> str:
-    """Return the name to try: a role that chats and can be expected to answer, else the demo."""
+    """Return the name to try: preferably a role for chats that probably answers, else the demo."""
     routes = config.directory.routes
     names = ["role:main", "main", *(name for name, route in routes.items() if route.kind.value != "model"), *routes]
     for name in names:

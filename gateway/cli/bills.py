@@ -1,4 +1,4 @@
-"""Show what the ledger has booked beside what the providers bill, asked now, and what is left with them."""
+"""Ask the providers for their bills and balances, and show them beside the ledger's sums."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from gateway.core.reconcile import Books, Comparison
     from gateway.types import Provider
 
-NOBODY = "no provider is configured that bills anything"
+NOBODY = "no configured provider charges money"
 
 
 def show_bills(config: Config, since: float, until: float, now: float, *, as_json: bool, as_csv: bool) -> int:
-    """Ask, print, and return the exit status: 1 if a day drifted or a provider failed to say."""
+    """Ask, print, and return the exit status: 1 if a day drifted or a provider failed to answer."""
     import asyncio
 
     from gateway.background.reconciliation import read_books
@@ -112,7 +112,7 @@ def _drift(day: Comparison) -> str:
 
 
 def _remarks(day: Comparison) -> str:
-    """What may explain a drift."""
+    """Return facts that may explain a drift."""
     said = [f"{day.unpriced:,} unpriced"] if day.unpriced else []
     said += [f"{day.estimated:,} estimated"] if day.estimated else []
     if day.requests is not None:
@@ -124,13 +124,13 @@ def _left(balance: Balance) -> str:
     from gateway.core.report import exact_usd, usd
 
     if balance.error is not None:
-        return f"does not tell what is left: {balance.error}"
+        return f"its balance is unknown: {balance.error}"
     said = [f"{exact_usd(one.nano)} {one.currency} left" for one in balance.funds]
     if balance.remaining_nanousd is not None and balance.limit_nanousd is not None:
         said.append(f"{usd(balance.remaining_nanousd)} left of its key's {usd(balance.limit_nanousd)}")
     if balance.used_today_nanousd is not None:
         said.append(f"{usd(balance.used_today_nanousd)} used today")
-    return ", ".join(said) or "it does not say what is left"
+    return ", ".join(said) or "it does not state a balance"
 
 
 _DAY_FIELDS = (

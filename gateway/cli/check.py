@@ -1,4 +1,4 @@
-"""`gateway check`: can the configuration be used, and with `--online`: do the providers agree with it?"""
+"""`gateway check`: is the configuration valid, and with `--online`: do the providers agree with it?"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import click
 
 from gateway.cli import configuration, terminal
 from gateway.cli.terminal import bad, careful, count, good
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @configuration.config_option
-@click.option("--online", is_flag=True, help="Ask every usable provider too. Costs nothing: no model is run.")
+@click.option("--online", is_flag=True, help="Also ask every usable provider. This is free: no model is run.")
 @terminal.json_option
 @click.pass_context
 def check(ctx: click.Context, path: Path | None, *, online: bool, as_json: bool) -> None:
     """Check the configuration.
 
-    Exit status 2 if it cannot be used, 1 if a provider disagrees with it, else 0.
+    Exit status: 2 if the configuration has mistakes, 1 if a provider disagrees with it, else 0.
     """
     try:
         config = configuration.read(path)
@@ -53,7 +54,7 @@ def _ask(config: Config) -> tuple[Finding, ...]:
 
 
 def _summary(config: Config) -> dict[str, Any]:
-    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    providers = [one for one in config.directory.providers.values() if not kind_of(one).built_in]
     return {
         "source": config.source,
         "ok": True,
@@ -70,13 +71,13 @@ def _counts(config: Config) -> dict[str, int]:
 
 
 def _vacant(config: Config) -> list[str]:
-    """Return the roles and aliases that nobody can answer. What is built in was not asked for."""
+    """Return the configured roles and aliases without a usable upstream; built-in names are left out."""
     routes = config.directory.routes.items()
     return [name for name, route in routes if not route.candidates and route.kind.value in ("role", "alias")]
 
 
 def _show(config: Config) -> None:
-    providers = [one for one in config.directory.providers.values() if one.kind != "demo"]
+    providers = [one for one in config.directory.providers.values() if not kind_of(one).built_in]
     counts = _counts(config)
     parts = [
         f"{count(len(providers), 'provider')} ({len(configuration.usable(providers))} usable)",
@@ -91,7 +92,7 @@ def _show(config: Config) -> None:
         if one.unusable:
             click.echo(f"  not used: {one.name}: {one.unusable}")
     if vacant := _vacant(config):
-        click.echo(f"  {careful('nobody answers')}: {', '.join(vacant)} (`gateway explain NAME` says why)")
+        click.echo(f"  {careful('no usable upstream')}: {', '.join(vacant)} (`gateway explain NAME` says why)")
 
 
 def _show_findings(found: tuple[Finding, ...]) -> None:

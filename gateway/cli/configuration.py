@@ -1,4 +1,4 @@
-"""Find the configuration that a command works with."""
+"""Find and read the configuration of a command."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.terminal import Unusable, count
+from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,12 +24,12 @@ config_option = click.option(
     "--config",
     "path",
     type=click.Path(path_type=Path),
-    help=f"The configuration file. Else ${VARIABLE}, else ./{USUAL}, else what is found on this machine.",
+    help=f"The configuration file. Default: ${VARIABLE}, else ./{USUAL}, else whatever this machine offers.",
 )
 
 
 class BrokenConfiguration(Unusable):
-    """A configuration with mistakes, every one of them named."""
+    """A configuration with mistakes; the message lists them all."""
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         super().__init__(*problems, f"{source}: {count(len(problems), 'mistake')}")
@@ -37,7 +38,7 @@ class BrokenConfiguration(Unusable):
 
 
 def find(path: Path | None) -> Path | None:
-    """Return the file to use, or None to do without. One that is asked for need not exist; reading it says so."""
+    """Return the configuration file, or None if there is none. A file named by the user may not exist."""
     if path is not None:
         return path
     if named := os.environ.get(VARIABLE, "").strip():
@@ -46,10 +47,10 @@ def find(path: Path | None) -> Path | None:
 
 
 def read(path: Path | None) -> Config:
-    """Return the configuration for `--config PATH`, or for none.
+    """Return the configuration for `--config PATH`; None: the default one.
 
     Raises:
-        BrokenConfiguration: it has mistakes.
+        BrokenConfiguration: the configuration has mistakes.
     """
     file = find(path)
     return read_file(file) if file is not None else without_file(detected())
@@ -59,7 +60,7 @@ def read_file(file: Path) -> Config:
     """Load a file.
 
     Raises:
-        BrokenConfiguration: it has mistakes.
+        BrokenConfiguration: the file has mistakes.
     """
     from gateway.config import load
     from gateway.errors import ConfigError
@@ -71,7 +72,7 @@ def read_file(file: Path) -> Config:
 
 
 def without_file(servers: Sequence[Detected]) -> Config:
-    """Make do with local servers and the environment.
+    """Return a configuration made from local servers and the environment.
 
     Raises:
         BrokenConfiguration: the environment has mistakes.
@@ -86,7 +87,7 @@ def without_file(servers: Sequence[Detected]) -> Config:
 
 
 def detected() -> tuple[Detected, ...]:
-    """Return the model servers that run on this machine; it takes half a second at most."""
+    """Return the model servers that run on this machine. Takes half a second at most."""
     import asyncio
 
     from gateway.upstream.detect import detect
@@ -95,7 +96,7 @@ def detected() -> tuple[Detected, ...]:
 
 
 def has_file(config: Config) -> bool:
-    """Tell whether the configuration is a file's."""
+    """Tell whether the configuration comes from a file."""
     from gateway.config.without_file import SOURCE
 
     return config.source != SOURCE
@@ -103,4 +104,4 @@ def has_file(config: Config) -> bool:
 
 def usable(providers: Iterable[Provider]) -> list[Provider]:
     """Return the providers that can be asked, without the built-in demo."""
-    return [one for one in providers if one.unusable is None and one.kind != "demo"]
+    return [one for one in providers if one.unusable is None and not kind_of(one).built_in]

@@ -1,4 +1,4 @@
-"""`gateway explain NAME`: who would be asked, in which order, why not the others, and what it would cost."""
+"""`gateway explain NAME`: which upstreams a call would try, in which order, why not the others, and the costs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.option("--needs", default="", help="What the call needs: tools,vision,audio,json_schema,reasoning,embeddings.")
-@click.option("--tokens", type=click.IntRange(0), default=0, help="How long its prompt is, in tokens.")
-@click.option("--max-tokens", type=click.IntRange(0), default=0, help="How long its answer may be.")
+@click.option("--tokens", type=click.IntRange(0), default=0, help="The length of the prompt, in tokens.")
+@click.option("--max-tokens", type=click.IntRange(0), default=0, help="The longest answer, in tokens.")
 @click.option("--order", default="", help="Policies in place of the configured ones: free,cheapest.")
 @configuration.config_option
 @terminal.json_option
@@ -31,8 +31,8 @@ def explain(
 ) -> None:
     """Show what a call for NAME (a role, an alias or a model) would do, and why.
 
-    With --tokens or --max-tokens, also what it would cost. A gateway that runs on this machine is asked for what it
-    knows of its upstreams by now.
+    With --tokens or --max-tokens, also show what it would cost. If a gateway runs on this machine, its current
+    knowledge about the upstreams is used.
     """
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
@@ -51,7 +51,7 @@ def explain(
 
 
 def live(server: ServerSettings, asked: dict[str, str]) -> dict[str, Any] | None:
-    """Return the account of a running gateway, or None if none answers (or not to us)."""
+    """Return the account of a running gateway, or None if there is none or it refuses to answer."""
     import os
     from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlencode
@@ -73,7 +73,7 @@ def live(server: ServerSettings, asked: dict[str, str]) -> dict[str, Any] | None
 
 
 def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, Any]:
-    """Return the account of a gateway that has just started: nothing is known of any upstream."""
+    """Return the account of a gateway that has just started and knows nothing about its upstreams."""
     from random import Random
 
     from gateway.core.account import account_of
@@ -87,15 +87,15 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
     except BadRequest as error:
         raise Mistake(error.message) from None
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)
-    plan = make_plan(route, terms, KNOWING_NOTHING, 0.0, 0.0, Random(0))  # noqa: S311  # nothing secret comes of it
+    plan = make_plan(route, terms, KNOWING_NOTHING, 0.0, 0.0, Random(0))  # noqa: S311  # no secret
     return {"live": False, **account_of(route, plan, needs, KNOWING_NOTHING, 0.0)}
 
 
 def needs_of(asked: dict[str, str]) -> Needs:
-    """Return what the call is imagined to need.
+    """Return the needs of the imagined call.
 
     Raises:
-        Mistake: an unknown capability.
+        Mistake: a capability is unknown.
     """
     from gateway.errors import BadRequest
     from gateway.web import explain as web
@@ -107,10 +107,10 @@ def needs_of(asked: dict[str, str]) -> Needs:
 
 
 def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route:
-    """Return what a name stands for.
+    """Return the route of a name.
 
     Raises:
-        Mistake: nothing is known under it; with the nearest names.
+        Mistake: the name is unknown; the message suggests the nearest names.
     """
     from gateway.core.names import resolve
     from gateway.errors import ModelNotFound
@@ -129,12 +129,12 @@ def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route
 
 
 def nearest(name: str, directory: Directory) -> list[str]:
-    """Return the known names that look most like this one, at most three."""
+    """Return the known names that are most like this one, at most three."""
     from difflib import get_close_matches
 
     from gateway.core.names import ROLE
 
-    # Without the prefix, which people leave out, and write before what is no role.
+    # Compare without the prefix: people forget it, or write it before names that are no roles.
     spelled: dict[str, list[str]] = {}
     for known in directory.routes:
         spelled.setdefault(known.removeprefix(ROLE).lower(), []).append(known)
@@ -152,12 +152,15 @@ def described(route: Route) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
+    from gateway.kinds import kind_of
+
     upstream, provider = candidate.upstream, candidate.upstream.provider
     return {
         "upstream": upstream.id,
         "label": candidate.label,
         "provider": provider.name,
         "kind": provider.kind,
+        "speaks": list(kind_of(provider).speaks),
         "model": upstream.model,
         "host": host(provider.base_url),
         "local": provider.local,
@@ -169,7 +172,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 
 def host(base_url: str) -> str:
-    """Return where a base URL leads, for people."""
+    """Return the host of a base URL, for people."""
     from urllib.parse import urlsplit
 
     return urlsplit(base_url).netloc or "built in"
@@ -190,24 +193,24 @@ def _show(route: Route, account: dict[str, Any]) -> None:
             rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, _came(one)])
         click.echo("\n".join(terminal.columns(rows)))
     else:
-        click.echo(terminal.bad("\nnobody can answer it now"))
+        click.echo(terminal.bad("\nno upstream can answer it now"))
     if account["rejected"]:
         click.echo("\nnot used:")
         rows = [["    ", one["upstream"], one["reason"]] for one in account["rejected"]]
         click.echo("\n".join(terminal.columns(rows)))
     if account["live"]:
-        click.echo("\nby what the running gateway knows now")
+        click.echo("\nbased on what the running gateway knows now")
 
 
 def _came(one: dict[str, Any]) -> str:
-    """Return the names that led to a candidate, where they are several or tell it from its like."""
+    """Return the names that led to a candidate if there are several, or if they distinguish it from others."""
     via = one.get("via") or []
     is_plain = len(via) < 2 and _label(one) == one["upstream"]
     return "" if is_plain else f"via {' > '.join(via)}"
 
 
 def _label(one: dict[str, Any]) -> str:
-    """Return what tells a candidate apart. A gateway of an earlier version that runs does not say it."""
+    """Return the label of a candidate. A running gateway of an earlier version does not send one."""
     return str(one.get("label", one["upstream"]))
 
 
@@ -217,16 +220,16 @@ def _costs(one: dict[str, Any]) -> str:
     price = one["price_usd_per_mtok"]
     if not price:
         return "price unknown"
-    each = one.get("price_usd_each") or {}  # a gateway of an earlier version does not say
+    each = one.get("price_usd_each") or {}  # a gateway of an earlier version does not send it
     parts = [f"${price['input']:g}/${price['output']:g} per Mtok"] if any(price.values()) or not each else []
     return ", ".join([*parts, *(f"${usd:g} {_a(name)}" for name, usd in each.items())])
 
 
-# -- what it would cost
+# -- the cost of a call
 
 
 def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
-    """Add to each candidate what the call would cost there, and to the whole what it may come to."""
+    """Add the cost of the call to each candidate, and the highest total cost to the account."""
     from gateway.core.report import exact_usd
 
     known = {one.label: one for one in route.candidates}
@@ -241,7 +244,7 @@ def _add_costs(account: dict[str, Any], route: Route, needs: Needs) -> None:
 
 
 def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dict[str, Any]:
-    """Return the estimated cost of a call, and the most it may come to; null where there is no price."""
+    """Return the estimated and the highest cost of a call; null where there is no price."""
     from time import time
 
     from gateway.core.pricing import cost_of, price_at, worst_case
@@ -259,7 +262,7 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
         price = price_at(price, time())
         usual, exact = cost_of(Usage(input_tokens=needs.input_tokens, output_tokens=written), price)
         worst = worst_case(needs, price, longest)
-        if not usual and not exact:  # it charges for something that tokens do not tell
+        if not usual and not exact:  # it charges by another unit than tokens
             usual = worst = None
     return {
         "estimate_nanousd": usual,
@@ -273,14 +276,14 @@ def _cost(one: dict[str, Any], candidate: Candidate | None, needs: Needs) -> dic
 
 
 def _price(one: dict[str, Any], candidate: Candidate | None) -> Price | None:
-    """Return the configured price, else what the running gateway found in the provider's list."""
+    """Return the configured price, else the one that the running gateway found in the provider's list."""
     from gateway.core.account import NANO
     from gateway.types import Price
 
     if candidate is not None and candidate.upstream.ability.price is not None:
         return candidate.upstream.ability.price
     said = one["price_usd_per_mtok"]
-    # Back from the JSON of whole nano-USD, which is exact below four million dollars per million tokens.
+    # Restores the whole nano-USD: the JSON is exact below four million dollars per million tokens.
     return Price(round(said["input"] * NANO), round(said["output"] * NANO), source="the gateway") if said else None
 
 
@@ -322,8 +325,8 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
         if one["free"]:
             rows.append(["    ", _label(one), "free", "", ""])
         elif cost["estimate_nanousd"] is None:
-            missing = "give the model a price, or see `gateway models`"
-            told = f"{_parts(cost)}, which tokens do not tell" if cost["price_nanousd_each"] else missing
+            missing = "set a price for the model, or see `gateway models`"
+            told = f"{_parts(cost)}, not by the token" if cost["price_nanousd_each"] else missing
             rows.append(["    ", _label(one), "unknown", "", told])
         else:
             rows.append(
@@ -335,9 +338,9 @@ def _show_costs(account: dict[str, Any], tokens: int, max_tokens: int) -> None:
                     _parts(cost),
                 ]
             )
-    click.echo("\n".join(terminal.columns(rows)) if rows else "    nobody would be asked")
+    click.echo("\n".join(terminal.columns(rows)) if rows else "    no upstream would be asked")
     if len(rows) > 1:
-        more = "" if account["worst_is_known"] else ", and what is unknown"
+        more = "" if account["worst_is_known"] else ", plus unknown costs"
         attempts = terminal.count(min(len(rows), account["max_attempts"]), "attempt")
         click.echo(f"    if all fail late and all bill ({attempts}): at most {usd(account['worst_nanousd'])}{more}")
 

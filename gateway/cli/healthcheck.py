@@ -1,4 +1,4 @@
-"""`gateway healthcheck`: is the gateway on this machine ready? For containers, which have no curl."""
+"""`gateway healthcheck`: is the gateway on this machine ready? For containers without curl."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gateway.cli.terminal import Mistake
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Below the five seconds that the image allows.
+# Below the five seconds that the container image allows.
 WITHIN_S = 3.0
 
 
 @click.command()
-@click.option("--host", help="Where the gateway listens. Else as configured, else 127.0.0.1.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Else $GATEWAY_PORT, else as configured, else 8400.")
+@click.option("--host", help="Where the gateway listens. Default: as configured, else 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: $GATEWAY_PORT, else as configured, else 8400.")
 @configuration.config_option
 @terminal.json_option
 def healthcheck(path: Path | None, host: str | None, port: int | None, *, as_json: bool) -> None:
-    """Ask the gateway on this machine whether it is ready; exit status 0 if so, else 1."""
+    """Ask the gateway on this machine whether it is ready. Exit status: 0 if so, else 1."""
     usual_host, usual_port = _address(path)
     host, port = host or usual_host, port or usual_port
     host = terminal.reachable(host)
@@ -38,12 +38,12 @@ def healthcheck(path: Path | None, host: str | None, port: int | None, *, as_jso
 
 
 def _address(path: Path | None) -> tuple[str, int]:
-    """Return where the gateway listens as far as the configuration tells; a broken one is not our complaint."""
+    """Return the configured address of the gateway. Mistakes in the configuration are ignored here."""
     from gateway.config import ServerSettings
 
     file = configuration.find(path)
     server = ServerSettings()
-    # The environment counts even beside a broken file, and the file over it if it can be read.
+    # A readable file outranks the environment. Beside a broken file, the environment still counts.
     with suppress(configuration.BrokenConfiguration):
         server = configuration.without_file(()).server
         if file is not None:

@@ -1,4 +1,4 @@
-"""`gateway keys`: make virtual keys, show them, take them back. It works whether or not a gateway runs."""
+"""`gateway keys`: create, list, rotate and revoke virtual keys, whether or not a gateway runs."""
 
 from __future__ import annotations
 
@@ -29,30 +29,28 @@ _COUNT = click.IntRange(1, 10**9)
 
 @click.group()
 def keys() -> None:
-    """Make keys for clients: each with a name, limits and an end of its own.
+    """Create keys for clients, each with its own name, limits and expiry.
 
-    Once there is a key that is not revoked, nobody comes in without one. A running gateway sees every change within a
-    second; calls under way go on.
+    As soon as one key exists that is not revoked, every client needs a key. A running gateway notices every change
+    within a second; calls under way go on.
     """
 
 
 @keys.command()
 @click.argument("name", default="")
-@click.option(
-    "--routes", metavar="LIST", multiple=True, help="What it may ask for: role:*,openai/gpt-*. Else anything."
-)
+@click.option("--routes", metavar="LIST", multiple=True, help="Models it may use: role:*,openai/gpt-*. Default: all.")
 @click.option("--budget", metavar="USD", help="What it may spend, such as 5 or 0.50.")
-@click.option("--window", type=click.Choice(_WINDOWS), help="How long the budget lasts; by default a month.")
+@click.option("--window", type=click.Choice(_WINDOWS), help="The period of the budget. Default: a month.")
 @click.option("--rpm", type=_COUNT, metavar="N", help="Requests a minute.")
 @click.option("--tpm", metavar="N", help="Tokens a minute, such as 200k.")
 @click.option("--streams", type=_COUNT, metavar="N", help="Calls under way at once.")
-@click.option("--expires", metavar="WHEN", help="After 12h, 30d, 2w; or when a day begins (UTC): 2027-01-31.")
+@click.option("--expires", metavar="WHEN", help="After 12h, 30d, 2w; or at the start of a day (UTC): 2027-01-31.")
 @click.option("--label", metavar="NAME=VALUE", multiple=True, help="For budgets and reports. Repeat for more.")
 @click.option("--admin", is_flag=True, help="It administers the gateway, and makes no calls.")
 @configuration.config_option
 @terminal.json_option
 def create(name: str, path: Path | None, *, as_json: bool, **said: Any) -> None:
-    """Make a key. Its secret is printed once, and kept nowhere."""
+    """Create a key. Its secret is printed once and never stored."""
     from gateway.stores.keys import NameTaken
 
     config = _config(path)
@@ -73,7 +71,7 @@ def create(name: str, path: Path | None, *, as_json: bool, **said: Any) -> None:
 @configuration.config_option
 @terminal.json_option
 def list_keys(path: Path | None, *, as_json: bool) -> None:
-    """Show all keys, the oldest first: never a secret, only its last four characters."""
+    """Show all keys, the oldest first. Of each secret, only the last four characters are shown."""
     now = time.time()
     with _store(_config(path)) as store:
         kept = store.all()
@@ -94,7 +92,7 @@ def list_keys(path: Path | None, *, as_json: bool) -> None:
 @configuration.config_option
 @terminal.json_option
 def revoke(key: str, path: Path | None, *, as_json: bool) -> None:
-    """Take a key back, for good. New requests are refused within a second; calls under way go on."""
+    """Revoke a key for good. New requests are refused within a second; calls under way go on."""
     now = time.time()
     with _store(_config(path)) as store:
         found = _found(store, key)
@@ -106,18 +104,18 @@ def revoke(key: str, path: Path | None, *, as_json: bool) -> None:
         return
     click.echo(f"revoked {_called(found)}")
     if is_last:
-        click.echo("That was the last one: without server.api_keys, callers on this machine need no key now.", err=True)
+        click.echo("It was the last key: without server.api_keys, callers on this machine need no key now.", err=True)
 
 
 @keys.command()
 @click.argument("key", metavar="ID|NAME")
 @click.option(
-    "--grace", metavar="TIME", default="0", help="How long the old secret stays good: 1h, 7d. Else not at all."
+    "--grace", metavar="TIME", default="0", help="How long the old secret stays valid: 1h, 7d. Default: not at all."
 )
 @configuration.config_option
 @terminal.json_option
 def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
-    """Give a key a new secret. Its id, limits and what it has spent stay."""
+    """Give a key a new secret. Its id, limits and spending stay."""
     import msgspec
 
     from gateway.core.keys import State, digest_of, moment, read_duration, state_of
@@ -134,16 +132,16 @@ def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
             raise _is_revoked(found)
     _show_secret(found, secret, as_json=as_json)
     if not as_json and until > now:
-        click.echo(f"The old secret is good until {moment(until)}.", err=True)
+        click.echo(f"The old secret is valid until {moment(until)}.", err=True)
 
 
 @keys.command()
 @configuration.config_option
 def forget(path: Path | None) -> None:
-    """Forget keys that are gone, if their store was emptied or deleted on purpose.
+    """Forget lost keys whose store was emptied or deleted on purpose.
 
-    A gateway that knew keys stays closed when their store is lost. After this command and a restart it does not: where
-    there is no key, callers on this machine need none.
+    A gateway that had keys stays closed when their store is lost. After this command and a restart, callers on this
+    machine need no key until one is created.
     """
     from gateway.core.keys import ring_of
     from gateway.stores.keys_seen import seen_beside
@@ -153,15 +151,15 @@ def forget(path: Path | None) -> None:
     with _store(config) as store:
         store.forget_lost()
         if ring_of(store.all()).wants_key:
-            raise Mistake("there are keys; revoke those that shall count no more")
+            raise Mistake("there are active keys; revoke the ones that should no longer count")
     try:
         seen_beside(config.ledger).write(frozenset())
     except StoreError as error:
         raise Mistake(str(error)) from None
-    click.echo("Forgotten. Once it is started again, the gateway asks callers on this machine for no key.")
+    click.echo("Forgotten. After its next start, the gateway asks callers on this machine for no key.")
 
 
-# -- making
+# -- creating keys
 
 
 def _made(
@@ -182,7 +180,7 @@ def _made(
     from gateway.types import Key, Window
 
     if window is not None and budget is None:
-        raise Mistake("--window says how long a budget lasts; say how much it is with --budget")
+        raise Mistake("--window is the period of a budget; state its amount with --budget")
     if admin and any((routes, budget, rpm, tpm, streams)):
         raise Mistake("an --admin key makes no calls, so it has no routes and no limits")
     now = time.time()
@@ -225,35 +223,35 @@ def _read(option: str, read: Callable[[Any], T], text: object) -> T:
 
 
 def _warn_of_unknown(key: Key, config: Config) -> None:
-    """A name that means nothing may be a model yet to be discovered; more often it is a slip."""
+    """Warn of unknown names: one may be a model yet to be discovered, but more often it is a slip."""
     from gateway.core.names import quoted, resolve
     from gateway.errors import ModelNotFound
 
-    if not configuration.has_file(config):  # what this machine serves was not looked for
+    if not configuration.has_file(config):  # `_config` did not look for servers on this machine
         return
     for pattern in key.routes:
         try:
             if "*" not in pattern:
                 resolve(pattern, config.directory)
         except ModelNotFound as error:
-            click.echo(f"note: {quoted(pattern)} means nothing at present: {error.message}", err=True)
+            click.echo(f"note: {quoted(pattern)} is unknown at present: {error.message}", err=True)
 
 
-# -- where they are
+# -- the store
 
 
 def _config(path: Path | None) -> Config:
-    """Return the configuration; without a file, without looking for servers on this machine."""
+    """Return the configuration. Without a file, servers on this machine are not looked for."""
     file = configuration.find(path)
     return configuration.read_file(file) if file is not None else configuration.without_file(())
 
 
 @contextmanager
 def _store(config: Config) -> Iterator[KeyStore]:
-    """Open where the keys are.
+    """Open the store of keys.
 
     Raises:
-        Mistake: there is no place for them, or it cannot be used.
+        Mistake: there is no place for keys, or it cannot be used.
     """
     from gateway.stores.keys import open_keys
     from gateway.stores.store import StoreError
@@ -271,12 +269,12 @@ def _store(config: Config) -> Iterator[KeyStore]:
 
 
 def _note(config: Config, store: KeyStore) -> None:
-    """Have it on disk which keys there are, so that a gateway that starts without their store stays closed."""
+    """Write the ids of the active keys to disk, so that a gateway stays closed if their store is lost."""
     from gateway.core.keys import ring_of
     from gateway.stores.keys_seen import seen_beside
     from gateway.stores.store import StoreError
 
-    if config.ledger.database_url:  # which remembers by itself that there were keys
+    if config.ledger.database_url:  # the database itself remembers that there were keys
         return
     try:
         seen_beside(config.ledger).write(ring_of(store.all()).active)
@@ -297,10 +295,10 @@ def _is_revoked(key: Key) -> Mistake:
     from gateway.core.keys import moment
 
     when = "" if key.revoked_at is None else f" at {moment(key.revoked_at)}"
-    return Mistake(f"{_called(key)} is revoked already{when}; a revoked key stays so, create another")
+    return Mistake(f"{_called(key)} is revoked already{when}, which cannot be undone; create another")
 
 
-# -- what is shown
+# -- output
 
 
 def _called(key: Key) -> str:
@@ -311,8 +309,8 @@ def _show_secret(key: Key, secret: str, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({**_described(key, time.time()), "key": secret})
         return
-    # The secret alone goes to standard output, so that a script can take it from there.
-    click.echo(f"{_called(key)}, {_limits(key) or 'without limits'}. Its secret is shown this once:", err=True)
+    # Only the secret goes to standard output, so that scripts can read it.
+    click.echo(f"{_called(key)}, {_limits(key) or 'without limits'}. Its secret is shown only once:", err=True)
     click.echo(secret)
 
 

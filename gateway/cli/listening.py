@@ -1,4 +1,4 @@
-"""Open the socket that clients connect to, before anything is printed about it."""
+"""Open the socket that clients connect to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 def listen(server: ServerSettings, workers: int = 1) -> list[socket.socket]:
     """Return a listening socket for each worker, all on one address.
 
-    On Linux each worker gets a queue of its own and the kernel spreads the connections evenly; with one queue the
-    worker that wakes first takes whatever is there. Whoever made the sockets keeps them, so that connections wait in
+    On Linux each worker has its own queue, and the kernel spreads connections evenly. With a shared queue, the worker
+    that wakes first would take all waiting connections. The caller keeps the sockets open, so that connections wait in
     the queue while a worker is replaced.
 
     Raises:
-        Mistake: the address cannot be used; with the remedy.
+        Mistake: the address cannot be used; the message has the remedy.
     """
     try:
         family, *_, address = _resolved(server.host, server.port)
         first = _bound(family, address)
-        # Found free without SO_REUSEPORT, or two gateways could share a port without a word.
+        # First bound without SO_REUSEPORT: with it, two gateways could share a port unnoticed.
         if workers > 1 and sys.platform == "linux":
             address = first.getsockname()
             first.close()
@@ -44,15 +44,15 @@ def listen(server: ServerSettings, workers: int = 1) -> list[socket.socket]:
 
 
 def url(server: ServerSettings) -> str:
-    """Return where this machine reaches the gateway."""
+    """Return the URL of the gateway for clients on this machine."""
     host = _EVERYWHERE.get(server.host, f"[{server.host}]" if ":" in server.host else server.host)
     return f"http://{host}:{server.port}"
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int]]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # `localhost` is both ::1 and 127.0.0.1, and everybody tries the latter.
-    return min(found, key=lambda one: one[0] != socket.AF_INET)  # type: ignore[return-value]  # of IPv6 it has four
+    # `localhost` is both ::1 and 127.0.0.1; all clients try the latter.
+    return min(found, key=lambda one: one[0] != socket.AF_INET)  # type: ignore[return-value]  # IPv6 has four parts
 
 
 def _bound(family: socket.AddressFamily, address: tuple[str, int], *, shared: bool = False) -> socket.socket:

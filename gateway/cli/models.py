@@ -1,4 +1,4 @@
-"""`gateway models`: every name that a client may ask for, where it leads, and what else there is to be had."""
+"""`gateway models`: every name that clients may use, where it leads, and which other models providers offer."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 # The gateway on this machine answers at once or not at all.
 WITHIN_S = 3.0
-# An aggregator lists hundreds, and nobody asked for them.
+# Aggregators list hundreds of models, which the user did not ask for.
 MOST_SHOWN = 20
 LARGEST_ANSWER = 16 * 1024 * 1024
 _KEY = "GATEWAY_API_KEY"
 
-_online_option = click.option("--online", is_flag=True, help="Ask the providers themselves what they list.")
+_online_option = click.option("--online", is_flag=True, help="Ask the providers themselves for their lists.")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--search", "query", metavar="WORDS", help="Only models that hold all the words somewhere.")
+@click.option("--search", "query", metavar="WORDS", help="Only models that match all the words.")
 @click.option("--free", is_flag=True, help="Only models that cost nothing.")
 @click.option("--provider", metavar="NAME", help="Only models of this provider.")
 @click.option("--needs", metavar="LIST", help="Only models known to have these: tools,vision,audio,json_schema,….")
@@ -43,8 +43,8 @@ _online_option = click.option("--online", is_flag=True, help="Ask the providers 
 def models(ctx: click.Context, /, path: Path | None, *, as_json: bool, **wanted: Any) -> None:
     """List roles, aliases and models, and where each leads.
 
-    With any of the options it lists the catalog: the models that the configuration names, and, apart from them, those
-    found in providers' lists. These are asked of the gateway that runs here, or with --online of the providers.
+    With any filter it lists the catalog: first the models that the configuration names, then those found in providers'
+    lists. The lists come from the gateway that runs on this machine, or with --online from the providers.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -57,14 +57,14 @@ def models(ctx: click.Context, /, path: Path | None, *, as_json: bool, **wanted:
 
 @models.command()
 @click.argument("model", metavar="ID")
-@click.option("--as", "alias", metavar="ALIAS", help="The name it gets. Else the model's own, without its publisher.")
+@click.option("--as", "alias", metavar="ALIAS", help="The alias. Default: the model's own name without its publisher.")
 @_online_option
 @configuration.config_option
 @terminal.json_option
 def promote(model: str, alias: str | None, path: Path | None, *, online: bool, as_json: bool) -> None:
-    """Make ID a name of the configuration: an alias in the overlay, which is merged over gateway.yaml.
+    """Add an alias for the model ID to the overlay, which is merged over gateway.yaml.
 
-    ID is PROVIDER/MODEL, or the id of a model that a single provider lists.
+    ID is PROVIDER/MODEL, or the id of a model that only one provider lists.
     """
     config = configuration.read(path)
     target = _target(model, config, online=online)
@@ -74,16 +74,16 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
     if as_json:
         terminal.print_json({"alias": alias, "target": target, "overlay": str(file)})
     else:
-        click.echo(f"{alias} leads to {target}, says {file}; restart the gateway if it runs")
+        click.echo(f"{alias} leads to {target} ({file}); restart the gateway if it is running")
 
 
 @models.command()
 @click.argument("alias")
 @terminal.json_option
 def demote(alias: str, *, as_json: bool) -> None:
-    """Take ALIAS, which was promoted, out of the overlay again.
+    """Remove the promoted ALIAS from the overlay.
 
-    It works without a configuration: an alias may be left over from another one.
+    This needs no configuration, since the alias may be left over from an earlier one.
     """
     from gateway.config import overlay
     from gateway.errors import ConfigError
@@ -96,7 +96,7 @@ def demote(alias: str, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"alias": alias, "overlay": str(file)})
     else:
-        click.echo(f"{alias} is gone from {file}; restart the gateway if it runs")
+        click.echo(f"{alias} is removed from {file}; restart the gateway if it is running")
 
 
 def by_kind(directory: Directory) -> Iterator[Route]:
@@ -108,9 +108,9 @@ def by_kind(directory: Directory) -> Iterator[Route]:
 
 
 def leads_to(route: Route) -> str:
-    """Say in a line who answers to a name."""
+    """Return a line with the upstreams of a route."""
     if not route.candidates:
-        return "nobody: " + "; ".join(
+        return "no upstream: " + "; ".join(
             one.reason if one.upstream_id == route.name else f"{one.upstream_id}: {one.reason}"
             for one in route.rejected
         )
@@ -120,7 +120,7 @@ def leads_to(route: Route) -> str:
     return first + (f", then {', '.join(others)}" if others else "")
 
 
-# -- what is shown
+# -- output
 
 
 def _show_names(config: Config, *, as_json: bool) -> None:
@@ -135,12 +135,12 @@ def _show_names(config: Config, *, as_json: bool) -> None:
 
 
 def _show_discovered(directory: Directory) -> None:
-    """Show the beginning of what a gateway that runs has found beyond its configuration."""
+    """Show the first models that the running gateway has found beyond its configuration."""
     from gateway.catalog import records
 
     rows = [row for row in records(directory) if not row.curated]
     click.echo("\n" + terminal.bold(_TITLES["discovered"]))
-    _print_rows(rows[:MOST_SHOWN], nothing="none that the configuration does not name")
+    _print_rows(rows[:MOST_SHOWN], nothing="none beyond the configuration")
     if len(rows) > MOST_SHOWN:
         click.echo(f"and {len(rows) - MOST_SHOWN} more: gateway models --discovered")
 
@@ -277,11 +277,11 @@ def _near(name: str, known: Iterable[str]) -> str:
     return nearest(name, known)
 
 
-# -- what is found
+# -- discovered models
 
 
 class Found:
-    """A directory with what was discovered, and how the providers were asked."""
+    """A directory with the discovered models, and the state of each provider's list."""
 
     def __init__(self, directory: Directory, state: Mapping[str, Refresh] | None = None) -> None:
         self.directory = directory
@@ -289,7 +289,7 @@ class Found:
 
 
 def _discovered(config: Config, *, online: bool) -> tuple[Found, str]:
-    """Return the directory with the models that were discovered, and what to say if there are none."""
+    """Return the directory with the discovered models, and a remark for the case that there are none."""
     import asyncio
 
     if online:
@@ -321,31 +321,31 @@ async def _ask_providers(config: Config) -> Found:
         for provider in config.directory.providers.values():
             if is_asked(provider):
                 group.create_task(ask(asker, provider))
-    # In the order of the configuration, not in that of the answers.
+    # In the order of the configuration, not of the answers.
     listed = {name: found[name] for name in config.directory.providers if found.get(name)}
     return Found(config.directory.with_discovered(listed), state)
 
 
 def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], str]:
-    """Return what the gateway on this machine knows of providers' lists, and what to say if that is nothing."""
+    """Return the providers' lists that the gateway on this machine knows, and a remark for the case of none."""
     from gateway.catalog import read_listing
 
     status, entries = _get_models(config)
     if status in (401, 403):
-        return {}, f"the gateway that runs here wants a key; set {_KEY}"
+        return {}, f"the gateway on this machine requires a key; set {_KEY}"
     if status != 200:
-        return {}, "no gateway runs here that could be asked; --online asks the providers"
+        return {}, "no gateway answers on this machine; --online asks the providers"
     found: dict[str, dict[str, Ability]] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
-        # Also of configured models: of what the configuration does not say of them, the gateway may know more by now.
+        # Configured models too: the gateway may know more about them than the configuration says.
         if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
     return found, "none"
 
 
 def _get_models(config: Config) -> tuple[int, list[dict[str, Any]]]:
-    """Return the status and the entries of the gateway's own list; status 0 if nobody answers."""
+    """Return the status and the entries of the gateway's own list; status 0: no answer."""
     import json
     import os
     from http.client import HTTPConnection, HTTPException
@@ -369,10 +369,10 @@ def _get_models(config: Config) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _target(model: str, config: Config, *, online: bool) -> str:
-    """Return the upstream that an id means.
+    """Return the upstream of a model id.
 
     Raises:
-        Mistake: it means none, or several.
+        Mistake: the id fits no upstream, or several.
     """
     from gateway.catalog import records
     from gateway.core.names import split
@@ -386,13 +386,13 @@ def _target(model: str, config: Config, *, online: bool) -> str:
     if len(serving) == 1:
         return serving[0]
     if serving:
-        raise Mistake(f'"{model}" is served by several; name one of them', *(f"  {one}" for one in serving))
+        raise Mistake(f'several providers serve "{model}"; name one of them', *(f"  {one}" for one in serving))
     near = _near(model, (*found.directory.bare, *(row.model for row in records(found.directory))))
-    raise Mistake(f'nobody is known to serve "{model}"{near}', *([remark] if remark not in ("", "none") else []))
+    raise Mistake(f'no provider is known to serve "{model}"{near}', *([remark] if remark not in ("", "none") else []))
 
 
 def _usual_alias(target: str) -> str:
-    """Return the name without publisher and tag: `gemma-3-27b-it` of `openrouter/google/gemma-3-27b-it:free`."""
+    """Return a name without publisher and tag: `gemma-3-27b-it` for `openrouter/google/gemma-3-27b-it:free`."""
     return target.rpartition("/")[2].partition(":")[0]
 
 
@@ -400,14 +400,14 @@ def _object_to_alias(alias: str, directory: Directory) -> None:
     if not alias or alias == "auto" or alias.startswith(("role:", "auto:")):
         raise Mistake(f'"{alias}" cannot name an alias: "role:" and "auto" are reserved; choose another with --as')
     if (route := directory.routes.get(alias)) is not None:
-        raise Mistake(f'"{alias}" is a name already: it leads to {leads_to(route)}; choose another with --as')
+        raise Mistake(f'"{alias}" is already in use: it leads to {leads_to(route)}; choose another with --as')
 
 
 def _promote(alias: str, target: str) -> Path:
     """Write the alias into the overlay, and return its file.
 
     Raises:
-        Mistake: there is no place for it, or it cannot be written.
+        Mistake: there is no place for the overlay, or it cannot be written.
     """
     from gateway.config import overlay
     from gateway.errors import ConfigError
@@ -421,10 +421,10 @@ def _promote(alias: str, target: str) -> Path:
 
 
 def _overlay_file() -> Path:
-    """Return the file of changes made at run time, be it there or not.
+    """Return the path of the overlay, whether or not the file exists.
 
     Raises:
-        Mistake: there is no place for it.
+        Mistake: there is no place for the overlay.
     """
     import os
 
@@ -432,5 +432,5 @@ def _overlay_file() -> Path:
 
     file = overlay.location(os.environ)
     if file is None:
-        raise Mistake("there is no place for changes; set GATEWAY_STATE_DIR to a directory")
+        raise Mistake("there is no place for the overlay; set GATEWAY_STATE_DIR to a directory")
     return file

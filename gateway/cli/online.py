@@ -1,4 +1,4 @@
-"""Compare the configuration with what the providers say: is the key good, are the models there?"""
+"""Compare the configuration with the providers' answers: are the keys valid, do the models exist?"""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
 from gateway.core import outcome as o
 from gateway.core.explain import NO_API
+from gateway.kinds import kind_of
 from gateway.types import RouteKind
 from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from gateway.types import Provider
     from gateway.upstream.ask import Listing
 
-# Their lists name other things than what a call names: Azure's base models instead of one's deployments; whatever
-# file a llama.cpp server was started with, which it serves under any name.
-_NAMED_OTHERWISE = frozenset({"azure", "llamacpp", "runpod"})
-
-# A server of one's own making may serve chats and nothing else.
-_MAY_HAVE_NO_LIST = frozenset({"openai-compatible", "azure"})
-
 # What a request for the list of models comes to at an address where no such API is.
 _WRONG_ADDRESS = frozenset(
     one.name
@@ -39,31 +33,31 @@ _WRONG_ADDRESS = frozenset(
 )
 GUESS_WITHIN_S = 5.0
 
-# A model may be asked for under a name that is not in the list: Ollama's `:latest`, OpenRouter's ways of routing,
-# and Anthropic's names without their date.
+# Names that calls may use although the list has only a longer or shorter form: Ollama's names without `:latest`,
+# OpenRouter's with a routing suffix, Anthropic's without a date.
 _ROUTING = re.compile(r":(nitro|floor|online|exacto|extended)$")
 _DATE = re.compile(r"-20\d{6}$")
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a provider says about its part of the configuration."""
+    """The result of checking one provider's part of the configuration."""
 
     name: str
     problem: str
-    """Empty if there is none."""
+    """Empty: no problem."""
     detail: str
     models: int = 0
     key_accepted: bool | None = None
     base_url: str | None = None
-    """The one that was probably meant in place of the configured one."""
+    """The base URL that was probably meant in place of the configured one."""
 
     @property
     def verdict(self) -> str:
         return "FAILED" if self.problem else "ok"
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the finding as JSON."""
         return {
             "provider": self.name,
             "ok": not self.problem,
@@ -88,20 +82,20 @@ async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) 
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
         return finding(provider, listing, configured)
-    if listing.problem is None and provider.kind in _MAY_HAVE_NO_LIST and await asker.has_chat(provider):
+    if listing.problem is None and kind_of(provider).may_lack_list and await asker.has_chat(provider):
         return Finding(provider.name, "", "it serves chats and has no list of models, so nothing was compared")
     return misplaced(provider, listing, await _meant(asker, provider, listing))
 
 
 def _is_elsewhere(listing: Listing) -> bool:
-    """Tell whether an answer is rather that of a wrong address than of an API that is out of order."""
+    """Tell whether an answer suggests a wrong address rather than an API that is out of order."""
     if listing.problem is None:
         return not listing.offered and listing.status is not None
     return listing.problem.outcome in _WRONG_ADDRESS or listing.status == 403
 
 
 async def _meant(asker: Asker, provider: Provider, listing: Listing) -> str:
-    """Return the base URL that was probably meant; empty if no variant of the configured one answers."""
+    """Return the base URL that was probably meant, or "" if no variant of the configured one answers."""
     base = provider.base_url
     if listing.location:
         return base_urls.moved_to(base, listing.location) or ""
@@ -109,14 +103,14 @@ async def _meant(asker: Asker, provider: Provider, listing: Listing) -> str:
         return known
     keyless = replace(provider, headers=())
     other = base_urls.other_scheme(base)
-    swapped = provider if other.startswith("https:") else keyless  # a key is never sent in the clear by a guess
+    swapped = provider if other.startswith("https:") else keyless  # a guess never sends a key unencrypted
     tried = [replace(provider, base_url=one) for one in base_urls.variants(base, provider.kind)]
-    if listing.status in (None, 400):  # nginx, asked over http at a port for https, says 400
+    if listing.status in (None, 400):  # nginx answers 400 to http on a port for https
         tried = [] if listing.status is None else tried
         tried += [replace(swapped, base_url=one) for one in (other, *base_urls.variants(other, provider.kind)[:2])]
         tried += [replace(keyless, base_url=one) for one in base_urls.other_ports(base, provider.kind)]
     found = await asyncio.gather(*(_answer(asker, one) for one in tried))
-    for wanted in (True, None):  # one that lists its models before one that only wants a key
+    for wanted in (True, None):  # prefer an address with a list to one that requires another key
         for one, answers in zip(tried, found, strict=True):
             if answers is wanted:
                 return one.base_url
@@ -124,7 +118,7 @@ async def _meant(asker: Asker, provider: Provider, listing: Listing) -> str:
 
 
 async def _answer(asker: Asker, provider: Provider) -> bool | None:
-    """Tell whether a list of models is there. None: something is, and wants another key."""
+    """Tell whether there is a list of models at a base URL. None: there is one, but it requires another key."""
     try:
         async with asyncio.timeout(GUESS_WITHIN_S):
             listing = await asker.models(provider)
@@ -136,7 +130,7 @@ async def _answer(asker: Asker, provider: Provider) -> bool | None:
 
 
 def misplaced(provider: Provider, listing: Listing, meant: str) -> Finding:
-    """Say that nothing serves models at the base URL, and which one does, if that is known."""
+    """Return the finding that the base URL is wrong, with the right one if it is known."""
     if listing.problem is None:
         said = f"{provider.name} has no list of models at {provider.base_url}/models (HTTP {listing.status})"
     else:
@@ -149,7 +143,7 @@ def misplaced(provider: Provider, listing: Listing, meant: str) -> Finding:
 
 
 def configured_models(provider: Provider, directory: Directory) -> list[str]:
-    """Return the models of a provider that the configuration names."""
+    """Return the configured models of a provider."""
     return [
         candidate.upstream.model
         for route in directory.routes.values()
@@ -160,20 +154,20 @@ def configured_models(provider: Provider, directory: Directory) -> list[str]:
 
 
 def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> Finding:
-    """Put together what a provider's list says about the configuration."""
+    """Return the finding from a provider's list."""
     if listing.problem is not None:
         return Finding(provider.name, str(listing.problem), str(listing.problem))
     took = seconds(listing.latency_s)
     if not listing.offered:
-        return Finding(provider.name, "", "it has no list of models that is free, so nothing was compared")
+        return Finding(provider.name, "", "it has no free list of models, so nothing was compared")
     said = [f"answers in {took}", f"{count(len(listing.models), 'model')} listed"]
     if listing.key_accepted:
         said.append("key accepted")
     elif provider.headers:
-        said.append("whether the key is good only a call can tell (`gateway test`)")
+        said.append("only a call can tell whether the key is valid (`gateway test`)")
     missing = [model for model in configured if not is_listed(model, listing.models)]
     problem = ""
-    if missing and provider.kind in _NAMED_OTHERWISE:
+    if missing and kind_of(provider).lists_other_names:
         said.append(f"not in the list, which need not mean anything: {', '.join(missing)}")
     elif missing:
         problem = "; ".join(_is_missing(model, listing.models) for model in missing)
@@ -182,7 +176,7 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> 
 
 
 def is_listed(model: str, listed: Iterable[str]) -> bool:
-    """Tell whether a provider that lists these models serves one under this name."""
+    """Tell whether a provider with this list serves a model under this name."""
     names = set(listed)
     wanted = _ROUTING.sub("", model.removeprefix("models/"))
     return (

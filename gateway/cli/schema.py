@@ -1,4 +1,4 @@
-"""`gateway schema`: what gateway.yaml may hold, for editors."""
+"""`gateway schema`: the JSON Schema of gateway.yaml, for editors."""
 
 from __future__ import annotations
 

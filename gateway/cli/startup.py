@@ -1,4 +1,4 @@
-"""What happens between the command and the banner. Waiting for the network and importing go side by side."""
+"""Prepare the start of `gateway run`. Network requests and slow imports run side by side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.types import Provider
 
-# On this machine an answer takes a millisecond; what takes longer is not worth waiting for.
+# A server on this machine answers within a millisecond; slower ones are not worth the wait.
 WITHIN_S = 0.3
 
 
@@ -27,7 +27,7 @@ async def prepare(file: Path | None) -> tuple[Config, frozenset[str]]:
     """Return the configuration, and the names of the local providers that do not answer.
 
     Raises:
-        BrokenConfiguration: it has mistakes.
+        BrokenConfiguration: the configuration has mistakes.
     """
     loop = asyncio.get_running_loop()
     if file is None:
@@ -43,7 +43,7 @@ async def prepare(file: Path | None) -> tuple[Config, frozenset[str]]:
 
 
 async def silent_ones(providers: Iterable[Provider]) -> frozenset[str]:
-    """Return the names of those providers on this machine or network whose port nobody answers."""
+    """Return the names of the providers on this machine or network that accept no connection."""
     near = [one for one in providers if is_own_host(one.base_url)]
     answers = await asyncio.gather(*(_is_there(one.base_url) for one in near))
     return frozenset(one.name for one, there in zip(near, answers, strict=True) if not there)

@@ -1,4 +1,4 @@
-"""Take the state directory for this gateway, and put in order what the last one left there."""
+"""Claim the state directory for this gateway, and recover what the last gateway left there."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ LOCK = "gateway.lock"
 
 
 class Claim:
-    """The right to a state directory, for as long as the process lives. Workers use it in the supervisor's name."""
+    """The right to a state directory until the process ends. Workers use the supervisor's claim."""
 
     def __init__(self, lock: int | None) -> None:
         self._lock = lock
 
     def release(self) -> None:
-        """Let another gateway have it."""
+        """Give the directory up, so that another gateway can claim it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 def claimed(config: Config) -> tuple[Config, Claim]:
-    """Return the configuration and the right to its state directory.
+    """Return the configuration and the claim to its state directory.
 
-    A place of the user's choice must be usable. Of the usual one the gateway can do without: it then keeps nothing.
+    A directory chosen by the user must be usable. Without the default directory the gateway runs too, but stores
+    nothing.
 
     Raises:
-        Unusable: another gateway has it, or it was chosen and cannot be written.
+        Unusable: another gateway uses the directory, or it cannot be written although it was chosen or may hold keys.
     """
     folder = config.ledger.state_dir
     if folder is None or not config.ledger.enabled or sys.platform == "win32":
@@ -59,11 +60,11 @@ def claimed(config: Config) -> tuple[Config, Claim]:
             ) from None
         if _may_hold_keys(config, folder):
             raise Unusable(
-                f"the state directory {folder} cannot be written ({error.strerror}), and there may be keys in it:",
-                "without them callers on this machine would need none.",
+                f"the state directory {folder} cannot be written ({error.strerror}), and it may contain keys:",
+                "without those, callers on this machine would need no key.",
                 "Give it to the gateway's user, or set GATEWAY_STATE_DIR to another directory.",
             ) from None
-        warning = f"{folder} cannot be written ({error.strerror}), so no call is written down; set GATEWAY_STATE_DIR"
+        warning = f"{folder} cannot be written ({error.strerror}), so no call is recorded; set GATEWAY_STATE_DIR"
         ledger = replace(config.ledger, state_dir=None)
         return replace(config, ledger=ledger, warnings=(*config.warnings, warning)), Claim(None)
     try:
@@ -73,7 +74,7 @@ def claimed(config: Config) -> tuple[Config, Claim]:
         os.close(lock)
         raise Unusable(
             f"another gateway (pid {holder}) uses the state directory {folder}.",
-            "End that one, or give this one a place of its own: set GATEWAY_STATE_DIR to another directory.",
+            "Stop the other gateway, or set GATEWAY_STATE_DIR to another directory for this one.",
         ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
@@ -81,24 +82,24 @@ def claimed(config: Config) -> tuple[Config, Claim]:
 
 
 def _may_hold_keys(config: Config, folder: Path) -> bool:
-    """Tell whether a gateway that does without this directory would ask for no key although there are some."""
+    """Tell whether this directory may hold the only keys: without it, callers on this machine would need none."""
     from gateway.stores import keys, keys_seen
 
     if config.ledger.database_url or config.server.api_keys:
         return False
     try:
         return any((folder / name).exists() for name in (keys.FILE, keys_seen.FILE))
-    except OSError:  # nobody can tell
+    except OSError:  # unknown, so assume the worst
         return True
 
 
 def recover(config: Config) -> Recovered | None:
-    """Import what a gateway left behind that was killed, and return what that was.
+    """Import the journal of a killed gateway, and return a summary.
 
-    A database that is away is waited for while serving.
+    If the ledger's database is away, the gateway serves and imports later.
 
     Raises:
-        Unusable: the ledger's file is there and is none, or of a newer gateway.
+        Unusable: the ledger's file is no ledger, or comes from a newer gateway, or its journal cannot be read.
     """
     from gateway.background.bookkeeping import recover_ledger
     from gateway.stores.store import StoreError

@@ -1,4 +1,4 @@
-"""Print for people and for programs. Colours and frames only where a person is looking, and NO_COLOR is respected."""
+"""Print for people and for programs. Only a terminal gets colours and frames, and NO_COLOR turns them off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 GAP = "  "
 
 
-# Where a gateway that listens everywhere is asked.
+# The address at which to ask a gateway that listens on all addresses.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 
@@ -26,7 +26,7 @@ def reachable(host: str) -> str:
 
 
 class Mistake(click.ClickException):
-    """Something the user can mend. Shown as it stands, one line for each thing that is wrong."""
+    """Something that the user can fix. The message is shown as it is, one line for each problem."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -37,7 +37,7 @@ class Mistake(click.ClickException):
 
 
 class Unusable(Mistake):
-    """A configuration that the gateway does not start with."""
+    """A configuration with which the gateway cannot start."""
 
     exit_code = 2
 
@@ -79,7 +79,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def columns(rows: Sequence[Sequence[str]], gap: str = GAP) -> list[str]:
-    """Return the rows with each column as wide as its widest cell; the last one stays as it is."""
+    """Return the rows as lines of aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -1,4 +1,4 @@
-"""`gateway test`: the list of models, one chat and one stream, straight from each provider."""
+"""`gateway test`: ask each provider directly for its list of models, one chat and one stream."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @terminal.json_option
 @click.pass_context
 def test(ctx: click.Context, name: str | None, path: Path | None, *, as_json: bool) -> None:
-    """Try the providers out, or only those that NAME leads to.
+    """Test all providers, or only those that NAME leads to.
 
-    Each is asked for its models, one short chat and one short stream. The gateway need not be running.
+    Each provider is asked for its models, one short chat and one short stream. No running gateway is needed.
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""The connection test: what to ask of whom, and what came of it."""
+"""The connection test behind `gateway test`: its subjects, its questions and their results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from gateway.cli.configuration import usable
 from gateway.cli.online import configured_models, is_listed
 from gateway.cli.terminal import count, seconds
-from gateway.config.without_file import DEFAULT_MODELS
+from gateway.kinds import kind_of
 from gateway.types import Candidate, Params, Upstream
 from gateway.upstream.ask import Asker
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from gateway.types import Provider, Route, Usage
     from gateway.upstream.ask import Chat, Listing, Stream
 
-# What the names of models give away that do something else than chat.
+# Parts of the names of models that are not for chat.
 _OTHER_WORK = ("embed", "bge-", "minilm", "rerank", "whisper", "transcribe", "tts", "moderation", "dall-e", "gpt-image")
 
-# Whoever cannot be reached for the list cannot be reached for a chat either, and waiting thrice tells nothing new.
+# After these outcomes of the list, a chat would fail too, so it is not tried.
 _GONE = frozenset({"no_connect", "connect_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who is to be tried: a provider, with one model if it is known which."""
+    """A provider to test, with a model if one is configured."""
 
     provider: Provider
     candidate: Candidate | None = None
     params: Params = field(default_factory=Params)
-    """For a model that is chosen from the provider's list."""
+    """The parameters for a model chosen from the provider's list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Line:
 
     what: str
     ok: bool | None
-    """None: not asked, and no failure."""
+    """None: not asked, which is no failure."""
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of trying one subject."""
+    """The result of testing one subject."""
 
     subject: Subject
     candidate: Candidate | None
@@ -65,7 +65,7 @@ class Trial:
 
     @property
     def asked(self) -> bool:
-        """Whether there was anything to ask."""
+        """Tell whether there was anything to ask."""
         return self.listing.offered or self.chat is not None
 
     @property
@@ -74,11 +74,11 @@ class Trial:
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """What to show of it."""
+        """The lines to show."""
         return (_of_listing(self.listing), _of_chat(self.chat, self), _of_stream(self.stream, self))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the trial as JSON."""
         listing = msgspec.to_builtins(self.listing) | {"models": len(self.listing.models)}
         return {
             "upstream": self.name,
@@ -93,10 +93,10 @@ class Trial:
 
 
 def subjects_of_providers(directory: Directory) -> list[Subject]:
-    """Return every usable provider with the first model that the configuration has of it; the demo if there is none."""
+    """Return every usable provider with its first configured chat model; without any, the demo."""
     providers = usable(directory.providers.values())
     if not providers:
-        providers = [one for one in directory.providers.values() if one.kind == "demo"]
+        providers = [one for one in directory.providers.values() if kind_of(one).built_in]
     found = []
     for provider in providers:
         params = directory.params.get(provider.name, Params())
@@ -112,12 +112,12 @@ def subjects_of_route(route: Route) -> list[Subject]:
 
 
 def chats(model: str) -> bool:
-    """Tell whether a model is for chat, as far as its name says."""
+    """Tell whether a model is for chat, judging by its name."""
     return not any(part in model.lower() for part in _OTHER_WORK)
 
 
 async def try_out(subjects: Sequence[Subject], tell: Callable[[Trial], None]) -> list[Trial]:
-    """Try all subjects, those of one provider one after the other; `tell` about each as soon as it is done."""
+    """Test all subjects, those of one provider one after the other. `tell`: called with each result at once."""
     by_provider: dict[str, list[Subject]] = {}
     for subject in subjects:
         by_provider.setdefault(subject.provider.name, []).append(subject)
@@ -142,12 +142,12 @@ async def _try_provider(asker: Asker, subjects: Sequence[Subject], tell: Callabl
 
 
 def _from_list(subject: Subject, listing: Listing) -> Candidate | None:
-    """Choose a model where the configuration names none: on this machine any, elsewhere only one known to be cheap."""
+    """Choose a model if none is configured: any model of a local provider, elsewhere only one known to be cheap."""
     provider = subject.provider
     if provider.local:
         model = next((one for one in listing.models if chats(one)), "")
     else:
-        usual = DEFAULT_MODELS.get(provider.kind)
+        usual = kind_of(provider).usual
         model = usual.fast if usual and is_listed(usual.fast, listing.models) else ""
     return Candidate(Upstream(provider, model), subject.params) if model else None
 
@@ -156,7 +156,7 @@ def _of_listing(listing: Listing) -> Line:
     if listing.problem is not None:
         return Line("models", ok=False, detail=str(listing.problem))
     if not listing.offered:
-        return Line("models", ok=None, detail="it has no list that is free")
+        return Line("models", ok=None, detail="it has no free list")
     key = ", key accepted" if listing.key_accepted else ""
     return Line("models", ok=True, detail=f"{seconds(listing.latency_s)}, {len(listing.models)} listed{key}")
 
@@ -183,10 +183,10 @@ def _why_not(trial: Trial) -> str:
     if trial.listing.problem is not None and trial.listing.problem.outcome in _GONE:
         return "not asked"
     if trial.candidate is not None:
-        return "not asked: by its name it is no chat model"
+        return "not asked: its name suggests that it is not for chat"
     name = trial.subject.provider.name
-    return f"not asked: no model of it is configured (`gateway test {name}/MODEL` tries one)"
+    return f"not asked: none of its models is configured (`gateway test {name}/MODEL` tests one)"
 
 
 def _tokens(usage: Usage | None) -> str:
-    return f"{usage.input_tokens} + {usage.output_tokens} tokens" if usage else "tokens not told"
+    return f"{usage.input_tokens} + {usage.output_tokens} tokens" if usage else "tokens not reported"

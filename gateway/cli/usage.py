@@ -1,4 +1,4 @@
-"""`gateway usage`: what was asked of whom, what it cost and what was saved, from the ledger."""
+"""`gateway usage`: requests, tokens, costs and savings, from the ledger."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 DEFAULT_BY = "model"
 DEFAULT_SINCE = "30d"
 MOST_CALLS = 10_000
-# Enough of a SHA-256 to find the answer by.
+# The digits of a SHA-256 that are shown: enough to find the answer by.
 DIGEST_DIGITS = 12
 
 NOTHING_YET = "Nothing recorded yet: the ledger begins with the first call through the gateway."
 
 
 @click.command()
-@click.option("--by", metavar="LIST", help=f"What to sum by, default {DEFAULT_BY}: key,role,model,provider,day,hour,….")
-@click.option("--since", metavar="TIME", help=f"From when, default {DEFAULT_SINCE}: 24h, today, 2026-11-01. UTC.")
-@click.option("--until", metavar="TIME", help="Up to when, that moment not included.")
+@click.option("--by", metavar="LIST", help=f"Group by these, default {DEFAULT_BY}: key,role,model,provider,day,hour,….")
+@click.option("--since", metavar="TIME", help=f"Start, default {DEFAULT_SINCE}: 24h, today, 2026-11-01. In UTC.")
+@click.option("--until", metavar="TIME", help="End, not included.")
 @click.option("--where", metavar="NAME=VALUE", multiple=True, help="Only these: provider=openai. Repeat for more.")
 @click.option("--calls", type=click.IntRange(1, MOST_CALLS), metavar="N", help="List the latest N attempts instead.")
-@click.option("--reconcile", is_flag=True, help="Compare with what the providers bill, by asking them now.")
+@click.option("--reconcile", is_flag=True, help="Compare with the providers' bills, which are fetched now.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for spreadsheets.")
 @configuration.config_option
 @terminal.json_option
@@ -58,7 +58,8 @@ def usage(
 ) -> None:
     """Show requests, tokens, costs, errors and fallbacks of the past, and what free and local models saved.
 
-    A cost marked ~ is partly estimated, so much of its attempts; "+ 3 unpriced" have no price and are in no sum.
+    "~5%" after a cost: for this share of the attempts, the cost is an estimate. "+ 3 unpriced": these attempts have no
+    known price and are not part of the sum.
     """
     if as_csv and as_json:
         raise Mistake("--csv and --json exclude each other")
@@ -80,7 +81,7 @@ def usage(
             rows = store.recent(calls, where=wanted) if store is not None and calls is not None else ()
             by_stored = tuple(stored(one) for one in dimensions)
             found = store.totals(by_stored, since=start, until=end, where=wanted) if store is not None else ()
-        except ValueError as error:  # `--where day=…` is no day
+        except ValueError as error:  # such as a malformed day in `--where day=…`
             raise Mistake(str(error)) from None
     if calls is not None:
         _show_calls(rows, names, as_json=as_json, as_csv=as_csv)
@@ -96,18 +97,16 @@ def usage(
         click.echo(_nothing(start, recorded=store is not None))
 
 
-# -- what was asked
+# -- options
 
 
 def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: object, **period: object) -> None:
     if calls is not None and reconcile:
         raise Mistake("--calls and --reconcile exclude each other")
     if calls is not None and (by is not None or any(period.values())):
-        raise Mistake("--calls lists the latest attempts; of the other options only --where goes with it")
+        raise Mistake("--calls lists the latest attempts; it can only be combined with --where")
     if reconcile and (by is not None or where):
-        raise Mistake(
-            "--reconcile compares days and providers; of the other options only --since and --until go with it"
-        )
+        raise Mistake("--reconcile compares days and providers; it can only be combined with --since and --until")
 
 
 def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
@@ -119,7 +118,7 @@ def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
     except ValueError as error:
         raise Mistake(str(error)) from None
     if end <= start:
-        raise Mistake(f"nothing can be since {moment(start)} and until {moment(end)} UTC; --until must be later")
+        raise Mistake(f"the period from {moment(start)} to {moment(end)} UTC is empty; --until must be later")
     return start, end
 
 
@@ -137,7 +136,7 @@ def _object_to_dimension(word: str) -> None:
     known = ("role", *DIMENSIONS)
     if word not in known:
         near = nearest(word, known) or f"; there are {', '.join(known)}"
-        raise Mistake(f"usage cannot be told by {quoted(word)}{near}")
+        raise Mistake(f"usage cannot be grouped or filtered by {quoted(word)}{near}")
 
 
 def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
@@ -149,10 +148,10 @@ def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
         name, equals, value = one.partition("=")
         name = name.strip().lower()
         if not equals:
-            raise Mistake(f'"{one[:40]}" is no condition; write it as provider=openai')
+            raise Mistake(f'"{one[:40]}" is not a condition; write it like provider=openai')
         _object_to_dimension(name)
         if stored(name) in wanted:
-            raise Mistake(f'"--where {name}=…" is there twice; a call has one {name} only')
+            raise Mistake(f'"--where {name}=…" is given twice; a call has only one {name}')
         if name == "key":
             value = "" if value == NO_KEY else ids.get(value, value)
         wanted[stored(name)] = sought(name, value)
@@ -164,7 +163,7 @@ def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def ledger(settings: LedgerSettings) -> Iterator[Store | None]:
-    """Open the ledger to read it; None if nothing was ever recorded.
+    """Open the ledger for reading; None if nothing was ever recorded.
 
     Raises:
         Mistake: there is no ledger, or it cannot be read.
@@ -191,7 +190,7 @@ def _is_there(file: Path) -> bool:
 
 
 def key_names(config: Config) -> Mapping[str, str]:
-    """Return the names of keys by their ids; without the keys the ids will do."""
+    """Return the names of keys by their ids; empty if the keys cannot be read."""
     from gateway.stores.keys import open_keys
     from gateway.stores.store import StoreError
 
@@ -209,7 +208,7 @@ def _named(names: Mapping[str, str]) -> Callable[[str], str]:
     return lambda key: names.get(key, key)
 
 
-# -- what is shown
+# -- output
 
 
 def _nothing(since: float, *, recorded: bool) -> str:
@@ -217,7 +216,7 @@ def _nothing(since: float, *, recorded: bool) -> str:
 
     if not recorded:
         return NOTHING_YET
-    return f"Nothing recorded since {moment(since)} UTC that would fit; --since looks further back."
+    return f"No matching calls since {moment(since)} UTC; --since looks further back."
 
 
 _COUNTED = ("REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST", "SAVED", "ERRORS", "FALLBACKS", "IN DOUBT")
@@ -279,12 +278,12 @@ def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, s
     write_csv(head, ((*labels(one.group, by, name), *as_record(one).values()) for one in shown))
 
 
-# Routes and models are named by clients. Sums of money begin with a digit, or with a minus of our own.
+# Clients choose the names of routes and models. `-` is not here: negative sums begin with it.
 _FORMULA = frozenset("=+@\t\r")
 
 
 def write_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print CSV. A text that a spreadsheet would take for a formula is kept from it by an apostrophe."""
+    """Print CSV. An apostrophe before a text keeps spreadsheets from reading it as a formula."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
@@ -294,7 +293,7 @@ def write_csv(head: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
 
 
 def printable(text: str) -> str:
-    """Return a stranger's text without what a terminal would obey."""
+    """Return a stranger's text without control characters that a terminal would obey."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -334,7 +333,7 @@ def _line(row: Row) -> list[str]:
 
 
 def _about(row: Row) -> str:
-    """What the outcome is about; empty for a good answer and for what is about nobody."""
+    """Return the subject of the outcome; empty for a good answer or an outcome about nobody."""
     from gateway.core.outcome import BY_NAME
     from gateway.types import About
 

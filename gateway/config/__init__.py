@@ -1,6 +1,6 @@
-"""Load gateway.yaml, or do without one, into a frozen `Config`.
+"""Load gateway.yaml into a frozen `Config`, or make a `Config` without a file.
 
-pydantic is imported by the first `load` or `schema`: without a file the gateway starts without it.
+Only `load` and `schema` import pydantic, so the gateway starts faster without a file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Read a configuration file, the `.env` beside it, and the overlay of changes made at run time.
 
     Raises:
-        ConfigError: with every mistake at once, each as `file:line:column: message`.
+        ConfigError: the configuration has mistakes; all are listed, each as `file:line:column: message`.
     """
     from gateway.config.loading import load as read_and_resolve
 
@@ -28,14 +28,13 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Config:
-    """Make a configuration without a file: local servers that were detected, then the keys in the environment.
+    """Make a configuration without a file, from detected local servers and the API keys in the environment.
 
-    The overlay of changes made at run time counts here too.
-
-    Every role of `without_file.JOBS` is there. If nothing was found, the built-in `demo/echo` has them all.
+    It has every role of `without_file.JOBS`; without any provider, the built-in `demo/echo` fills them. The overlay of
+    changes made at run time is merged in too.
 
     Raises:
-        ConfigError: GATEWAY_PORT or GATEWAY_API_KEY cannot be what they are meant to be, or the overlay has mistakes.
+        ConfigError: a variable such as GATEWAY_PORT has an invalid value, or the overlay has mistakes.
     """
     from gateway.config.without_file import zero as from_what_is_there
 

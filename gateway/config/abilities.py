@@ -1,4 +1,4 @@
-"""Read what the configuration says that models can do."""
+"""Read the abilities and prices of models that the configuration states."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def said_of_all(written: shape.Provider) -> Said:
-    """Return what a provider says of all its models."""
+    """Return what a provider's entry says about all its models."""
     return Said(Ability(price=_price(written.price)), written.free)
 
 
 def said_of_one(written: shape.Alias) -> Said:
-    """Return what an alias says of the model it stands for."""
+    """Return what an alias says about its model."""
     ability = Ability(
         has=frozenset(map(Capability, written.capabilities)),
         lacks=frozenset(map(Capability, written.lacks)),
@@ -43,7 +43,7 @@ def _price(written: shape.Price | None) -> Price | None:
 
 
 def _rates(written: shape.Rates, usual: Price) -> Price:
-    """Return the price that is written down, as the usual one where nothing is."""
+    """Return the written price; fields left out are taken from the usual price."""
     said = {name: getattr(written, name) for name in _AS_WRITTEN}
     for name, factor in _OF_AN_HOUR.items():
         if (amount := getattr(written, name)) is not None:

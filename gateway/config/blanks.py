@@ -1,5 +1,5 @@
-"""Find what a provider's entry leaves blank. `endpoint_id: "${RUNPOD_ENDPOINT_ID:-}"` with the variable unset is a
-provider that is not configured, like one without its key: no mistake, and never a broken address.
+"""Find blank values in providers' entries. `endpoint_id: "${RUNPOD_ENDPOINT_ID:-}"` with an unset variable is no
+mistake and must not become a broken address: the provider counts as not configured, as without its key.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
     from gateway.config.source import Path, Source
 
-# Text, and what a provider cannot be reached without where it is asked for at all.
+# Text fields that a provider needs, if its kind uses them.
 _NEEDED = ("kind", "base_url", "endpoint_id", "api_version")
-# What a credential's header says beside the credential.
+# The rest of a credential header without its credential.
 _NO_CREDENTIAL = re.compile(r"\s*(?:bearer|basic|token|key|apikey|api-key)?\s*", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"authorization|key|token|secret", re.IGNORECASE)
 
 Blanks = dict[str, dict[str, tuple[str, ...]]]
-"""Provider name -> what is blank of it -> the variables that would say it, if it was to come from some."""
+"""Provider name -> blank field -> the empty variables that it was to come from."""
 
 
 def empty_variables(source: Source, path: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables that a value was filled from and that are not set, or set to nothing."""
+    """Return the variables in a value that are unset or empty."""
     named = source.variables.get(path) or source.variables.get(path[:-1], ())  # `main: ${X}` is short for its `model`
     return tuple(name for name in named if not environ.get(name, "").strip())
 
 
 def taken_out(source: Source, environ: Mapping[str, str]) -> Blanks:
-    """Take blank values out of all providers' entries, and return what they were.
+    """Remove blank values from all providers' entries, and return them.
 
-    A `model_override` or a plain header that is blank is as if it was not written. Space around a value is no part
-    of it: variables are read from files that end in a newline.
+    A blank `model_override` or plain header is removed without being returned. Spaces around values are stripped:
+    variables are often read from files that end in a newline.
     """
     found: Blanks = {}
     providers = source.value.get("providers") if isinstance(source.value, dict) else None
@@ -78,7 +78,7 @@ def _blank(entry: Mapping[str, Any], source: Source, path: Path, environ: Mappin
 def _blank_headers(
     entry: dict[str, Any], source: Source, path: Path, environ: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Take headers out that an empty variable left blank; return those that were to carry a credential."""
+    """Remove headers that an empty variable left blank, and return those meant for a credential."""
     headers = entry.get("headers")
     if not isinstance(headers, dict):
         return {}
@@ -92,7 +92,7 @@ def _blank_headers(
 
 
 def _has_a_hole(url: str) -> bool:
-    """Tell whether a URL is broken where a variable left nothing: `https:///v1`, `https://.example.com`, `/v2//v1`."""
+    """Tell whether an empty variable left a hole in a URL: `https:///v1`, `https://.example.com`, `/v2//v1`."""
     try:
         scalars.base_url(url)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Read the server's settings: the file's, with those of the environment over them (GATEWAY_HOST and its kin)."""
+"""Apply the environment to the server's settings (GATEWAY_HOST and others), and check client keys."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from gateway.config.settings import ServerSettings
 
-# A key that can be guessed is worse than none, because it looks like one.
+# A guessable key is worse than none, because it looks safe.
 SHORTEST_KEY = 16
 REMEDY = "python -c 'import secrets; print(secrets.token_urlsafe(32))' prints a good one"
 
 
 def digest(key: str) -> bytes:
-    """Return what is kept of a client key."""
+    """Return the digest that is stored in place of a client key."""
     return sha256(key.encode()).digest()
 
 
 def objection(key: str) -> str | None:
-    """Return why this cannot be a client key, or None."""
+    """Return why a text cannot be a client key, or None."""
     if not key.isascii() or not key.isprintable() or " " in key:
         return "a client key is one word of printable ASCII"
     if len(key) < SHORTEST_KEY:
@@ -36,7 +36,7 @@ def objection(key: str) -> str | None:
 def with_environment(
     server: ServerSettings, environ: Mapping[str, str], complain: Callable[[str, str], None]
 ) -> ServerSettings:
-    """Return the settings as the environment changes them; `complain(variable, message)` about what it cannot mean."""
+    """Return the settings with the environment's changes; `complain(variable, message)` about invalid values."""
     if host := environ.get("GATEWAY_HOST", "").strip():
         server = replace(server, host=host)
     if port := environ.get("GATEWAY_PORT", "").strip():

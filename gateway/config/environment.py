@@ -17,10 +17,10 @@ _REFERENCE = re.compile(r"\$\$|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-|:\?)([^{}]*))?
 
 
 def parse_dotenv(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
-    """Read KEY=VALUE lines; also return (line number, message) for each line that is none.
+    """Read KEY=VALUE lines; also return (line number, message) for each malformed line.
 
-    Values are taken as they stand: bare (a comment begins at ` #`), in single quotes (nothing is special) or in
-    double quotes (`\\n`, `\\t`, `\\"`, `\\\\`). Nothing is substituted, and no value spans lines.
+    Values are bare (a comment begins at ` #`), in single quotes (nothing is special) or in double quotes (with the
+    escapes `\\n`, `\\t`, `\\"`, `\\\\`). Nothing is substituted, and no value spans lines.
     """
     found: dict[str, str] = {}
     wrong: list[tuple[int, str]] = []
@@ -48,16 +48,16 @@ def _unescaped(escape: re.Match[str]) -> str:
 
 
 class Unfilled(ValueError):
-    """A reference that cannot be filled in; the message names the variable and the remedy."""
+    """A reference without a value; the message names the variable and the remedy."""
 
 
 def fill(text: str, environ: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Replace `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `$$`; also return the variables that were named.
+    """Replace `${VAR}`, `${VAR:-default}`, `${VAR:?message}` and `$$`; also return the names of the variables.
 
-    As in Docker Compose, the default and the message also count when the variable is set but empty.
+    As in Docker Compose, the default and the message also apply when the variable is set but empty.
 
     Raises:
-        Unfilled: a variable without default is not set, or the notation is not one of these.
+        Unfilled: a variable without a default is not set, or the notation is not one of these.
     """
     named: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Bring the steps of loading together: read, validate, resolve; and put every mistake into words once."""
+"""Load a configuration: read, validate and resolve it, and report every mistake once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     problems: list[Problem] = []
     beside = path.parent / ".env"
     if beside.is_file():
-        # An empty variable of the real environment counts too: it is how one switches a key off for a test.
+        # An empty variable in the real environment wins too: users switch a key off that way.
         found, wrong = parse_dotenv(_text(beside))
         environ = {**found, **environ}
         problems += [(str(beside), (line, 1), message) for line, message in wrong]
@@ -43,13 +43,13 @@ def resolved(
     problems: Iterable[Problem] = (),
     vacant: Mapping[str, str] | None = None,
 ) -> Config:
-    """Merge the overlay over what was read, check all of it, and resolve it.
+    """Merge the overlay over the file, check the result, and resolve it.
 
-    `vacant` has roles that nobody can fill and why, unless the overlay fills them.
+    `vacant`: roles without a usable model -> why. The overlay may fill them.
 
     Raises:
-        ConfigError: with every mistake of both, and `problems`. Mistakes of the overlay that can be passed over are
-            warnings of the configuration instead (see `config.tolerance`).
+        ConfigError: one of both has mistakes, or there are `problems`; all are listed. Harmless mistakes of the
+            overlay become warnings of the configuration instead (see `config.tolerance`).
     """
     found = [*problems, *((name, mark, message) for mark, message in read.problems)]
     if read.value is None and read.problems:
@@ -78,7 +78,7 @@ def _checked(
     vacant: Mapping[str, str],
     tolerated: Callable[[Within], bool],
 ) -> Checked:
-    """Check and resolve what was read, with every mistake in it."""
+    """Check and resolve what was read, and collect every mistake."""
     blank = blanks.taken_out(read, environ)
     file, mistakes = validation.validated(read.value)
     resolution = Resolution(file, read, environ, vacant, blank, tolerated)
@@ -108,7 +108,7 @@ def _checked(
 
 
 def _follows(where: source.Path, reported: set[source.Path]) -> bool:
-    """Tell whether a complaint is about something that has already been complained about."""
+    """Tell whether a complaint is about a value that already has one."""
     return any(where[: len(earlier)] == earlier for earlier in reported)
 
 

@@ -1,4 +1,4 @@
-"""Read what is kept of calls and how much they may cost: the ledger, the stores and the budgets."""
+"""Read the settings of the ledger, the stores and the budgets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ledger_settings(
     ledger: shape.Ledger | None = None,
     stores: shape.Stores | None = None,
 ) -> LedgerSettings:
-    """Return the settings, with GATEWAY_DATABASE_URL and GATEWAY_REDIS_URL over those of the file."""
+    """Return the settings of the ledger. GATEWAY_DATABASE_URL and GATEWAY_REDIS_URL win over the file."""
     usual = LedgerSettings()
     return LedgerSettings(
         enabled=ledger.enabled if ledger else usual.enabled,
@@ -58,12 +58,12 @@ def calendar(defaults: shape.Defaults) -> Calendar:
 
 
 def budgets(written: Sequence[shape.Budget], directory: Directory, complain: Complain) -> Iterator[Budget]:
-    """Yield the budgets; complain about those of something that is not there."""
+    """Yield the budgets, and complain about duplicates and unknown names."""
     seen: set[tuple[str, str, str]] = set()
     for i, one in enumerate(written):
         name = (one.name or "").removeprefix("role:") if one.scope == Scope.ROLE else one.name or ""
         if (identity := (one.scope, name, one.window)) in seen:
-            complain(("budgets", i), f"there is a budget of {one.scope} {name} by the {one.window} already")
+            complain(("budgets", i), f"there is already a budget of {one.scope} {name} with the window {one.window}")
         seen.add(identity)
         known: Sequence[str] = ()
         if one.scope == Scope.ROLE:
@@ -74,7 +74,7 @@ def budgets(written: Sequence[shape.Budget], directory: Directory, complain: Com
         if name and known and name not in known:
             complain(("budgets", i, "name"), f"no {one.scope} {quoted(name)}{nearest(name, known)}")
         if one.scope == Scope.MODEL and name and "/" not in name:
-            complain(("budgets", i, "name"), "a model is written provider/model here")
+            complain(("budgets", i, "name"), "write a model as provider/model here")
         yield Budget(
             scope=Scope(one.scope),
             limit_nanousd=one.limit_usd,

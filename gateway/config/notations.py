@@ -1,4 +1,4 @@
-"""The notations of gateway.yaml as pydantic types: what may stand for a number, a name or a list."""
+"""The notations of gateway.yaml as pydantic types: durations, sizes, names, lists and the like."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
 from gateway.core.cors import origin
 from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
+from gateway.kinds import KINDS
 from gateway.types import Capability, LimitScope, Window
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
@@ -36,7 +36,7 @@ THEN = ("refuse", "downgrade")
 
 def _whole(value: object) -> object:
     if isinstance(value, str) and value.isascii() and value.strip().isdecimal():
-        return int(value)  # "${PORT:-8400}" is text after it has been filled in
+        return int(value)  # a filled-in "${PORT:-8400}" is text
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError("must be a whole number")
     return value
@@ -84,7 +84,7 @@ def _listed(value: object) -> object:
 
 
 def _but_blank(value: object) -> object:
-    """What a variable that is not set leaves behind is no entry."""
+    """Drop empty entries, which unset variables leave behind."""
     listed = _listed(value)
     return [one for one in listed if one != ""] if isinstance(listed, list) else listed
 
@@ -98,7 +98,7 @@ def _origin(value: object) -> str:
 def _each_once(names: list[str]) -> list[str]:
     twice = next((one for i, one in enumerate(names) if one in names[:i]), None)
     if twice is not None:
-        raise ValueError(f"{quoted(twice)} stands here twice")
+        raise ValueError(f"{quoted(twice)} is listed twice")
     return names
 
 
@@ -185,8 +185,8 @@ Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _na
 Params = Annotated[
     dict[str, Any],
     Field(
-        description="Request parameters that are added where the client does not say. Those under `force` replace "
-        "what the client says; `null` takes an inherited value away.",
+        description="Request parameters for fields that the client leaves out. Parameters under `force` replace the "
+        "client's own; `null` removes an inherited value.",
         examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}}],
     ),
 ]

@@ -1,6 +1,6 @@
-"""Keep what is changed at run time: a file beside the configuration, in its shape, merged over it.
+"""The overlay: changes made at run time, in a file of the same shape as gateway.yaml that is merged over it.
 
-Rule: only this file writes it, and whoever edits `gateway.yaml` never finds a change of ours in it.
+Rule: only this module writes the overlay, and the gateway never changes `gateway.yaml`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADER = (
 
 
 def state_dir(environ: Mapping[str, str]) -> Path | None:
-    """Return where the gateway keeps what it learns and is told, or None if there is no place for it."""
+    """Return the state directory, or None if there is no place for one."""
     if said := environ.get("GATEWAY_STATE_DIR", "").strip():
         return Path(said)
     if sys.platform == "win32":
@@ -39,32 +39,32 @@ def state_dir(environ: Mapping[str, str]) -> Path | None:
     else:
         roots = [("XDG_STATE_HOME", "gateway"), ("HOME", ".local/state/gateway")]
     for variable, below in roots:
-        # The XDG specification has relative paths ignored.
+        # The XDG specification says to ignore relative paths.
         if (root := environ.get(variable, "")) and os.path.isabs(root):  # noqa: PTH117  # a Path of "" would be "."
             return Path(root) / below
     return None
 
 
 def location(environ: Mapping[str, str]) -> Path | None:
-    """Return where the overlay is, or will be once something is changed; None if there is no place for it."""
+    """Return the path of the overlay, whether or not the file exists; None if there is no place for it."""
     folder = state_dir(environ)
     return folder / FILE if folder is not None else None
 
 
 def existing(environ: Mapping[str, str]) -> Path | None:
-    """Return where the overlay is, or None if nothing has been changed."""
+    """Return the path of the overlay, or None if the file does not exist."""
     path = location(environ)
     try:
         return path if path is not None and path.is_file() else None
-    except PermissionError:  # somebody else's home: nothing of ours is there
+    except PermissionError:  # the home of another user, without an overlay of ours
         return None
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what the overlay says, its `${VAR}` left as they are; nothing if there is none.
+    """Return the content of the overlay, with `${VAR}` left as they are; empty without a file.
 
     Raises:
-        ConfigError: it cannot be read.
+        ConfigError: the overlay cannot be read.
     """
     from gateway.config import source
 
@@ -79,17 +79,17 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def promote(path: Path, model: str, alias: str) -> None:
-    """Write an alias for a model into the overlay and keep all else that it says.
+    """Write an alias for a model into the overlay, and keep its other content.
 
-    The file is replaced as a whole, so that nobody ever reads half of it, and only its owner may read it. Whether
-    `model` means something is for the next load to say.
+    The file is replaced as a whole, so that no reader sees half of it, and only its owner may read it. The next load
+    checks whether `model` exists.
 
     Raises:
         ConfigError: the name cannot be an alias, or the overlay cannot be read or written.
     """
     if not alias.strip() or alias.startswith(ROLE) or not model.strip():
         raise ConfigError([f"{quoted(alias)} cannot name an alias for {quoted(model)}"])
-    read(path)  # what is broken is not to be written again
+    read(path)  # refuse to rewrite a broken file
     root = _tree(path)
     aliases = _member(root, "models")
     if not _is_mapping(aliases):
@@ -99,7 +99,7 @@ def promote(path: Path, model: str, alias: str) -> None:
 
 
 def demote(path: Path, alias: str) -> None:
-    """Take an alias out of the overlay and keep all else that it says.
+    """Remove an alias from the overlay, and keep its other content.
 
     Raises:
         ConfigError: the overlay has no such alias, or cannot be read or written.
@@ -116,9 +116,9 @@ def demote(path: Path, alias: str) -> None:
 
 
 def merged(base: Source, over: Source, file: str) -> Source:
-    """Return what two files say together: mappings are merged, all else replaces, and null takes an entry away.
+    """Merge `over` over `base`: mappings are merged, other values are replaced, and null removes an entry.
 
-    `file` is the name of the second one, for complaints about what it says.
+    `file`: the name of the second file, for complaints about its content.
     """
     from gateway.config.source import Source
 
@@ -146,7 +146,7 @@ def _merged(base: Any, over: dict[str, Any], path: Within, source: Source, resul
         if isinstance(value, dict) and isinstance(found.get(key), dict):
             found[key] = _merged(found[key], value, inner, source, result, file)
         elif value is None and not source.variables.get(inner) and inner not in source.broken:
-            if path:  # `models:` with nothing below it says nothing
+            if path:  # a top-level `models:` without content has no effect
                 found.pop(key, None)
         else:
             found[key] = value
@@ -155,7 +155,7 @@ def _merged(base: Any, over: dict[str, Any], path: Within, source: Source, resul
 
 
 def _take_over(path: Within, source: Source, result: Source, file: str, *, deep: bool = True) -> None:
-    """Make the second file the one that says what is at a path, and all below it."""
+    """Record that the second file provides the value at a path and everything below it."""
     depth = len(path)
     for ours, theirs in ((result.marks, source.marks), (result.key_marks, source.key_marks)):
         for one in [one for one in ours if one[:depth] == path]:
@@ -180,7 +180,7 @@ def _text(path: Path) -> str:
         raise ConfigError([f"{path}: {error}"]) from error
 
 
-# The file is edited as a tree of nodes: values would lose how they are written, and `${VAR}` with it.
+# The file is edited as a tree of nodes, because plain values would lose their notation, including `${VAR}`.
 
 
 def _tree(path: Path) -> MappingNode:
@@ -199,7 +199,7 @@ def _mapping() -> MappingNode:
 def _scalar(text: str) -> Node:
     import yaml
 
-    # In quotes, so that it is text whatever it looks like; a dollar sign would begin a reference.
+    # Quoted, so that it is always text; `$` is doubled, because a single one may begin a reference.
     return yaml.ScalarNode("tag:yaml.org,2002:str", text.replace("$", "$$"), style='"')
 
 

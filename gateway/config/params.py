@@ -1,6 +1,6 @@
-"""Turn parameters as they are written into `types.Params`, level by level.
+"""Turn written parameters into `types.Params`, level by level.
 
-The request decides about itself: no level may set what the gateway reads to decide (`model`, `stream`, …).
+No level may set the fields that the gateway reads to decide about a request (`model`, `stream`, …).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def encoded(
     presets: Mapping[str, Params],
     complain: Callable[[tuple[str, ...], str], None],
 ) -> Params:
-    """Return parameters, or those of the preset they name, with values as JSON.
+    """Return the parameters, or those of a named preset, with values as JSON.
 
-    `complain(path, message)` is called about every mistake; the path is relative to the parameters.
+    `complain(path, message)`: called for every mistake, with a path relative to the parameters.
     """
     if isinstance(written, str):
         if written not in presets:
@@ -34,11 +34,11 @@ def encoded(
         return presets.get(written, Params())
     forced = written.get("force")
     if forced is not None and not isinstance(forced, dict):
-        complain(("force",), "must be a mapping of parameters that replace what the client says")
+        complain(("force",), "must be a mapping of parameters that replace the client's own")
     force = forced if isinstance(forced, dict) else {}
     for path in (*((key,) for key in written), *(("force", key) for key in force)):
         if path[-1] in DECIDED_BY_THE_CALL:
-            complain(path, f"{quoted(path[-1])} is decided by the call, never by parameters")
+            complain(path, f"{quoted(path[-1])} comes from the call, never from parameters")
     return Params(
         {key: _json(value) for key, value in written.items() if key != "force"},
         {key: _json(value) for key, value in force.items()},
@@ -50,7 +50,7 @@ def _json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Give the values that came from variables the type they were written with: `temperature: ${T:-0.2}`."""
+    """Convert values that came from variables to the type they look like: `temperature: ${T:-0.2}`."""
     if isinstance(value, Filled):
         return typed(value)
     if isinstance(value, dict):

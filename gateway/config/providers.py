@@ -1,4 +1,4 @@
-"""Decide what a provider of a kind becomes: its URL, credentials, timers, and whether it can be used at all."""
+"""Make a `Provider` from its entry and its kind: URL, credentials, timers, and whether it is usable."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
+from gateway.kinds import KINDS
 from gateway.types import Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from gateway.kinds import Kind
     from gateway.types import LimitScope
 
     Complain = Callable[[tuple[str, ...], str], None]
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said about one provider. None and empty mean that nothing is."""
+    """The settings of one provider. None or empty: not set."""
 
     kind: str
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
-    """Empty, as opposed to None: the key has its place and is not there."""
+    """None: not written. Empty: written, but its variable is empty."""
     key_variables: tuple[str, ...] = ()
-    """Which variables the key was read from."""
+    """The variables that the key was read from."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     endpoint_id: str | None = None
     api_version: str | None = None
@@ -43,7 +44,7 @@ class Entry:
     enabled: bool = True
     admin_key: str = field(default="", repr=False)
     blank: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What was written and left nothing -> the variables it was to come from."""
+    """Blank field -> the empty variables that it was to come from."""
 
 
 def make_provider(
@@ -55,8 +56,8 @@ def make_provider(
 ) -> Provider:
     """Return the provider; `complain(path, message)` about every mistake in its entry.
 
-    A key from the environment is only ever sent to the URL it belongs to: with a `base_url` of one's own, the
-    usual variable of the kind is not read.
+    A key from the environment is only sent to the URL that it belongs to: with a custom `base_url`, the kind's usual
+    variable is not read.
     """
     kind = KINDS[entry.kind]
     url = _url(entry, complain)
@@ -72,12 +73,12 @@ def make_provider(
         try:
             header = scalars.header(kind.key_header, kind.key_prefix + key.strip())
         except ValueError:
-            complain(("api_key",), "the key has characters that cannot go into a header")
+            complain(("api_key",), "the key has characters that a header cannot hold")
         else:
             headers = {header[0]: header[1], **headers}
         has_key = True
 
-    # Removing a key takes its provider out, also where the kind would do without: the configuration asked for one.
+    # A written but empty key makes the provider unusable even if its kind needs none: the configuration wants a key.
     needs_key = (kind.key_required and (own_url or not url)) or (entry.api_key is not None and not near)
     variables = entry.key_variables or (kind.key_vars if own_url else ())
     return Provider(
@@ -103,8 +104,8 @@ def make_provider(
 def merged_timeouts(*levels: Timeouts | Mapping[str, float]) -> Timeouts:
     """Return the timers with later levels over earlier ones.
 
-    The first token never comes before the first byte, so a level that allows more for the byte allows it for the
-    token too unless it says otherwise.
+    The first token never comes before the first byte, so a level that allows more time for the byte also allows it
+    for the token, unless that level sets its own.
     """
     result = Timeouts()
     for level in levels:
@@ -122,27 +123,36 @@ def _own_url(entry: Entry) -> str:
 
 
 def _url(entry: Entry, complain: Complain) -> str:
-    if entry.endpoint_id and entry.kind != "runpod":
-        complain(("endpoint_id",), f"only kind runpod has an endpoint_id, and this is {entry.kind}")
-    if entry.api_version and entry.kind != "azure":
-        complain(("api_version",), f"only kind azure has an api_version, and this is {entry.kind}")
+    kind = KINDS[entry.kind]
+    if entry.endpoint_id and not kind.endpoint_id_from:
+        complain(
+            ("endpoint_id",), f"{_only(lambda one: one.endpoint_id_from)} an endpoint_id; this kind is {entry.kind}"
+        )
+    if entry.api_version and not kind.has_api_version:
+        complain(
+            ("api_version",), f"{_only(lambda one: one.has_api_version)} an api_version; this kind is {entry.kind}"
+        )
     own = _own_url(entry)
     if entry.base_url is not None:
-        if entry.kind == "demo":
+        if kind.built_in:
             complain(("base_url",), "the demo is built in and has no base_url")
         return entry.base_url
     if any(True for _ in _lacking(entry)):
         return ""
-    if entry.kind == "runpod" and not entry.endpoint_id:
-        complain(("endpoint_id",), '"endpoint_id" is missing; RunPod shows it in the address of the endpoint')
+    if kind.endpoint_id_from and not entry.endpoint_id:
+        complain(("endpoint_id",), f'"endpoint_id" is missing; {kind.endpoint_id_from}')
     elif not own:
-        complain(("base_url",), f'"base_url" is missing; kind {entry.kind} has none of its own')
+        complain(("base_url",), f'"base_url" is missing; the kind {entry.kind} has no default')
     return own
+
+
+def _only(has: Callable[[Kind], object]) -> str:
+    return f"only the kind {' or '.join(one.name for one in KINDS.values() if has(one))} has"
 
 
 def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for name, value in {**KINDS[entry.kind].headers, **entry.headers}.items():
+    for name, value in entry.headers.items():
         try:
             lower, line = scalars.header(name, value)
         except ValueError as error:
@@ -163,13 +173,14 @@ def _why_not(entry: Entry, variables: tuple[str, ...], *, lacks_key: bool) -> st
 
 def _lacking(entry: Entry) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield what was left blank and the provider cannot be reached without."""
+    kind = KINDS[entry.kind]
     for what, names in entry.blank.items():
-        if what == "endpoint_id" and (entry.kind != "runpod" or entry.base_url is not None):
+        if what == "endpoint_id" and (not kind.endpoint_id_from or entry.base_url is not None):
             continue
-        if what == "api_version" and entry.kind != "azure":
+        if what == "api_version" and not kind.has_api_version:
             continue
         yield what, names
 
 
 def _remedy(what: str, variables: tuple[str, ...]) -> str:
-    return f"set {' and '.join(variables)}" if variables else f"write its {what}, or take the line out"
+    return f"set {' and '.join(variables)}" if variables else f"set its {what}, or remove the line"

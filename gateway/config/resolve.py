@@ -1,4 +1,4 @@
-"""Turn a validated file into a frozen `Config`, collecting every mistake on the way."""
+"""Turn a validated file into a frozen `Config`, and collect every mistake on the way."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from gateway.catalog import ability_of
 from gateway.config import clients, money, scalars
 from gateway.config.abilities import said_of_all, said_of_one
-from gateway.config.kinds import KINDS
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
@@ -15,6 +14,7 @@ from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
+from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from gateway.core.names import Directory
 
 DEMO = Provider(
-    "demo",
-    "demo",
-    "demo:",
+    BUILT_IN,
+    BUILT_IN,
+    KINDS[BUILT_IN].base_url,
     local=True,
     stream_usage=True,
     model_override="echo",
@@ -39,7 +39,7 @@ DEMO = Provider(
 
 
 class Resolution:
-    """One pass over a file. What it complains about is in `problems`, as (path, at its key?, message)."""
+    """One pass over a file. `problems` collects its complaints as (path, at its key?, message)."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Resolution:
         blanks: Blanks | None = None,
         tolerates: Callable[[Path], bool] = lambda _: False,
     ) -> None:
-        """`tolerates`: whether an unknown name may stand at this place; then it is nobody's, and no problem."""
+        """`tolerates`: tells whether an unknown name at a place is no problem; it then has no upstream."""
         self.file = file
         self.tolerates = tolerates
         self.tolerated: list[tuple[Path, bool, str]] = []
@@ -63,10 +63,10 @@ class Resolution:
         self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
 
     def config(self, name: str) -> Config:
-        """Return the configuration; it is only to be used if there are no problems."""
+        """Return the configuration. Use it only if there are no `problems`."""
         defaults = self.file.defaults
         providers = {name: self._provider(name, said) for name, said in self.file.providers.items()}
-        providers.setdefault("demo", DEMO)
+        providers.setdefault(DEMO.name, DEMO)
         directory, objections = make_directory(
             Declared(
                 providers=providers,
@@ -118,7 +118,7 @@ class Resolution:
         return lambda path, message: self.problems.append(((*prefix, *path), False, message))
 
     def _written(self, where: Path) -> Path:
-        """Return where a name stands that `core.declared` objects to: short or long, a list or a single target."""
+        """Return the written place of a name that `core.declared` objects to, in whichever notation it has."""
         section, name, *index = where
         if section == "roles":
             for path in ((section, name, "models", *index, "model"), (section, name, "models", *index)):
@@ -132,17 +132,17 @@ class Resolution:
         found = {f"{name}_s": value for name, value in said if value is not None}
         if found.get("first_token_s", scalars.LONGEST_S) < found.get("first_byte_s", 0):
             self.problems.append(
-                ((*where, "timeouts", "first_token"), False, "first_token comes after first_byte: it cannot be shorter")
+                ((*where, "timeouts", "first_token"), False, "first_token cannot be shorter than first_byte")
             )
         return found
 
     def _provider(self, name: str, written: shape.Provider) -> Provider:
         path = ("providers", name)
-        kind = written.kind or (name if name in KINDS else "openai-compatible")
+        kind = written.kind or (name if name in KINDS else OTHER)
         url = written.base_url
         blank = self.blanks.get(name, {})
         if written.kind is None and kind != name and url is None and not blank:
-            message = f"{quoted(name)} is no kind that is known; say its kind, or the base_url of its API"
+            message = f"{quoted(name)} is not a known kind; set its kind, or the base_url of its API"
             self.problems.append(((*path, "base_url"), False, message))
             url = "http://stand-in.invalid"
         entry = Entry(
@@ -191,7 +191,7 @@ class Resolution:
             return None
         common = self.file.cache
         if "max_entry" in written.model_fields_set and written.max_entry > common.max_memory:
-            message = "one answer could not be kept in cache.max_memory; make that larger, or this smaller"
+            message = "larger than cache.max_memory; raise that, or lower this"
             self.problems.append(((*where, "cache", "max_entry"), False, message))
         return CachePolicy(
             ttl_s=(common.ttl if written.ttl is None else written.ttl) if written.enabled else 0.0,
@@ -240,13 +240,13 @@ def _cors(said: shape.Cors) -> Cors:
 
 
 def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Iterator[str]:
-    """Yield what is legal and probably not meant."""
+    """Yield warnings about settings that are legal but probably not intended."""
     if clients.is_open_to_others(server):
         yield f"the gateway listens on {server.host} without api_keys; set GATEWAY_API_KEY or server.api_keys"
     if server.cors is not None and EVERY in server.cors.origins and not server.api_keys:
         yield (
-            "server.cors lets the pages of every site read answers, and the configuration has no key; without keys "
-            "such pages are still refused, so name their origins or set GATEWAY_API_KEY"
+            "server.cors allows pages of every site, but without a configured key the gateway still refuses them; "
+            "name their origins or set GATEWAY_API_KEY"
         )
     for one in providers.values():
         if one.base_url.startswith("http:") and one.headers and not scalars.is_own_host(one.base_url):
@@ -254,9 +254,9 @@ def warnings(server: ServerSettings, providers: Mapping[str, Provider]) -> Itera
 
 
 def unable(directory: Directory) -> Iterator[str]:
-    """Yield the roles that none of their models can fill, as far as is known."""
+    """Yield warnings about roles that none of their models can fill."""
     for route in directory.routes.values():
         missing = [one.upstream.ability.lacks & route.needs for one in route.candidates]
         if missing and all(missing):
             lacking = ", ".join(sorted(frozenset[str]().union(*missing)))
-            yield f"nobody can serve {route.name}: it needs what its models are known to lack ({lacking})"
+            yield f"no model can serve {route.name}: all lack something that it needs ({lacking})"

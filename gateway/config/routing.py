@@ -1,4 +1,4 @@
-"""Turn a rule as it is written into one that can be asked: patterns compiled, names made types."""
+"""Turn a written rule into a `Rule`: compile its patterns, and convert its names to types."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CAPABILITIES = {
 
 
 def make_rule(written: shape.Rule, complain: Callable[[tuple[str, ...], str], None]) -> Rule:
-    """Return the rule; `complain(path, message)` about what cannot be, with the path below `when`."""
+    """Return the rule; `complain(path, message)` about mistakes, with paths below `when`."""
     when = written.when
     headers = []
     for name, pattern in when.header.items():

@@ -1,4 +1,4 @@
-"""Read the small notations of the configuration: durations, sizes, URLs, header fields. Each raises ValueError."""
+"""Read the small notations of the configuration: durations, sizes, URLs, header fields. Mistakes raise ValueError."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _FACTOR = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 LONGEST_S = 24 * 3600.0
 DEAREST_USD = 100_000
 
-# Networks whose servers are one's own (RFC 1918, RFC 4193, loopback). Not link-local: that is where clouds keep
-# their metadata service.
+# Networks of the user's own servers (RFC 1918, RFC 4193, loopback). Not link-local: clouds have their metadata service
+# there.
 _OWN = [
     ip_network(net) for net in ("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
 
-# Written by the transport, or meaningful to one connection only (RFC 9110 section 7.6.1).
+# Headers that the transport writes, or that concern a single connection (RFC 9110 section 7.6.1).
 _NOT_OURS_TO_SET = frozenset(
     [
         *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
@@ -49,7 +49,7 @@ def seconds(value: object) -> float:
     else:
         raise ValueError("not a duration; write 30s, 500ms, 10m or 1h30m")
     if not 0 < total <= LONGEST_S:
-        raise ValueError("a duration is longer than 0 and at most 24h")
+        raise ValueError("a duration must be longer than 0 and at most 24h")
     return total
 
 
@@ -58,7 +58,7 @@ def _with_unit(value: str) -> str:
 
 
 def octets(value: object) -> int:
-    """Read a size: a number of bytes, or "64KB", "32MB" (of 1024)."""
+    """Read a size: a number of bytes, or "64KB", "32MB" (1 KB is 1024 bytes)."""
     if isinstance(value, int) and not isinstance(value, bool):
         total = value
     elif isinstance(value, str) and (found := _SIZE.fullmatch(value.strip())):
@@ -66,17 +66,17 @@ def octets(value: object) -> int:
     else:
         raise ValueError("not a size; write 32MB, 512KB or a number of bytes")
     if not 1024 <= total <= 4 * 1024**3:
-        raise ValueError("a size is at least 1KB and at most 4GB")
+        raise ValueError("a size must be at least 1KB and at most 4GB")
     return total
 
 
 def wait(value: object) -> float:
-    """Read a duration that may be none at all: 0, or as `seconds`."""
+    """Read a duration that may be 0; otherwise as `seconds`."""
     return 0.0 if value in (0, "0", "0s") and value is not False else seconds(value)
 
 
 def tokens(value: object) -> int:
-    """Read a number of tokens: 131072, or "128k", "1M" (of a thousand, as model cards count)."""
+    """Read a number of tokens: 131072, or "128k", "1M" (k is 1000, as on model cards)."""
     if isinstance(value, int) and not isinstance(value, bool):
         total = value
     elif isinstance(value, str) and (found := _TOKENS.fullmatch(value.strip())):
@@ -84,12 +84,12 @@ def tokens(value: object) -> int:
     else:
         raise ValueError("not a number of tokens; write 128k, 1M or 131072")
     if not 1 <= total <= 1_000_000_000:
-        raise ValueError("a number of tokens is at least 1 and at most 1000M")
+        raise ValueError("a number of tokens must be at least 1 and at most 1000M")
     return total
 
 
 def webhook(value: object) -> object:
-    """Read the address of a webhook. It may hold a secret, so no message repeats it."""
+    """Read the URL of a webhook. The URL may contain a secret, so no message repeats it."""
     if isinstance(value, str):
         url = urlsplit(value.strip())
         if url.scheme not in ("http", "https") or not url.hostname:
@@ -110,12 +110,12 @@ def days(value: object) -> int:
 def fraction(value: object) -> float:
     """Read a share: more than 0 and at most 1."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
-        raise ValueError("a share is more than 0 and at most 1; write 0.8 for 80 %")
+        raise ValueError("a share must be more than 0 and at most 1; write 0.8 for 80 %")
     return float(value)
 
 
 def location(value: object) -> object:
-    """Read the URL of a database or of Redis. It may hold a password, so no message repeats it."""
+    """Read the URL of a database or of Redis. The URL may contain a password, so no message repeats it."""
     if not isinstance(value, str):
         return value
     scheme, found, rest = value.strip().partition("://")
@@ -133,24 +133,24 @@ def nano_usd(value: object) -> int:
     else:
         raise ValueError('not an amount of USD; write 2, 0.25 or "$2"')
     if not 0 <= amount <= DEAREST_USD:
-        raise ValueError(f"an amount is at least 0 and at most {DEAREST_USD} USD")
+        raise ValueError(f"an amount must be at least 0 and at most {DEAREST_USD} USD")
     return int((amount * 1_000_000_000).to_integral_value())
 
 
 def hours(value: object) -> tuple[int, int]:
-    """Read hours of the day, "16:30-00:30", as seconds after midnight. What ends before it begins ends the next day."""
+    """Read hours of the day as seconds after midnight. "16:30-00:30" ends on the next day."""
     found = _HOURS.fullmatch(value.strip()) if isinstance(value, str) else None
     if found is None:
         raise ValueError('not hours of the day; write "16:30-00:30", in UTC')
     from_h, from_m, until_h, until_m = map(int, found.groups())
     since, until = (from_h * 60 + from_m) * 60, (until_h * 60 + until_m) * 60
     if since in (until, _DAY_S) or max(since, until) > _DAY_S:
-        raise ValueError("not hours of the day: they begin from 00:00 on, end at 24:00 at the latest, and are not none")
+        raise ValueError("not hours of the day; they must lie between 00:00 and 24:00, and must not be empty")
     return since, until
 
 
 def time_zone(value: object) -> ZoneInfo:
-    """Read the name of a time zone, `Europe/Berlin`, as the system's tz database has it."""
+    """Read the name of a time zone in the system's tz database: `Europe/Berlin`."""
     if not isinstance(value, str):
         raise ValueError("not the name of a time zone; write Europe/Berlin")
     try:
@@ -178,25 +178,25 @@ def base_url(value: str) -> str:
     except ValueError:
         raise ValueError("not a URL; write something like https://api.example.com/v1") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise ValueError("a base URL begins with http:// or https:// and names a host")
+        raise ValueError("a base URL must begin with http:// or https:// and name a host")
     if "@" in parts.netloc:
-        raise ValueError("a base URL carries no credentials; put the key into api_key")
+        raise ValueError("a base URL must not contain credentials; put the key into api_key")
     if "?" in value or "#" in value:
         raise ValueError("a base URL has no query and no fragment")
     path = parts.path.rstrip("/")
     for endpoint in ("/chat/completions", "/completions", "/embeddings", "/models", "/responses"):
         if path.endswith(endpoint):
-            raise ValueError(f"a base URL ends before the endpoint; leave off {endpoint}")
+            raise ValueError(f"a base URL must end before the endpoint; leave off {endpoint}")
     return value.rstrip("/")
 
 
 def is_own_host(url: str) -> bool:
-    """Tell whether a URL leads to this machine or its private network, without asking the DNS."""
+    """Tell whether a URL leads to this machine or its private network, without a DNS query."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         address = ip_address(host)
     except ValueError:
-        # A name without a dot is a service on a container network; it means nothing elsewhere.
+        # A name without a dot is a service on a container network.
         return "." not in host or host.endswith((".local", ".localhost")) or host == "host.docker.internal"
     return any(address in network for network in _OWN)
 
@@ -209,7 +209,7 @@ def field_name(name: str) -> bytes:
 
 
 def header(name: str, value: str) -> tuple[bytes, bytes]:
-    """Check one header field and return it as it goes over the wire."""
+    """Check a header field and return it in its wire form."""
     lower = field_name(name)
     if name.lower() in _NOT_OURS_TO_SET:
         raise ValueError(f"{name} is set by the gateway itself")

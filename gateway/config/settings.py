@@ -1,4 +1,4 @@
-"""The configuration as the rest of the gateway reads it: frozen, resolved, complete."""
+"""The configuration for the rest of the gateway: frozen, resolved and complete."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ class ServerSettings:
     port: int = 8400
     workers: int = 1
     api_keys: frozenset[bytes] = field(default=frozenset(), repr=False)
-    """SHA-256 digests of the keys that clients may present. Empty: no key is asked for."""
+    """SHA-256 digests of the configured client keys. Empty: no static keys."""
     max_body_bytes: int = 32 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     write_timeout_s: float = 60.0
     drain_s: float = 30.0
     drain_delay_s: float = 0.0
-    """How long connections are still accepted after a stop, while `/readyz` says no."""
+    """How long connections are still accepted after a stop, while `/readyz` answers 503."""
     max_connections: int | None = None
-    """Of clients, in each process; None: as many as the limit of file descriptors allows."""
+    """The most client connections in each process; None: as many as the limit of file descriptors allows."""
     cors: Cors | None = None
-    """Which pages of other sites may read answers; None: none."""
+    """The pages of other sites that may read answers; None: no pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """What is written down of every call, and where. A change needs a restart."""
+    """What is recorded about every call, and where. A change needs a restart."""
 
     enabled: bool = True
     strict: bool = False
-    """A client sees the end of its answer only when the charge is on disk."""
+    """The client gets the end of its answer only after the charge is on disk."""
     content: bool = False
     retention_days: int = 400
     state_dir: Path | None = None
-    """Where the journal and SQLite are; None: there is no place for them."""
+    """The directory of the journal and the SQLite database; None: there is no place for them."""
     database_url: str = field(default="", repr=False)
-    """PostgreSQL in the place of SQLite."""
+    """PostgreSQL, in place of SQLite."""
     redis_url: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What holds for the kept answers of all routes. A change needs a restart."""
+    """The settings of the response cache of all routes. A change needs a restart."""
 
     max_memory_bytes: int = 64 * 1024 * 1024
     """In each process."""
@@ -72,31 +72,31 @@ class Config:
     server: ServerSettings
     directory: Directory
     timeouts: Timeouts = field(default_factory=Timeouts)
-    """The defaults; each provider carries its own."""
+    """The defaults; each provider has its own timers."""
     max_attempts: int = 4
     retries: int = 1
-    """How often the same upstream is tried again when nobody else is left."""
+    """How often the same upstream is tried again when no other is left."""
     max_wait_s: float = 10.0
     """How long a call may wait for a rate limit or a back-off."""
     inject_stream_usage: bool = True
     rules: tuple[Rule, ...] = ()
-    """What sends a call elsewhere than it asked for, the first one first."""
+    """In order; the first rule that holds decides."""
     ledger: LedgerSettings = LedgerSettings()
     budgets: tuple[Budget, ...] = ()
     calendar: Calendar = field(default_factory=Calendar)
     """When the days and weeks of budgets begin."""
     cache: CacheSettings = CacheSettings()
     overlay: Path | None = None
-    """The file of changes made at run time that is merged in; None if there is none."""
+    """The file of changes made at run time that is merged in; None: no such file."""
     warnings: tuple[str, ...] = ()
-    """What is legal and probably not meant, one sentence each."""
+    """Settings that are legal but probably not intended, one sentence each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """A local server that answered as a known kind does."""
+    """A local server that answered like a known kind."""
 
     kind: str
     base_url: str
     models: tuple[str, ...] = ()
-    """Its model ids, in its order."""
+    """The server's model ids, in its own order."""

@@ -1,4 +1,4 @@
-"""The shape of gateway.yaml, as pydantic models. Nothing imports this before a file is read."""
+"""The shape of gateway.yaml, as pydantic models. Imported only when a file is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
 
     shorthand: ClassVar[str | None] = None
-    """The field that a value stands for which is no mapping: `main: openai/gpt-5`."""
+    """The field that a plain value sets, in place of a mapping: `main: openai/gpt-5`."""
     shorthand_is_list: ClassVar[bool] = False
 
     @model_validator(mode="before")
@@ -28,7 +28,7 @@ class Strict(BaseModel):
             return {}
         if cls.shorthand and isinstance(value, str):
             return {cls.shorthand: [value] if cls.shorthand_is_list else value}
-        if isinstance(value, dict):  # `api_key:` with nothing behind it is not said
+        if isinstance(value, dict):  # `api_key:` without a value counts as left out
             return {key: inner for key, inner in value.items() if inner is not None}
         return value
 
@@ -49,23 +49,23 @@ class ServerTimeouts(Strict):
 
 
 class Cors(Strict):
-    """Which pages of other sites may call the gateway from a browser. Off unless origins are named."""
+    """The pages of other sites that may call the gateway from a browser. By default none."""
 
     origins: n.Origins = Field(
         default=[],
-        description="The sites, as browsers name them; https://*.example.com is any subdomain, http://localhost:* any "
-        "port, * every site.",
+        description="The sites, written as origins. https://*.example.com means any subdomain, http://localhost:* any "
+        "port, and * every site.",
         examples=[["https://app.example.com", "http://localhost:3000"]],
     )
     credentials: n.Flag = Field(
-        default=False, description="Pages may send cookies along. The gateway reads none; a proxy before it may."
+        default=False, description="Pages may send cookies. The gateway reads none, but a proxy before it may."
     )
     max_age: n.Duration = Field(default=600.0, description="How long a browser may remember a preflight.")
 
     @model_validator(mode="after")
     def _not_everybody_with_credentials(self) -> Cors:
         if self.credentials and "*" in self.origins:
-            raise ValueError("credentials cannot be allowed to every site; name the origins, or leave them out")
+            raise ValueError("credentials cannot be allowed for every site; name the origins, or leave credentials out")
         return self
 
 
@@ -79,10 +79,10 @@ class Server(Strict):
         examples=["0.0.0.0"],
     )
     port: n.Whole = Field(default=8400, ge=0, le=65535, description="The port to bind. GATEWAY_PORT wins.")
-    workers: n.Whole = Field(default=1, ge=1, le=256, description="How many processes serve.")
+    workers: n.Whole = Field(default=1, ge=1, le=256, description="The number of processes that serve.")
     api_keys: list[str] = Field(
         default=[],
-        description="The keys that clients may present, 16 characters or more. Empty entries are dropped. "
+        description="The keys that clients may use, each of at least 16 characters. Empty entries are ignored. "
         "GATEWAY_API_KEY is added.",
         examples=[["${GATEWAY_API_KEY:-}"]],
     )
@@ -98,15 +98,15 @@ class Server(Strict):
         default=None,
         ge=1,
         le=1_000_000,
-        description="The most connections of clients, in each process. By default, half of the file descriptors.",
+        description="The most client connections in each process. By default, half of the file descriptors.",
     )
-    cors: Cors = Field(default=Cors(), description="Which pages of other sites may call the gateway.")
+    cors: Cors = Field(default=Cors(), description="The pages of other sites that may call the gateway.")
 
 
 class Timeouts(Strict):
-    """The timers of a call to a provider. What is left out is inherited."""
+    """The timers of a call to a provider. Timers left out are inherited."""
 
-    connect: n.Duration | None = Field(default=None, description="Until the connection stands (5s).")
+    connect: n.Duration | None = Field(default=None, description="Until the connection is made (5s).")
     first_byte: n.Duration | None = Field(default=None, description="Until the first byte of the answer (30s).")
     first_token: n.Duration | None = Field(default=None, description="Until a stream's first content (60s).")
     idle: n.Duration | None = Field(default=None, description="Between two pieces of a stream (60s).")
@@ -114,67 +114,73 @@ class Timeouts(Strict):
 
 
 class Defaults(Strict):
-    """What holds unless a provider, model or role says otherwise."""
+    """Defaults, which a provider, model or role may override."""
 
-    provider: str | None = Field(default=None, description="Takes a bare model id that no provider is known to list.")
+    provider: str | None = Field(
+        default=None, description="The provider for bare model ids that no provider is known to list."
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="The timers of a call.")
     max_attempts: n.Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
     retries: n.Whole = Field(
         default=1, ge=0, le=10, description="How often one upstream is tried again for a call when no other is ready."
     )
     max_wait: n.Wait = Field(
-        default=10.0, description="How long a call may wait for a rate limit to end. 0: it is refused at once."
+        default=10.0, description="How long a call may wait for a rate limit to end. 0: no wait, a refusal at once."
     )
     order: n.Order = Field(
-        default=["listed"], description="What candidates are sorted by, the first policy first.", examples=[["free"]]
+        default=["listed"],
+        description="The policies that candidates are sorted by, the most important first.",
+        examples=[["free"]],
     )
     stream_usage: n.Flag = Field(default=True, description="Ask providers for the usage of streams.")
     timezone: n.TimeZone | None = Field(
         default=None,
-        description="Whose midnight begins the days, weeks and months of budgets. By default UTC.",
+        description="The time zone in which the days, weeks and months of budgets begin. By default UTC.",
     )
     week_starts: n.Weekday = Field(default="monday", description="The day on which the weeks of budgets begin.")
     params: n.Params = Field(default={})
 
 
 class Rates(Strict):
-    """What a model costs in each unit that it charges by. USD."""
+    """The price of a model in each unit that it charges by, in USD."""
 
     input: n.Usd | None = Field(default=None, description="Per million tokens read.")
     output: n.Usd | None = Field(default=None, description="Per million tokens written. 0 for embeddings.")
     cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
     cache_write: n.Usd | None = Field(default=None, description="Per million tokens written to the provider's cache.")
-    cache_write_1h: n.Usd | None = Field(default=None, description="Per million tokens written to it for an hour.")
+    cache_write_1h: n.Usd | None = Field(default=None, description="Per million tokens cached for an hour.")
     reasoning: n.Usd | None = Field(default=None, description="Per million tokens of thinking.")
-    audio_input: n.Usd | None = Field(default=None, description="Per million tokens of sound read.")
-    cached_audio_input: n.Usd | None = Field(default=None, description="Per million tokens of sound in the cache.")
-    audio_output: n.Usd | None = Field(default=None, description="Per million tokens of sound made.")
-    image_input: n.Usd | None = Field(default=None, description="Per million tokens of pictures read.")
-    image_output: n.Usd | None = Field(default=None, description="Per million tokens of pictures made.")
-    request: n.Usd | None = Field(default=None, description="For each call.")
-    image: n.Usd | None = Field(default=None, description="For each picture made.")
-    web_search: n.Usd | None = Field(default=None, description="For each search that the provider makes.")
-    second: n.Usd | None = Field(default=None, description="For each second of sound that is heard.")
-    minute: n.Usd | None = Field(default=None, description="For each minute of sound, instead of `second`.")
-    hour: n.Usd | None = Field(default=None, description="For each hour of sound, instead of `second`.")
+    audio_input: n.Usd | None = Field(default=None, description="Per million tokens of audio read.")
+    cached_audio_input: n.Usd | None = Field(default=None, description="Per million tokens of audio in the cache.")
+    audio_output: n.Usd | None = Field(default=None, description="Per million tokens of audio generated.")
+    image_input: n.Usd | None = Field(default=None, description="Per million tokens of images read.")
+    image_output: n.Usd | None = Field(default=None, description="Per million tokens of images generated.")
+    request: n.Usd | None = Field(default=None, description="Per call.")
+    image: n.Usd | None = Field(default=None, description="Per generated image.")
+    web_search: n.Usd | None = Field(default=None, description="Per search that the provider makes.")
+    second: n.Usd | None = Field(default=None, description="Per second of audio in the request.")
+    minute: n.Usd | None = Field(default=None, description="Per minute of audio, instead of `second`.")
+    hour: n.Usd | None = Field(default=None, description="Per hour of audio, instead of `second`.")
     minimum_seconds: n.Whole | None = Field(
-        default=None, ge=1, le=3600, description="Shorter sound is charged as so many seconds."
+        default=None, ge=1, le=3600, description="Shorter audio is charged as this many seconds."
     )
-    character: n.Usd | None = Field(default=None, description="For each character that is read out.")
-    million_characters: n.Usd | None = Field(default=None, description="For a million of them, instead of `character`.")
+    character: n.Usd | None = Field(default=None, description="Per character that is read out.")
+    million_characters: n.Usd | None = Field(
+        default=None, description="Per million characters, instead of `character`."
+    )
 
     @model_validator(mode="after")
     def _one_notation(self) -> Rates:
         for names in (("second", "minute", "hour"), ("character", "million_characters")):
             if len(said := [name for name in names if getattr(self, name) is not None]) > 1:
-                raise ValueError(f"say {' or '.join(said)}, not both: they are the same price")
+                raise ValueError(f"write only one of {' and '.join(said)}: they are the same price")
         return self
 
 
 class PriceTier(Strict):
-    """What holds for the whole call once its prompt is longer. What is left out is as for shorter ones."""
+    """Prices for the whole call if its prompt is long. Prices left out stay the same."""
 
-    above: n.Tokens = Field(description="Prompts of more tokens than this.")
+    above: n.Tokens = Field(description="These prices apply to prompts of more tokens than this.")
     input: n.Usd | None = Field(default=None, description="Per million tokens read.")
     output: n.Usd | None = Field(default=None, description="Per million tokens written.")
     cached_input: n.Usd | None = Field(default=None, description="Per million tokens read from the provider's cache.")
@@ -182,13 +188,13 @@ class PriceTier(Strict):
 
 
 class PriceHours(Rates):
-    """What holds at some hours of every day, for calls that begin then. What is left out is as at others."""
+    """Prices for calls that begin at certain hours of the day. Prices left out stay the same."""
 
-    between: n.Hours = Field(description="From when until when, UTC; past midnight if it ends before it begins.")
+    between: n.Hours = Field(description="The hours, in UTC. They may pass midnight: 16:30-00:30.")
 
 
 class Price(Rates):
-    """What a model costs, in USD: tokens by the million, and whatever else it charges by."""
+    """The price of a model in USD, per million tokens and in any other unit that it charges by."""
 
     tiers: list[PriceTier] = Field(
         default=[],
@@ -197,7 +203,7 @@ class Price(Rates):
     )
     hours: list[PriceHours] = Field(
         default=[],
-        description="Other prices at some hours of the day. The first that fits counts.",
+        description="Other prices at certain hours of the day. The first match counts.",
         examples=[[{"between": "16:30-00:30", "input": 0.135, "output": 0.55}]],
     )
 
@@ -205,10 +211,10 @@ class Price(Rates):
     def _some(self) -> Price:
         if (self.input is None) != (self.output is None):
             missing = "input" if self.input is None else "output"
-            raise ValueError(f"{missing} is missing; write {missing}: 0 if that costs nothing")
+            raise ValueError(f"{missing} is missing; write {missing}: 0 if it is free")
         units = self.model_fields_set - {"tiers", "hours", "minimum_seconds"}
         if not units:
-            raise ValueError("says nothing; write input and output, or what else costs (request, image, minute, …)")
+            raise ValueError("has no price; write input and output, or another unit (request, image, minute, …)")
         if len({tier.above for tier in self.tiers}) < len(self.tiers):
             raise ValueError("two tiers begin at the same length")
         return self
@@ -217,14 +223,17 @@ class Price(Rates):
 class Provider(Strict):
     """An endpoint that serves models."""
 
-    kind: n.KindName | None = Field(default=None, description="What it is. By default, what its name says.")
-    base_url: n.BaseUrl | None = Field(default=None, description="Where it is, up to and including /v1 or the like.")
+    kind: n.KindName | None = Field(default=None, description="The kind of the provider. By default, its name.")
+    base_url: n.BaseUrl | None = Field(
+        default=None, description="The URL of its API, up to and including /v1 or the like."
+    )
     api_key: str | None = Field(
         default=None,
-        description="The key. Left out, the usual variable of the kind is read; empty, the provider is passed over.",
+        description="The key. If it is left out, the usual variable of the kind is read. If it is empty, the provider "
+        "is not used.",
         examples=["${OPENAI_API_KEY:-}"],
     )
-    headers: dict[str, str] = Field(default={}, description="Static headers, sent with every request.")
+    headers: dict[str, str] = Field(default={}, description="Headers that are sent with every request.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Timers that differ from the defaults.")
     endpoint_id: str | None = Field(
         default=None, pattern=r"^[A-Za-z0-9_-]+$", description="The RunPod endpoint (kind runpod)."
@@ -236,57 +245,59 @@ class Provider(Strict):
         examples=["2024-10-21"],
     )
     model_override: str | None = Field(
-        default=None, min_length=1, description="The one model it serves, whatever the client called it."
+        default=None, min_length=1, description="The only model that it serves, under any name."
     )
     models: list[n.Name] = Field(
-        default=[], description="Model ids it is known to serve; they can be asked for without the provider's name."
+        default=[], description="Ids of models that it serves. Clients may use them without the provider's name."
     )
     params: n.Params = Field(default={})
     local: n.Flag | None = Field(
-        default=None, description="It runs on this machine or network and costs nothing. By default, judged by the URL."
+        default=None, description="It runs on this machine or network and is free. By default, judged by the URL."
     )
     stream_usage: n.Flag | None = Field(
-        default=None, description="It understands stream_options.include_usage. By default, what the kind does."
+        default=None, description="It understands stream_options.include_usage. By default, as usual for the kind."
     )
     strict_max_tokens: n.Flag | None = Field(
         default=None,
-        description="It refuses a max_tokens that is more than the model writes or its context has room for, so the "
-        "gateway lowers it. By default, what the kind does.",
+        description="It refuses a max_tokens above the limit of the model or of its context, so the gateway lowers "
+        "such values. By default, as usual for the kind.",
     )
     limits: n.Scope | None = Field(
         default=None,
-        description="What its rate limits are counted by: each model, the account, or (free_account) the account for "
-        "all free models together and each model for the others. By default, what the kind does.",
+        description="What its rate limits apply to: each model, the account, or (free_account) all free models "
+        "together and each other model alone. By default, as usual for the kind.",
     )
-    price: Price | None = Field(default=None, description="What each of its models costs, unless an alias says more.")
-    free: n.Flag | None = Field(default=None, description="Its models cost nothing, or do although they seem not to.")
+    price: Price | None = Field(
+        default=None, description="The price of each of its models, unless an alias sets another."
+    )
+    free: n.Flag | None = Field(default=None, description="true: its models are free. false: they are not.")
     probe: n.Flag | None = Field(
-        default=None, description="Ask after its health in the background. By default yes, unless that costs money."
+        default=None, description="Check its health in the background. By default yes, unless that costs money."
     )
     discover: n.Flag | None = Field(
-        default=None, description="Ask for its list of models now and then. By default yes, unless that costs money."
+        default=None, description="Fetch its list of models now and then. By default yes, unless that costs money."
     )
     admin_key: str | None = Field(
         default=None,
-        description="A key that may read what the provider bills (kinds openai, anthropic, openrouter), for `gateway "
+        description="A key that may read the provider's bills (kinds openai, anthropic, openrouter), for `gateway "
         "usage --reconcile`. It is never sent with a call.",
         examples=["${OPENAI_ADMIN_KEY:-}"],
     )
-    enabled: n.Flag = Field(default=True, description="false: it is never a candidate.")
+    enabled: n.Flag = Field(default=True, description="false: the provider is never used.")
 
 
 class RouteCache(Strict):
-    """Whether answers are kept and served again: true, how long, or a mapping."""
+    """Whether answers are cached: true or false, how long, or a mapping."""
 
-    enabled: n.Flag = Field(default=True, description="false: they are not.")
-    ttl: n.Duration | None = Field(default=None, description="How long one is served again. By default cache.ttl.")
+    enabled: n.Flag = Field(default=True, description="false: answers are not cached.")
+    ttl: n.Duration | None = Field(default=None, description="How long an answer is cached. By default cache.ttl.")
     shared: n.Flag = Field(
-        default=False, description="Serve every key what was answered to any of them. By default, each its own."
+        default=False, description="All keys share cached answers. By default, each key only gets its own."
     )
     nondeterministic: n.Flag = Field(
-        default=False, description="Keep also answers that would be different each time (no seed, temperature not 0)."
+        default=False, description="Also cache answers that would differ each time (no seed, temperature not 0)."
     )
-    max_entry: n.Size = Field(default=1024 * 1024, description="A longer answer is not kept.")
+    max_entry: n.Size = Field(default=1024 * 1024, description="Longer answers are not cached.")
 
     @model_validator(mode="before")
     @classmethod
@@ -306,44 +317,46 @@ class Alias(Strict):
     """A second name for a model: `main: openai/gpt-5`, or a mapping with parameters."""
 
     shorthand = "model"
-    model: str = Field(min_length=1, description="provider/model, another alias, or a model id some provider lists.")
+    model: str = Field(
+        min_length=1, description="provider/model, another alias, or a model id that some provider lists."
+    )
     params: n.ParamsOrPreset = Field(default={})
-    price: Price | None = Field(default=None, description="What the model costs, in USD per million tokens.")
+    price: Price | None = Field(default=None, description="The price of the model, in USD per million tokens.")
     capabilities: n.Capabilities = Field(
         default=[], description="What the model can do.", examples=[["tools", "vision"]]
     )
     lacks: n.Capabilities = Field(default=[], description="What the model cannot do.", examples=[["tools"]])
-    context: n.Tokens | None = Field(default=None, description="How many tokens it reads and writes at most, together.")
-    max_output: n.Tokens | None = Field(default=None, description="How many tokens it writes at most.")
-    free: n.Flag | None = Field(default=None, description="It costs nothing, or does although it seems not to.")
+    context: n.Tokens | None = Field(default=None, description="The most tokens of prompt and answer together.")
+    max_output: n.Tokens | None = Field(default=None, description="The most tokens of an answer.")
+    free: n.Flag | None = Field(default=None, description="true: the model is free. false: it is not.")
     strength: n.Whole | None = Field(
-        default=None, ge=0, le=100, description="How hard a task it is good for, 0 to 100. `auto` and `strongest` ask."
+        default=None, ge=0, le=100, description="The strength of the model, 0 to 100, for `auto` and `strongest`."
     )
     patience: n.Wait | None = Field(
         default=None,
-        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
-        "before another is asked. By default not at all.",
+        description="How long a call may wait for the first choice, until the time that it named or for one more "
+        "attempt, before another is tried. By default not at all.",
         examples=["2s"],
     )
-    cache: RouteCache | None = Field(default=None, description="Whether answers under this name are kept.")
+    cache: RouteCache | None = Field(default=None, description="Whether answers under this name are cached.")
 
     @model_validator(mode="after")
     def _not_both(self) -> Alias:
         if both := sorted(set(self.capabilities) & set(self.lacks)):
-            raise ValueError(f"{quoted(both[0])} stands under capabilities and under lacks")
+            raise ValueError(f"{quoted(both[0])} is listed under both capabilities and lacks")
         return self
 
 
 class Target(Strict):
-    """One who may do a job: a name, or a mapping with its share."""
+    """A model for a role: a name, or a mapping with its share."""
 
     shorthand = "model"
     model: str = Field(min_length=1, description="An alias, provider/model, or another role (role:NAME).")
-    weight: n.Weight = Field(default=1.0, description="Its share where the order is `weighted`.")
+    weight: n.Weight = Field(default=1.0, description="Its share if the order is `weighted`.")
 
 
 class Role(Strict):
-    """A job: a target, or a mapping with a list of them in the order of preference."""
+    """A job: one target, or a mapping with a list of targets in order of preference."""
 
     shorthand = "models"
     shorthand_is_list = True
@@ -352,29 +365,29 @@ class Role(Strict):
     )
     params: n.ParamsOrPreset = Field(default={})
     needs: n.Capabilities = Field(
-        default=[], description="What whoever does it must be able to do, whatever a request asks for."
+        default=[], description="Capabilities that every model for this role must have, whatever a request needs."
     )
     order: n.Order | None = Field(
         default=None,
-        description="What candidates are sorted by, the first policy first. By default, defaults.order.",
+        description="The policies that candidates are sorted by, the most important first. By default defaults.order.",
         examples=[["free", "cheapest"]],
     )
     max_price: n.Usd | None = Field(
         default=None,
-        description="The dearest model it may use, in USD per million tokens: three quarters of the price of reading, "
-        "one of writing.",
+        description="The highest price of a model, in USD per million tokens: three quarters of the input price plus "
+        "one quarter of the output price.",
         examples=["$2"],
     )
     on_policy: n.OnPolicy | None = Field(
-        default=None, description="What follows a refusal for the content's sake: stay (the default), or failover."
+        default=None, description="After a refusal because of the content: stay (the default), or failover."
     )
     patience: n.Wait | None = Field(
         default=None,
-        description="How long a call may wait for the first choice, which says when it is back or is tried again once, "
-        "before another is asked. By default not at all.",
+        description="How long a call may wait for the first choice, until the time that it named or for one more "
+        "attempt, before another is tried. By default not at all.",
         examples=["2s"],
     )
-    cache: RouteCache | None = Field(default=None, description="Whether its answers are kept.")
+    cache: RouteCache | None = Field(default=None, description="Whether its answers are cached.")
 
 
 class _Span(Strict):
@@ -382,7 +395,7 @@ class _Span(Strict):
     def _some(self) -> _Span:
         least, most = getattr(self, "min", None), getattr(self, "max", None)
         if least is None and most is None:
-            raise ValueError("say min, max or both")
+            raise ValueError("write min, max or both")
         if least is not None and most is not None and least > most:
             raise ValueError("min is more than max")
         return self
@@ -391,68 +404,76 @@ class _Span(Strict):
 class TokenSpan(_Span):
     """From min to max tokens, both included."""
 
-    min: n.Tokens | None = Field(default=None, description="At least so many.")
-    max: n.Tokens | None = Field(default=None, description="At most so many.")
+    min: n.Tokens | None = Field(default=None, description="The fewest tokens.")
+    max: n.Tokens | None = Field(default=None, description="The most tokens.")
 
 
 class ScoreSpan(_Span):
     """From min to max points, both included."""
 
-    min: n.Whole | None = Field(default=None, ge=0, le=100, description="At least so many.")
-    max: n.Whole | None = Field(default=None, ge=0, le=100, description="At most so many.")
+    min: n.Whole | None = Field(default=None, ge=0, le=100, description="The lowest score.")
+    max: n.Whole | None = Field(default=None, ge=0, le=100, description="The highest score.")
 
 
 class When(Strict):
-    """What must be true of a request, all of it."""
+    """The conditions of a rule. A request must fulfil all of them."""
 
-    images: n.Flag | None = Field(default=None, description="It has images.")
-    audio: n.Flag | None = Field(default=None, description="It has sound, or wants some.")
-    tools: n.Flag | None = Field(default=None, description="It offers tools.")
-    json_schema: n.Flag | None = Field(default=None, description="It wants an answer that follows a JSON Schema.")
-    stream: n.Flag | None = Field(default=None, description="It wants a stream.")
-    endpoint: n.Endpoints | None = Field(default=None, description="It comes to this endpoint, or one of these.")
+    images: n.Flag | None = Field(default=None, description="The request has images.")
+    audio: n.Flag | None = Field(default=None, description="The request has audio, or asks for audio.")
+    tools: n.Flag | None = Field(default=None, description="The request offers tools.")
+    json_schema: n.Flag | None = Field(
+        default=None, description="The request asks for an answer that follows a JSON Schema."
+    )
+    stream: n.Flag | None = Field(default=None, description="The request asks for a stream.")
+    endpoint: n.Endpoints | None = Field(default=None, description="The endpoint, or one of several.")
     task: n.Globs | None = Field(
         default=None,
-        description="Its `task`, `metadata.task` or header x-gateway-task fits this pattern, or one of these.",
+        description="A pattern, or one of several, for the request's `task`, `metadata.task` or header x-gateway-task.",
     )
-    user: n.Glob | None = Field(default=None, description="Its `user` fits this pattern.")
-    header: dict[str, n.Glob] = Field(default={}, description="Name -> pattern that this header of it fits.")
-    model: n.Glob | None = Field(default=None, description="The model it asks for, as written, fits this pattern.")
-    prompt_tokens: TokenSpan | None = Field(default=None, description="So many tokens, by estimate.")
+    user: n.Glob | None = Field(default=None, description="A pattern for the request's `user`.")
+    header: dict[str, n.Glob] = Field(default={}, description="Name of a header -> pattern for its value.")
+    model: n.Glob | None = Field(default=None, description="A pattern for the requested model, as the client wrote it.")
+    prompt_tokens: TokenSpan | None = Field(default=None, description="The estimated tokens of the prompt.")
     language: n.Languages | None = Field(
-        default=None, description="The script of its last message; see docs/routing.md."
+        default=None, description="The script of the last message; see docs/routing.md."
     )
-    complexity: ScoreSpan | None = Field(default=None, description="How hard it looks, 0 to 100; see docs/routing.md.")
+    complexity: ScoreSpan | None = Field(
+        default=None, description="The estimated complexity, 0 to 100; see docs/routing.md."
+    )
 
     @model_validator(mode="after")
     def _some(self) -> When:
         if not self.model_fields_set:
-            raise ValueError("says nothing, so the rule would hold for every request; if it should, write model: '*'")
+            raise ValueError(
+                "has no condition, so the rule would hold for all requests; if it should, write model: '*'"
+            )
         return self
 
 
 class Rule(Strict):
-    """Where a request goes, whatever it asks for, when something is true of it."""
+    """Conditions, and the name that replaces the requested model of matching requests."""
 
     when: When = Field(description="The conditions.")
-    use: n.Name = Field(description="Where it goes: role:NAME, an alias, provider/model, or auto.")
+    use: n.Name = Field(description="Where matching requests go: role:NAME, an alias, provider/model, or auto.")
 
 
 class Ledger(Strict):
-    """What is written down of every call. A change needs a restart."""
+    """What is recorded about every call. A change needs a restart."""
 
-    enabled: n.Flag = Field(default=True, description="false: nothing is, and budgets begin anew with every start.")
+    enabled: n.Flag = Field(
+        default=True, description="false: nothing is recorded, and budgets begin anew with every start."
+    )
     durability: n.Durability = Field(
         default="process",
-        description="process: a record survives the end of the process at any moment. strict: also a power cut; a "
-        "client sees the end of its answer only when the charge is on disk.",
+        description="process: records survive a crash of the process. strict: records also survive a power cut; the "
+        "client gets the end of its answer only after the charge is on disk.",
     )
-    content: n.Flag = Field(default=False, description="Keep prompts and answers too.")
-    retention: n.Days = Field(default=400, description="After so many days a call is deleted; its sums stay.")
+    content: n.Flag = Field(default=False, description="Record prompts and answers too.")
+    retention: n.Days = Field(default=400, description="Calls are deleted after this many days; their sums stay.")
 
 
 class Stores(Strict):
-    """Where state is kept that outlives a request. A change needs a restart."""
+    """Where lasting state is stored. A change needs a restart."""
 
     database: n.Location | None = Field(
         default=None,
@@ -462,80 +483,80 @@ class Stores(Strict):
     )
     redis: n.Location | None = Field(
         default=None,
-        description="Redis, so that several machines share limits, budgets and what they know of upstreams. "
+        description="Redis, through which several machines share limits, budgets and the health of upstreams. "
         "GATEWAY_REDIS_URL wins.",
         examples=["${GATEWAY_REDIS_URL:-}"],
     )
 
 
 class Budget(Strict):
-    """How much may be spent on what."""
+    """A limit on spending."""
 
-    scope: n.BudgetScope = Field(description="What it is for: total, key, role, provider, model or label.")
+    scope: n.BudgetScope = Field(description="What it limits: total, key, role, provider, model or label.")
     name: n.Name | None = Field(
         default=None,
-        description="Which one: a key's name, a role, a provider, provider/model, or label=value. Left out, each of "
-        "them has this budget.",
+        description="A key's name, a role, a provider, provider/model, or label=value. If it is left out, each key "
+        "(role, …) has its own budget of this size.",
         examples=["rlm"],
     )
-    limit_usd: n.Usd = Field(description="How much.")
-    window: n.BudgetWindow = Field(default="month", description="For how long: hour, day, week, month or lifetime.")
+    limit_usd: n.Usd = Field(description="The most that may be spent in a window.")
+    window: n.BudgetWindow = Field(default="month", description="The period: hour, day, week, month or lifetime.")
     alert_at: list[n.Fraction] = Field(
-        default=[], description="Shares of the limit at which somebody is told.", examples=[[0.5, 0.8]]
+        default=[], description="Shares of the limit at which an alert is sent.", examples=[[0.5, 0.8]]
     )
     then: n.Then = Field(
         default="refuse",
-        description="What follows when it is spent: refuse (429), or downgrade to what costs nothing.",
+        description="What happens once it is spent: refuse (429), or downgrade to free models.",
     )
     to: n.Name | None = Field(
-        default=None, description="With downgrade: who takes the calls instead.", examples=["role:memory"]
+        default=None, description="With downgrade: the name that gets the calls instead.", examples=["role:memory"]
     )
     on_unknown: n.OnUnknown = Field(
         default="allow",
-        description="What it does with calls while nobody can tell what was spent, or whose price nobody knows.",
+        description="What happens to calls while the spending is unknown, and to calls without a known price.",
     )
-    webhook: n.Webhook | None = Field(default=None, description="Where alerts are posted, as JSON.")
+    webhook: n.Webhook | None = Field(default=None, description="The URL to which alerts are posted, as JSON.")
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Budget:
         if self.to is not None and self.then != "downgrade":
-            raise ValueError('"to" says where calls are downgraded to; add then: downgrade')
+            raise ValueError('"to" is the target of a downgrade; add then: downgrade')
         if self.name is not None and self.scope == "total":
             raise ValueError("the total has no name; leave it out, or choose another scope")
         if self.name is not None and self.scope == "label" and "=" not in self.name:
-            raise ValueError("a label is written name=value")
+            raise ValueError("write a label as name=value")
         return self
 
 
 class Cache(Strict):
-    """What holds for all answers that are kept. Which are is said by roles and aliases."""
+    """The response cache. Roles and aliases say which answers are cached."""
 
     max_memory: n.Size = Field(
-        default=64 * 1024 * 1024, description="How much memory they take in each process. A change needs a restart."
+        default=64 * 1024 * 1024, description="The memory of the cache in each process. A change needs a restart."
     )
-    ttl: n.Duration = Field(default=3600.0, description="How long one is served again, where nothing else is said.")
+    ttl: n.Duration = Field(default=3600.0, description="How long an answer is cached, unless its role or alias says.")
 
 
 class File(Strict):
     """The configuration of the gateway."""
 
     server: Server = Field(default=Server(), description="Where and how the gateway listens.")
-    defaults: Defaults = Field(default=Defaults(), description="What holds unless something says otherwise.")
+    defaults: Defaults = Field(default=Defaults(), description="Defaults, which other sections may override.")
     providers: dict[str, Provider] = Field(default={}, description="Name -> endpoint that serves models.")
-    models: dict[str, Alias] = Field(default={}, description="Alias -> what it stands for.")
-    roles: dict[str, Role] = Field(default={}, description="Job -> who may do it. Asked for as role:NAME.")
+    models: dict[str, Alias] = Field(default={}, description="Alias -> model.")
+    roles: dict[str, Role] = Field(default={}, description="Job -> models for it. Clients write role:NAME.")
     fallback: dict[str, list[str]] = Field(
         default={},
-        description="Alias -> who steps in, when the alias is used by its own name or by a role that only renames it.",
+        description="Alias -> models that step in, if a client uses the alias itself or a role that only renames it.",
     )
     presets: dict[str, n.Params] = Field(default={}, description="Name -> parameters that roles and aliases refer to.")
     rules: list[Rule] = Field(
-        default=[], description="What sends requests elsewhere than they ask for. The first that holds decides."
+        default=[], description="Rules that send requests to another model. The first that holds decides."
     )
-    ledger: Ledger = Field(default=Ledger(), description="What is written down of every call.")
-    budgets: list[Budget] = Field(default=[], description="How much may be spent on what. All that apply count.")
-    stores: Stores = Field(default=Stores(), description="Where state is kept that outlives a request.")
-    cache: Cache = Field(default=Cache(), description="What holds for all answers that are kept.")
+    ledger: Ledger = Field(default=Ledger(), description="What is recorded about every call.")
+    budgets: list[Budget] = Field(default=[], description="Limits on spending. All that apply count.")
+    stores: Stores = Field(default=Stores(), description="Where lasting state is stored.")
+    cache: Cache = Field(default=Cache(), description="The response cache.")
 
 
 def schema() -> dict[str, Any]:

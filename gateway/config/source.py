@@ -1,4 +1,4 @@
-"""Read YAML into plain values that remember where they stood. Rule: a value never turns up in a message.
+"""Read YAML into plain values that remember their place. Rule: no message repeats a value.
 
 Scalars follow YAML 1.2: only `true`, `false`, `null` and numbers are special, so `on`, `no`, `12:30` and `2024-10-21`
 are text.
@@ -31,15 +31,15 @@ Path = tuple["str | int", ...]
 Mark = tuple[int, int]
 """Line and column, counted from one."""
 
-# A configuration is written by hand. Aliases may repeat a part of it, not multiply it.
+# Limits for files written by hand. YAML aliases may repeat parts of a file, but must not multiply it.
 LARGEST_FILE = 1024 * 1024
 MOST_VALUES = 50_000
 DEEPEST = 32
 
-# What the parser itself may say of a node, plus `=` and `<<`. Beyond that a tag was written, perhaps to run code.
+# The tags that the parser itself assigns. Any other tag was written in the file, perhaps to run code.
 _TAGS = frozenset(["map", "seq", "str", "int", "float", "bool", "null", "timestamp", "value", "merge"])
 
-# The shell's and Docker Compose's other way to write a variable, which is none here.
+# `$NAME` is a variable in shells and in Docker Compose, but not here.
 _UNBRACED = re.compile(r"\$[A-Z_][A-Z0-9_]*")
 _INT = re.compile(r"[-+]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
@@ -47,44 +47,44 @@ _WORDS: Mapping[str, Any] = {"": None, "~": None, "null": None, "true": True, "f
 
 
 class Filled(str):
-    """A plain scalar that came out of a `${VAR}`. Text, unless someone asks for `typed(it)`."""
+    """A plain scalar filled in from a `${VAR}`. It stays text; `typed` converts it."""
 
     __slots__ = ()
 
 
 @dataclass(slots=True)
 class Source:
-    """What a file says, where it says so, and what is wrong with it so far."""
+    """The content of a file, the places of its values, and its problems so far."""
 
     value: Any = None
     marks: dict[Path, Mark] = field(default_factory=dict)
     key_marks: dict[Path, Mark] = field(default_factory=dict)
     variables: dict[Path, tuple[str, ...]] = field(default_factory=dict)
-    """Which variables a value was filled from."""
+    """The variables that each value was filled from."""
     problems: list[tuple[Mark, str]] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
-    """Values that are already complained about; what follows from them is not."""
+    """Values that already have a problem; problems that follow from it are not reported."""
     files: dict[Path, str] = field(default_factory=dict)
-    """Where another file than the first one says what stands at a path, and all below it."""
+    """Path -> file name, where the value at a path and below does not come from the first file."""
 
     def mark(self, path: Path) -> Mark:
-        """Return where the value of a path stands, or the nearest thing around it."""
+        """Return the place of the value at a path, or of the nearest value around it."""
         while path and path not in self.marks:
             path = path[:-1]
         return self.marks.get(path, (1, 1))
 
     def file(self, path: Path, first: str) -> str:
-        """Return the name of the file that says what stands at a path; `first` is the name of the first one."""
+        """Return the name of the file that the value at a path comes from. `first`: the name of the first file."""
         while path and path not in self.files:
             path = path[:-1]
         return self.files.get(path, first)
 
 
 def decoded(content: bytes) -> str:
-    """Return a file's text; the mark that editors put before UTF-8 is no part of it.
+    """Return a file's text without a byte order mark.
 
     Raises:
-        ValueError: it is no UTF-8. The message says where, and what it seems to be.
+        ValueError: the file is not UTF-8. The message says where, or which encoding it seems to have.
     """
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise ValueError("not UTF-8 but UTF-16; save it as UTF-8")
@@ -96,7 +96,7 @@ def decoded(content: bytes) -> str:
 
 
 def typed(text: str) -> Any:
-    """Return what a plain scalar means."""
+    """Return the value of a plain scalar."""
     if text.lower() in _WORDS and text in (text.lower(), text.upper(), text.capitalize()):
         return _WORDS[text.lower()]
     if _INT.fullmatch(text):
@@ -107,13 +107,13 @@ def typed(text: str) -> Any:
 
 
 def read(text: str, environ: Mapping[str, str] | None) -> Source:
-    """Read a YAML document, filling in `${VAR}` from `environ`; without one they stay as they are."""
+    """Read a YAML document, and fill in `${VAR}` from `environ`; None: they stay as they are."""
     source = Source()
     if len(text) > LARGEST_FILE:
         source.problems.append(((1, 1), f"the file is larger than {LARGEST_FILE // 1024} KB"))
         return source
     try:
-        # composing recurses in C: the depth has to be known to be harmless before.
+        # Composing recurses in C, so the depth is checked before.
         if (too_deep := _too_deep(text)) is not None:
             source.problems.append((too_deep, f"nested deeper than {DEEPEST} levels"))
             return source
@@ -131,12 +131,12 @@ def read(text: str, environ: Mapping[str, str] | None) -> Source:
 
 
 def _hint(text: str, where: Mark) -> str:
-    """Return what usually is wrong with a line that cannot be read, and what the parser does not say."""
+    """Return a hint about the usual mistakes in an unreadable line, which the parser's message does not mention."""
     line = (text.split("\n")[where[0] - 1 : where[0]] or [""])[0]
     if "\t" in line[: len(line) - len(line.lstrip())]:
-        return "; the line is indented with a tab, write spaces"
+        return "; the line is indented with a tab; use spaces"
     if re.search(r"[\s:,\[{]\$\{", line) and ("{" in line.replace("${", "") or "[" in line):
-        return '; a reference inside { } or [ ] stands in quotes: "${NAME:-}"'
+        return '; put a reference inside { } or [ ] in quotes: "${NAME:-}"'
     return ""
 
 
@@ -153,7 +153,7 @@ def _too_deep(text: str) -> Mark | None:
 
 
 class _Reader:
-    """Turn nodes into values, noting marks by path."""
+    """Turns nodes into values, and records their marks by path."""
 
     def __init__(self, source: Source, environ: Mapping[str, str] | None) -> None:
         self.source = source
@@ -165,13 +165,13 @@ class _Reader:
         self.source.marks[path] = mark
         self.count += 1
         if self.count == MOST_VALUES or len(path) > DEEPEST:
-            # An alias inside its own anchor is endless in depth, nested aliases are exponential in number.
-            self.source.problems.append((mark, "the aliases (*name) of this file multiply it beyond measure"))
+            # An alias inside its own anchor nests without end, and nested aliases multiply exponentially.
+            self.source.problems.append((mark, "the aliases (*name) multiply this file beyond its limits"))
             self.count = MOST_VALUES
         if self.count >= MOST_VALUES:
             return None
         if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
-            return self._object(mark, f"the tag {node.tag} means nothing here")
+            return self._object(mark, f"the tag {node.tag} is not supported")
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -184,16 +184,16 @@ class _Reader:
         for key_node, value_node in node.value:
             mark = _mark(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._object(mark, "a key is a plain word")
+                self._object(mark, "a key must be a plain word")
                 continue
             key = key_node.value
             if key == "<<" and not key_node.style:
-                self._object(mark, "merge keys (<<) are not read; write the keys out, or use a preset")
+                self._object(mark, "merge keys (<<) are not supported; write the keys out, or use a preset")
                 continue
             inner = (*path, key)
             if key in found:
                 first = self.source.key_marks[inner]
-                self._object(mark, f"the key {quoted(key)} stands here and in line {first[0]}; keep one of them")
+                self._object(mark, f"the key {quoted(key)} is already in line {first[0]}; keep one of them")
                 continue
             self.source.key_marks[inner] = mark
             found[key] = self.value(value_node, inner)
@@ -206,7 +206,7 @@ class _Reader:
             return typed(text) if plain else text
         if _UNBRACED.fullmatch(text):
             self.source.broken.add(path)
-            return self._object(_mark(node), "a variable is written ${NAME}; a text that begins with a dollar sign, $$")
+            return self._object(_mark(node), "write a variable as ${NAME}, or a literal dollar sign as $$")
         try:
             filled, names = fill(text, self.environ)
         except Unfilled as error:

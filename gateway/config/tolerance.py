@@ -1,11 +1,11 @@
-"""Decide what becomes of a mistake in the overlay: the gateway wrote that file itself, in another project perhaps, so
-an entry that means nothing here must not keep the gateway from starting.
+"""Decide how to treat mistakes in the overlay. The gateway wrote that file itself, perhaps for another configuration,
+so an entry that is wrong here must not keep the gateway from starting.
 
-* A name that is unknown (its provider is not configured here, its alias is gone) is nobody's: the alias or role is
-  there, and says why nobody answers to it.
-* Any other wrong entry is passed over, and what `gateway.yaml` says counts.
-* What guards money and access (`server`, `budgets`, `ledger`, `stores`) is never passed over: a limit that is silently
-  gone is worse than no start. Nor is a file that is no YAML at all, because nobody can tell what it guards.
+* An unknown name (its provider is not configured here, its alias is gone) has no upstream: the alias or role exists,
+  and says why it cannot be answered.
+* Any other wrong entry is ignored, and `gateway.yaml` counts.
+* Mistakes in the sections that guard money and access (`server`, `budgets`, `ledger`, `stores`) are never ignored: a
+  limit that is silently gone is worse than no start. Nor is a file that is not YAML: it may contain such sections.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _GUARDS = frozenset({"server", "budgets", "ledger", "stores"})
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """Something wrong, and where it is written."""
+    """A mistake and its place."""
 
     where: Path
     file: str
@@ -39,7 +39,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A configuration, to be used only without problems."""
+    """A configuration, which is valid only without problems."""
 
     config: Config
     problems: Sequence[Mistake]
@@ -53,9 +53,9 @@ def line(path: str, mark: Mark, message: str) -> str:
 
 
 def with_overlay(base: Source, over: Source, file: str, check: Check) -> tuple[Checked, list[str]]:
-    """Check two files together; return that without the second one's entries that are passed over, and a warning each.
+    """Check two files together, without the ignored entries of the second one; return the result and a warning each.
 
-    What remains wrong is in the result's `problems`.
+    The result's `problems` are the mistakes that cannot be ignored.
     """
     if not isinstance(over.value, dict):
         checked = check(overlay.merged(base, over, file), _nowhere)
@@ -63,14 +63,14 @@ def with_overlay(base: Source, over: Source, file: str, check: Check) -> tuple[C
     over.value = deepcopy(over.value)
     warned: list[Mistake] = []
     strict: list[Mistake] = []
-    # What the reader itself objects to: a variable that is not set, a key that stands twice.
+    # Objections of the YAML reader: a variable that is not set, a key that is given twice.
     unread = [Mistake(_path_at(over, mark), file, mark, message) for mark, message in over.problems]
     over.problems.clear()
     warned += _drop(over, unread)
     strict += [one for one in unread if not one.where or one.where[0] in _GUARDS]
 
     def tolerates(where: Path) -> bool:
-        """An unknown name in an entry that only the overlay has. What `gateway.yaml` has too is better than nobody."""
+        """Tell whether an entry is only in the overlay. If `gateway.yaml` has it too, that one replaces a wrong one."""
         return both.file(where, "") == file and not _has(base.value, where[:2])
 
     while True:
@@ -86,8 +86,8 @@ def with_overlay(base: Source, over: Source, file: str, check: Check) -> tuple[C
         if (blamed := _to_blame(base, over, file, check, tolerates, len(theirs))) is None:
             break
         warned.append(Mistake(blamed, file, over.key_marks.get(blamed, (1, 1)), f"it is needed: {theirs[0].message}"))
-    passed = [f"{_said(one)}; the entry is passed over{_remedy(one, file)}" for one in _once(warned)]
-    nobody = [f"{_said(one)}; nobody answers to it{_remedy(one, file)}" for one in _once(checked.excused)]
+    passed = [f"{_said(one)}; the entry is ignored{_remedy(one, file)}" for one in _once(warned)]
+    nobody = [f"{_said(one)}; the name has no upstream{_remedy(one, file)}" for one in _once(checked.excused)]
     return Checked(checked.config, [*checked.problems, *strict]), [*passed, *nobody]
 
 
@@ -105,7 +105,7 @@ def _said(mistake: Mistake) -> str:
 
 def _remedy(mistake: Mistake, file: str) -> str:
     alias = mistake.where[1] if len(mistake.where) > 1 and mistake.where[0] == "models" else None
-    return f". Mend it, or take it out: gateway models demote {alias}" if alias else f". Mend it in {file}"
+    return f". Fix it, or remove it: gateway models demote {alias}" if alias else f". Fix it in {file}"
 
 
 def _has(value: Any, path: Path) -> bool:
@@ -117,12 +117,12 @@ def _has(value: Any, path: Path) -> bool:
 
 
 def _drop(over: Source, mistakes: Iterable[Mistake]) -> list[Mistake]:
-    """Take the entries out that mistakes are in, and return those mistakes: not the ones in what guards something."""
+    """Remove the entries with mistakes, except in guarding sections, and return one mistake of each entry."""
     found: dict[Path, list[Mistake]] = {}
     for one in mistakes:
         if one.where and one.where[0] in over.value and one.where[0] not in _GUARDS:
             found.setdefault(one.where[:2], []).append(one)
-    # The last first, because what is taken out of a list moves what follows it; and whole sections after their parts.
+    # The last first, because removing an item of a list moves those after it; whole sections after their parts.
     for section, *rest in sorted(found, key=lambda path: (len(path), path[1:] and str(path[1]).zfill(9)), reverse=True):
         held = over.value.get(section)
         if isinstance(held, dict) and rest:
@@ -132,12 +132,12 @@ def _drop(over: Source, mistakes: Iterable[Mistake]) -> list[Mistake]:
             _shift(over, str(section), rest[0])
         else:
             over.value.pop(section, None)
-    # One is enough to say why, and others may only follow from it.
+    # One mistake of an entry is enough: the others may only follow from it.
     return [ones[0] for ones in found.values()]
 
 
 def _shift(over: Source, section: str, gone: int) -> None:
-    """Have the marks of a list follow its items, of which one is gone."""
+    """Move the marks of a list's items after one item is gone."""
 
     def moved(path: Path) -> Path | None:
         if path[:1] != (section,) or len(path) < 2 or not isinstance(path[1], int) or path[1] < gone:
@@ -151,7 +151,7 @@ def _shift(over: Source, section: str, gone: int) -> None:
 
 
 def _path_at(over: Source, mark: Mark) -> Path:
-    """Return the path of what stands at a mark, or before it."""
+    """Return the path of the value at a mark, or of the last one before it."""
     marks = [(there, path) for known in (over.key_marks, over.marks) for path, there in known.items() if there <= mark]
     return max(marks, key=lambda one: (one[0], len(one[1])))[1] if marks else ()
 
@@ -159,9 +159,9 @@ def _path_at(over: Source, mark: Mark) -> Path:
 def _to_blame(
     base: Source, over: Source, file: str, check: Check, tolerates: Callable[[Path], bool], problems: int
 ) -> Path | None:
-    """Take the entry out because of which something is wrong elsewhere, and return its path; None if it is not one.
+    """Remove the entry that causes a mistake elsewhere, and return its path; None if no single entry does.
 
-    An overlay that takes an alias away breaks the roles that name it.
+    For example, an overlay that removes an alias breaks the roles that name it.
     """
     for section, held in list(over.value.items()):
         if section in _GUARDS or not isinstance(held, dict):

@@ -1,4 +1,4 @@
-"""Check what a file says against its shape, and put every mistake into words."""
+"""Check the content of a file against its shape, and report every mistake."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gateway.config import shape
 from gateway.core.names import nearest, quoted
+from gateway.kinds import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.config.source import Path
 
-# Where each model stands in the file; * is any name or number.
+# The place of each pydantic model in the file; * is any name or number.
 _LEVELS: Mapping[Path, type[shape.Strict]] = {
     (): shape.File,
     ("server",): shape.Server,
@@ -49,10 +50,10 @@ _LEVELS: Mapping[Path, type[shape.Strict]] = {
 
 
 def validated(value: object) -> tuple[shape.File, list[tuple[Path, bool, str]]]:
-    """Check what a file says; return it without the mistakes, and each mistake as (path, at its key?, message).
+    """Check the content of a file; return it repaired, and each mistake as (path, at its key?, message).
 
-    So that later checks can go on: a wrong value is dropped (its default counts), a wrong list item or named entry
-    gives way to a harmless stand-in, because other places may refer to it.
+    Repairs let later checks go on. A wrong value is dropped, so that its default counts. A wrong list item or named
+    entry is replaced by a harmless stand-in, because other places may refer to it.
     """
     mistakes: list[tuple[Path, bool, str]] = []
     if not isinstance(value, dict):
@@ -65,9 +66,9 @@ def validated(value: object) -> tuple[shape.File, list[tuple[Path, bool, str]]]:
             return shape.File.model_validate(tree), mistakes
         except ValidationError as error:
             found = [_mistake(detail) for detail in error.errors(include_url=False)]
-            # What a repair leads to is no mistake of the author's.
+            # Mistakes that follow from a repair are not the author's.
             mistakes = mistakes or found
-            # From the end, because what is taken out of a list moves what follows it.
+            # From the end, because removing an item of a list moves those after it.
             for path, _at_key, _message in reversed(found):
                 _repair(tree, path)
     return shape.File(), mistakes
@@ -85,7 +86,7 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
         known = list(level.model_fields) if level else []
         if (ours := _FOREIGN.get(level, {}).get(str(path[-1]).lower())) is not None:
             return path, True, f"unknown key {quoted(str(path[-1]))}; write {ours}"
-        near = nearest(str(path[-1]), known) or f"; here may stand {', '.join(known)}"
+        near = nearest(str(path[-1]), known) or f"; allowed here: {', '.join(known)}"
         return path, True, f"unknown key {quoted(str(path[-1]))}{near}"
     if kind == "missing":
         return path, False, f'"{path[-1]}" is missing'
@@ -93,7 +94,7 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
         return path, False, str(context["error"])
     if kind == "model_type" and (short := _SHORT.get(_level(path))):
         number = isinstance(detail["input"], (int, float)) and "number" not in short  # its value is not repeated
-        return path, False, f"{short}; a name that looks like a number stands in quotes" if number else short
+        return path, False, f"{short}; put a name that looks like a number in quotes" if number else short
     return path, False, _PLAIN.get(kind) or detail["msg"][:1].lower() + detail["msg"][1:]
 
 
@@ -103,7 +104,7 @@ def _level(path: Path) -> type[shape.Strict] | None:
 
 
 _LIST_OF_MODELS = "providers, and below models or roles the names that lead there"
-# What the same thing is called in other gateways' files, and how it is written here.
+# Names from other gateways' files, and how to write the same thing here.
 _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
     shape.File: {
         "default_provider": "defaults: {provider: NAME}",
@@ -131,7 +132,7 @@ _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
     shape.Role: {
         "provider": "models: [provider/model]",
         "model": "models: [provider/model]",
-        **dict.fromkeys(("fallback", "fallbacks"), "the others behind the first in models"),
+        **dict.fromkeys(("fallback", "fallbacks"), "models: [the first choice, the fallbacks]"),
         **dict.fromkeys(("policy", "strategy", "sort"), "order"),
         "preset": "params: NAME",
     },
@@ -150,13 +151,13 @@ _SHORT: Mapping[type[shape.Strict] | None, str] = {
     shape.Target: "must be a name (in quotes, if it looks like a number) or a mapping: {model: …, weight: …}",
     shape.Rule: "must be a mapping: {when: {…}, use: …}",
     shape.Budget: "must be a mapping: {scope: total, limit_usd: 20, window: day}",
-    shape.Cache: "must be a mapping: {max_memory: …, ttl: …}; roles and aliases say whether answers are kept",
+    shape.Cache: "must be a mapping: {max_memory: …, ttl: …}; roles and aliases say whether answers are cached",
     shape.RouteCache: "must be true, a duration (10m) or a mapping: {ttl: …}",
 }
 _PLAIN: Mapping[str, str] = {
     "string_type": "must be text; if it looks like a number, put it in quotes",
     "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "has characters that do not belong here",
+    "string_pattern_mismatch": "has characters that are not allowed here",
     "too_short": "must not be empty",
     "list_type": "must be a list: [one, another]",
     "dict_type": "must be a mapping: name: value",
@@ -168,7 +169,7 @@ _RULE: Mapping[str, Any] = {"when": {"model": _STAND_IN}, "use": _STAND_IN}
 _BUDGET: Mapping[str, Any] = {"scope": "total", "limit_usd": 0}
 _ITEMS: Mapping[str | int, Any] = {"rules": _RULE, "budgets": _BUDGET}
 # What takes the place of something wrong that other places may refer to, by its section.
-_NAMED: Mapping[str | int, Any] = {"providers": {"kind": "demo"}, "models": _STAND_IN, "roles": _STAND_IN}
+_NAMED: Mapping[str | int, Any] = {"providers": {"kind": BUILT_IN}, "models": _STAND_IN, "roles": _STAND_IN}
 # What takes the place of something that must be there.
 _NEEDED: Mapping[str | int, Any] = {
     "models": [_STAND_IN],
@@ -178,16 +179,16 @@ _NEEDED: Mapping[str | int, Any] = {
     "scope": "total",
     "limit_usd": 0,
 }
-# Lists whose members nothing refers to by their place.
+# Lists whose items nothing refers to by their place.
 _PLAIN_LISTS = frozenset({"needs", "order", "capabilities", "lacks", "endpoint", "task", "language", "alert_at"})
 
 
 def _repair(tree: dict[str, Any], path: Path) -> None:
-    """Take the value at `path` out of the tree, or put a stand-in where others may refer to it."""
+    """Remove the value at `path` from the tree, or replace it by a stand-in where others may refer to it."""
     holder: Any = tree
     for depth, part in enumerate(path[:-1]):
         inner = holder.get(part) if isinstance(holder, dict) else holder[part]
-        if not isinstance(inner, (dict, list)):  # written short: the path goes deeper than the text
+        if not isinstance(inner, (dict, list)):  # short notation: the path goes deeper than the text
             path = path[: depth + 1]
             break
         holder = inner

@@ -1,4 +1,4 @@
-"""Make a configuration from what is there: local servers that were detected, and keys in the environment."""
+"""Make a configuration without a file, from detected local servers and the API keys in the environment."""
 
 from __future__ import annotations
 
@@ -7,54 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import ability_of
 from gateway.config import clients, money, overlay
-from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
 from gateway.config.settings import Config, ServerSettings
 from gateway.core.declared import Declared, Role, make_directory
 from gateway.errors import ConfigError
+from gateway.kinds import KINDS, Models, Publishers, kind_of
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.config.settings import Detected
+    from gateway.kinds import Kind
     from gateway.types import Provider
 
 SOURCE = "zero configuration"
 
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Which models of a provider do which work. Empty: it has none for it."""
-
-    strong: str = ""
-    fast: str = ""
-    vision: str = ""
-    embedding: str = ""
-
-
-# Read in November 2026 from the providers' public model lists. They age: what is written here is a start for someone
-# without a configuration, and the message of a provider that no longer knows one of them says so. In the order of
-# preference: who can be free of charge comes first.
-DEFAULT_MODELS: Mapping[str, Models] = {
-    "openrouter": Models("openrouter/free", "google/gemma-4-31b-it:free", "google/gemma-4-31b-it:free"),
-    "gemini": Models("gemini-3.5-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-embedding-001"),
-    "groq": Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
-    "cerebras": Models("qwen-3.8-27b", "qwen-3.8-27b"),
-    "mistral": Models("mistral-large-latest", "mistral-small-latest", "mistral-medium-latest", "mistral-embed"),
-    "nvidia": Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
-    "zai": Models("glm-5.1", "glm-4.7-flash", "glm-4.6v-flash"),
-    "cohere": Models("command-a-plus-05-2026", "command-a-03-2025", "command-a-vision-07-2025", "embed-v4.0"),
-    "deepseek": Models("deepseek-v4-pro", "deepseek-v4-flash"),
-    "minimax": Models("MiniMax-M3", "MiniMax-M3-highspeed"),
-    "moonshot": Models("kimi-k3", "kimi-k2.6"),
-    "together": Models("zai-org/GLM-5.3", "google/gemma-4-31B-it", "google/gemma-4-31B-it"),
-    "fireworks": Models("accounts/fireworks/models/glm-5p3", "accounts/fireworks/models/glm-5p3-flash"),
-    "xai": Models("grok-4.5", "grok-4.3", "grok-4.5"),
-    "openai": Models("gpt-5.5", "gpt-5-mini", "gpt-5-mini", "text-embedding-3-small"),
-    "anthropic": Models("claude-sonnet-5", "claude-haiku-4-5", "claude-haiku-4-5"),
-}
 
 # What the ids of local models give away. Wrong guesses are harmless: the server says what it cannot do.
 _EMBEDS = ("embed", "bge-", "/bge", "gte-", "e5-", "minilm")
@@ -63,13 +32,13 @@ _SEES = ("-vl", "vision", "llava", "gemma3", "gemma-3", "gemma4", "gemma-4", "mi
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a role asks of a model, and whether a local one comes before a rented one."""
+    """The work of a role, and whether local models come before rented ones."""
 
     work: str
     local_first: bool
 
 
-# Long thinking goes to the strongest model; steady small work stays at home if there is one.
+# Long thinking goes to the strongest model; steady small work stays on a local model if there is one.
 JOBS: Mapping[str, Job] = {
     "main": Job("strong", local_first=False),
     "reasoning": Job("strong", local_first=False),
@@ -92,9 +61,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         raise ConfigError(problems)
     local = _local_providers(detected, environ)
     rented = _rented_providers(environ)
-    work = {one.name: _guessed(_asked_for(one)) for one in local} | {
-        one.name: DEFAULT_MODELS[one.kind] for one in rented
-    }
+    work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
     roles = {name: _role(job, local, rented, work) for name, job in JOBS.items()}
     default = _default(local, rented)
     if overlay.existing(environ) is not None:
@@ -114,7 +81,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
 def _with_overlay(
     environ: Mapping[str, str], providers: Iterable[Provider], roles: Mapping[str, Role], default: str | None
 ) -> Config:
-    """Write what was found as a file would, so that the overlay can be merged over it like over any other."""
+    """Write the findings in the shape of a file, so that the overlay can be merged over them."""
     from gateway.config.loading import resolved
     from gateway.config.source import Source
 
@@ -144,34 +111,37 @@ def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -
 
 def _rented_providers(environ: Mapping[str, str]) -> list[Provider]:
     found = []
-    for kind, models in DEFAULT_MODELS.items():
-        if kind == "openai" and _elsewhere(environ):
+    for kind in KINDS.values():
+        if (models := kind.usual) is None or _is_elsewhere(kind, environ):
             continue
         listed = tuple(dict.fromkeys(filter(None, (models.strong, models.fast, models.vision, models.embedding))))
-        one = make_provider(kind, Entry(kind, models=listed), environ, Timeouts(), lambda _path, _message: None)
+        entry = Entry(kind.name, models=listed)
+        one = make_provider(kind.name, entry, environ, Timeouts(), lambda _path, _message: None)
         if not one.unusable and one.headers:
             found.append(one)
     return found
 
 
-def _elsewhere(environ: Mapping[str, str]) -> bool:
-    """Tell whether OPENAI_API_KEY belongs to another endpoint, perhaps to this very gateway."""
-    base = environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
-    return bool(base) and base != KINDS["openai"].base_url
+def _is_elsewhere(kind: Kind, environ: Mapping[str, str]) -> bool:
+    """Tell whether the key of a kind belongs to another endpoint, perhaps to this very gateway."""
+    base = environ.get(kind.url_var, "").strip().rstrip("/")
+    return bool(base) and base != kind.base_url
 
 
 def _passed_over(environ: Mapping[str, str]) -> Iterable[str]:
-    if environ.get("OPENAI_API_KEY") and _elsewhere(environ):
-        yield "OPENAI_API_KEY is not used: OPENAI_BASE_URL says it belongs elsewhere; name that one in gateway.yaml"
+    for kind in KINDS.values():
+        for name in kind.key_vars:
+            if environ.get(name) and _is_elsewhere(kind, environ):
+                yield f"{name} is not used: {kind.url_var} says it belongs elsewhere; name that one in gateway.yaml"
 
 
 def _asked_for(local: Provider) -> tuple[str, ...]:
     # While llama-server loads its model it lists none; it serves that one under any name.
-    return local.models or (("default",) if local.kind == "llamacpp" else ())
+    return local.models or (("default",) if kind_of(local).any_name else ())
 
 
 def _guessed(models: tuple[str, ...]) -> Models:
-    """Sort the models of a local server by what their ids give away."""
+    """Guess the work of a local server's models from their ids."""
     lower = {model: model.lower() for model in models}
     embedding = next((one for one in models if any(part in lower[one] for part in _EMBEDS)), "")
     seeing = next((one for one in models if any(part in lower[one] for part in _SEES)), "")
@@ -185,16 +155,15 @@ def _role(job: Job, local: list[Provider], rented: list[Provider], work: Mapping
         return Role(("demo/echo",))
     able = [f"{one.name}/{model}" for one in order if (model := getattr(work[one.name], job.work))]
     if job.work == "embedding":
-        # One only: vectors of two models cannot be compared, so nobody may step in.
-        return Role(tuple(able[:1]), vacancy="" if able else "nothing that was found makes embeddings")
-    if not able:  # a model that does not see says so itself
+        # No fallback: vectors of two models cannot be compared.
+        return Role(tuple(able[:1]), vacancy="" if able else "no model found makes embeddings")
+    if not able:  # a model without the ability will say so itself
         able = [f"{one.name}/{model}" for one in order if (model := work[one.name].strong)]
-    return Role(tuple(able), vacancy="" if able else "nothing that was found lists a model for chat")
+    return Role(tuple(able), vacancy="" if able else "no model found is for chat")
 
 
 def _default(local: list[Provider], rented: list[Provider]) -> str | None:
-    """Choose who takes the names that nobody lists: OpenRouter knows most; a single provider is the only choice."""
-    names = [one.name for one in (*rented, *local)]
-    if "openrouter" in names:
-        return "openrouter"
-    return (names or ["demo"])[0] if len(names) <= 1 else None
+    """Choose who takes the names that nobody lists: one that serves all makers' models, else the only provider."""
+    everything = [one.name for one in rented if kind_of(one).publishers is Publishers.ALL]
+    names = everything or [one.name for one in (*rented, *local)] or [DEMO.name]
+    return names[0] if everything or len(names) == 1 else None

@@ -1,4 +1,4 @@
-"""Decide what is known of a model where several sources speak: configuration over discovered over curated."""
+"""Merge what several sources say about a model: configuration over discovered over curated."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def unknown(_provider: Provider, _model: str) -> Ability:
-    """Know nothing of any model. A function of the module, because a directory is sent to worker processes."""
+    """Return an empty ability for every model. Not a lambda: a directory is pickled for worker processes."""
     return Ability()
 
 
 def combined(stronger: Ability, weaker: Ability) -> Ability:
-    """Return what two sources say together: where they disagree, the stronger one counts.
+    """Return the union of what two sources say; where they disagree, the stronger one wins.
 
-    Who states a price has also said whether the model is free.
+    A stronger source with a price also decides whether the model is free.
     """
     return Ability(
         has=stronger.has | (weaker.has - stronger.lacks),
@@ -40,31 +40,32 @@ def _first(stronger: int | None, weaker: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a configuration says of a model or of all models of a provider. It may also say that one is not free."""
+    """What the configuration says about one model, or about all models of a provider."""
 
     ability: Ability = field(default_factory=Ability)
     free: bool | None = None
+    """False: the configuration says that the model is not free. None: it does not say."""
 
     def __bool__(self) -> bool:
         return self.free is not None or self.ability != Ability()
 
     def over(self, weaker: Ability) -> Ability:
-        """Return what is known of a model of which something weaker is known."""
+        """Return `weaker` with this on top of it."""
         result = combined(self.ability, weaker)
         price = self.ability.price
         if self.free is False and price is None and result.price is not None and result.price.is_nothing:
-            return replace(result, free=False, price=None)  # what it does cost, nobody has said
+            return replace(result, free=False, price=None)  # its real price is unknown
         if self.free is not None:
             return replace(result, free=self.free)
         return result if price is None else replace(result, free=price.is_nothing)
 
     def with_more(self, other: Said) -> Said:
-        """Return what this and another place of the configuration say together."""
+        """Return the union of this and what another place of the configuration says."""
         free = other.free if self.free is None else self.free
         return Said(combined(self.ability, other.ability), free)
 
     def contradiction(self, other: Said) -> str | None:
-        """Return what this and another place of the configuration say differently, or None."""
+        """Return what this and another place of the configuration disagree about, or None."""
         one, two = self.ability, other.ability
         if capability := next(iter(sorted((one.has & two.lacks) | (one.lacks & two.has))), None):
             return f'whether it has "{capability}"'
@@ -82,17 +83,17 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """All sources, the weakest first."""
+    """All sources of knowledge about models, the weakest first."""
 
     curated: Callable[[Provider, str], Ability] = unknown
     discovered: Mapping[str, Mapping[str, Ability]] = field(default_factory=dict)
-    """Provider name -> model -> what the provider's own list says."""
+    """Provider name -> model -> ability, from the provider's own list."""
     of_providers: Mapping[str, Said] = field(default_factory=dict)
     of_models: Mapping[str, Said] = field(default_factory=dict)
     """By upstream id."""
 
     def of(self, provider: Provider, model: str) -> Ability:
-        """Return all that is known of a model at a provider."""
+        """Return everything known about a model at a provider."""
         result = self.curated(provider, model)
         if (found := self._found(provider.name, model)) is not None:
             result = combined(found, result)
@@ -106,24 +107,27 @@ class Abilities:
         listed = self.discovered.get(provider)
         if not listed:
             return None
-        # Ollama lists the tag that one need not write, Gemini a prefix.
+        # Ollama lists models with the optional tag `:latest`, Gemini with a prefix.
         spellings = (model, f"{model}:latest", f"models/{model}")
         return next((listed[one] for one in spellings if one in listed), None)
 
     def upstream(self, provider: Provider, model: str) -> Upstream:
-        """Return the upstream that a provider makes of a model's name."""
+        """Return the upstream for a model at a provider. A provider's `model_override` replaces the model."""
         model = provider.model_override or model
         return Upstream(provider, model, self.of(provider, model))
 
     def renewed(self, upstream: Upstream) -> Upstream:
-        """Return the upstream with what is known of it now: the same object if that has not changed."""
+        """Return the upstream with its current ability: the same object if the ability has not changed."""
         ability = self.of(upstream.provider, upstream.model)
         return upstream if ability == upstream.ability else Upstream(upstream.provider, upstream.model, ability)
 
     def all_renewed(
         self, candidates: Iterable[Candidate], providers: Container[str] | None = None
     ) -> tuple[Candidate, ...]:
-        """Return the candidates with what is known of their upstreams now, those of all or of some providers."""
+        """Return the candidates with the current abilities of their upstreams.
+
+        `providers`: renew only the candidates of these. None: renew all.
+        """
         return tuple(
             one
             if (providers is not None and one.upstream.provider.name not in providers)
@@ -133,5 +137,5 @@ class Abilities:
         )
 
     def with_discovered(self, found: Mapping[str, Mapping[str, Ability]]) -> Abilities:
-        """Return these with what the lists of some providers say, in place of what they said before."""
+        """Return these abilities with the new lists of some providers in place of their old ones."""
         return replace(self, discovered={**self.discovered, **found})

@@ -1,4 +1,4 @@
-"""Give account of a plan: for every candidate where it stands, what is known of it, and why. Values only, for JSON."""
+"""Explain a plan as JSON values: the place of every candidate, the reason, and what is known about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NANO = 1_000_000_000
 
 
 def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
-    """Return what a plan would do and why. `now` is wall-clock seconds, as in `known`."""
+    """Return what a plan would do and why. `now`: wall-clock seconds, as in `known`."""
     reasons = plan.reasons or ("",) * len(plan.order)
     return {
         "name": route.name,
@@ -43,7 +43,7 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
 
 
 def _possible(candidate: Candidate, needs: Needs) -> Needs:
-    """What comes of a call's needs: a model writes no more than it can."""
+    """Cut the output that a call asks for to what the model can write."""
     longest = candidate.upstream.ability.max_output_tokens or needs.output_tokens
     return replace(needs, output_tokens=min(needs.output_tokens, longest))
 
@@ -74,7 +74,7 @@ def _known_of(candidate: Candidate, needs: Needs, known: Knowledge, now: float) 
 
 
 def _each(price: Price) -> dict[str, float]:
-    """Return what is not charged by the token: USD for a call, a picture, a search, an hour of sound, a character."""
+    """Return the prices of everything that is not charged by the token, in USD per unit."""
     units = {
         "request": price.request,
         "image": price.image,
@@ -86,7 +86,7 @@ def _each(price: Price) -> dict[str, float]:
 
 
 def _estimate(price: Price | None, needs: Needs, *, free: bool) -> float | None:
-    """What a call of this size would cost, in USD; None if the price is not known."""
+    """Return what a call of this size would cost, in USD; None if the price is unknown."""
     if free:
         return 0.0
     if price is None:

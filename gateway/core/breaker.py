@@ -1,10 +1,10 @@
 """Decide whether an upstream gets traffic: closed, open, half-open. Rule: only this table changes that state.
 
-Ejection and its growth follow Envoy's outlier detection: the time is a base times the number of ejections in a row,
-and that number comes down while the upstream is healthy. Failures to reach an upstream at all are counted apart from
-failures of it, because they are cheap and certain; a 429 is neither, it only says when to come back.
+Ejection follows Envoy's outlier detection: an ejection lasts a base time multiplied by the number of ejections in a
+row, and that number falls while the upstream is healthy. Failed connections are counted apart from failed answers,
+because a failed connection is cheap and certain. A 429 counts as neither: it only says when to come back.
 
-All times are wall-clock seconds, because replicas tell them to each other.
+All times are wall-clock seconds, because replicas exchange them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from enum import StrEnum
 
 import msgspec
 
-# Consecutive failures that open it. Nobody who fails to accept connections three times recovers by the fourth.
+# Consecutive failures that open a breaker. A server that refuses three connections refuses the fourth too.
 TRIP_FAILURES = 5
 TRIP_LOCAL_FAILURES = 3
-# With the growth: 5, 10, 15 … 30 s. The longest must not exceed what a recovered upstream may be kept waiting.
+# Ejections last 5, 10, 15 … 30 s. The longest is also how long a recovered upstream may go without traffic.
 EJECT_S = 5.0
 LONGEST_EJECT_S = 30.0
-# One ejection is forgiven for each such time without failure.
+# One ejection is forgiven for each period of this length without a failure.
 FORGIVE_S = 60.0
-# A probe that has not reported by then is lost, and another may be sent.
+# A probe without a result after this time is lost, and another may be sent.
 PROBE_S = 60.0
 _MOST_EJECTIONS = int(LONGEST_EJECT_S / EJECT_S)
 
@@ -40,11 +40,11 @@ class Event(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     LOCAL_FAILURE = "local_failure"
-    """It could not be reached: nothing was sent."""
+    """The upstream could not be reached: nothing was sent."""
     PROBE = "probe"
-    """An attempt begins although it is open, because its time has come."""
+    """An attempt begins while the breaker is open, because a probe is due."""
     RELEASE = "release"
-    """The attempt ended without saying anything about the upstream: a hang-up, a mistake of the client's, a 429."""
+    """The attempt says nothing about the upstream's health: a hang-up, the client's mistake, a 429."""
 
 
 class Breaker(msgspec.Struct, frozen=True, gc=False):
@@ -55,13 +55,13 @@ class Breaker(msgspec.Struct, frozen=True, gc=False):
     local_failures: int = 0
     ejections: int = 0
     changed_at: float = 0.0
-    """Of replicas that differ, the one that changed last is right."""
+    """Where replicas differ, the latest change wins."""
     retry_at: float = 0.0
-    """Open: when a probe is due. Half-open: when the probe under way counts as lost."""
+    """Open: when a probe is due. Half-open: when the current probe counts as lost."""
 
     def admits(self, now: float) -> bool:
-        """Whether an attempt may begin now, be it as a probe."""
-        # Nothing is put off for longer than PROBE_S: if it seems to be, the clock has been set back.
+        """Tell whether an attempt may begin now, as a probe if need be."""
+        # No wait is longer than PROBE_S. If one seems to be, the clock was set back.
         return self.state is State.CLOSED or not 0.0 < self.retry_at - now <= PROBE_S
 
 
@@ -74,7 +74,7 @@ def after(breaker: Breaker, event: Event, now: float) -> Breaker:
 
 
 def later(one: Breaker, other: Breaker) -> Breaker:
-    """Return what two replicas know together. Commutes: the later change wins, then the more cautious state."""
+    """Merge the breakers of two replicas: the later change wins, then the more cautious state. Commutes."""
     return max(one, other, key=_lateness)
 
 
@@ -105,7 +105,7 @@ def _recover(breaker: Breaker, _: Event, now: float) -> Breaker:
 
 
 def _forgiven(breaker: Breaker, now: float) -> int:
-    """How many ejections a closed one has made good for by now."""
+    """Return how many ejections of a closed breaker are forgiven by now."""
     return min(breaker.ejections, max(0, int((now - breaker.changed_at) / FORGIVE_S)))
 
 
@@ -118,14 +118,14 @@ def _eject(breaker: Breaker, _: Event, now: float) -> Breaker:
 
 
 def _open(before: int, now: float) -> Breaker:
-    # Beyond the longest ejection they are not counted, or an hour's outage would take days to be forgiven.
+    # The count stops at the longest ejection: otherwise an hour's outage would take days to be forgiven.
     ejections = min(before + 1, _MOST_EJECTIONS)
     return Breaker(State.OPEN, ejections=ejections, changed_at=now, retry_at=now + EJECT_S * ejections)
 
 
 def _probe(breaker: Breaker, _: Event, now: float) -> Breaker:
     if breaker.state is State.HALF_OPEN and not breaker.admits(now):
-        # One more try because nobody else was left. The probe under way is still the one that is waited for.
+        # An extra attempt, made because no other upstream was left. The breaker still waits for the current probe.
         return breaker
     return Breaker(State.HALF_OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now + PROBE_S)
 
@@ -140,7 +140,7 @@ _TABLE = {
     (State.CLOSED, Event.LOCAL_FAILURE): _count,
     (State.CLOSED, Event.PROBE): _stay,
     (State.CLOSED, Event.RELEASE): _stay,
-    # An answer to an attempt that was made because nobody else was left is as good as a probe's.
+    # An attempt may be made while open because no other upstream is left. Its answer counts like a probe's.
     (State.OPEN, Event.SUCCESS): _close,
     (State.OPEN, Event.FAILURE): _stay,
     (State.OPEN, Event.LOCAL_FAILURE): _stay,

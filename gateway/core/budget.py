@@ -1,8 +1,8 @@
-"""Decide whether a retry may be paid for. The numbers are Finagle's: 20 % of requests and 10 per second, over 10 s.
+"""Decide whether a provider can afford a retry: at most 20 % of its requests, plus 10 a second, over 10 s (Finagle).
 
-A count of retries per call multiplies a dying upstream's load just when it can bear it least; a budget cannot. It
-pays for retries, and for fallbacks to an upstream that fails itself. A call that comes from elsewhere to one that is
-sound is to it like any other: if a thousand callers lose theirs at once, a hundred served would be no protection.
+A fixed number of retries per call multiplies the load of a dying upstream when it can bear the least. A budget does
+not. The budget pays for retries, and for fallbacks to an upstream that is failing too. A fallback to a sound upstream
+is free: when a thousand callers lose their first choice at once, serving only a hundred of them would protect nothing.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import msgspec
 SHARE = 0.2
 RESERVE_PER_S = 10.0
 WINDOW_S = 10.0
-# Calls that come closer together than this need not each be reckoned with the time between them.
+# Calls closer together than this skip the decay, which is too small to matter.
 SOON_S = 0.01
 
 
 class RetryBudget(msgspec.Struct, frozen=True, gc=False):
-    """The balance of one provider, in retries. Credits expire by decay over the window."""
+    """The balance of one provider, in retries. Earned credit decays over the window."""
 
     earned: float = 0.0
-    """By attempts that need not be paid for, less what was spent of it; decays."""
+    """Credit earned by first attempts, less what was spent; decays."""
     reserve: float = RESERVE_PER_S * WINDOW_S
-    """What everyone may spend however little was earned; refills."""
+    """Retries allowed without earned credit; refills at RESERVE_PER_S."""
     at: float = 0.0
-    """When both were right, in monotonic seconds."""
+    """When both values were computed, in monotonic seconds."""
 
 
 def earn(budget: RetryBudget, now: float) -> RetryBudget:
-    """Return the budget after a call's first attempt, or one that is as good."""
+    """Return the budget after an attempt that earns credit: a call's first, or a fallback to a sound upstream."""
     if now - budget.at < SOON_S:
         return RetryBudget(budget.earned + SHARE, budget.reserve, budget.at)
     current = settle(budget, now)
@@ -36,7 +36,7 @@ def earn(budget: RetryBudget, now: float) -> RetryBudget:
 
 
 def spend(budget: RetryBudget, now: float) -> RetryBudget | None:
-    """Return the budget after a retry, or None if it cannot pay for one."""
+    """Return the budget after a retry, or None if it cannot afford one."""
     current = settle(budget, now)
     if current.earned >= 1.0:
         return RetryBudget(current.earned - 1.0, current.reserve, now)
@@ -46,7 +46,7 @@ def spend(budget: RetryBudget, now: float) -> RetryBudget | None:
 
 
 def settle(budget: RetryBudget, now: float) -> RetryBudget:
-    """Return the budget as time has left it."""
+    """Return the budget at `now`: earned credit decayed, the reserve refilled."""
     passed_s = max(0.0, now - budget.at)
     if passed_s == 0.0:
         return budget

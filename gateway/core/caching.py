@@ -1,7 +1,7 @@
-"""Decide whether the answer to a call may be kept and served again, and what it is kept under.
+"""Decide whether an answer may be cached, and under which key.
 
-Rule: when in doubt it is not kept, and whatever could change the answer is part of the key. An answer that is fetched
-once too often costs a little; one that belongs to another call costs the trust in all of them.
+Rule: when in doubt, an answer is not cached; and everything that could change the answer is part of the key. A needless
+miss costs a little; a wrong hit costs the trust in all answers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.types import Call, Candidate, Params, Route
 
-# By their nature the same for the same question, as long as the model is.
+# The same model answers the same question the same way here.
 _COMPUTES = frozenset({"embeddings", "rerank", "moderations"})
 _GENERATES = frozenset({"chat", "completions", "responses"})
 
@@ -26,16 +26,16 @@ _GENERATES = frozenset({"chat", "completions", "responses"})
 CHUNK_OVERHEAD = 48
 ENTRY_OVERHEAD = 1024
 
-# Says who asks or which request it is, and nothing that an answer would depend on.
+# Headers that name the caller or the request. No answer depends on them.
 _OF_THE_REQUEST = frozenset({
     b"http-referer", b"x-title", b"x-openrouter-title", b"x-client-request-id", b"idempotency-key", b"traceparent",
     b"tracestate",
 })  # fmt: skip
 
-# Says who pays. A key that is rotated changes no answer.
+# Headers that say who pays. Rotating a key changes no answer.
 _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 
-# True of one answer at one time only.
+# Headers that hold for one answer at one time only.
 _OF_THE_ANSWER = frozenset({
     b"x-request-id", b"x-upstream-request-id", b"request-id", b"x-gateway-attempts", b"x-gateway-plan",
     b"x-gateway-fallback-reason",
@@ -48,35 +48,35 @@ _temperature = msgspec.json.Decoder(float).decode
 
 
 class Wish(NamedTuple):
-    """What a client says of kept answers."""
+    """Which uses of the cache a client allows."""
 
     look: bool = True
-    """It takes one."""
+    """The answer may come from the cache."""
     keep: bool = True
-    """Its own may be kept."""
+    """The answer may go into the cache."""
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A whole answer with the status 200, as it was written to a client."""
+    """A complete answer with the status 200, as it was written to a client."""
 
     stored_at: float
     """Wall-clock seconds, like `expires_at`."""
     expires_at: float
     lines: bytes
-    """Its header lines, each with its CRLF, without those that are true of one answer only."""
+    """Its header lines, each with its CRLF, without those that hold for one answer only."""
     chunks: tuple[bytes, ...]
-    """Its body in the pieces it was written in."""
+    """Its body, in the pieces in which it was written."""
     length: int | None
-    """How long the body was announced to be; None: it was chunked."""
+    """The announced length of the body; None: chunked."""
     usage: Usage | None = None
-    """What it took when it was made."""
+    """The usage of the original call."""
 
     def __repr__(self) -> str:
         return f"<Entry of {sum(map(len, self.chunks))} bytes in {len(self.chunks)} pieces>"
 
 
 def size_of(entry: Entry) -> int:
-    """Return how much memory an entry takes, in bytes, rounded up."""
+    """Return the memory that an entry takes, in bytes, rounded up."""
     return ENTRY_OVERHEAD + len(entry.lines) + sum(len(chunk) + CHUNK_OVERHEAD for chunk in entry.chunks)
 
 
@@ -92,9 +92,9 @@ def wish_of(headers: Mapping[bytes, bytes]) -> Wish:
 
 
 def may_keep(call: Call, route: Route, params: Params) -> bool:
-    """Tell whether the answer to a call may be kept: its route says so, and asking again would bring the same.
+    """Tell whether the answer to a call may be cached: its route allows it, and a second call would bring the same.
 
-    `params`: what the candidate that answers adds to the call.
+    `params`: the parameters that the answering candidate adds to the call.
     """
     policy = route.cache
     if policy is None or call.rest_bytes != 0:
@@ -107,7 +107,7 @@ def may_keep(call: Call, route: Route, params: Params) -> bool:
 
 
 def _has_memory(call: Call, params: Params) -> bool:
-    """Whether the provider is to remember the call, or remembers what came before it."""
+    """Tell whether the provider stores the call, or builds on an earlier one."""
     return (
         _value("store", call, params) == b"true"
         or _value("background", call, params) == b"true"
@@ -126,7 +126,7 @@ def _is_deterministic(call: Call, params: Params) -> bool:
 
 
 def _value(name: str, call: Call, params: Params) -> bytes:
-    """The JSON value of a field as the upstream will get it; `null` if it gets none."""
+    """Return the JSON value of a field as the upstream will receive it; `null` if it will not."""
     if (forced := params.forced.get(name)) is not None:
         return forced
     if isinstance(sent := call.fields.get(name), msgspec.Raw):
@@ -135,9 +135,9 @@ def _value(name: str, call: Call, params: Params) -> bytes:
 
 
 def fingerprint(route: Route) -> bytes:
-    """Return 32 bytes that differ when the configuration of a route does, in anything that an answer depends on.
+    """Return a 32-byte digest of everything in a route's configuration that an answer depends on.
 
-    What is learnt at run time (abilities, prices, health) and credentials are not in it.
+    It covers neither credentials nor anything learnt at run time (abilities, prices, health).
     """
     policies = (route.order, sorted(route.needs), route.max_price, route.fails_over_on_policy)
     candidates = [
@@ -166,16 +166,16 @@ def key_of(
     forwarded: bytes,
     candidate: Candidate,
 ) -> bytes:
-    """Return the 32 bytes under which the answer of one candidate to a call is kept.
+    """Return the 32-byte key of one candidate's answer to a call.
 
-    `configured`: the route's fingerprint. `order`: what the client wants the candidates sorted by. `caller`: whose
-    answer it is; None: everybody's. `forwarded`: the header lines that go to the upstream as the client sent them.
+    `configured`: the route's fingerprint. `order`: the order that the client asks for. `caller`: the only caller who
+    may get the answer; None: all may. `forwarded`: the client's header lines that go to the upstream unchanged.
     """
     start, end = call.model_span
-    body = memoryview(call.body)  # it may be megabytes, and slices of bytes are copies
+    body = memoryview(call.body)  # slices of bytes would copy, and a body may be megabytes
     parts = (
         b"answer 2",
-        # Two candidates of one upstream differ by what they add.
+        # Two candidates of one upstream differ only in their parameters.
         candidate.upstream.id.encode(),
         msgspec.msgpack.encode((sorted(candidate.params.defaults.items()), sorted(candidate.params.forced.items()))),
         call.endpoint.path.encode(),
@@ -195,7 +195,7 @@ def key_of(
 
 
 def kept_lines(lines: bytes) -> bytes:
-    """Return the header lines of an answer without those that are true of it alone."""
+    """Return the header lines of an answer without those that hold for it alone."""
     return _without(lines, _OF_THE_ANSWER, _LIMITS)
 
 

@@ -1,7 +1,7 @@
-"""Decide what an attempt is charged: how much it used, whether that is an estimate, what it cost and by whose word.
+"""Decide what an attempt is charged: its usage, whether the usage is an estimate, its cost and the source of the cost.
 
-Rule: no attempt costs anything that no model can have worked on. One that a model may have worked on costs what its
-provider says, else what it said that it used, else what it will have used; it is never free because nobody counted.
+Rule: an attempt that cannot have reached a model costs nothing. Any other attempt costs what the provider charged;
+failing that, the price of the reported usage; failing that, the price of an estimate. A missing count is never free.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 NOTHING = Usage()
 _AGAIN = Then.AGAIN
-# An upstream said no, with whatever status: it did no work that it could charge for.
+# Refusals by an upstream, whatever their status: it did no work to charge for.
 REFUSALS = frozenset({
     o.BAD_REQUEST, o.POLICY, o.CONTEXT_LENGTH, o.TOO_LARGE, o.UNAFFORDABLE, o.UNSUPPORTED, o.FORBIDDEN, o.NOT_FOUND,
     o.ENDPOINT_MISSING, o.MODEL_MISSING, o.LOADING, o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.NO_CREDIT, o.BAD_CREDENTIAL,
     o.ACCOUNT_BLOCKED, o.OVERLOADED, o.SERVER_ERROR,
 })  # fmt: skip
-# The answer ended before its usage, or may have.
+# The answer ended before its final usage, or may have.
 _INTERRUPTED = frozenset({
     o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT,
 })  # fmt: skip
@@ -36,15 +36,15 @@ _FREE, _COMPUTED, _UNKNOWN = CostSource.FREE, CostSource.COMPUTED, CostSource.UN
 
 
 class Bill(Struct, frozen=True, gc=False):
-    """What an attempt comes to."""
+    """The cost of an attempt."""
 
     cost_nanousd: int | None
-    """None: nobody knows."""
+    """None: unknown."""
     source: CostSource
     estimate_nanousd: int | None
-    """By usage and price, whatever the provider says that it charges."""
+    """Usage times price, whatever the provider says it charges."""
     saved_nanousd: int = 0
-    """What the same usage would have cost at the model that is compared with, less what it did cost."""
+    """The price of the same usage at the baseline model, less the actual cost."""
 
 
 def usage_of_attempt(
@@ -57,19 +57,19 @@ def usage_of_attempt(
     writes: bool,
     guess: Callable[[], Usage | None],
 ) -> tuple[Usage | None, bool]:
-    """Return what an attempt used, and whether that is an estimate; None if there is nothing to go by.
+    """Return the usage of an attempt, and whether it is an estimate; a usage of None means unknown.
 
-    `status`: of the answer, 0 without one. `reported`: what the provider counted. `sent`: the request has left.
-    `finished`: the model was done, whatever became of the rest of its answer. `writes`: an answer consists of tokens,
-    unless of pictures. `guess`: what it will have used, by the
-    request and by what passed of the answer; it is asked only if need be, and None where that tells nothing.
+    `status`: of the answer, 0 without one. `reported`: the provider's own count. `sent`: the request has left.
+    `finished`: the model was done, even if the end of its answer was lost. `writes`: answers of this endpoint consist
+    of tokens or pictures. `guess`: estimates the usage from the request and the part of the answer that passed; called
+    only if needed; None where these tell nothing.
     """
-    # What is to be sent once more, just so and to the same upstream, went to a connection that was dead already.
+    # AGAIN: the request went to a connection that was already dead, and will be repeated unchanged.
     if not (sent and outcome.sent) or outcome.then is _AGAIN:
         return NOTHING, False
     is_suspect = reported is not None and reported.is_suspect
     if reported is not None and _is_empty(reported):
-        reported = None  # a prompt has a token at least: zeros are what a server says that does not count
+        reported = None  # every prompt has a token: a server that reports zeros does not count
     if status >= 400 or outcome in REFUSALS:
         return (NOTHING, False) if reported is None else (reported, is_suspect)
     is_whole = reported is not None and bool(reported.output_tokens or reported.images or not writes)
@@ -81,9 +81,9 @@ def usage_of_attempt(
     if guessed is None:
         return reported, is_suspect
     read, written = reported.input_tokens, reported.output_tokens
-    if is_suspect:  # what was absurd became 0
+    if is_suspect:  # absurd counts were replaced by 0
         read = read or guessed.input_tokens
-    # A usage that came before the end is right about the input, and about the output so far at least.
+    # A usage from before the end has the right input, and a lower bound of the output.
     if not written or (outcome in _INTERRUPTED and not finished):
         written = max(written, guessed.output_tokens)
     if (read, written) == (reported.input_tokens, reported.output_tokens):
@@ -100,12 +100,12 @@ def charge(
     reported_nanousd: int | None = None,
     baseline: Price | None = None,
 ) -> Bill:
-    """Return what a usage comes to.
+    """Return the bill for a usage.
 
-    `price`: what held when the attempt began, for the tier that it was served in. `reported_nanousd`: what the provider
-    says elsewhere than in its usage. `baseline`: what a free upstream is compared with.
+    `price`: as of the start of the attempt, for its service tier. `reported_nanousd`: a cost that the provider states
+    outside its usage. `baseline`: the price that a free upstream is compared with.
     """
-    if usage is NOTHING:  # that much is known without a price
+    if usage is NOTHING:  # costs nothing at any price
         return Bill(0, _FREE if free else _COMPUTED, 0)
     if is_estimate and price is not None and usage is not None and _without_tokens(usage, price):
         is_estimate = False
@@ -117,13 +117,13 @@ def charge(
 
 
 def _without_tokens(usage: Usage, price: Price) -> bool:
-    """Tell whether a usage costs the same whatever its tokens and its sound are: a price by the call is exact."""
+    """Tell whether the cost ignores tokens and sound, as a price per call does: then estimated tokens do no harm."""
     cost, exact = cost_of(replace(usage, input_tokens=0, output_tokens=0, audio_ms=0), price)
     return bool(cost) and exact and (cost, True) == cost_of(usage, price)
 
 
 def _is_empty(usage: Usage) -> bool:
-    """Tell whether it says nothing of what was used, nor of what that cost."""
+    """Tell whether a usage states neither amounts nor a cost."""
     if usage.input_tokens or usage.output_tokens or usage.cost_nanousd is not None:
         return False
     return not any(astuple(replace(usage, service_tier="", is_suspect=False)))

@@ -1,4 +1,4 @@
-"""Decide which pages of other sites may read answers, and say so in header lines (Fetch standard, "CORS protocol")."""
+"""Decide which other sites may read answers, and write the CORS headers (Fetch standard, "CORS protocol")."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 EVERY = "*"
 METHODS = b"GET, HEAD, POST, OPTIONS"
-# A wildcard covers them all, but not for a page that sends cookies along.
+# Listed one by one because a wildcard does not count for pages that send cookies.
 EXPOSED = (
     b"x-request-id, x-upstream-request-id, x-gateway-route, x-gateway-provider, x-gateway-model, x-gateway-attempts, "
     b"x-gateway-cost-usd, x-gateway-cache, x-gateway-plan, x-gateway-fallback-reason, retry-after, retry-after-ms, "
@@ -26,14 +26,14 @@ _HEADER_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~, \t-]{1,4096}")
 
 @dataclass(frozen=True, slots=True)
 class Cors:
-    """What `server.cors` says. `origins`: as `origin` returns them."""
+    """The settings of `server.cors`. `origins`: as `origin` returns them."""
 
     origins: tuple[str, ...]
     credentials: bool = False
     max_age_s: float = 600.0
 
     def admits(self, page: bytes | None, *, by_name: bool = False) -> bool:
-        """Whether a page with this `Origin` may read answers. `by_name`: only if it, or its domain, is named."""
+        """Tell whether a page with this `Origin` may read answers. `by_name`: a bare `*` does not count."""
         if page is None:
             return False
         if EVERY in self.origins and not by_name:
@@ -44,7 +44,7 @@ class Cors:
     def lines(self, page: bytes | None) -> bytes:
         """Return the header lines of an answer to a request with this `Origin`."""
         every = EVERY in self.origins
-        # Caches must not give the answer for one site to another, nor that for no site to any.
+        # Without `vary`, a cache would give one site's answer to another site.
         vary = b"" if every else b"vary: origin\r\n"
         if page is None or not self.admits(page):
             return vary
@@ -56,10 +56,10 @@ class Cors:
         )  # fmt: skip
 
     def preflight(self, fields: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]] | None:
-        """Return the headers that answer a preflight, beside `lines`; None if it is none, or none of an allowed page.
+        """Return the headers that answer a preflight, besides `lines`; None if the request is no preflight we allow.
 
-        `fields`: the headers of an OPTIONS request by name. Browsers send a preflight without credentials, so it is
-        answered without a key; what follows it needs one.
+        `fields`: the headers of an OPTIONS request by name. Browsers send preflights without credentials, so a
+        preflight needs no key; the request after it does.
         """
         if b"access-control-request-method" not in fields or not self.admits(fields.get(b"origin")):
             return None
@@ -80,7 +80,7 @@ def origin(text: str) -> str:
     """Return an origin as browsers send it. `*`, `https://*.example.com` and `http://localhost:*` are patterns.
 
     Raises:
-        ValueError: it is none; with the remedy.
+        ValueError: the text is no origin; the message has the remedy.
     """
     text = text.strip()
     if text == EVERY:
@@ -96,7 +96,7 @@ def origin(text: str) -> str:
 
 
 def _fits(page: str, pattern: str) -> bool:
-    """Whether an origin fits a pattern: one or more labels for the first label, any port or none for the port."""
+    """Tell whether an origin fits a pattern. A label `*` means one or more labels, a port `*` any port or none."""
     scheme, _, rest = pattern.partition("://")
     if not page.startswith(f"{scheme}://"):
         return False

@@ -1,4 +1,4 @@
-"""Turn what a configuration declares into a directory of routes, once, when it is loaded; and list every mistake."""
+"""Turn a configuration's declarations into a directory of routes at load time, and list every mistake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from gateway.core.abilities import Abilities, Said, unknown
 from gateway.core.names import (
     AUTO_ORDERS,
-    BUILT_IN,
     FALLBACK_OF,
     LAST,
     ROLE,
@@ -19,6 +18,7 @@ from gateway.core.names import (
     split,
     unknown_role,
 )
+from gateway.kinds import OTHER, kind_of
 from gateway.types import Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from gateway.types import Ability, CachePolicy, Capability
 
-# Nobody writes this by hand, and the recursion must end before Python's does.
+# Far more than people write by hand, and below Python's recursion limit.
 LONGEST_CHAIN = 50
-# Parameters that differ at each level of names double the candidates with each.
+# Names whose parameters differ at each level double the candidates at each level.
 MOST_CANDIDATES = 500
 
 
@@ -39,35 +39,35 @@ class Alias:
     target: str
     params: Params = field(default_factory=Params)
     said: Said = field(default_factory=Said)
-    """What is known of the model it stands for; it counts under every name of that model."""
+    """Facts about the model behind the alias; they count under every name of that model."""
     cache: CachePolicy | None = None
-    """None: as what it stands for, if that is a name of its own. A policy of 0 seconds keeps nothing."""
+    """None: inherited from the target if that is a name too. A policy of 0 seconds keeps nothing."""
     patience_s: float | None = None
-    """Likewise."""
+    """None: inherited likewise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A job, and the names of those who may do it, in the order of preference."""
+    """A job, and the names of the models that may do it, in order of preference."""
 
     targets: tuple[str, ...]
     params: Params = field(default_factory=Params)
     vacancy: str = ""
-    """Why nobody does it, for a role without targets."""
+    """Why a role without targets has none."""
     weights: tuple[float, ...] = ()
-    """The share of each target where the order is weighted; empty if all are equal."""
+    """The share of each target where the order is `weighted`; empty: equal shares."""
     order: tuple[str, ...] = ()
     needs: frozenset[Capability] = frozenset()
     max_price: int | None = None
     fails_over_on_policy: bool | None = None
     cache: CachePolicy | None = None
-    """As of an alias."""
+    """As in `Alias`."""
     patience_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What a configuration says about names."""
+    """The names that a configuration declares, and what they stand for."""
 
     providers: Mapping[str, Provider] = field(default_factory=dict)
     provider_params: Mapping[str, Params] = field(default_factory=dict)
@@ -76,32 +76,32 @@ class Declared:
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default_provider: str | None = None
     order: tuple[str, ...] = ("listed",)
-    """For whatever does not say its own."""
+    """For names without an order of their own."""
     uses: tuple[tuple[tuple[str | int, ...], str], ...] = ()
-    """The names that rules and budgets send calls to, and where each of them stands."""
+    """The names that rules and budgets send calls to, each with its place in the file."""
     curated: Callable[[Provider, str], Ability] = unknown
     of_providers: Mapping[str, Said] = field(default_factory=dict)
-    """Provider name -> what holds for all its models."""
+    """Provider name -> facts about all its models."""
     kinds: frozenset[str] = frozenset()
     """The names of all kinds of providers."""
     tolerates: Callable[[tuple[str | int, ...]], bool] = lambda _: False
-    """Whether a target at this place may be unknown: it is then like one whose provider cannot be used."""
+    """Tells whether the target at a place may be unknown: it then counts as one with an unusable provider."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """A mistake in what is declared, and where: `("roles", "rlm", 1)` is the second target of that role."""
+    """A mistake in the declarations, and its place: `("roles", "rlm", 1)` is the second target of that role."""
 
     where: tuple[str | int, ...]
     message: str
     about_name: bool = False
-    """The name itself is wrong, not what stands behind it."""
+    """The mistake is in the name itself, not in what it stands for."""
     tolerated: bool = False
-    """The directory is complete all the same."""
+    """The directory is complete despite the mistake."""
 
 
 def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]]:
-    """Resolve every name that is declared, and list every mistake; with mistakes the directory is incomplete."""
+    """Resolve every declared name, and list every mistake. With mistakes the directory is incomplete."""
     expansion = _Expansion(declared)
     aliases = {name: expansion.of(name, ("models", name)) for name in declared.aliases}
     roles = {name: expansion.of(ROLE + name, ("roles", name)) for name in declared.roles}
@@ -110,13 +110,13 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         if name not in declared.aliases:
             near = nearest(name, declared.aliases)
             if name.removeprefix(ROLE) in declared.roles:
-                near = "; it is a role: write who steps in behind the others in its models"
-            message = f"fallback is for an alias, and {quoted(name)} is none{near}"
+                near = "; it is a role: add the fallback at the end of its models"
+            message = f"fallback is for an alias, and {quoted(name)} is not one{near}"
             expansion.objections.append(Objection(("fallback", name), message, about_name=True))
         for i, target in enumerate(targets):
-            # Only for the alias used by its own name: what other names expand to is settled by now.
-            expansion.of(target, ("fallback", name, i))  # to object at the place where the target is written
-        # Only for the alias used by its own name, and for roles that only rename it: all other expansions are settled.
+            expansion.of(target, ("fallback", name, i))  # for its objections, at the place of the target
+        # A fallback steps in for the alias under its own name, and below for roles that only rename it. It does not
+        # step in where the alias is one target of several: those expansions are done by now.
         aliases[name] = (*aliases.get(name, ()), *expansion.fallback_of(name))
     for name, role in declared.roles.items():
         roles[name] = (*roles[name], *_with(ROLE + name, role.params, expansion.inherited_fallback(name)))
@@ -127,17 +127,17 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
     for one in named:
         if one.upstream.id not in listed:
             listed[one.upstream.id] = expansion.candidate(one.upstream.provider, one.upstream.model)
-    # What a role prefers, `auto` prefers too where nothing else decides.
+    # Named models come first: `auto` prefers them too where nothing else decides.
     pool = {one.upstream.id: listed[one.upstream.id] for one in (*named, *listed.values())}
 
-    # Roles cannot collide (their prefix is reserved); an alias hides a model of the same spelling.
+    # Roles cannot collide with other names (their prefix is reserved). An alias hides a model of the same name.
     routes = {name: route_of(name, RouteKind.MODEL, [one], order=declared.order) for name, one in listed.items()}
     routes |= {name: expansion.route(name, RouteKind.ALIAS, found) for name, found in aliases.items()}
     for name, role in declared.roles.items():
         routes[ROLE + name] = _filled(expansion.route(ROLE + name, RouteKind.ROLE, roles[name]), role.vacancy)
     bare: dict[str, tuple[Upstream, ...]] = {}
     for one in listed.values():
-        if one.upstream.provider.kind != BUILT_IN:
+        if not kind_of(one.upstream.provider).built_in:
             bare[one.upstream.model] = (*bare.get(one.upstream.model, ()), one.upstream)
     directory = Directory(
         routes=routes,
@@ -154,10 +154,9 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
 
 
 def merged(outer: Params, inner: Params) -> Params:
-    """Return parameters where the inner level (nearer to the request) wins, key by key.
+    """Merge parameters key by key; the inner level (nearer to the request) wins.
 
-    A `null` takes an inherited value away. A forced value stays forced, whatever an inner level suggests:
-    only an inner *forced* value replaces it.
+    `null` removes an inherited value. A forced value stays forced: only an inner *forced* value replaces it.
     """
     if not inner:
         return outer
@@ -172,7 +171,7 @@ _Where = tuple["str | int", ...]
 
 
 class _Expansion:
-    """Follow names to upstreams, each name once, collecting objections on the way."""
+    """Follow names to their upstreams, each name once, and collect objections on the way."""
 
     def __init__(self, declared: Declared) -> None:
         self.declared = declared
@@ -183,16 +182,16 @@ class _Expansion:
         self.objections.append(Objection(where, message))
 
     def candidate(self, provider: Provider, model: str) -> Candidate:
-        # What is known of it is filled in when all that the configuration says is known.
+        # `Directory.renewed` fills in the ability once the whole configuration has been read.
         params = self.declared.provider_params.get(provider.name, Params())
-        rank = LAST if provider.kind == BUILT_IN else 0
+        rank = LAST if kind_of(provider).built_in else 0
         return Candidate(Upstream(provider, provider.model_override or model), params, rank=rank)
 
     def models_of(self, provider: Provider) -> Iterable[Candidate]:
         return (self.candidate(provider, model) for model in provider.models)
 
     def of(self, target: str, where: _Where, trail: tuple[str, ...] = ()) -> tuple[Candidate, ...]:
-        """Return the candidates behind a target. `trail` holds the names that led here."""
+        """Return the candidates behind a target. `trail`: the names that led here."""
         if target in self._done:
             return self._done[target]
         if target in trail:
@@ -222,14 +221,14 @@ class _Expansion:
         return found
 
     def fallback_of(self, alias: str) -> Iterator[Candidate]:
-        """Yield who steps in for an alias, each target after the one before it."""
+        """Yield the fallback candidates of an alias; each target ranks behind the one before it."""
         for i, target in enumerate(self.declared.fallback.get(alias, ())):
             for one in self.of(target, ("fallback", alias, i)):
                 names = one.via or (target,)
                 yield replace(one, rank=max(one.rank, i + 1), via=(f"{FALLBACK_OF}{alias}", *names))
 
     def inherited_fallback(self, role: str) -> Iterable[Candidate]:
-        """Return who steps in for the alias that a role only renames, be it through other names; mostly nobody."""
+        """Return the fallback of the alias that a role only renames, directly or through other names; mostly empty."""
         name, alias = ROLE + role, None
         for _ in range(LONGEST_CHAIN):
             if (found := self._role(name)) is not None and len(found.targets) == 1:
@@ -243,7 +242,7 @@ class _Expansion:
         return ()
 
     def route(self, name: str, kind: RouteKind, found: Iterable[Candidate]) -> Route:
-        """Return the route of a role or alias, chosen from as it says, or as what it merely renames says."""
+        """Return the route of a role or alias. Settings that it lacks come from the names that it merely renames."""
         order: tuple[str, ...] = ()
         needs: frozenset[Capability] = frozenset()
         max_price: int | None = None
@@ -269,8 +268,8 @@ class _Expansion:
         return (one for one in self._behind(name) if isinstance(one, Role))
 
     def _behind(self, name: str) -> Iterable[Role | Alias]:
-        """Yield the role or alias of this name and, while there is a single target, those that it renames."""
-        for _ in range(LONGEST_CHAIN):  # names in a circle are objected to elsewhere
+        """Yield the role or alias of this name and, while there is a single target, the ones that it renames."""
+        for _ in range(LONGEST_CHAIN):  # `of` objects to names in a circle
             if (role := self._role(name)) is not None:
                 yield role
                 if len(role.targets) != 1:
@@ -286,20 +285,20 @@ class _Expansion:
         return self.declared.roles.get(name.removeprefix(ROLE)) if name.startswith(ROLE) else None
 
     def said_of_models(self, aliases: Mapping[str, tuple[Candidate, ...]]) -> dict[str, Said]:
-        """Return what aliases say of the models they stand for, by upstream id."""
+        """Return the facts that aliases state about their models, by upstream id."""
         result: dict[str, Said] = {}
         by: dict[str, str] = {}
         for name, alias in self.declared.aliases.items():
             if not alias.said:
                 continue
             if any(True for _ in self._renamed(name)):
-                self.object(("models", name), f"{quoted(name)} stands for a role; say this of a model")
+                self.object(("models", name), f"{quoted(name)} stands for a role; say this about a model")
                 continue
             for candidate in aliases[name]:
                 upstream = candidate.upstream.id
                 earlier = result.get(upstream, Said())
                 if difference := alias.said.contradiction(earlier):
-                    message = f"says of {upstream} another thing than {quoted(by[upstream])} does: {difference}"
+                    message = f"contradicts {quoted(by[upstream])} about {upstream}: {difference}"
                     self.object(("models", name), message)
                 result[upstream] = earlier.with_more(alias.said)
                 by[upstream] = name
@@ -317,17 +316,17 @@ class _Expansion:
         return found or self._nobody(target, where, self._unknown(target))
 
     def _nobody(self, target: str, where: _Where, why: str) -> tuple[Candidate, ...]:
-        """Object to a target; where it is tolerated, return one that cannot be used, and says why."""
+        """Object to a target. Where an unknown one is tolerated, return an unusable candidate that says why."""
         tolerated = where[0] in ("models", "roles", "fallback") and self.declared.tolerates(where)
         self.objections.append(Objection(where, why, tolerated=tolerated))
         if not tolerated:
             return ()
         name, slash, model = target.partition("/")
-        stand_in = Provider(name if slash else "(nobody)", "openai-compatible", "", unusable=why)
+        stand_in = Provider(name if slash else "(nobody)", OTHER, "", unusable=why)
         return (Candidate(Upstream(stand_in, model or target)),)
 
     def _unknown(self, target: str) -> str:
-        """Say what is wrong with a target. The default provider does not make it right: in a file it is a slip."""
+        """Say what is wrong with a target. The default provider does not help: an unknown name in a file is a slip."""
         if target in AUTO_ORDERS:
             return f"{quoted(target)} is for requests and rules; name models here"
         if target in self.declared.roles:
@@ -344,7 +343,7 @@ class _Expansion:
 
 
 def _with(name: str, params: Params, found: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    # Duplicates go at every level: roles that name each other twice would double the list with each.
+    # Duplicates are dropped at every level: otherwise roles that list others twice would double the list each time.
     once: dict[tuple[object, ...], Candidate] = {}
     for one in found:
         once.setdefault(one.identity, one)
@@ -352,7 +351,7 @@ def _with(name: str, params: Params, found: Iterable[Candidate]) -> tuple[Candid
 
 
 def _shared(found: tuple[Candidate, ...], weight: float) -> Iterable[Candidate]:
-    """Divide the share of a name among those it stands for."""
+    """Divide the share of a name among its candidates."""
     total = sum(one.weight for one in found)
     return (replace(one, weight=weight * one.weight / total if total else 0.0) for one in found)
 
@@ -364,7 +363,7 @@ def _filled(route: Route, vacancy: str) -> Route:
 
 
 def _misnamed(declared: Declared) -> Iterable[Objection]:
-    """Object to names that could never be asked for, or would hide something."""
+    """Object to names that no request could use, or that would hide another name."""
     for name in declared.providers:
         if not name or name in ("role", "auto") or set("/: ") & set(name):
             message = f'{quoted(name)} cannot name a provider: no "/", ":" or space, and not "role" or "auto"'

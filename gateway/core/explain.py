@@ -31,7 +31,7 @@ class Problem:
 _BUSY = "try again later, or let the role fall back to another model"
 NO_API = "check its base_url: it ends before /chat/completions, often with /v1"
 
-# What happened, and the remedy. `{…}` are filled in by `problem`.
+# What happened, and the remedy. `problem` fills in `{…}`.
 _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.BAD_REQUEST: ("{provider} refused the request", "check the model and its params"),
     o.POLICY: ("{provider} refused the request for its content", "check the account's content settings"),
@@ -40,12 +40,12 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.QUOTA_EXHAUSTED: ("the quota at {provider} is used up", "wait until it is renewed, or use another provider"),
     o.NO_CREDIT: ("there is no credit left at {provider}", "add credit there, or use another provider"),
     o.BAD_CREDENTIAL: ("{provider} did not accept the key", "check {key}"),
-    o.ACCOUNT_BLOCKED: ("{provider} does not serve this account from here", "see there what became of the account"),
-    o.FORBIDDEN: ("{provider} forbids this request", "check what {key} may do there"),
-    o.NOT_FOUND: ("{provider} did not find what was asked for", "choose another model, or check the base_url"),
+    o.ACCOUNT_BLOCKED: ("{provider} does not serve this account from here", "check the account's status there"),
+    o.FORBIDDEN: ("{provider} forbids this request", "check the permissions of {key} there"),
+    o.NOT_FOUND: ("{provider} did not find something the request names", "choose another model, or check the base_url"),
     o.ENDPOINT_MISSING: ("{provider} does not serve this endpoint there", NO_API),
-    o.UNSUPPORTED: ("{model} does not take such a request", "choose another model"),
-    o.TOO_LARGE: ("{provider} takes no request of that size", "raise the limits of the account there"),
+    o.UNSUPPORTED: ("{model} does not support this kind of request", "choose another model"),
+    o.TOO_LARGE: ("{provider} does not accept a request of that size", "raise the limits of the account there"),
     o.UNAFFORDABLE: (
         "the credit at {provider} does not cover the request",
         "add credit there, or use another provider",
@@ -54,18 +54,18 @@ _WORDS: Mapping[Outcome, tuple[str, str]] = {
     o.MODEL_MISSING: ("{provider} does not serve {model} there", "choose another model, or check the base_url"),
     o.OVERLOADED: ("{provider} is busy or still loading the model", _BUSY),
     o.SERVER_ERROR: ("{provider} failed", _BUSY),
-    o.WRONG_CONTENT: ("{provider} did not answer as this API does", NO_API),
+    o.WRONG_CONTENT: ("{provider} did not answer like an OpenAI-compatible API", NO_API),
     o.MALFORMED: ("{provider} does not speak HTTP/1.1", "check its base_url, and whether it is http or https"),
     o.EMPTY: ("{provider} answered without any content", _BUSY),
     o.NO_CONNECT: ("{provider} cannot be reached", "{reach}"),
     o.CONNECT_TIMEOUT: ("{provider} cannot be reached", "{reach}"),
-    o.FIRST_BYTE_TIMEOUT: ("{provider} did not answer in time", "allow it more: timeouts.first_byte"),
-    o.FIRST_TOKEN_TIMEOUT: ("{provider} sent no content in time", "allow it more: timeouts.first_token"),
+    o.FIRST_BYTE_TIMEOUT: ("{provider} did not answer in time", "allow more time: timeouts.first_byte"),
+    o.FIRST_TOKEN_TIMEOUT: ("{provider} sent no content in time", "allow more time: timeouts.first_token"),
     o.TOTAL_TIMEOUT: ("{provider} did not finish in time", _BUSY),
     o.IDLE_TIMEOUT: ("{provider} fell silent in the middle", _BUSY),
     o.BROKEN: ("{provider} broke the connection", _BUSY),
     o.TRUNCATED: ("the stream of {provider} ended before its end", _BUSY),
-    o.STREAM_REFUSED: ("{provider} refused the request in the middle of its stream", "check what was asked"),
+    o.STREAM_REFUSED: ("{provider} refused the request in the middle of its stream", "check the request's content"),
     o.STREAM_ERROR: ("{provider} failed in the middle of its stream", _BUSY),
 }
 
@@ -81,7 +81,7 @@ def problem(
 ) -> Problem:
     """Put an outcome into words.
 
-    `said` is what the upstream (or the socket) said itself, `key` where its key comes from.
+    `said`: the error of the upstream or the socket. `key`: where the upstream's key comes from.
     """
     happened, remedy = _WORDS.get(outcome, (f"{{provider}}: {outcome.name}", _BUSY))
     words = {

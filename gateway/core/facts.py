@@ -1,4 +1,4 @@
-"""What is known of an upstream from the attempts made at it. Rule: facts are values; `observe` returns the next ones.
+"""What past attempts tell about an upstream. Rule: facts are values; `observe` returns the next ones.
 
 All times are wall-clock seconds.
 """
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCOUNT_S", "LIMITED_S", "LOADING_S", "MISSING_S", "QUOTA_S"]
 
-# Outcomes count for about this long; an upstream is judged by its last minutes, not by its year.
+# Outcomes count for about this long: an upstream is judged by its last minutes.
 MEMORY_S = 120.0
-# Latency is a peak EWMA (Finagle): it jumps to a slow answer at once and comes down over this time.
+# Latency is a peak EWMA (Finagle): it rises to a slow answer at once and falls over this time.
 LATENCY_DECAY_S = 30.0
 # A measurement this young has not faded by more than a hundredth.
 FRESH_S = 3.0
-# What is assumed of an upstream that nobody has tried: fast enough to be tried, not so fast that it wins every time.
+# The assumed latency of an untried upstream: fast enough to be tried, too slow to win every time.
 UNKNOWN_FIRST_TOKEN_S = 1.0
-# "Come back in 0 s", or at a date that has passed, cannot be meant.
+# The least wait after a rate limit: providers cannot mean "come back in 0 s" or at a past date.
 SHORTEST_S = 1.0
-# However long a busy server asks to be left alone: only a limit may last for longer.
+# The longest rest that a busy server gets, whatever it asks for. Rate limits may last longer.
 LONGEST_REST_S = 10 * 60.0
-# Durations are measured on another clock than facts are dated by, and the two may drift apart by so much.
+# Durations and dates come from two clocks (monotonic and wall), which may drift apart by this much.
 CLOCKS_DIFFER_S = 0.1
-# Nobody has used it for so long: whether it is still there may be asked.
+# An upstream without calls for this long may be probed.
 IDLE_S = 60.0
-# For so long after a failure an idle upstream that is not local is asked. For good would be a nuisance.
+# A remote idle upstream is probed for this long after a failure. Probing it for ever would be a nuisance.
 UNEASY_S = 10 * 60.0
 
-# What a server says that is up and has no model yet.
+# The error name of a server that is up but has no model yet.
 NOT_READY = "not_ready"
 _PROVIDER, _ALLOWANCE = About.PROVIDER, About.ALLOWANCE
 _NONE_OF_ITS = frozenset({About.CALL, About.CLOCK, About.NOBODY})
@@ -47,28 +47,28 @@ _UNREACHED = (*(f"{one.name}:" for one in o.ALL if one.about is _PROVIDER and no
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
-    """What is known of one upstream."""
+    """The facts about one upstream."""
 
     good: float = 0.0
     bad: float = 0.0
-    """Attempts that ended well or badly by its own doing, decayed to `counted_at`."""
+    """Attempts that succeeded, and attempts that failed by the upstream's fault, decayed to `counted_at`."""
     counted_at: float = 0.0
     first_token_s: float = 0.0
-    """Peak EWMA of the time to the first token, as of `timed_at`; 0 if it has never answered."""
+    """Peak EWMA of the time to the first token, as of `timed_at`; 0: no answer yet."""
     timed_at: float = 0.0
     tokens_per_s: float = 0.0
-    """EWMA of the output rate; 0 if unknown."""
+    """EWMA of the output rate; 0: unknown."""
     rated_at: float = 0.0
     breaker: b.Breaker = b.CLOSED
     usable_at: float = 0.0
-    """It is better left alone until then."""
+    """When the upstream may be tried again."""
     limited: bool = False
-    """The provider itself said so, with a rate limit."""
+    """`usable_at` comes from a rate limit of the provider's."""
     last_error: str = ""
     last_error_at: float = 0.0
 
     def success(self, now: float) -> float:
-        """The share of attempts that ended well, as a guess that starts from 1 and needs evidence to leave it."""
+        """Return the estimated share of attempts that succeed; 1 until there is evidence against it."""
         if not self.bad:
             return 1.0
         kept = _kept(now - self.counted_at, MEMORY_S)
@@ -76,7 +76,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
         return (good + 1.0) / (good + bad + 1.0)
 
     def expected_first_token_s(self, now: float) -> float:
-        """The time to the first token to expect; an old measurement fades, so that whoever was slow is tried again."""
+        """Return the expected time to the first token. Old measurements fade, so slow upstreams are tried again."""
         if not self.first_token_s:
             return UNKNOWN_FIRST_TOKEN_S
         if now - self.timed_at < FRESH_S:
@@ -89,12 +89,12 @@ _CLOSED = b.State.CLOSED
 
 
 def shared_by(upstream: Upstream, outcome: Outcome) -> tuple[str, ...]:
-    """Return under which names besides the upstream's own an outcome is remembered: what all is set aside with it."""
+    """Return the other names that an outcome is recorded under: the domain or accounts set aside with the upstream."""
     match outcome.about:
         case About.ALLOWANCE:
             return (upstream.domain,) if upstream.domain != upstream.id else ()
         case About.CREDIT:
-            # Where free models need no credit they are not concerned, unless it was one of them that was refused.
+            # Free models that need no credit stay in use, unless a free model was refused.
             provider = upstream.provider.name
             return (provider,) if upstream.account == provider else (provider, upstream.account)
         case About.ACCOUNT:
@@ -109,7 +109,7 @@ def observe(facts: Facts, attempt: Attempt, usage: Usage | None, now: float) -> 
     breaker = facts.breaker
     began_at = now - attempt.duration_s + CLOCKS_DIFFER_S
     if breaker.state is not _CLOSED and began_at < breaker.changed_at:
-        pass  # It is from before the trouble, and says nothing of how it is now; a probe that is under way will.
+        pass  # The attempt began before the breaker changed: ignore its outcome.
     elif outcome is not o.OK or breaker is not b.CLOSED:
         breaker = b.after(breaker, _event(attempt), now)
     if outcome is not o.OK:
@@ -154,22 +154,22 @@ def _after_failure(facts: Facts, attempt: Attempt, breaker: b.Breaker, now: floa
 
 
 def begin(facts: Facts, now: float) -> Facts:
-    """Return the facts once an attempt has begun: with an open breaker that is its probe."""
+    """Return the facts once an attempt has begun. With an open breaker, the attempt is the probe."""
     if facts.breaker.state is _CLOSED:
         return facts
     return msgspec.structs.replace(facts, breaker=b.after(facts.breaker, b.Event.PROBE, now))
 
 
 def is_unreachable(facts: Facts) -> bool:
-    """Tell whether it is out of action because nobody took a connection, or it was not ready, when last tried."""
+    """Tell whether the breaker is open because the last try found the upstream unreachable or not ready."""
     return facts.breaker.state is not _CLOSED and facts.last_error.startswith(_UNREACHED)
 
 
 def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_s: float = IDLE_S) -> bool:
-    """Tell whether to ask in the background if it can be reached. `quiet_s`: for how long nobody has used or asked it.
+    """Tell whether a background probe should check if the upstream is reachable.
 
-    An upstream that is out for another reason than that is left to a real call: it may refuse every chat and still
-    list its models.
+    An upstream that is out for any other reason waits for a real call instead: it may list its models and still refuse
+    every chat. `quiet_s`: seconds since its last call or probe.
     """
     breaker = facts.breaker
     if breaker.state is not _CLOSED:
@@ -180,9 +180,9 @@ def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_
 
 
 def probed(facts: Facts, event: b.Event, said: str, now: float) -> Facts:
-    """Return the facts after a probe from the background, which only tells whether the upstream can be reached.
+    """Return the facts after a background probe, which only tells whether the upstream is reachable.
 
-    `event`: SUCCESS if it can, LOCAL_FAILURE if not, RELEASE if that is not clear. `said`: what went wrong, led by
+    `event`: SUCCESS: reachable; LOCAL_FAILURE: not reachable; RELEASE: unclear. `said`: the error, which starts with
     the name of an outcome.
     """
     breaker = facts.breaker
@@ -198,13 +198,13 @@ def probed(facts: Facts, event: b.Event, said: str, now: float) -> Facts:
 
 
 def is_sound(facts: Facts) -> bool:
-    """Tell whether nothing is known against it, so that a call which failed elsewhere is to it like any other."""
+    """Tell whether an upstream has no recent failures, so that fallbacks to it count as first attempts."""
     breaker = facts.breaker
     return breaker.state is _CLOSED and not (breaker.failures or breaker.local_failures)
 
 
 def peak(average: float, at: float, sample: float, now: float) -> float:
-    """Return a peak EWMA after one more sample: up at once, down over LATENCY_DECAY_S."""
+    """Return a peak EWMA after one more sample: it rises at once and falls over LATENCY_DECAY_S."""
     if sample >= average:
         return sample
     kept = _kept(now - at, LATENCY_DECAY_S)
@@ -219,19 +219,19 @@ def _event(attempt: Attempt) -> b.Event:
     outcome = attempt.outcome
     if outcome.about is _PROVIDER:
         return b.Event.FAILURE if outcome.sent else b.Event.LOCAL_FAILURE
-    # Anything it answered shows that it lives; a limit or a client's mistake says no more than that.
+    # An answer, or a refusal of a bad request, shows that the upstream works. Limits and the like show nothing.
     return b.Event.SUCCESS if outcome is o.OK or outcome is o.BAD_REQUEST else b.Event.RELEASE
 
 
 def last_refusal(facts: Facts) -> str:
-    """Return the last error with what it was about, for people: `no_credit (about the credit): pay`."""
+    """Return the last error and its subject, for people: `no_credit (about the credit): pay`."""
     name, colon, said = facts.last_error.partition(":")
     outcome = o.BY_NAME.get(name)
     return facts.last_error if outcome is None else f"{name} (about the {outcome.about}){colon}{said}"
 
 
 def aside_for_s(outcome: Outcome, said_s: float | None) -> float:
-    """Return for how long what an outcome is about is set aside. `said_s`: how long the refusal itself asks for."""
+    """Return how long the subject of an outcome is set aside, in seconds. `said_s`: the wait that the refusal names."""
     if outcome.about is _ALLOWANCE:
         return outcome.aside_s if said_s is None else max(said_s, SHORTEST_S)
     if outcome.about is _PROVIDER:

@@ -1,21 +1,21 @@
-"""Decide what to do next with a call. The history of its attempts is the only state.
+"""Decide the next step of a call. The history of its attempts is the only state.
 
-The steps are no msgspec structs: `isinstance` of those takes 0.2 us to say no, and `match` asks for one after another.
+The steps are not msgspec structs: a negative `isinstance` of a struct takes 0.2 us, and `match` makes several.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core import outcome as o
-from gateway.types import About, Blame, Then
+from gateway.types import About, Attempt, Blame, Then
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.types import Attempt, Candidate, Outcome, Plan
+    from gateway.types import Candidate, Outcome, Plan
 
 
 @dataclass(slots=True)
@@ -24,12 +24,12 @@ class Try:
 
     candidate: Candidate
     fresh: bool = False
-    """On a connection that has not been used before."""
+    """Use a new connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Let the last attempt's answer through."""
+    """Pass the last attempt's answer on to the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,56 +39,86 @@ class GiveUp:
 
 @dataclass(slots=True)
 class Wait:
-    """Ask again at this time (monotonic seconds): nobody is ready before, and waiting beats refusing."""
+    """Decide again at this time (monotonic seconds): no candidate is ready before."""
 
     until: float
 
 
-Step = Try | Wait | Relay | GiveUp
+@dataclass(slots=True)
+class Hedge:
+    """Send the call to this candidate as well, while the attempt under way goes on. The first answer is relayed."""
+
+    candidate: Candidate
+
+
+@dataclass(slots=True)
+class Resume:
+    """Have this candidate continue the answer that broke off after the client had seen part of it."""
+
+    candidate: Candidate
+
+
+class Aloft(NamedTuple):
+    """An attempt that has begun and not ended."""
+
+    candidate: Candidate
+    began_at: float
+    """In monotonic seconds."""
+
+
+Step = Try | Hedge | Resume | Wait | Relay | GiveUp
 
 _RELAY, _GIVE_UP = Relay(), GiveUp()
 _LET_THROUGH = Then.RELAY
+# The upstream ended a stream amid its answer, so another one may know how it goes on.
+_BROKEN_OFF = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR})
 
-# A refusal before any work was done: the same call may go there again, whatever it does.
+# Refusals before any work was done: every call may be repeated at the same upstream.
 _UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED})
-# Worth the same upstream once more: it may be over in a moment. The call may have been carried out, and been charged,
-# so these hold only for calls that may be repeated.
+# Failures that may pass in a moment. The upstream may have carried out the call and charged for it, so only repeatable
+# calls are repeated after the ones added here.
 _PASSES = _UNDONE | {o.BROKEN, o.SERVER_ERROR, o.EMPTY}
-# With other parameters the upstream would refuse as well, or not be reached.
+# Failures that other parameters would not cure at the same upstream.
 _WHATEVER_IS_ASKED = frozenset({About.MODEL, About.ALLOWANCE, About.CREDIT, About.ACCOUNT})
 _UNREACHED = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
 _BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S = 4.0
-# The least back-off after a rate limit that does not say when it ends; it doubles. Three requests in a fraction of a
-# second would only use up more of the limit.
+# The shortest back-off after a rate limit that does not say when it ends; it doubles with each attempt. Faster retries
+# would only use up more of the limit.
 _UNSAID_LIMIT_S = 1.0
-# How often a server that loads its model is asked again.
+# The pause before asking a server again that is loading its model: between these two.
 _LOADING_S = (0.5, 1.0)
-# The time that an attempt needs at least, as a share of its own timers and of the whole call's.
+# An attempt starts only if this much time is left, as shares of its first-byte and total timeouts.
 _LEAST_OF_FIRST_BYTE = 0.1
 _LEAST_OF_TOTAL = 0.2
 
 
-def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
+def next_step(plan: Plan, attempts: Sequence[Attempt], now: float, aloft: Sequence[Aloft] = ()) -> Step:
     """Return the next step of a call that has come to `attempts` by `now` (monotonic seconds).
 
-    Candidates are tried in the plan's order, without any pause unless the plan has patience with the first; only when
-    nobody is left who has not been tried is the same one tried again, after a back-off. An attempt that died on a
-    stale kept connection is made once more on a fresh one, and is not counted against `max_attempts`: a fresh
-    connection cannot be stale, so it happens at most once for each candidate. That also holds for calls which must not
-    be repeated: the server had closed the idle connection before our request came, so it has not read the request.
+    `aloft`: the attempts under way. While there is one, the step is to wait for it, or to hedge it. An answer that may
+    be relayed ends the waiting: the others are then cancelled.
+
+    Candidates are tried in the plan's order and without pauses, unless the plan is patient with the first. Once all
+    have been tried, a candidate is tried again after a back-off.
+
+    An attempt that died on a stale kept connection is repeated on a fresh connection and does not count against
+    `max_attempts`. A fresh connection cannot be stale, so this happens at most once per candidate. It also applies to
+    calls that must not be repeated: the server had closed the connection before it could read the request.
     """
     if not attempts:
-        return _turn(plan, 0, now)
+        return _beside(plan, attempts, aloft, now) if aloft else _turn(plan, 0, now)
     last = attempts[-1]
     then = last.outcome.then
     if last.outcome is o.POLICY and plan.fails_over_on_policy:
         then = Then.ELSEWHERE
     if then is _LET_THROUGH:
-        return _RELAY
+        return _RELAY if not plan.resumes else _resumed(plan, attempts, now)
+    if aloft:
+        return _beside(plan, attempts, aloft, now)
     if then is Then.AGAIN and now < plan.deadline:
         return Try(last.candidate, fresh=True)
-    # Timers may fire a moment early, so the clock alone would allow a last attempt without any time.
+    # Timers may fire a moment early, so the clock alone could allow a last attempt with no time left.
     if now >= plan.deadline or last.outcome is o.TOTAL_TIMEOUT:
         return _GIVE_UP
     counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
@@ -100,11 +130,50 @@ def next_step(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
     return _retry(plan, counted, now, only_loading=not may_try_more)
 
 
-def used(plan: Plan, attempts: Sequence[Attempt]) -> int:
-    """Return how many of `max_attempts` these have used up.
+def _beside(plan: Plan, attempts: Sequence[Attempt], aloft: Sequence[Aloft], now: float) -> Step:
+    """What to do while an attempt is under way: wait for it, or ask the next candidate as well."""
+    rest = Wait(plan.deadline)
+    # A second hedge would triple the load of an upstream that is slow because it is loaded.
+    if not plan.hedge_after_s or not plan.repeats or len(aloft) > 1:
+        return rest
+    due = aloft[0].began_at + plan.hedge_after_s
+    if due >= plan.deadline:
+        return rest
+    if now < due:
+        return Wait(due)
+    place = _next_place(plan, (*attempts, _as_attempt(aloft[0])))
+    if place is None or (plan.ready_at and plan.ready_at[place] > now):
+        return rest
+    return Hedge(plan.order[place])
 
-    None for an attempt that a budget prevented or that died on a stale connection, and one for all questions to a
-    server that loads its model, or to a first choice that the plan has patience with.
+
+def _resumed(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
+    """Who goes on with an answer that has begun: another candidate, if it broke off; else it is relayed as it is."""
+    last = attempts[-1]
+    if last.outcome not in _BROKEN_OFF or last.first_token_s is None or now >= plan.deadline:
+        return _RELAY
+    place = _next_place(plan, attempts)
+    return _RELAY if place is None else Resume(plan.order[place])
+
+
+def _next_place(plan: Plan, attempts: Sequence[Attempt]) -> int | None:
+    """Where in the order the next untried candidate stands, if one more may be tried."""
+    counted = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN]
+    if used(plan, counted) >= plan.max_attempts:
+        return None
+    place = _place_after(plan, counted)
+    return place if place < len(plan.order) else None
+
+
+def _as_attempt(one: Aloft) -> Attempt:
+    return Attempt(one.candidate, o.OK, ended_at=one.began_at)
+
+
+def used(plan: Plan, attempts: Sequence[Attempt]) -> int:
+    """Return how many of `max_attempts` these attempts have used up.
+
+    An attempt that a budget prevented or that died on a stale connection uses none. Repeated attempts at a server that
+    is loading its model, or at a first choice that the plan is patient with, use one together.
     """
     count = 0
     before: Attempt | None = None
@@ -120,17 +189,17 @@ def used(plan: Plan, attempts: Sequence[Attempt]) -> int:
 
 
 def _turn(plan: Plan, place: int, now: float) -> Step:
-    """The candidate at `place`, now or when it is ready."""
+    """Try the candidate at `place`, now or when it is ready."""
     if place >= len(plan.order):
         return _GIVE_UP
     ready_at = plan.ready_at[place] if plan.ready_at else now
-    if place == 0 and ready_at <= now:  # the first attempt has all the time there is
+    if place == 0 and ready_at <= now:  # the first attempt always has time
         return Try(plan.order[place])
     return _start(plan, plan.order[place], ready_at, now)
 
 
 def _start(plan: Plan, candidate: Candidate, at: float, now: float) -> Step:
-    """An attempt at `at`, if it then has time to come to something: else it would only be blamed for our deadline."""
+    """Try a candidate at `at`, unless too little time is left: our deadline would then look like its failure."""
     timeouts = candidate.upstream.provider.timeouts
     least_s = min(timeouts.connect_s + timeouts.first_byte_s * _LEAST_OF_FIRST_BYTE, timeouts.total_s * _LEAST_OF_TOTAL)
     if max(at, now) + least_s > plan.deadline:
@@ -139,14 +208,14 @@ def _start(plan: Plan, candidate: Candidate, at: float, now: float) -> Step:
 
 
 def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
-    """Where in the order the next untried candidate stands, past those that cannot do better than what failed."""
+    """Return the place of the next untried candidate in the order, without those that would fail the same way."""
     order = plan.order
     place = 0
     for attempt in counted:
         at = place
         while at < len(order) and order[at] is not attempt.candidate:
             at += 1
-        if at < len(order):  # else it was one more try at a candidate that had its turn
+        if at < len(order):  # otherwise it was a retry of an earlier candidate
             place = at + 1
     while place < len(order) and _is_hopeless(order[place], counted):
         place += 1
@@ -154,10 +223,10 @@ def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
 
 
 def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
-    """Whether it cannot do better: the call was too long for one that takes as much, or its upstream is out of use."""
+    """Tell whether a candidate would fail too: its upstream is out of use, or its context is not longer."""
     if any(
         (one.outcome.about in _WHATEVER_IS_ASKED or one.outcome in _UNREACHED)
-        and one.candidate is not candidate  # listed twice is a retry
+        and one.candidate is not candidate  # a candidate listed twice is a retry
         and one.candidate.upstream.id == candidate.upstream.id
         for one in counted
     ):
@@ -170,14 +239,14 @@ def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
 
 
 def _is_loading(attempt: Attempt) -> bool:
-    """Whether it asked a server that is up and not ready yet, and that costs nothing to ask again."""
+    """Tell whether the server of an attempt is up but not ready yet: asking it again costs nothing."""
     outcome = attempt.outcome
     is_local = attempt.candidate.upstream.provider.local
     return outcome is o.LOADING or (outcome is o.OVERLOADED and is_local and attempt.retry_after_s is not None)
 
 
 def _patient_until(plan: Plan, counted: Sequence[Attempt]) -> float | None:
-    """When to ask the first choice again before any other, or None if it is not worth waiting for."""
+    """Return when to try the first choice again before any other, or None if waiting is not worthwhile."""
     if not plan.patience_s:
         return None
     last = counted[-1]
@@ -195,7 +264,7 @@ def _may_pass(plan: Plan, attempt: Attempt) -> bool:
 
 
 def _retry(plan: Plan, counted: Sequence[Attempt], now: float, *, only_loading: bool) -> Step:
-    """Whoever may be tried again first, once its back-off is over."""
+    """Try the candidate again whose back-off ends first."""
     best: tuple[float, Candidate] | None = None
     for candidate in plan.order:
         mine = [attempt for attempt in counted if attempt.candidate is candidate]
@@ -217,11 +286,11 @@ def _retry(plan: Plan, counted: Sequence[Attempt], now: float, *, only_loading: 
 
 
 def _pause_s(plan: Plan, mine: Sequence[Attempt], number: int) -> float:
-    """How long to leave a candidate alone after its last attempt. Jitter, drawn from the plan's seed and `number`."""
+    """Return the pause before a candidate's next attempt, in seconds; its jitter comes from the seed and `number`."""
     last = mine[-1]
     said_s = last.retry_after_s or 0.0
-    rng = Random(plan.seed + number)  # noqa: S311  # jitter; nothing secret comes of it
-    if last.outcome is o.LOADING:  # what it says is a guess, and to ask is cheap
+    rng = Random(plan.seed + number)  # noqa: S311  # jitter, no secret
+    if last.outcome is o.LOADING:  # ignore its `retry-after`: it is a guess, and asking is cheap
         return rng.uniform(*_LOADING_S)
     if _is_loading(last):
         return max(said_s, _LOADING_S[0])
@@ -231,14 +300,14 @@ def _pause_s(plan: Plan, mine: Sequence[Attempt], number: int) -> float:
     return max(rng.uniform(0.0, min(_BACK_OFF_S * 2 ** len(mine), _LONGEST_BACK_OFF_S)), said_s)
 
 
-# The official SDKs keep to a `retry-after` of up to a minute, and go by their own back-off if it is longer.
+# The official SDKs obey a `retry-after` of up to a minute; above, they use their own back-off.
 _SDKS_WAIT_S = 60.0
 
 
 def may_be_retried(outcome: Outcome, retry_after_s: float | None) -> bool:
-    """Tell whether a client's SDK should try again by itself, which it does twice: where the end is near and known.
+    """Tell whether a client's SDK should retry by itself (it does so twice): only if the wait is known and short.
 
-    Everywhere else it would only repeat what has just failed everywhere.
+    Any other retry would only repeat attempts that have just failed everywhere.
     """
     if outcome is o.LOADING:
         return True
@@ -248,28 +317,29 @@ def may_be_retried(outcome: Outcome, retry_after_s: float | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a call that failed everywhere is answered."""
+    """The answer to a call that failed everywhere."""
 
     status: int
     code: str
     retry_after_s: float | None = None
     may_be_retried: bool = False
-    """The client's SDK should try again by itself."""
+    """The client's SDK should retry by itself."""
 
 
 _TIMEOUTS = frozenset({o.CONNECT_TIMEOUT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT, o.TOTAL_TIMEOUT, o.STALLED})
 _LIMITS = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
 _BUSY = frozenset({o.OVERLOADED, o.LOADING})
-# What clients know by its code, the most helpful first.
+# Error codes that clients know, the most helpful first.
 _REFUSALS = ((o.CONTEXT_LENGTH, "context_length_exceeded"), (o.POLICY, "content_policy_violation"))
 
 
 def verdict(attempts: Sequence[Attempt]) -> Verdict:
-    """Return the status that helps the client most, given that every attempt failed.
+    """Return the status that helps the client most when every attempt has failed.
 
-    All limited: 429 with the earliest `retry-after`. All refused for the call's own sake: the client's own 400 or 413.
-    All timed out: 504. No such endpoint anywhere: 404. Busy somewhere: 503, worth another try later. Otherwise 502,
-    which names our own key if all refused that: a 401 would let the client doubt the key that it has of us.
+    All limited: 429 with the earliest `retry-after`. All too large: 413. All refused because of the call: 400. All
+    timed out: 504. Some limited or busy: 503, worth another try later. No upstream has the endpoint: 404. Otherwise:
+    502, whose code says if all upstreams refused the gateway's own keys. A 401 would make the client doubt the key
+    that it got from the gateway.
     """
     told = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN and attempt.outcome.was_made]
     outcomes = {attempt.outcome for attempt in told}

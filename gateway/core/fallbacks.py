@@ -1,6 +1,6 @@
-"""Say why an answer is not the first choice's: who stood before the one that answered, and what came of each.
+"""Explain a fallback: which candidates were preferred to the one that answered, and why each did not answer.
 
-Rule: not a word of an upstream is repeated here; this goes into headers, metrics and logs.
+Rule: no upstream's own words appear here, because the explanation goes into headers, metrics and logs.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.facts import UNKNOWN
+from gateway.core.outcome import OVER_BUDGET
 from gateway.core.strategies import STRATEGIES, View, caller_hash
 from gateway.types import Then
 
@@ -20,27 +21,50 @@ if TYPE_CHECKING:
     from gateway.types import Attempt, Candidate, Plan, Route
 
 LONGEST = 512
-"""Bytes of the header. Beyond that it says how many more there are."""
+"""The most bytes of the header. A longer list ends in the number of the others."""
 NOT_READY = "not ready"
 UNABLE = "unable"
+LISTED = ("listed",)
 
 
 class Passed(NamedTuple):
-    """A candidate that did not answer although it stood before the one that did."""
+    """A candidate that was preferred to the one that answered, but did not answer."""
 
     label: str
     why: str
-    """An outcome, or what the plan had against it: `rate_limited`, `left alone 12 s (rate_limited)`, `lacks vision`."""
+    """An outcome or the plan's objection: `rate_limited`, `left alone 12 s (rate_limited)`, `lacks vision`."""
     reason: str
-    """As a metric label: an outcome's name, or one of a few words of ours: `ejected`, `left_alone`, `unable`, ..."""
+    """`why` as a metric label: an outcome's name or one of a few fixed words: `ejected`, `left_alone`, `unable`, ..."""
+
+
+def looked_back(
+    route: Route, terms: Terms, plan: Plan, attempts: Sequence[Attempt], known: Knowledge, wall: float, rng: Random,
+    *, earlier: Sequence[Attempt] = (), downgraded: str = "",
+) -> tuple[Passed, ...]:  # fmt: skip
+    """Return who stood before the candidate of the last attempt; nothing where the first choice answered.
+
+    `downgraded`: the name that was asked for, if a spent budget sent the call elsewhere. `earlier`: the attempts
+    before that.
+    """
+    answered = attempts[-1].candidate
+    if len(attempts) == 1 and not downgraded:
+        if not plan.ready_at and len(plan.rejected) == len(route.rejected):
+            return ()  # all candidates were ready
+        if answered is route.candidates[0] and (terms.order or route.order) == LISTED:
+            return ()
+    passed = passed_before(route, terms, plan, attempts, known, wall, rng)
+    if not downgraded:
+        return passed
+    before = [Passed(one.candidate.label, one.outcome.name, one.outcome.name) for one in earlier]
+    return (*before, Passed(downgraded, OVER_BUDGET.name, OVER_BUDGET.name), *passed)
 
 
 def passed_before(
     route: Route, terms: Terms, plan: Plan, attempts: Sequence[Attempt], known: Knowledge, wall: float, rng: Random
 ) -> tuple[Passed, ...]:
-    """Return who stood before the candidate of the last attempt, in the order of preference; nothing for the first.
+    """Return the candidates that were preferred to the one of the last attempt, in the order of preference.
 
-    Attempts at the answering candidate itself are retries, and no fallback.
+    Earlier attempts at the answering candidate are retries, not fallbacks.
     """
     answered = attempts[-1].candidate
     failed: dict[str, list[str]] = {}
@@ -58,9 +82,9 @@ def passed_before(
         elif (out := rejected.get(label)) is not None:
             word = out.brief.partition(" (")[0] if out.brief else UNABLE
             found[label] = Passed(label, out.brief or out.reason, _word(word))
-        else:  # it would have to be waited for, and this one not so long
+        else:  # it would have taken a longer wait
             found[label] = Passed(label, NOT_READY, _word(NOT_READY))
-    # Who stood behind and was tried first: when nobody was ready, or after a budget had changed the plan.
+    # Candidates that rank lower but were tried first: none was ready, or a budget had changed the plan.
     late = {label: Passed(label, ", ".join(names), names[-1]) for label, names in failed.items()}
     return (*found.values(), *late.values())
 
@@ -68,8 +92,8 @@ def passed_before(
 def is_fallback(answered: Candidate, passed: Sequence[Passed]) -> bool:
     """Tell whether another upstream answered because the first choice failed or was out of use.
 
-    A text model that stands before the one that sees is no choice for a picture, and the same upstream asked in another
-    way is no other upstream.
+    Two cases are no fallback: a preferred candidate that cannot do what the call needs (a text model, for a picture),
+    and the same upstream with other parameters.
     """
     upstream = answered.upstream.id
     return any(one.reason != UNABLE and one.label.partition("#")[0] != upstream for one in passed)
@@ -91,14 +115,14 @@ def header(passed: Sequence[Passed]) -> bytes:
 
 
 def _word(text: str) -> str:
-    """Return the words of a reason that are the same every time: `left alone 12 s` is `left_alone`."""
+    """Return the fixed words of a reason: `left alone 12 s` becomes `left_alone`."""
     return "_".join(text.split()[:2])
 
 
 def _before(
     answered: Candidate, route: Route, terms: Terms, facts: Mapping[str, Facts], wall: float, rng: Random
 ) -> Sequence[Candidate]:
-    """Return the candidates that the order prefers to the one that answered, as far as the order is no chance."""
+    """Return the candidates that the order prefers to the one that answered, by the policies before any random one."""
     order = terms.order or route.order
     certain = order[: order.index("weighted")] if "weighted" in order else order
     keys = [STRATEGIES[name] for name in certain]

@@ -1,7 +1,7 @@
 """Decide whether an upstream has become much worse than it usually is.
 
-Rule: an upstream is compared with itself. What is slow for one is fast for another, and a limit that fits both does
-not exist. `usual` follows what `lately` says over an hour of use; so what stays bad becomes usual in the end.
+Rule: an upstream is compared with itself, because no fixed limit fits both slow and fast ones. The usual values follow
+the recent ones over an hour of use, so a lasting change becomes usual in the end.
 
 All times are wall-clock seconds.
 """
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 USUAL_S = 3600.0
 LATELY_S = 120.0
-# Time that counts as use if there is nothing to say for longer than that.
+# A longer gap between attempts counts as this much time of use.
 LONGEST_STEP_S = 60.0
-# Nothing is usual before it has been seen for so long, and nothing is worse than usual before so many attempts.
+# Time of use before a value counts as usual, and attempts before one can be worse than usual.
 SEEN_S = 300.0
 FEWEST = 5.0
-# Worse by this factor marks it, better than this factor unmarks it; between the two it stays as it is.
+# An upstream worse than usual by WORSE is marked as degraded, and unmarked once it is below BETTER.
 WORSE = 3.0
 BETTER = 2.0
-# However good it usually is: a second more or a failure in five is what people notice.
+# Smaller changes are not noticed by people: a second more, or a failure in five.
 NOTICED_S = 1.0
 NOTICED_BAD = 0.2
 
 
 class Tally(msgspec.Struct, frozen=True, gc=False):
-    """Attempts since somebody last looked."""
+    """Attempts since the last call of `follow`."""
 
     attempts: int = 0
     bad: int = 0
@@ -48,31 +48,31 @@ NONE = Tally()
 
 
 class Trend(msgspec.Struct, frozen=True, gc=False):
-    """How an upstream does, and how it usually does."""
+    """The recent and the usual performance of an upstream."""
 
     attempts: float = 0.0
     bad: float = 0.0
     timed: float = 0.0
     first_token_s: float = 0.0
-    """Like a tally's, decayed to `at` over LATELY_S."""
+    """The four fields above are like a tally's, decayed to `at` over LATELY_S."""
     usual_first_token_s: float = 0.0
-    """0 if unknown."""
+    """0: unknown."""
     timed_for_s: float = 0.0
     usual_bad: float = 0.0
     """The share of attempts that fail."""
     seen_for_s: float = 0.0
     at: float = 0.0
     degraded: str = ""
-    """What is worse than usual, for people; empty if nothing is."""
+    """A sentence about what is worse than usual; empty if nothing is."""
 
     @property
     def is_degraded(self) -> bool:
-        """Something is much worse than usual."""
+        """Tell whether anything is much worse than usual."""
         return bool(self.degraded)
 
 
 def count(tally: Tally, attempt: Attempt) -> Tally:
-    """Return the tally with one more attempt, if it says anything about the upstream."""
+    """Return the tally with one more attempt, if the attempt says anything about the upstream."""
     outcome = attempt.outcome
     if outcome is o.OK:
         first_token_s = attempt.first_token_s
@@ -85,7 +85,7 @@ def count(tally: Tally, attempt: Attempt) -> Tally:
 
 
 def follow(trend: Trend, tally: Tally, now: float) -> Trend:
-    """Return the trend once more attempts are in."""
+    """Return the trend after the attempts of a tally."""
     passed_s = max(0.0, now - trend.at) if trend.at else 0.0
     kept = exp(-passed_s / LATELY_S)
     attempts = trend.attempts * kept + tally.attempts
@@ -106,7 +106,7 @@ def follow(trend: Trend, tally: Tally, now: float) -> Trend:
 
 
 def _learned(usual: float, for_s: float, lately: float, step_s: float) -> tuple[float, float]:
-    """Return the mean over the time of use, up to USUAL_S of it."""
+    """Return the running mean over the time of use (USUAL_S at most), and that time."""
     for_s = min(for_s + step_s, USUAL_S)
     return usual + (lately - usual) * step_s / for_s, for_s
 

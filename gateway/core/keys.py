@@ -1,7 +1,7 @@
-"""Decide about virtual keys: how a secret is made, whether one is good, what it may ask for and what its limits hold.
+"""Decide about virtual keys: how secrets are made, which are valid, which models they may use, and their limits.
 
-The secret is 256 random bits, so a fast hash of it is enough to keep (nobody can guess what to hash), and looking a
-digest up takes no time that depends on the secret.
+A secret has 256 random bits. Storing a fast hash of it is therefore safe, since no attacker can guess what to hash,
+and the time of looking a digest up tells nothing about the secret.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ ID_BYTES = 6
 HINT_CHARACTERS = 4
 
 LOCAL = Key(id="", name="local")
-"""Whoever is on this machine, where no key is asked for."""
+"""Callers on this machine while no key is required."""
 CONFIG = Key(id="", name="config", may_admin=True)
-"""Whoever has one of server.api_keys. It is the operator, and may make calls as well."""
+"""Callers with one of server.api_keys: the operator, who may make calls as well."""
 
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
 
 _WINDOW_S = 60
 REQUESTS, TOKENS, STREAMS = ":requests", ":tokens", ":streams"
-# OpenAI's words for what is limited. It has none for calls at once.
+# OpenAI's names for kinds of limits. It has none for concurrent calls.
 _TYPES = {REQUESTS: "requests", TOKENS: "tokens", STREAMS: "requests"}
-# When one of the calls under way ends, nobody knows.
+# The `retry-after` when too many calls are under way: their ends cannot be foreseen.
 _SOON_S = 1
 
 LONGEST_NAME = 64
@@ -62,41 +62,41 @@ _RESERVED = (LOCAL.name, CONFIG.name, "-")
 
 
 def secret_of(entropy: bytes) -> str:
-    """Return the secret that SECRET_BYTES of randomness make: the prefix and 43 characters, safe in URLs and shells."""
+    """Return a secret made from SECRET_BYTES of randomness: the prefix and 43 characters, safe in URLs and shells."""
     return PREFIX + urlsafe_b64encode(entropy).rstrip(b"=").decode()
 
 
 def id_of(entropy: bytes) -> str:
-    """Return the id that ID_BYTES of randomness make."""
+    """Return a key id made from ID_BYTES of randomness."""
     return ID_PREFIX + entropy.hex()
 
 
 def digest_of(secret: bytes) -> bytes:
-    """Return what is kept of a secret."""
+    """Return the digest that is stored in place of a secret."""
     return sha256(secret).digest()
 
 
-# -- which secret is whose
+# -- which secret belongs to which key
 
 
 class Kept(NamedTuple):
-    """A key as it is kept."""
+    """A key as it is stored."""
 
     key: Key
     replaced: tuple[tuple[bytes, float], ...] = ()
-    """Digests of the secrets it had before, each with when it ceases to be good (wall-clock seconds)."""
+    """Digests of its earlier secrets, each with the time when it expires (wall-clock seconds)."""
     problem: str = ""
-    """Why it cannot be read. Of `key` only the id, name, digest and revocation are known then, as far as they are."""
+    """Why the key cannot be read. `key` then holds at most the id, name, digest and revocation."""
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Whom a secret belongs to."""
+    """The key that a secret belongs to."""
 
     key: Key
     until: float
-    """When the secret ceases to be good, in wall-clock seconds; infinite if it does not."""
+    """When the secret expires, in wall-clock seconds; infinite if it does not."""
     problem: str = ""
-    """Why the key cannot be read. It is never good then."""
+    """Why the key cannot be read. An unreadable key is never valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +104,13 @@ class Ring:
     """All keys at one moment."""
 
     holders: Mapping[bytes, Holder]
-    """By digest; those of expired and revoked keys too, so that they can be told apart from unknown ones."""
+    """By digest. Expired and revoked keys are included, so that they can be told apart from unknown ones."""
     wants_key: bool
-    """There is a key that nobody has revoked, or none knows whether it was, so nobody comes in without one."""
+    """Callers need a key, because at least one key is not known to be revoked."""
     active: frozenset[str] = frozenset()
-    """The ids of the keys that are not known to be revoked. Expired ones are among them."""
+    """The ids of all keys that are not known to be revoked, including expired ones."""
     revoked: frozenset[str] = frozenset()
-    """The ids of the others."""
+    """The ids of the revoked keys."""
 
 
 NO_KEYS = Ring({}, wants_key=False)
@@ -124,7 +124,7 @@ def ring_of(kept: Iterable[Kept]) -> Ring:
     for key, replaced, problem in kept:
         is_revoked = key.revoked_at is not None
         (revoked if is_revoked else active).add(key.id)
-        # Whatever a clock says that is wrong somewhere, what has been revoked is revoked.
+        # A revoked key stays revoked even if a clock is wrong, so its time does not matter.
         until = -inf if is_revoked or problem else inf if key.expires_at is None else key.expires_at
         for digest, good_until in replaced:
             holders[digest] = Holder(key, min(until, good_until), problem)
@@ -134,16 +134,16 @@ def ring_of(kept: Iterable[Kept]) -> Ring:
 
 
 def lost(ring: Ring, known: Iterable[str]) -> frozenset[str]:
-    """Return which of the keys that were once known as active keep a ring from opening the gateway to this machine.
+    """Return the once active keys that have vanished without being revoked, if no active key is left in the ring.
 
-    Whoever has keys closes the door by them; only to revoke the last one opens it again. Where that was not seen, the
-    store was emptied, truncated, replaced or deleted, which says nothing of what its owner wants.
+    The first key closes the gateway to callers without one; only revoking the last key opens it again. Keys that vanish
+    otherwise mean that the store was emptied, truncated, replaced or deleted, and the gateway must stay closed.
     """
     return frozenset() if ring.wants_key else frozenset(known) - ring.revoked
 
 
 class State(StrEnum):
-    """Whether a key is good."""
+    """Whether a key is valid."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -151,19 +151,19 @@ class State(StrEnum):
 
 
 def state_of(key: Key, now: float) -> State:
-    """Return whether a key is good at `now`, in wall-clock seconds."""
+    """Return the state of a key at `now`, in wall-clock seconds."""
     if key.revoked_at is not None:
         return State.REVOKED
     return State.ACTIVE if key.expires_at is None or now < key.expires_at else State.EXPIRED
 
 
 def no_longer_good(holder: Holder, now: float) -> Unauthorized:
-    """Return what the holder of a secret is told that has ceased to be good. It proves to know the secret."""
+    """Return the refusal for a secret that is no longer valid. Its caller knows the secret, so details are safe."""
     key = holder.key
     name = quoted(key.name or key.id)
     if holder.problem and key.revoked_at is None:
-        message = f"the API key {name} cannot be read by this gateway, whose log says why"
-        return Unauthorized(f"{message}; ask whoever runs it", code="unreadable_api_key", headers=CHALLENGE)
+        message = f"this gateway cannot read the API key {name}, and its log says why"
+        return Unauthorized(f"{message}; ask the operator", code="unreadable_api_key", headers=CHALLENGE)
     match state_of(key, now):
         case State.REVOKED:
             code, message = "revoked_api_key", f"the API key {name} was revoked"
@@ -171,8 +171,8 @@ def no_longer_good(holder: Holder, now: float) -> Unauthorized:
             code, message = "expired_api_key", f"the API key {name} expired at {moment(holder.until)}"
         case State.ACTIVE:
             code = "expired_api_key"
-            message = f"this secret of the API key {name} was replaced, and good until {moment(holder.until)}"
-    return Unauthorized(f"{message}; ask whoever runs this gateway for a new one", code=code, headers=CHALLENGE)
+            message = f"this secret of the API key {name} was replaced, and expired at {moment(holder.until)}"
+    return Unauthorized(f"{message}; ask the operator of this gateway for a new one", code=code, headers=CHALLENGE)
 
 
 def moment(at: float) -> str:
@@ -180,16 +180,16 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-# -- what it may ask for
+# -- what a key may ask for
 
 
 def may_ask(key: Key, name: str) -> bool:
-    """Tell whether a key may ask for a name, as it is written in `model`."""
+    """Tell whether a key may use a name, as the client writes it in `model`."""
     return not key.routes or _match(key.routes, name)
 
 
 def not_allowed(key: Key, name: str) -> Forbidden:
-    """Return what a client is told that asks for something else than its key may."""
+    """Return the refusal for a client whose key may not use a name."""
     return Forbidden(
         f"the API key {quoted(key.name or key.id)} may not use {quoted(name)}; it may use {', '.join(key.routes)}",
         code="model_not_allowed",
@@ -204,16 +204,16 @@ def _match(patterns: tuple[str, ...], name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    # Only the star means something: names of models may hold brackets (`claude-opus-4[1m]`) and question marks.
+    # Only `*` is special: model names may contain brackets (`claude-opus-4[1m]`) and question marks.
     whole = "|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns)
     return re.compile(whole, re.DOTALL).fullmatch
 
 
-# -- its limits
+# -- the limits of a key
 
 
 def charges_of(key: Key, needs: Needs, now: float) -> list[Charge]:
-    """Return what a call takes of its key's limits at `now`, in wall-clock seconds. Its budget is not among them."""
+    """Return what a call takes from its key's rate limits at `now` (wall-clock seconds). Budgets are separate."""
     if key.requests_per_min is key.tokens_per_min is key.max_streams is None:
         return []
     charges: list[Charge] = []
@@ -234,19 +234,20 @@ def charges_of(key: Key, needs: Needs, now: float) -> list[Charge]:
 
 
 def counts_tokens(charge: Charge) -> bool:
-    """Tell whether a charge is of a key's tokens: what it came to is known only when the answer has ended."""
+    """Tell whether a charge counts tokens: its real amount is known only after the answer has ended."""
     return charge.account.endswith(TOKENS)
 
 
 def refusal_of(charge: Charge, now: float, *, left: int = 0) -> Refusal:
-    """Return what a client is told when there is no room for a charge of its key.
+    """Return the refusal when a key's limit has no room for a charge.
 
-    `left`: what is neither counted nor held. The headers are OpenAI's, which SDKs and agents act by.
+    `left`: the part of the limit that is neither counted nor held. The headers are OpenAI's, which SDKs and agents
+    understand.
     """
     kind = ":" + charge.account.rpartition(":")[2]
     wait_s = _SOON_S if charge.is_concurrency else max(1, ceil(charge.resets_at - now))
     if charge.is_concurrency:
-        message = f"{charge.what} is reached; wait until one of them has ended"
+        message = f"{charge.what} is reached; wait until one of these calls has ended"
     else:
         of_it = f", and this call may take {charge.amount}" if kind == TOKENS else ""
         message = f"{charge.what} is reached: {left} left{of_it}; try again in {wait_s} s"
@@ -267,7 +268,7 @@ def _reset(wait_s: int) -> bytes:
     return b"%dm%ds" % (minutes, seconds) if minutes else b"%ds" % seconds
 
 
-# -- what people write; each raises ValueError
+# -- reading what people write; each function raises ValueError
 
 
 def read_name(text: str) -> str:
@@ -276,16 +277,16 @@ def read_name(text: str) -> str:
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         raise ValueError(f"a name is one line of 1 to {LONGEST_NAME} characters")
     if name in _RESERVED or name.startswith(ID_PREFIX):
-        raise ValueError(f"{quoted(name)} cannot name a key: {', '.join(_RESERVED)} and {ID_PREFIX}… mean others")
+        raise ValueError(f"{quoted(name)} cannot name a key: {', '.join(_RESERVED)} and {ID_PREFIX}… are reserved")
     return name
 
 
 def read_routes(texts: Iterable[str]) -> tuple[str, ...]:
-    """Read comma-separated patterns of what a key may ask for."""
+    """Read comma-separated patterns of the names that a key may use."""
     patterns = tuple(dict.fromkeys(one.strip() for text in texts for one in text.split(",")))
     for pattern in patterns:
         if not 1 <= len(pattern) <= LONGEST_PATTERN or not pattern.isprintable() or " " in pattern:
-            raise ValueError(f"{quoted(pattern)} is no pattern; write role:*, openai/gpt-* or the name of a model")
+            raise ValueError(f"{quoted(pattern)} is not a pattern; write role:*, openai/gpt-* or the name of a model")
     if len(patterns) > MOST_PATTERNS:
         raise ValueError(f"{len(patterns)} patterns; a key has at most {MOST_PATTERNS}")
     return patterns
@@ -296,9 +297,9 @@ def read_labels(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     labels: dict[str, str] = {}
     for text in texts:
         if not (found := _LABEL.fullmatch(text)):
-            raise ValueError(f"{quoted(text)} is no label; write name=value, such as team=search")
+            raise ValueError(f"{quoted(text)} is not a label; write name=value, such as team=search")
         if found[1] in labels:
-            raise ValueError(f'the label "{found[1]}" stands twice')
+            raise ValueError(f'the label "{found[1]}" is given twice')
         labels[found[1]] = found[2]
     if len(labels) > MOST_LABELS:
         raise ValueError(f"{len(labels)} labels; a key has at most {MOST_LABELS}")
@@ -306,34 +307,35 @@ def read_labels(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def read_duration(text: str) -> float:
-    """Read how long something lasts, in seconds: 90s, 15m, 1h, 30d, 2w, or 0."""
+    """Read a duration in seconds: 90s, 15m, 1h, 30d, 2w, or 0."""
     if text.strip() == "0":
         return 0.0
     if not (found := _DURATION.fullmatch(text.strip())):
-        raise ValueError(f"{quoted(text)} is no duration; write 15m, 1h, 30d or 2w")
+        raise ValueError(f"{quoted(text)} is not a duration; write 15m, 1h, 30d or 2w")
     return float(int(found[1]) * _UNITS_S[found[2]])
 
 
 def read_expiry(text: str, now: float) -> float:
-    """Read when a key expires, in wall-clock seconds: after a duration, or when a day or moment begins (UTC)."""
+    """Read when a key expires: after a duration, or at a day or time (UTC). Returns wall-clock seconds."""
     if _DURATION.fullmatch(text.strip()):
         at = now + read_duration(text)
     else:
         try:
             said = datetime.fromisoformat(text.strip())
         except ValueError:
-            raise ValueError(f"{quoted(text)} is no time; write 30d, 2027-01-31 or 2027-01-31T18:00+01:00") from None
+            message = f"{quoted(text)} is not a time; write 30d, 2027-01-31 or 2027-01-31T18:00+01:00"
+            raise ValueError(message) from None
         at = (said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp()
     if at <= now:
-        raise ValueError(f"{quoted(text)} is over; a key expires later than now")
+        raise ValueError(f"{quoted(text)} is in the past; a key must expire in the future")
     return at
 
 
 def find(text: str, keys: Sequence[Key]) -> Key:
-    """Return the key that has this id, else the one that has this name: whoever has it now, else who had it last.
+    """Return the key with this id, else the key with this name; of several, an unrevoked one, else the newest.
 
     Raises:
-        ValueError: there is none. The message names the nearest.
+        ValueError: there is no such key. The message names the nearest.
     """
     named = [key for key in keys if key.name == text]
     for key in (
@@ -343,6 +345,6 @@ def find(text: str, keys: Sequence[Key]) -> Key:
     ):
         return key
     if not keys:
-        raise ValueError(f"there is no key {quoted(text)}, nor any other; `gateway keys create` makes one")
+        raise ValueError(f"there is no key {quoted(text)}, and no other key; `gateway keys create` makes one")
     near = nearest(text, [name for key in keys for name in (key.name, key.id) if name])
     raise ValueError(f"there is no key {quoted(text)}{near or '; `gateway keys list` shows them'}")

@@ -1,8 +1,8 @@
-"""Decide what two processes know together of an upstream, whoever tells whom, however often and in which order.
+"""Merge what two processes know about an upstream.
 
-Rule: both merges commute, associate, and change nothing the second time. What a process has merged it tells on as its
-own, so anything that is summed would grow for ever, and anything without a date would never be forgotten: every part
-is taken whole from whoever heard of it last.
+Rule: both merges are commutative, associative and idempotent. A process passes merged facts on as its own. Sums would
+therefore grow for ever, and facts without a date would never be forgotten, so every part is taken whole from the
+process with the latest observation.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ Value = TypeVar("Value")
 
 
 def merge_facts(ours: Facts, theirs: Facts, now: float) -> Facts:
-    """Return the facts of two processes as one. `now`: nothing is taken to have been seen later (wall clock).
+    """Merge the facts of two processes. `now` (wall clock) caps all dates.
 
-    A clock that is ahead would else be right for as long as it is ahead.
+    Without the cap, a process whose clock is ahead would always win.
     """
     counted = _last(ours, theirs, lambda one: (min(one.counted_at, now), one.good, one.bad))
     timed = _last(ours, theirs, lambda one: (min(one.timed_at, now), one.first_token_s))
     rated = _last(ours, theirs, lambda one: (min(one.rated_at, now), one.tokens_per_s))
     erred = _last(ours, theirs, lambda one: (min(one.last_error_at, now), one.last_error))
-    # A limit that was lifted early comes back from those who have not heard: it ends by itself.
+    # A limit that one process lifted early may return from another. This is harmless: it ends by itself.
     away = _last(ours, theirs, lambda one: (one.usable_at, one.limited))
     return Facts(
         counted.good, counted.bad, min(counted.counted_at, now),
@@ -43,14 +43,15 @@ def merge_facts(ours: Facts, theirs: Facts, now: float) -> Facts:
 
 
 def merge_quotas(ours: quota.Quota, theirs: quota.Quota, now: float) -> quota.Quota:
-    """Return the quotas of two processes as one: of each limit the later word, of two at once the lower."""
+    """Merge the quotas of two processes: for each limit the latest word; of two at the same time, the lower."""
     return quota.merge(_dated(ours, now), _dated(theirs, now))
 
 
 def _merge_breakers(ours: Facts, theirs: Facts, now: float) -> b.Breaker:
-    # The later change of state wins. Failures in a row change no state and have no date of their own; each comes with
-    # an error and each success with a count, so whoever heard of the upstream last knows how many there are. A probe
-    # that went well leaves no date, so of two that are as late the lower number is right: a failure would be later.
+    # The later change of state wins. The counts of failures have no date of their own; but each failure dates an error
+    # and each success a count, so the process that heard from the upstream last has the right counts. A successful
+    # probe leaves no date. Of two processes with equal dates, the lower counts are therefore right: a failure would
+    # have a later date.
     changed = _last(ours, theirs, lambda one: _changed(one.breaker, now)).breaker
     heard = _last(ours, theirs, lambda one: (_heard_at(one, now), -one.breaker.failures, -one.breaker.local_failures))
     return b.Breaker(

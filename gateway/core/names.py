@@ -1,7 +1,7 @@
 """Decide which upstreams a name stands for: a role, an alias, `provider/model`, `auto`, or a bare model id.
 
-`core.declared` computes every route that can be known when the configuration is loaded; `resolve` runs for every call
-and, for a known name, is one dictionary lookup.
+`core.declared` computes all routes that the configuration determines. `resolve` runs for every call; for a known name
+it is one dictionary lookup.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.core import slips
 from gateway.core.abilities import Abilities
 from gateway.errors import BadRequest, ModelNotFound
+from gateway.kinds import kind_of
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 ROLE = "role:"
 FALLBACK_OF = "fallback of "
-"""What leads `Candidate.via` on where a fallback steps in."""
+"""Prefix of the first name in `Candidate.via` of a fallback."""
 
 AUTO = "auto"
 AUTO_HARD = "auto:hard"
@@ -36,58 +37,54 @@ AUTO_ORDERS: Mapping[str, tuple[str, ...]] = {
     "auto:reliable": ("healthiest", "fastest"),
     "auto:free": ("free", "healthiest", "fastest"),
 }
-"""The built-in routes and their order. `auto` is for simple calls; `rules.HARD` and above, it is `auto:hard`."""
+"""The built-in routes and their order. From a complexity of `rules.HARD` on, `auto` becomes `auto:hard`."""
 _ONLY_FREE = "auto:free"
 
-# The kind of provider that only answers how to add a real one. It must never be met by accident: no bare names.
-BUILT_IN = "demo"
 LAST = 1_000_000
-"""The rank of the demo: it is free and always healthy, so every order but this would prefer it to the real thing."""
+"""The rank of the demo. It is free and always healthy, so without this rank most orders would prefer it."""
 
-# What an id gives away where the catalog does not know the model.
+# Words in a model's id that tell it is not for chat, where the catalog does not know the model.
 _NOT_FOR_CHAT = re.compile(
     r"embed|minilm|rerank|whisper|transcribe|moderation|guard|dall-e|image|imagen|\b(?:bge|gte|e5|tts|sora|veo)\b",
     re.IGNORECASE,
 )
 
-# difflib is quadratic in the length of a name and linear in their number, and a name is a stranger's input.
+# difflib's time is quadratic in the length of a name and linear in their number, and strangers choose the names.
 LONGEST_GUESSED = 100
 MOST_COMPARED = 2000
 
-# So many guesses help; more are a list.
 MOST_MEANT = 3
 
-# Nobody means more, and each is resolved.
+# Far more than a request needs; each fallback costs a lookup.
 MOST_FALLBACKS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Every name the gateway knows, resolved; and what it takes to resolve the ones it does not know yet."""
+    """Every known name with its route, and what is needed to resolve unknown names."""
 
     routes: Mapping[str, Route]
     """`role:NAME`, alias `NAME`, configured `provider/model`, `auto` and `auto:*`."""
     providers: Mapping[str, Provider]
     bare: Mapping[str, tuple[Upstream, ...]]
-    """A model id without its provider -> who lists it, configured before discovered."""
+    """Model id without its provider -> the upstreams that list it, configured before discovered."""
     default_provider: str | None = None
-    """Takes the bare ids that nobody lists."""
+    """The provider for bare ids that no provider lists."""
     params: Mapping[str, Params] = field(default_factory=dict)
     """Provider name -> the parameters its models inherit (global, then provider)."""
     order: tuple[str, ...] = ("listed",)
-    """For names that only a request says."""
+    """For names that are not configured."""
     pool: tuple[Candidate, ...] = ()
-    """What `auto` chooses from: every configured upstream once."""
+    """The candidates of `auto`: every configured upstream once."""
     abilities: Abilities = field(default_factory=Abilities)
     kinds: frozenset[str] = frozenset()
-    """The names of all kinds of providers, also of those that are not configured."""
+    """The names of all kinds of providers, configured or not."""
 
     def with_discovered(self, found: Mapping[str, Mapping[str, Ability] | tuple[str, ...]]) -> Directory:
-        """Return a directory that also knows the models which providers were found to list, and what the lists say.
+        """Return a directory with the models and abilities that providers' lists contain.
 
-        What an earlier discovery said about the providers in `found` is forgotten; what is configured stays
-        and stays first. Unknown providers are passed over, and those that serve one model under any name list no
-        others.
+        Earlier discoveries of the providers in `found` are dropped. Configured models stay, and stay first. Unknown
+        providers are skipped; a provider that serves one model under any name gets no other models.
         """
         said = {
             name: models if not isinstance(models, tuple) else dict.fromkeys(models, Ability())
@@ -111,9 +108,9 @@ class Directory:
         return replace(self, bare=bare, abilities=abilities).renewed(said)
 
     def renewed(self, providers: Container[str] | None = None) -> Directory:
-        """Return the directory with what `abilities` says now in every upstream, and `auto` chosen accordingly.
+        """Return the directory with current abilities in every upstream and in the candidates of `auto`.
 
-        `providers`: only of these has something new been learnt.
+        `providers`: only the abilities of these have changed. None: any may have.
         """
         abilities = self.abilities
         routes: dict[str, Route] = {}
@@ -146,12 +143,11 @@ def resolve(name: str, directory: Directory) -> Route:
     """Return the route of a `model` string.
 
     Raises:
-        ModelNotFound: nothing is known under this name, or its provider is unusable. The message says why and
-            names the nearest names. A *configured* name whose upstreams are all unusable is not an error here:
-            its route has no candidates.
+        ModelNotFound: the name is unknown, or its provider is unusable. The message says why and suggests the nearest
+            names. A *configured* name whose upstreams are all unusable is no error here: its route has no candidates.
     """
-    # The order of names is already in this lookup: roles have their prefix, an alias hides a `provider/model` or an
-    # `auto` of the same spelling, and no provider may be called auto.
+    # This lookup covers the precedence of names: roles have their prefix, an alias hides a `provider/model` or an
+    # `auto` of the same name, and no provider may be called auto.
     if route := directory.routes.get(name):
         return route
     if name.startswith(ROLE):
@@ -174,24 +170,24 @@ def resolve(name: str, directory: Directory) -> Route:
 
 
 def is_guess(route: Route, directory: Directory) -> bool:
-    """Tell whether a route is the default provider's only because nobody is known to list its name."""
+    """Tell whether a route goes to the default provider only because no provider is known to list its name."""
     name = route.name
     known = route.kind is not RouteKind.MODEL or name in directory.routes or name in directory.bare
     return not known and split(name, directory.providers) is None
 
 
 def _is_slip(name: str, default: Provider, directory: Directory) -> bool:
-    if ROLE + name in directory.routes:  # the prefix was forgotten
+    if ROLE + name in directory.routes:  # a forgotten prefix
         return True
     listed = directory.abilities.discovered.get(default.name, {})
     return slips.is_slip(name, default, (*default.models, *listed), directory.providers, directory.kinds)
 
 
 def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
-    """Say that a name is unknown, what may have been meant, and what the default provider has to do with it."""
+    """Say that a name is unknown, suggest others, and say how to ask the default provider for it."""
     message = f"unknown model {quoted(name)}"
     if name in directory.providers and name:
-        return f'{message}, it is a provider; name a model of it: "{name}/MODEL"'
+        return f'{message}: it is a provider; name one of its models: "{name}/MODEL"'
     first, slash, rest = name.partition("/")
     if not slash:
         first = rest = slips.provider_by_colon(name, directory.providers, directory.kinds)
@@ -202,7 +198,7 @@ def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
     if meant:
         message += f"; {slips.listing(meant)}"
     elif provider_is_unknown:
-        there = [one.name for one in directory.providers.values() if one.kind != BUILT_IN]
+        there = [one.name for one in directory.providers.values() if not kind_of(one).built_in]
         message += f"; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:10])}" if there else ""
     if default is None or ROLE + name in directory.routes:
         return message
@@ -214,10 +210,10 @@ def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
 
 
 def _meant(name: str, directory: Directory, *, known_only: bool) -> list[str]:
-    """Return what a name may have meant: the nearest provider first, then the nearest name."""
+    """Return what a name may have been meant to be: the nearest provider first, then the nearest name."""
     providers = slips.providers_meant(name, directory.providers)
     known = [one for one in providers if _is_known(one, directory)]
-    # A provider of which no list is known may serve anything.
+    # A provider whose models are not listed may serve anything.
     meant = known or ([] if known_only else providers)
     near = _nearest(name, (*directory.routes, *directory.bare))
     if near and near not in meant and not any(one.endswith(f"/{near}") for one in meant):
@@ -231,12 +227,12 @@ def _is_known(name: str, directory: Directory) -> bool:
 
 
 def resolve_many(names: Sequence[str], directory: Directory) -> Route:
-    """Return the route of the first name, with the upstreams of the others as its fallbacks, in their order.
+    """Return the route of the first name, with the upstreams of the other names as its fallbacks, in their order.
 
-    What the first name's route asks for (its needs, its ceiling) holds for all of them.
+    The needs and the price ceiling of the first name's route apply to all of them.
 
     Raises:
-        ModelNotFound: some of the names mean nothing; all of them are named.
+        ModelNotFound: some names are unknown; the message lists them all.
         BadRequest: there are more than MOST_FALLBACKS fallbacks, or no name at all.
     """
     if not names:
@@ -257,7 +253,7 @@ def resolve_many(names: Sequence[str], directory: Directory) -> Route:
 
 
 def with_fallbacks(first: Route, others: Iterable[Route]) -> Route:
-    """Return a route that also tries the candidates of others, each group after the one before it."""
+    """Return the first route with the candidates of the others appended, each group ranked behind the one before it."""
     candidates = {one.identity: one for one in first.candidates}
     rejected = {one.upstream_id: one for one in first.rejected}
     for route in others:
@@ -276,14 +272,14 @@ def with_fallbacks(first: Route, others: Iterable[Route]) -> Route:
 
 
 def _labelled(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Tell candidates of one upstream apart by the name that each was reached by: `shop/m#careful`."""
+    """Label candidates of the same upstream by the name that led to each: `shop/m#careful`."""
     candidates = tuple(candidates)
     count = Counter(one.upstream.id for one in candidates)
     used: Counter[str] = Counter()
     for one in candidates:
         label = plain = one.upstream.id
         if count[plain] > 1:
-            # Without the route's own name, which all have in common, unless there is no other.
+            # Skip the route's own name, which all candidates share, unless there is no other.
             names = [name for name in one.via if not name.startswith(FALLBACK_OF)]
             name = names[1] if len(names) > 1 and names[0] == one.via[0] else names[0] if names else ""
             label = f"{plain}#{name}" if name and name != plain else plain
@@ -298,12 +294,12 @@ def _by_rank(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def auto_routes(pool: Iterable[Candidate]) -> Iterator[Route]:
-    """Yield the built-in routes over all that can chat; over the demo, if there is nothing else."""
+    """Yield the built-in routes over all candidates that can chat; over the demo, if there are no others."""
     usable: list[Candidate] = []
     out: list[Rejected] = []
     demo: list[Candidate] = []
     for one in pool:
-        if one.upstream.provider.kind == BUILT_IN:
+        if kind_of(one.upstream.provider).built_in:
             demo.append(one)
         elif reason := one.upstream.provider.unusable or ("" if chats(one.upstream) else "not for chat"):
             out.append(Rejected(one.upstream.id, reason))
@@ -320,7 +316,7 @@ def auto_routes(pool: Iterable[Candidate]) -> Iterator[Route]:
 
 
 def chats(upstream: Upstream) -> bool:
-    """Tell whether a model is for chat, as far as is known; an unknown one is."""
+    """Tell whether a model is for chat. An unknown model counts as one."""
     ability = upstream.ability
     if Capability.EMBEDDINGS in ability.has:
         return False
@@ -328,9 +324,9 @@ def chats(upstream: Upstream) -> bool:
 
 
 def split(name: str, providers: Mapping[str, Provider]) -> tuple[Provider, str] | None:
-    """Read `provider/model` or `provider:model`; None if it starts with no provider that is configured.
+    """Split `provider/model` or `provider:model`; None if the first segment is no configured provider.
 
-    Model ids contain both separators (`google/gemma-3:free`, `gemma3:4b`), so only a known first segment counts.
+    Model ids may contain both separators too (`google/gemma-3:free`, `gemma3:4b`).
     """
     for separator in "/:":
         first, found, rest = name.partition(separator)
@@ -340,13 +336,13 @@ def split(name: str, providers: Mapping[str, Provider]) -> tuple[Provider, str] 
 
 
 def why_unusable(provider: Provider) -> str:
-    """Say in a sentence why a provider is not a candidate."""
+    """Say in a sentence why a provider is unusable."""
     reason = provider.unusable or "usable"
     return f'provider "{provider.name}" {"has" if reason.startswith("no ") else "is"} {reason}'
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the nearest known name, or nothing if none is near."""
+    """Return `; did you mean "x"?` with the nearest known name, or "" if none is near."""
     near = _nearest(name, known)
     return f'; did you mean "{near}"?' if near else ""
 
@@ -357,7 +353,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     spelled: dict[str, str] = {}
     for one in known:
         spelled.setdefault(one.lower(), one)
-        # `main` for `role:main`, `gpt-5` for `openai/gpt-5x`: a forgotten prefix is the commonest slip.
+        # A forgotten prefix is the commonest slip: `main` for `role:main`.
         if one.startswith(ROLE):
             spelled.setdefault(one[len(ROLE) :].lower(), one)
         if len(spelled) >= MOST_COMPARED:
@@ -367,7 +363,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """Quote a stranger's string for a message: shortened, and without what could forge a line in a log."""
+    """Quote a stranger's string for a message: shortened, and without characters that could forge a log line."""
     shown = name if len(name) <= LONGEST_GUESSED else name[:LONGEST_GUESSED] + "…"
     return '"' + "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in shown) + '"'
 
@@ -394,7 +390,7 @@ def route_of(
     order: tuple[str, ...] = ("listed",),
     configured: bool = True,
 ) -> Route:
-    """Separate the candidates that can be used from those that cannot; keep the first of those that are alike."""
+    """Return a route whose unusable candidates are rejected. Of equal candidates, the first is kept."""
     usable: dict[tuple[object, ...], Candidate] = {}
     rejected: dict[str, Rejected] = {}
     for one in listed:

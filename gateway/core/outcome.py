@@ -1,8 +1,8 @@
-"""Say once what became of an attempt. Breaker, health, failover and metrics read the `Outcome`, never a status code.
+"""Classify the result of an attempt. Breaker, health, failover and metrics read the `Outcome`, never a status code.
 
-What an outcome is about (`About`) is decided here too, once, and only that decides what is set aside, for whom and for
-how long: one caller's refused call must never take an upstream from another. So an answer counts as being about more
-than its own call only where it says so in words that are known (`core.refusals`); docs/providers.md has the table.
+The subject of an outcome (`About`) is decided here too. It alone determines what is set aside, for whom and for how
+long: one caller's refused call must never take an upstream away from other callers. A refusal therefore concerns more
+than its own call only if it says so in known words (`core.refusals`); docs/providers.md has the table.
 """
 
 from __future__ import annotations
@@ -21,83 +21,84 @@ _CLIENT, _UPSTREAM, _GATEWAY, _NOBODY = Blame.CLIENT, Blame.UPSTREAM, Blame.GATE
 _RELAY, _AGAIN, _ELSEWHERE = Then.RELAY, Then.AGAIN, Then.ELSEWHERE
 _CALL, _MODEL, _PROVIDER = About.CALL, About.MODEL, About.PROVIDER
 
+# How long the subject of an outcome is set aside.
 # A rate limit that does not say when it ends.
 LIMITED_S = 5.0
-# A spent day or month that does not say when it ends: ask again now and then.
+# An exhausted daily or monthly quota that does not say when it ends: try again now and then.
 QUOTA_S = 15 * 60.0
-# A key or an account that needs a person. Whoever mends it should not have to wait long for us to notice.
+# A key or an account that a person must repair. The repair should be noticed soon.
 ACCOUNT_S = 30.0
-# A model that the provider does not have, or no longer. Models come back seldom, but a pulled one must be found soon.
+# A model that the provider does not have. Missing models seldom return, but a freshly pulled one must be found soon.
 MISSING_S = 5 * 60.0
-# A server that loads its model. Others are asked meanwhile, and it is looked at again soon.
+# A server that is loading its model. Others get the calls meanwhile.
 LOADING_S = 1.0
 
-# It answered.
+# The upstream answered.
 OK = Outcome("ok", _NOBODY, _RELAY, About.NOBODY)
 BAD_REQUEST = Outcome("bad_request", _CLIENT, _RELAY, _CALL)
 POLICY = Outcome("policy", _CLIENT, _RELAY, _CALL)
 
-# It refused this call, and another may do better.
+# The upstream refused this call; another may accept it.
 CONTEXT_LENGTH = Outcome("context_length", _CLIENT, _ELSEWHERE, _CALL)
-# More than the limits of the account there allow for any one call, however little of them is used.
+# The call is larger than the account's limits allow for a single call, even when they are unused.
 TOO_LARGE = Outcome("too_large", _CLIENT, _ELSEWHERE, _CALL)
-# More than the credit that is left pays for; a smaller call would pass.
+# The call costs more than the remaining credit; a smaller call would pass.
 UNAFFORDABLE = Outcome("unaffordable", _CLIENT, _ELSEWHERE, _CALL)
-# The model there does not take tools, pictures or the like.
+# The model does not support tools, pictures or the like.
 UNSUPPORTED = Outcome("unsupported", _CLIENT, _ELSEWHERE, _CALL)
-# A 403 that does not say what it is about: a firewall's page, a right that is missing for what this call asks.
+# A 403 without a known reason: a firewall's page, or a missing permission for this call.
 FORBIDDEN = Outcome("forbidden", _GATEWAY, _ELSEWHERE, _CALL)
-# Something that this call names is not there: a file, an earlier response.
+# Something that the call names does not exist: a file, an earlier response.
 NOT_FOUND = Outcome("not_found", _CLIENT, _ELSEWHERE, _CALL)
-# The provider does not serve the endpoint. Its other endpoints are as good as ever, so nothing is set aside.
+# The provider does not serve the endpoint. Its other endpoints still work, so nothing is set aside.
 ENDPOINT_MISSING = Outcome("endpoint_missing", _GATEWAY, _ELSEWHERE, _CALL)
 
-# It refused for a reason that holds for others too.
+# The upstream refused for a reason that applies to other calls too.
 MODEL_MISSING = Outcome("model_missing", _GATEWAY, _ELSEWHERE, _MODEL, MISSING_S)
 LOADING = Outcome("loading", _NOBODY, _ELSEWHERE, _MODEL, LOADING_S)
 RATE_LIMITED = Outcome("rate_limited", _NOBODY, _ELSEWHERE, About.ALLOWANCE, LIMITED_S)
 QUOTA_EXHAUSTED = Outcome("quota_exhausted", _NOBODY, _ELSEWHERE, About.ALLOWANCE, QUOTA_S)
 NO_CREDIT = Outcome("no_credit", _GATEWAY, _ELSEWHERE, About.CREDIT, ACCOUNT_S)
 BAD_CREDENTIAL = Outcome("bad_credential", _GATEWAY, _ELSEWHERE, About.ACCOUNT, ACCOUNT_S)
-# Suspended, or not served where we are.
+# The account is suspended, or its region is not served.
 ACCOUNT_BLOCKED = Outcome("account_blocked", _GATEWAY, _ELSEWHERE, About.ACCOUNT, ACCOUNT_S)
 
-# It failed.
+# The upstream failed.
 OVERLOADED = Outcome("overloaded", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 SERVER_ERROR = Outcome("server_error", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 WRONG_CONTENT = Outcome("wrong_content", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 EMPTY = Outcome("empty", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 
-# It did not answer.
+# The upstream did not answer.
 NO_CONNECT = Outcome("no_connect", _UPSTREAM, _ELSEWHERE, _PROVIDER, sent=False)
 CONNECT_TIMEOUT = Outcome("connect_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER, sent=False)
 FIRST_BYTE_TIMEOUT = Outcome("first_byte_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 FIRST_TOKEN_TIMEOUT = Outcome("first_token_timeout", _UPSTREAM, _ELSEWHERE, _PROVIDER)
-# Our own deadline for the whole call. The attempt may have begun late, or be a good answer that is merely long.
+# The gateway's own deadline for the whole call. The attempt may have begun late, or its answer may merely be long.
 TOTAL_TIMEOUT = Outcome("total_timeout", _NOBODY, _ELSEWHERE, About.CLOCK)
-# It began to answer and fell silent, and none of it had been relayed. After that it is IDLE_TIMEOUT.
+# The answer began and fell silent before any of it was relayed. Afterwards it would be IDLE_TIMEOUT.
 STALLED = Outcome("stalled", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 BROKEN = Outcome("broken", _UPSTREAM, _ELSEWHERE, _PROVIDER)
 MALFORMED = Outcome("malformed", _UPSTREAM, _ELSEWHERE, _PROVIDER)
-# A kept connection that the other side closed while our request was under way (RFC 9112 section 9.3.1).
+# The upstream closed a kept connection while the request was on its way (RFC 9112 section 9.3.1).
 STALE = Outcome("stale", _NOBODY, _AGAIN, About.NOBODY)
 
-# It had been relayed in part.
+# The answer failed after a part of it was relayed.
 TRUNCATED = Outcome("truncated", _UPSTREAM, _RELAY, _PROVIDER)
 IDLE_TIMEOUT = Outcome("idle_timeout", _UPSTREAM, _RELAY, _PROVIDER)
 STREAM_ERROR = Outcome("stream_error", _UPSTREAM, _RELAY, _PROVIDER)
-# Its own error event says that it refuses the call, for its content say.
+# An error event in the stream refuses the call, for example for its content.
 STREAM_REFUSED = Outcome("stream_refused", _CLIENT, _RELAY, _CALL)
 
-# It was never asked: the retries of its provider are used up for the moment.
+# The attempt was not made: the provider's retries are used up for the moment.
 NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
-# It was never asked: a budget of money has no room for it.
+# The attempt was not made: a money budget has no room for it.
 OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
 
-# Nobody was there to receive it.
+# The client had left.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY, _CALL)
 
-# The gateway itself ended it.
+# The gateway was shutting down.
 SHUT_DOWN = Outcome("shut_down", _GATEWAY, _RELAY, About.NOBODY)
 
 ALL: tuple[Outcome, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Outcome))
@@ -126,7 +127,7 @@ _BY_STATUS = {
     529: OVERLOADED,  # Anthropic: overloaded_error
 }
 
-# What `error.code` or `error.type` says outweighs the status it came with.
+# Meanings of `error.code` and `error.type`. They outweigh the status.
 _BY_CODE = {
     "context_length_exceeded": CONTEXT_LENGTH,
     "exceed_context_size_error": CONTEXT_LENGTH,
@@ -160,7 +161,7 @@ _BY_CODE = {
     "rate_limit_error": RATE_LIMITED,
     "rate_limit_reached_error": RATE_LIMITED,
     "ratelimitreached": RATE_LIMITED,
-    "openrouter_in_flight_budget": RATE_LIMITED,  # a 402 that passes by itself
+    "openrouter_in_flight_budget": RATE_LIMITED,  # a 402 that ends by itself
     "engine_overloaded_error": OVERLOADED,
     "overloaded_error": OVERLOADED,
     "provider_overloaded": OVERLOADED,
@@ -229,7 +230,7 @@ _BY_CODE = {
     "1301": POLICY,  # Z.AI
     "1026": POLICY,  # MiniMax
     "1027": POLICY,
-    # The client's own mistakes, whatever words of its request the message repeats.
+    # The client's own mistakes. The code decides even if the message quotes words of the request.
     "invalid_type": BAD_REQUEST,
     "invalid_value": BAD_REQUEST,
     "invalid_json": BAD_REQUEST,
@@ -249,10 +250,10 @@ _STATUS = re.compile(r"[45][0-9]{2}")
 _REFUSED = frozenset({200, 400, 403, 404, 405, 410, 422, 501})
 _FAILED = frozenset({200, 500, 502, 503})
 _SIZE = _REFUSED | {402, 413, 429, 500, 502, 503}
-# Where the code may change what a status means; of the others the status says it all.
+# Statuses whose meaning a code may change. For all others the status decides.
 _CODE_COUNTS = _REFUSED | _FAILED | {402, 413, 429}
 
-# For providers whose codes say nothing: what a text means, and with which statuses. The first that fits counts.
+# Meanings of texts, for providers without useful codes, each with the statuses it applies to. The first match counts.
 _BY_TEXT: tuple[tuple[re.Pattern[str], Outcome, frozenset[int]], ...] = (
     (words.LOADING, LOADING, _FAILED),
     (words.UNAFFORDABLE, UNAFFORDABLE, _SIZE),
@@ -270,28 +271,28 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], Outcome, frozenset[int]], ...] = (
     (words.BLOCKED, ACCOUNT_BLOCKED, _REFUSED),
     (words.REGION, ACCOUNT_BLOCKED, frozenset({403})),
 )
-# A field that is complained of is the client's, except these: they say what a model cannot take.
+# A complaint about a field is the client's mistake, except for these: they hold content that a model may not support.
 _FIELDS_OF_CONTENT = ("messages", "input", "prompt", "contents", "tools", "max_", "instructions")
-# These shut others out, so where the complaint names a field of the request they are not believed.
+# These outcomes shut other calls out, so a complaint that names a field of the request never means them.
 _SHUTS_OUT = frozenset({About.MODEL, About.ACCOUNT, About.CREDIT})
 
 
 def classify(status: int, error: UpstreamError | None) -> Outcome:
-    """Return what an answer with this status and (parsed) error body means.
+    """Return the outcome of an answer with this status and (parsed) error body.
 
     An error inside a 200 is an error: OpenRouter and MiniMax send them. Codes count before texts, and texts before the
-    status. Nothing is about the account or the model unless it says so.
+    status. No refusal concerns the account or the model unless it says so.
     """
     if error is None:
         return OK if status in _SUCCESS else _by_status(status, page=False)
     found = _said(status, error)
     if found.about in _SHUTS_OUT and error.behind:
-        return MODEL_MISSING  # the key or the credit is that of a provider behind: its other models do not mind
+        return MODEL_MISSING  # the key or credit belongs to a provider behind this one: other models still work
     return found
 
 
 def classify_late(error: UpstreamError) -> Outcome:
-    """Return what an error means that comes after content has been relayed: a refusal of the call, or a failure."""
+    """Return the outcome of an error that comes after content was relayed: a refusal of the call, or a failure."""
     return STREAM_REFUSED if classify(200, error).about is About.CALL else STREAM_ERROR
 
 
@@ -317,7 +318,7 @@ def _said(status: int, error: UpstreamError) -> Outcome:
 
 
 def _of_code(error: UpstreamError, text: str) -> Outcome | None:
-    """What the code means, as far as the text does not say it better: some codes have two meanings."""
+    """Return the meaning of the code; the text decides where a code has two meanings."""
     known = _by_code(error)
     if known is None or known is RATE_LIMITED:
         if words.wants_more_than_the_limit(text) or (known is not None and words.TOO_LARGE.search(text)):
@@ -325,8 +326,8 @@ def _of_code(error: UpstreamError, text: str) -> Outcome | None:
         return QUOTA_EXHAUSTED if error.per_day else known
     if known is OVERLOADED and words.LOADING.search(text):
         return LOADING
-    # "Invalid value" of the one field that we fill in: this model is none for such a call. And a model that is missing
-    # elsewhere than in that field is one that the client named, for one of its tools say.
+    # The gateway fills in `model`, so "invalid value" of that field means: this model is not for such a call. A missing
+    # model in any other field is one that the client named, for example for a tool.
     names_ours = error.param == "model"
     if (known is BAD_REQUEST and names_ours) or (known is MODEL_MISSING and error.param and not names_ours):
         return UNSUPPORTED
@@ -334,7 +335,7 @@ def _of_code(error: UpstreamError, text: str) -> Outcome | None:
 
 
 def _unauthorized(error: UpstreamError) -> Outcome:
-    """A 401 is about our key, except where a gateway or a restricted key says that only this is not allowed."""
+    """Return the outcome of a 401: our key is bad, unless the error says that only this call is not allowed."""
     by_code = _by_code(error)
     if by_code is MODEL_MISSING or by_code is ACCOUNT_BLOCKED:
         return by_code
@@ -358,7 +359,7 @@ def _by_text(status: int, error: UpstreamError, text: str) -> Outcome | None:
 
 
 def _may_mean(outcome: Outcome, param: str | None, text: str) -> bool:
-    """Whether a complaint about this field of the request, in these words, can mean that."""
+    """Tell whether a complaint about this field of the request, in these words, can mean this outcome."""
     if outcome.about in _SHUTS_OUT and outcome is not LOADING:
         return param in (None, "model") and not words.THIRD_PARTY.search(text)
     return outcome is not UNSUPPORTED or param in (None, "model") or param.startswith(_FIELDS_OF_CONTENT)
@@ -367,10 +368,10 @@ def _may_mean(outcome: Outcome, param: str | None, text: str) -> bool:
 def _by_status(status: int, *, page: bool) -> Outcome:
     known = _BY_STATUS.get(status)
     if page and 400 <= status < 500 and (known is None or known in (BAD_REQUEST, NOT_FOUND)):
-        return FORBIDDEN  # something in front of the API did not like this call
+        return FORBIDDEN  # a firewall in front of the API refused the call
     if known is not None:
         return known
-    # A redirect is never followed: it would carry the key to wherever it points.
+    # Redirects are never followed: they would take the key to another host.
     if status < 400:
         return WRONG_CONTENT
     return SERVER_ERROR if status >= 500 else BAD_REQUEST

@@ -1,9 +1,9 @@
-"""Decide what to try for a call, in which order and until when, and say why.
+"""Decide which candidates a call tries, in which order and until when, and say why.
 
-Every candidate is either in the order or rejected with a reason. Two rules stand above health: a candidate that cannot
-do what the call needs is never tried, and if all that could are out of action, the one that is back first is tried
-anyway, because asking it costs less than refusing everybody. A candidate that may have too little room for the call
-stands behind all that have enough.
+Every candidate is either in the order or rejected with a reason. Two rules outrank health. A candidate that cannot do
+what the call needs is never tried. If all that can are out of action, the one that returns first is tried anyway:
+asking it costs less than refusing every call. A candidate that may have too little room for the call comes after all
+that have enough.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 NO_NEEDS = Needs()
 _USABLE_AT = attrgetter("usable_at")
 NOTHING_BEGUN: Mapping[str, Sequence[float]] = {}
-# What an answer is assumed to cost of a token quota if the client sets no limit.
+# The assumed length of an answer, for token quotas, if the client sets no limit.
 USUAL_OUTPUT_TOKENS = 256
 
 
 class Knowledge(msgspec.Struct, frozen=True):
-    """What is known of all upstreams, as far as anything is."""
+    """Everything known about all upstreams."""
 
     facts: Mapping[str, Facts]
-    """By upstream id, and by provider name for what concerns its whole account."""
+    """By upstream id; by provider name for facts about its whole account."""
     quotas: Mapping[str, Quota]
     """By limit domain."""
     in_flight: Mapping[str, int]
@@ -49,44 +49,44 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 
 KNOWING_NOTHING = Knowledge({}, {}, {})
-# The members of an enumeration take 50 ns to look up in Python 3.11, so here and elsewhere calls find them made.
+# Enum lookups cost 50 ns in Python 3.11, so hot paths bind members to module constants.
 _CLOSED = State.CLOSED
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
-    """What holds for one call besides its route."""
+    """The settings of one call besides its route."""
 
     max_attempts: int
     retries: int = 0
     max_wait_s: float = 0.0
     replayable: bool = True
-    """Its body can be sent more than once."""
+    """The body can be sent more than once."""
     needs: Needs = NO_NEEDS
     order: tuple[str, ...] = ()
-    """Policies that the client asked for in place of the route's."""
+    """The client's policies, in place of the route's."""
     caller: str = ""
     explain: bool = False
     repeats: bool = True
-    """It may go to the same upstream again although it may have been carried out there."""
+    """The call may go to the same upstream again, although the upstream may have carried it out."""
 
 
 class _Standing(NamedTuple):
-    """Where a candidate stands: whether it may be tried, from when (wall clock), and why not sooner."""
+    """A candidate that is not ready: when it will be (wall clock), and why not sooner."""
 
     candidate: Candidate
     ready_at: float
     why: str
     firm: bool = False
-    """The provider itself said so: asking sooner would be refused, and may be punished."""
+    """The provider named the time: an earlier call would be refused, and may be punished."""
     ejected: bool = False
     desperate: bool = False
-    """It is only tried because nothing better is left."""
+    """The candidate is tried only because nothing better is left."""
     brief: str = ""
-    """Why not sooner, without a word of the provider's."""
+    """The reason without any of the provider's words."""
 
 
 def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: float, rng: Random) -> Plan:
-    """Return the plan of a call to `route` that starts at `now` (monotonic) or `wall` (wall-clock seconds)."""
+    """Return the plan of a call to `route` that starts at `now` (monotonic seconds), or `wall` (wall-clock seconds)."""
     ready, tight, waiting, rejected = _sifted(route, terms.needs, known, wall)
     order = terms.order or route.order
     reasons: list[str] = []
@@ -97,13 +97,13 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         ready, reasons = _sorted(ready, order, terms, known, wall, rng)
     retry_after_s = None
     if waiting and ready:
-        # While others are ready, who is not is passed over; it is named, so that everyone can see why.
+        # Candidates that are not ready are skipped while others are. They are listed, so that the reason can be seen.
         rejected += [Rejected(standing.candidate.label, standing.why, brief=standing.brief) for standing in waiting]
         waiting = []
     elif waiting:
         retry_after_s, waiting = _worth_waiting_for(waiting, terms.max_wait_s, wall, rejected)
     ready_at: tuple[float, ...] = ()
-    if tight:  # before what has room and must be waited for
+    if tight:  # a candidate with little room comes before a wait
         tight, behind = _sorted(tight, order, terms, known, wall, rng)
         ready += tight
         reasons += [f"{why} (may have too little room)" for why in behind]
@@ -140,7 +140,7 @@ def _line_up(
     now: float,
     wall: float,
 ) -> tuple[float, ...]:
-    """Put who has to be waited for into the order, and return when each of the order may be tried (monotonic)."""
+    """Add the candidates that are not ready to the order, and return when each one in it may be tried (monotonic)."""
     if patient is not None:
         ready.insert(0, patient.candidate)
         reasons.insert(0, f"the first choice, worth waiting for: {patient.why}")
@@ -175,7 +175,7 @@ def _worth_patience(
 def _sifted(
     route: Route, needs: Needs, known: Knowledge, wall: float
 ) -> tuple[list[Candidate], list[Candidate], list[_Standing], list[Rejected]]:
-    """Return who is ready, who is ready and may have too little room, who is not ready, and who cannot."""
+    """Sort the candidates into ready, ready with maybe too little room, not ready, and rejected."""
     ready: list[Candidate] = []
     tight: list[Candidate] = []
     waiting: list[_Standing] = []
@@ -186,7 +186,7 @@ def _sifted(
         upstream = candidate.upstream
         ability = upstream.ability
         group = ready
-        # Of most models nothing is known that could stand against them; then there is nothing to ask.
+        # Nothing known about most models could rule them out, so most skip these checks.
         if ability.context_tokens or ability.max_output_tokens or ability.lacks or max_price is not None:
             if (objection := _objection(candidate, route, needs)) is not None:
                 rejected.append(objection)
@@ -207,10 +207,11 @@ def _sifted(
 def _worth_waiting_for(
     waiting: list[_Standing], max_wait_s: float, wall: float, rejected: list[Rejected]
 ) -> tuple[float | None, list[_Standing]]:
-    """Return whom to try although nobody is ready, and, if that is nobody, when somebody will be.
+    """Return the candidates to try although none is ready; if there are none, also the time until one is ready.
 
-    Whoever is ejected may be tried at once: it is the last resort. Whoever is short by our own reckoning is waited
-    for, and tried if that would take too long: a reckoning may be wrong. A provider's own word is kept.
+    An ejected candidate may be tried at once, as a last resort. A candidate that lacks quota by our own count is waited
+    for; if the wait is too long it is tried anyway, because our count may be wrong. A time that the provider named is
+    respected.
     """
     kept: list[_Standing] = []
     soonest: float | None = None
@@ -223,13 +224,13 @@ def _worth_waiting_for(
         else:
             rejected.append(Rejected(standing.candidate.label, standing.why, brief=standing.brief))
             soonest = wait_s if soonest is None else min(soonest, wait_s)
-    # A short wait for a healthy one beats a try at one that is dead or spent.
+    # A short wait for a healthy candidate beats an attempt at a dead or exhausted one.
     kept.sort(key=lambda standing: (standing.desperate, standing.ejected, standing.ready_at))
     return (None if kept else soonest), kept
 
 
 def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | None:
-    """Why a candidate cannot serve the call at all, or None."""
+    """Return why a candidate cannot serve the call at all, or None."""
     upstream = candidate.upstream
     ability = upstream.ability
     if ability.lacks and (missing := ability.lacks & (needs.capabilities | route.needs)):
@@ -247,7 +248,7 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | N
 
 
 def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) -> bool:
-    """Whether plainly nothing stands against a candidate. Nearly always; if not, `_standing` looks closer."""
+    """Tell whether a candidate is clearly ready, as nearly always. If not, `_standing` looks closer."""
     facts_of, domain = known.facts.get, upstream.domain
     facts = facts_of(upstream.id)
     if facts is not None and (facts.usable_at > wall or facts.breaker.state is not _CLOSED):
@@ -265,7 +266,7 @@ def _is_clear(upstream: Upstream, known: Knowledge, tokens: int, wall: float) ->
 
 
 def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float) -> _Standing | None:
-    """Why and until when a candidate is passed over, or None if it is ready."""
+    """Return why and until when a candidate is not ready, or None if it is."""
     upstream = candidate.upstream
     get = known.facts.get
     facts = get(upstream.id, UNKNOWN)
@@ -305,21 +306,21 @@ def _sorted(
     rng: Random,
 ) -> tuple[list[Candidate], list[str]]:
     facts, in_flight = known.facts, known.in_flight
-    view = View(UNKNOWN, 0, wall, 0, rng, caller_hash(terms.caller))  # one for all: making eight costs as much
-    if not terms.explain and len(order) == 1:  # the usual case, at half the price of the general one
+    view = View(UNKNOWN, 0, wall, 0, rng, caller_hash(terms.caller))  # one for all candidates saves time
+    if not terms.explain and len(order) == 1:  # the usual case, at half the cost of the general one
         key = STRATEGIES[order[0]]
         placed: list[tuple[int, float, int, Candidate]] = []
         for place, candidate in enumerate(ready):
             name = candidate.upstream.id
             view.facts, view.in_flight, view.position = facts.get(name, UNKNOWN), in_flight.get(name, 0), place
             placed.append((candidate.rank, key(candidate, view), place, candidate))
-        placed.sort()  # no two are at one place, so candidates are never compared
+        placed.sort()  # places differ, so candidates are never compared
         return [candidate for _, _, _, candidate in placed], []
     names = order if order[-1] == "listed" else (*order, "listed")
-    # The list decides where nothing else does; to do that it need not be asked, only to be shown.
+    # `listed` breaks ties. The places below do that already, so its key is only computed for an explanation.
     keys = [STRATEGIES[name] for name in (names if terms.explain else order)]
     scored: list[tuple[list[float], Candidate]] = []
-    # `ready` keeps the order of the list, so its own places sort like the list's.
+    # `ready` keeps the order of the list, so a place in it sorts like a place in the list.
     for place, candidate in enumerate(ready):
         name = candidate.upstream.id
         view.facts, view.in_flight, view.position = facts.get(name, UNKNOWN), in_flight.get(name, 0), place

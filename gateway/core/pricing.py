@@ -1,7 +1,7 @@
-"""Decide what a call costs: what it took at a price, what it may come to at most, and which of two sums counts.
+"""Compute the cost of a call: from its usage and a price, at most, and from two sources that differ.
 
-Money is whole nano-USD and prices are per million tokens, so everything is integers and is rounded once, at the end,
-half to even.
+Money is in whole nano-USD and prices are per million tokens, so all sums are integers. They are rounded once, at the
+end, half to even.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 _MILLION = 1_000_000
 _DAY_S = 86_400
-# Prices are by the million and by the hour, of 3.6 million milliseconds: both divide 18 million.
+# Prices are per million tokens and per hour, which has 3.6 million milliseconds. Both divide 18 million.
 _PER_HOUR, _PER_MS = 18, 5
 _FREE, _COMPUTED, _ESTIMATED = CostSource.FREE, CostSource.COMPUTED, CostSource.ESTIMATED
 BYTES_PER_TOKEN = 4
-# What an answer may come to when neither the client nor the catalog says where it ends.
+# The assumed longest answer where neither the client nor the catalog sets a limit.
 USUAL_MOST_OUTPUT_TOKENS = 8192
 
 
 class _Rates(NamedTuple):
-    """What holds for a prompt of some length."""
+    """The prices for a prompt of some length."""
 
     input: int
     output: int
@@ -32,15 +32,15 @@ class _Rates(NamedTuple):
     cache_write: int | None
     cache_write_1h: int | None
     scaled: bool = False
-    """`cache_write_1h` is an inference: tiers do not have it."""
+    """`cache_write_1h` is inferred, because tiers do not state it."""
 
 
 def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
     """Return the cost in nano-USD, and whether it is exact.
 
-    It is not when a part was charged like its whole because its own price is unknown. Reasoning without a price of its
-    own is no such part: wherever it has none, it is output like any other. A cost of 0 that is not exact says nothing:
-    what was counted has no price.
+    The cost is not exact when a part without a known price was charged at the price of the whole. Reasoning is no such
+    part: without a price of its own, it is output like any other. A cost of 0 that is not exact means that the counted
+    units have no known price.
     """
     given, made = usage.input_tokens, usage.output_tokens
     if not (
@@ -94,23 +94,23 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
         exact_read
         and exact_written
         and not (rates.scaled and usage.cache_write_1h_tokens)
-        # Nobody counts which of the cached tokens were pictures.
+        # No provider reports which of the cached tokens were pictures.
         and not (usage.cached_tokens and usage.image_input_tokens and price.image_input is not None)
         and not (usage.web_searches and not price.web_search)
         and not (usage.images and not price.image and not made)
-        # Sound and text have been counted in a unit that has no price, or have a price and were not counted.
+        # Sound or characters were counted but have no price, or have a price but were not counted.
         and not (not total and (usage.audio_ms or usage.characters or price.audio_hour or price.characters))
     )
     return _rounded(total, _MILLION * _PER_HOUR), exact
 
 
 def price_at(price: Price, wall: float) -> Price:
-    """Return what a price is at a moment, in wall-clock seconds."""
+    """Return the price that applies at a moment (wall-clock seconds)."""
     return next((hours.price for hours in price.hours if hours.hold_at(wall)), price)
 
 
 def next_change(price: Price, wall: float) -> float:
-    """Return when a price may next be another, in wall-clock seconds; infinite if it does not depend on the hour."""
+    """Return when a price may change next, in wall-clock seconds; infinite if it does not depend on the hour."""
     midnight = wall - wall % _DAY_S
     moments = [midnight + at for hours in price.hours for at in (hours.since_s, hours.until_s)]
     return min((at if at > wall else at + _DAY_S for at in moments), default=float("inf"))
@@ -119,11 +119,11 @@ def next_change(price: Price, wall: float) -> float:
 def worst_case(
     needs: Needs, price: Price, max_output_tokens: int | None, *, answers: int = 1, characters: int = 0
 ) -> int:
-    """Return the most that a call may come to, in nano-USD, as far as that can be told beforehand.
+    """Return the highest expected cost of a call, in nano-USD.
 
-    `max_output_tokens`: what the model writes at most in each of the `answers` (or pictures), if that is known.
-    `characters`: what is to be read out. The prompt is an estimate, so this is too. Searches that the provider makes
-    and sound that is sent are not in it.
+    The length of the prompt is an estimate, so the result is one too. It does not include the provider's searches and
+    sound in the request. `max_output_tokens`: the model's limit for each of the `answers` (or pictures), if known.
+    `characters`: of the text to be read out.
     """
     rates = _rates(price, needs.input_tokens)
     dearest_in = max(rates.input, rates.cache_write or 0, rates.cache_write_1h or 0)
@@ -140,18 +140,18 @@ def worst_case(
 
 
 def estimated_tokens(content_bytes: int) -> int:
-    """Return how many tokens a stream may have been, of which only the bytes are known."""
+    """Return the estimated tokens of a stream, from its bytes."""
     return -(-content_bytes // BYTES_PER_TOKEN)
 
 
 def settle_cost(
     usage: Usage | None, price: Price | None, reported_nanousd: int | None, *, usage_is_estimate: bool, free: bool
 ) -> tuple[int | None, CostSource, int | None]:
-    """Return the cost, where it comes from, and what it is by usage and price, whatever the provider says.
+    """Return the cost, its source, and the cost computed from usage and price alone.
 
-    `reported_nanousd`: what the provider says elsewhere than in its usage, which goes before that. An unknown cost is
-    None and never 0; a free upstream that reports 0 is free. What comes to 0 only because its unit has no price is
-    not known.
+    `reported_nanousd`: a cost that the provider states outside its usage; it outranks the one inside. An unknown cost
+    is None, never 0. A free upstream that reports 0 is free. A computed 0 that is not exact is unknown: its unit has no
+    price.
     """
     computed, exact = (None, False) if usage is None or price is None else cost_of(usage, price)
     if free:
@@ -167,10 +167,10 @@ def settle_cost(
 
 
 def _side(whole: int, rate: int, parts: tuple[tuple[int, int | None, int | None], ...]) -> tuple[int, bool]:
-    """Return what one side costs and whether that is exact.
+    """Return the cost of the input or the output, and whether it is exact.
 
-    Each part is its tokens, its price, and the price of what it belongs to if that is not the whole. Parts that come
-    to more than the whole are cut short: no token is charged twice.
+    Each part has its tokens, its price, and a second price to use if its own is unknown (None: the rate of the whole).
+    Parts that exceed the whole are cut short: no token is charged twice.
     """
     total, rest, exact = 0, whole, True
     for tokens, own, otherwise in parts:
@@ -186,7 +186,7 @@ def _side(whole: int, rate: int, parts: tuple[tuple[int, int | None, int | None]
 
 
 def _rates(price: Price, given: int) -> _Rates:
-    """Return the prices for a prompt of this length: the longest tier that it exceeds holds for all of the call."""
+    """Return the prices for a prompt of this length: the highest tier that it exceeds applies to the whole call."""
     if not price.tiers or given <= price.tiers[0].above:
         return _Rates(price.input, price.output, price.cached_input, price.cache_write, price.cache_write_1h)
     read, written, cached, stored = price.input, price.output, price.cached_input, price.cache_write
@@ -199,12 +199,12 @@ def _rates(price: Price, given: int) -> _Rates:
     hour = price.cache_write_1h
     if hour is None or read == price.input:
         return _Rates(read, written, cached, stored, hour)
-    # Whoever sells an hour sells it at a multiple of the input's price.
+    # Providers price the hour's cache at a multiple of the input's price.
     return _Rates(read, written, cached, stored, hour * read // max(price.input, 1), scaled=True)
 
 
 def _rounded(parts: int, of: int = _MILLION) -> int:
-    """Return a sum of millionths, or of other `parts`, as a whole."""
+    """Return `parts / of`, rounded half to even."""
     whole, rest = divmod(parts, of)
     half = of // 2
     return whole + (rest > half or (rest == half and whole & 1))

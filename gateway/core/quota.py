@@ -1,7 +1,7 @@
-"""Read what is left of a provider's limits from its answers, the successful ones too, before it answers 429.
+"""Read the rest of a provider's limits from its answers, including successful ones, before it answers 429.
 
-Rule: nothing here knows which provider it serves. A header's name says what is limited and over which window; where a
-name is used in two senses (Azure's resets, Groq's requests per day) its value or a neighbour tells them apart.
+Rule: nothing here knows which provider it serves. A header's name says what is limited and over which window. Where
+providers use one name in two senses (Azure's resets, Groq's requests per day), its value or another header decides.
 
 Source: recorded answers in tests/fixtures; docs/providers.md lists the dialects.
 """
@@ -25,41 +25,41 @@ if TYPE_CHECKING:
 # A hostile or broken provider must not park an upstream for longer than a day.
 LONGEST_RESET_S = 86_400.0
 LARGEST = 10**12
-# Where no header says when a window ends.
+# The assumed window where no header names one.
 USUAL_WINDOW_S = 60.0
 
 _WINDOWS = (("10-second", 10.0), ("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0), ("month", 30 * 86_400.0))
 _KINDS = frozenset({"limit", "remaining", "reset", "renewalperiod"})
 _AMOUNT = re.compile(r"\d{1,18}(?:\.\d{1,9})?")
-# Header names come from upstreams, so what is remembered of them is bounded.
+# Upstreams choose the header names, so the table of their meanings is bounded.
 _MOST_NAMES = 512
 _meanings: dict[bytes, tuple[str, str] | None] = {}
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False):
-    """What is left of one limit, as an answer said it."""
+    """The rest of one limit, as stated by an answer."""
 
     unit: str
-    """As the provider names it: `requests`, `tokens`, `input-tokens`, `requests-day`."""
+    """The provider's name for it: `requests`, `tokens`, `input-tokens`, `requests-day`."""
     remaining: float
     observed_at: float
     """Wall-clock seconds, like all times here."""
     reset_at: float
     limit: float | None = None
     refills: bool = False
-    """It fills up continuously until `reset_at` (a token bucket), rather than all at once then."""
+    """The limit refills continuously until `reset_at` (a token bucket), rather than all at once then."""
     asked_at: float = 0.0
-    """When the attempt began that was told so; what began later is not counted in `remaining`. 0: `observed_at`."""
+    """When the answered attempt began; `remaining` does not count later attempts. 0: the same as `observed_at`."""
     window_s: float = USUAL_WINDOW_S
-    """How long it counts for, as far as that is known."""
+    """The length of the limit's window."""
 
     @property
     def counted_to(self) -> float:
-        """Attempts that began later are not counted in `remaining`."""
+        """The time up to which `remaining` counts the attempts that have begun."""
         return self.asked_at or self.observed_at
 
     def left(self, now: float) -> float:
-        """How much is left `now`: all of it after the reset, in proportion before it if it refills."""
+        """Return how much is left at `now`: everything after the reset; before it, a share if the limit refills."""
         if now >= self.reset_at:
             return LARGEST if self.limit is None else self.limit
         if self.refills and self.limit is not None:
@@ -68,7 +68,7 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
         return self.remaining
 
     def ready_at(self, need: float, now: float) -> float:
-        """When `need` will be left; if the limit is smaller than that, the reset is as good as any other time."""
+        """Return when `need` will be left. If the limit is smaller than `need`, return the reset."""
         if self.left(now) >= need:
             return now
         if self.refills and self.limit is not None and self.limit > self.remaining:
@@ -82,9 +82,9 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 
     limits: tuple[Limit, ...] = ()
     least_requests: float = LARGEST
-    """What is left of the scarcest limit of each kind, by the providers' last words: a plan asks for every candidate,
-    and nearly always that is answer enough."""
+    """`remaining` of the scarcest limit on requests: nearly always, a plan need not look further."""
     least_tokens: float = LARGEST
+    """The same for tokens."""
 
     def __post_init__(self) -> None:
         requests = tokens = float(LARGEST)
@@ -101,8 +101,8 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     ) -> tuple[float, str]:
         """Return when a call that needs this much is covered, and what is short until then ("" if nothing is).
 
-        `begun`: when the latest attempts began, ascending. Those that the provider has not counted yet, or had not
-        when it last said something, are taken to need as much as this one.
+        `begun`: when the latest attempts began, ascending. Attempts that `remaining` does not count yet are assumed to
+        need as much as this one.
         """
         ready_at, why = now, ""
         for limit in self.limits:
@@ -113,9 +113,9 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
             fresh = now >= limit.reset_at
             since = max(limit.reset_at, now - limit.window_s) if fresh else limit.counted_to
             need = each * (1 + len(begun) - bisect_right(begun, since))
-            # A call that is larger than the whole limit may as well be tried once nothing of it is used.
+            # A call larger than the whole limit is tried once the limit is unused.
             if left < need and not (fresh and need == each):
-                # After the reset we count ourselves, and those that began a window ago count no more.
+                # After the reset we count attempts ourselves, and forget each one a window after it began.
                 at = begun[-max(1, int(left // each))] + limit.window_s if fresh else limit.ready_at(need, now)
                 if at > ready_at:
                     ready_at, why = at, f"{limit.unit}: {left:.0f} left, {need:.0f} needed, {at - now:.1f} s to go"
@@ -126,26 +126,26 @@ NOTHING_KNOWN = Quota()
 
 
 def after(quota: Quota, limits: Iterable[Limit], now: float) -> Quota:
-    """Return the quota after an answer: what it says replaces what was known, unit by unit.
+    """Return the quota after an answer, whose limits replace the known ones unit by unit.
 
-    Answers come out of order, and those of long streams late: of two the one that was asked for last is right.
+    Answers come out of order, those of long streams late. The answer to the latest request is right.
     """
     known = {limit.unit: limit for limit in quota.limits}
     for limit in limits:
         ours = known.get(limit.unit)
-        # What is known from the future was learnt before the clock was set back.
+        # A limit dated in the future was observed before the clock was set back.
         if ours is None or limit.counted_to >= ours.counted_to or ours.observed_at > now + 1.0:
             known[limit.unit] = limit
     return Quota(tuple(known.values()))
 
 
 def without_past(quota: Quota, now: float) -> Quota:
-    """Return the quota after an answer that says nothing of limits: what was to be reset by now is no more known."""
+    """Return the quota after an answer without limits: drop the limits whose reset has passed."""
     return Quota(tuple(limit for limit in quota.limits if now < limit.reset_at))
 
 
 def merge(one: Quota, other: Quota) -> Quota:
-    """Return what two replicas know together. Commutes: the later word counts, of two at once the lower."""
+    """Merge the quotas of two replicas: the later word counts; of two at the same time, the lower. Commutes."""
     known = {limit.unit: limit for limit in one.limits}
     for limit in other.limits:
         ours = known.get(limit.unit)
@@ -155,7 +155,7 @@ def merge(one: Quota, other: Quota) -> Quota:
 
 
 def _lateness(limit: Limit) -> tuple[float, ...]:
-    # All fields, so that there are no ties between what differs.
+    # All fields, so that limits which differ never tie.
     return (
         limit.counted_to, limit.observed_at, -limit.remaining, limit.reset_at, limit.limit or 0.0,
         limit.limit is None, limit.refills, limit.window_s, limit.asked_at,
@@ -163,10 +163,10 @@ def _lateness(limit: Limit) -> tuple[float, ...]:
 
 
 def read_limits(headers: Iterable[Header], now: float, asked_at: float = 0.0) -> tuple[tuple[Limit, ...], int]:
-    """Return the limits that an answer states, and how many of its words about them made no sense.
+    """Return the limits that an answer states, and the number of header values that made no sense.
 
-    A limit counts if it says what remains. Absurd words (negative, not a number, 1e18) are passed over.
-    `now`: when the head of the answer came; `asked_at`: when the attempt began.
+    A limit counts only if it says what remains. Absurd values (negative, not a number, 1e18) are ignored.
+    `now`: when the head of the answer came. `asked_at`: when the attempt began.
     """
     found: dict[str, dict[str, str]] | None = None
     for name, value in headers:
@@ -207,7 +207,7 @@ def _remember(name: bytes) -> tuple[str, str] | None:
 
 
 def _meaning(name: str) -> tuple[str, str] | None:
-    """What a header is about: (limit, remaining or reset; the unit), or None."""
+    """Return the kind (limit, remaining or reset) and the unit of a header, or None."""
     if name in ("ratelimit", "ratelimit-policy"):
         return ("policy" if name.endswith("policy") else "state"), "structured"
     if name.startswith("anthropic-ratelimit-"):  # the unit stands before the kind
@@ -225,7 +225,7 @@ def _meaning(name: str) -> tuple[str, str] | None:
 
 def _need(unit: str, input_tokens: float, output_tokens: float) -> float:
     if "token" not in unit:
-        # Images, pages and the like are not what a call is counted in here.
+        # Other units (images, pages) are not counted per call.
         return 1.0 if "request" in unit else 0.0
     if "input" in unit or "prompt" in unit:
         return input_tokens
@@ -238,12 +238,12 @@ def _window_s(unit: str, said: dict[str, str]) -> float:
     for word, seconds in _WINDOWS:
         if word in unit:
             return seconds
-    # Fireworks states tokens per second, and no reset.
+    # Fireworks states tokens per second, without a reset.
     return 1.0 if "tokens-" in unit and "reset" not in said else USUAL_WINDOW_S
 
 
 def _reset(said: dict[str, str], window_s: float, now: float) -> tuple[float, bool, bool]:
-    """Seconds to the reset, whether the limit refills until then, and whether its word was understood."""
+    """Return the seconds to the reset, whether the limit refills until then, and whether the value made sense."""
     value = said.get("reset")
     if value is None:
         return min(window_s, LONGEST_RESET_S), False, True
@@ -263,7 +263,7 @@ def _reset(said: dict[str, str], window_s: float, now: float) -> tuple[float, bo
 
 
 def _duration(value: str, now: float) -> float | None:
-    """A reset that is not a number: "6m0s", "17.4s", "2026-08-19T14:34:12Z"."""
+    """Read a reset that is not a number: "6m0s", "17.4s", "2026-08-19T14:34:12Z"."""
     wait_s = parse_wait(value, now)
     if wait_s is None:
         try:
@@ -282,7 +282,7 @@ def _amount(value: str | None) -> float | None:
 
 
 def _structured(said: dict[str, str], now: float, asked_at: float) -> list[Limit]:
-    """The fields of draft-ietf-httpapi-ratelimit-headers: `RateLimit: "burst";r=50;t=30`."""
+    """Read the fields of draft-ietf-httpapi-ratelimit-headers: `RateLimit: "burst";r=50;t=30`."""
     policies = dict(_items(said.get("policy", "")))
     limits: list[Limit] = []
     for name, keys in _items(said.get("state", "")):
@@ -300,7 +300,7 @@ def _structured(said: dict[str, str], now: float, asked_at: float) -> list[Limit
 
 
 def _items(value: str) -> list[tuple[str, dict[str, str]]]:
-    # No regular expression: one that allows space everywhere takes 5 s for a hostile value of 60 KB.
+    # No regular expression: one that allows spaces everywhere takes 5 s for a hostile value of 60 KB.
     items = []
     for item in value.split(",", 16)[:16]:
         name, *pairs = item.split(";")

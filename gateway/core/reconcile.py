@@ -1,6 +1,6 @@
-"""Compare what the ledger has booked with what providers bill, and put right what an attempt was thought to cost.
+"""Compare the ledger with the providers' bills, and correct the estimated costs of attempts.
 
-Rule: what a provider does not tell is not known. Nothing is guessed, and nothing is flagged before it can be final.
+Rule: amounts that a provider does not state are unknown, never guessed. No day is flagged before its bill can be final.
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400.0
 NANO = 1_000_000_000
-# More than anybody is billed in a day: what a broken or hostile answer says beyond it is no amount of money.
+# The largest amount that is believed, in USD: larger ones come from broken or hostile answers.
 LARGEST = 10**9
 
-# A day is compared when it has been over for so long: providers' sums lag behind by hours.
+# A day is compared this long after its end: providers' sums lag behind by hours.
 SETTLES_S = 6 * 3600.0
-# Drift is flagged when it is more than both. Below, it is rounding: providers bill in other units than nano-USD.
+# Drift is flagged when it exceeds both. Less is rounding: providers bill in other units than nano-USD.
 LEAST_DRIFT_NANOUSD = NANO // 100
 LEAST_DRIFT_PERCENT = 1
 
-# What a generation cost can be asked some seconds after its end; what has not been told after a day never will be.
+# Providers can tell the cost of an answer some seconds after its end, and no later than about a day.
 SOONEST_S = 15.0
 LATEST_S = DAY_S
-# While a call goes on, its end may still have to be recorded, which a higher version would shut out.
+# A row is not corrected while its call may go on: the higher version would keep the call's end out of the row.
 LONGEST_CALL_S = 3600.0
-# Above all versions that records of the journal come to.
+# Above every version that journal records lead to.
 RECONCILED = 1 << 22
 
-# Around midnight UTC a provider's clock and ours may disagree about which day it is.
+# This close to midnight UTC, a provider's clock and ours may disagree about the day.
 CLOCKS_DIFFER_S = 300.0
 
 
 class Verdict(StrEnum):
-    """What a day's comparison says."""
+    """The result of comparing a day."""
 
     AGREES = "agrees"
     DRIFT = "drift"
     EARLY = "not final"
-    """The day is not over, or has not been for long."""
+    """The day is not over, or ended only recently."""
     NOT_TOLD = "not told"
     PARTIAL = "not whole"
     """The ledger began on this day."""
 
 
 class Booked(msgspec.Struct, frozen=True):
-    """What the ledger has of a day at a provider."""
+    """The ledger's sum of a day at a provider."""
 
     day: str
     """In UTC: `2026-11-21`."""
@@ -68,20 +68,20 @@ class Booked(msgspec.Struct, frozen=True):
 
 
 class Books(msgspec.Struct, frozen=True):
-    """What the ledger has of a period."""
+    """The ledger's sums of a period."""
 
     booked: tuple[Booked, ...]
     began: str = ""
-    """The day of its very first attempt, before which there is nothing to compare; empty: before all days."""
+    """The day of the ledger's first attempt. Earlier days are not compared; empty: all days are."""
 
 
 class Billed(msgspec.Struct, frozen=True):
-    """What a provider says that it bills for a day."""
+    """A provider's bill for a day."""
 
     day: str
     nanousd: int
     requests: int | None = None
-    """How many it counted; None if it does not say."""
+    """The provider's count; None if it does not state one."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -99,12 +99,12 @@ class Comparison(msgspec.Struct, frozen=True):
 
     @property
     def drift_nanousd(self) -> int | None:
-        """What is billed beyond what is booked; negative if it is less."""
+        """The billed amount less the booked one."""
         return None if self.billed_nanousd is None else self.billed_nanousd - self.booked_nanousd
 
     @property
     def coverage(self) -> float | None:
-        """The share of what the provider counted that came through here; more than 1 if attempts never got there."""
+        """Booked attempts per request that the provider counted; above 1 if some attempts never reached it."""
         return self.attempts / self.requests if self.requests else None
 
 
@@ -114,29 +114,29 @@ class Meter(msgspec.Struct, frozen=True):
     at: float
     """Wall-clock seconds."""
     total_nanousd: int
-    """Since the key was made."""
+    """Since the key was created."""
     today_nanousd: int
     """Since 00:00 UTC."""
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """What a provider says afterwards of a single answer."""
+    """A provider's later statement about a single answer."""
 
     nanousd: int
     usage: Usage | None = None
-    """None if it does not say."""
+    """None: not stated."""
 
 
 def nano(amount: Decimal) -> int | None:
-    """Return an amount in billionths, exactly but for what is smaller than that; None if it makes no sense."""
-    # Compared as it stands: the integer of 1e999999999 has a billion digits, and abs() of it overflows.
+    """Return an amount in whole billionths, rounded half to even; None if it makes no sense."""
+    # Compared before any conversion: the integer of 1e999999999 has a billion digits, and its abs() overflows.
     if not amount.is_finite() or amount.copy_abs() > LARGEST:
         return None
     return int((amount * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def day_of(at: float) -> str:
-    """Return the day in UTC, as `2026-11-21`."""
+    """Return the day in UTC: `2026-11-21`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
@@ -146,16 +146,16 @@ def start_of(day: str) -> float:
 
 
 def days_between(since: float, until: float) -> tuple[str, ...]:
-    """Return the days in UTC that begin in the day of `since` or later, and before `until`."""
+    """Return the UTC days from the day of `since` on that begin before `until`."""
     return tuple(day_of(number * DAY_S) for number in range(int(since // DAY_S), -int(-until // DAY_S)))
 
 
 def compare(
     account: str, names: Iterable[str], books: Books, billed: Iterable[Billed], now: float
 ) -> tuple[Comparison, ...]:
-    """Return what each day since the ledger began comes to, the oldest first; days without anything are left out.
+    """Return the comparison of each day since the ledger began, the oldest first, without empty days.
 
-    `names`: the providers that are billed as this account. `billed`: the days that the provider told.
+    `names`: the providers that are billed as this account. `billed`: the provider's bills.
     """
     providers = frozenset(names)
     told = {one.day: one for one in billed if one.day >= books.began}
@@ -202,15 +202,15 @@ def is_drift(booked_nanousd: int, billed_nanousd: int) -> bool:
 
 
 def is_clear(meter: Meter) -> bool:
-    """Tell whether both clocks agree which day a reading is of."""
+    """Tell whether a reading is far enough from midnight that both clocks agree about its day."""
     return CLOCKS_DIFFER_S <= meter.at % DAY_S <= DAY_S - CLOCKS_DIFFER_S
 
 
 def billed_between(before: Meter, after: Meter) -> Billed | None:
-    """Return what was billed on the day of `before`, if `after` was read on the next one.
+    """Return the bill for the day of `before`, if `after` was read on the next day.
 
-    The total less what is of today is the total at midnight, so that two readings at any time say exactly what came
-    between two midnights. None if they cannot: other days, or a sum that shrank.
+    The total less today's sum is the total at midnight. Two readings at any time of two days therefore give the exact
+    sum between two midnights. None: the days do not follow each other, or a sum shrank.
     """
     if not (is_clear(before) and is_clear(after)) or after.at // DAY_S != before.at // DAY_S + 1:
         return None
@@ -219,7 +219,7 @@ def billed_between(before: Meter, after: Meter) -> Billed | None:
 
 
 def is_doubtful(row: Row, now: float) -> bool:
-    """Tell whether it is time to ask the provider what an attempt did cost."""
+    """Tell whether it is time to ask the provider for the actual cost of an attempt."""
     if not row.provider_id:
         return False
     if row.state is State.IN_DOUBT:
@@ -233,7 +233,7 @@ def is_doubtful(row: Row, now: float) -> bool:
 
 
 def corrected(row: Row, said: Generation) -> Row:
-    """Return the row with what the provider charged. What had been thought of it stays, as the estimate."""
+    """Return the row with the cost that the provider charged. The earlier cost stays as the estimate."""
     counted = said.usage is not None and row.usage_is_estimate
     return msgspec.structs.replace(
         row,

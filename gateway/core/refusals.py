@@ -1,7 +1,7 @@
-"""The words in which providers refuse, one pattern for each meaning. Rule: a pattern knows no status and no provider.
+"""Patterns for the texts of refusals, one for each meaning. Rule: a pattern knows neither statuses nor providers.
 
-Messages may quote what the client sent, so `plain_words` takes quotations out first, and the patterns ask for the
-shape of the providers' sentences (a number beside the limit, a model's name between two words) rather than for a word.
+Messages may quote the request, so `plain_words` removes quotations first. The patterns match the shape of whole
+sentences (a number beside the limit, a model's name between two words) rather than single words.
 
 Source: the providers' documentation, SDKs and issues, by provider in docs/providers.md; read in November 2026.
 """
@@ -12,17 +12,17 @@ import re
 from typing import Final
 
 _QUOTED = tuple(re.compile(one) for one in (r'"[^"]*"', r"`[^`]*`", r"(?<!\w)'[^']*'(?!\w)"))
-# What a gateway quotes under such a name is what the upstream said, not what the client did.
+# A quotation after one of these names is the upstream's message, not a part of the request.
 _SAID = re.compile(r"""(?:message|msg|detail|error|err|raw)["']?\s*[:=]\s*\\?$""")
-# pydantic repeats the input that it refuses (vLLM, FastAPI).
+# pydantic repeats the refused input (vLLM, FastAPI).
 _INPUT = re.compile(r"""["']?input["']?\s*:.*|input_value=.*""", re.DOTALL)
 
-# A model's name or id and up to four words between the two that matter.
+# Up to four words between two that matter, such as a model's name.
 _FEW = r"(?:\S+\s+){0,4}?"
 
 
 def plain_words(message: str) -> str:
-    """Return a message in lower case without what it quotes of the request: quotations of more than one word."""
+    """Return a message in lower case, without quotations of more than one word: those may come from the request."""
     text = message.lower()
     if "validation error" in text or "'type':" in text or '"type":' in text:
         text = _INPUT.sub("", text)
@@ -48,7 +48,7 @@ _LIMIT_REQUESTED = re.compile(rf"limit:?\s*{_NUMBER}\b.{{0,80}}?requested:?\s*{_
 
 
 def wants_more_than_the_limit(words: str) -> bool:
-    """Tell whether one call asks for more than the whole limit ("Limit 30000, Requested 45120"): waiting is no use."""
+    """Tell whether one call exceeds the whole limit ("Limit 30000, Requested 45120"), so that waiting does not help."""
     if (found := _LIMIT_REQUESTED.search(words)) is None:
         return False
     limit, requested = (int(number.replace(",", "")) for number in found.groups())
@@ -148,7 +148,7 @@ ENDPOINT: Final = _any(
     r"^\W*(?:cannot|no|no route for|no handler for) (?:post|get|put|delete)\b",
     r"\bno (?:such |matching )?(?:endpoint|route|handler)\b",
 )
-MISMATCH: Final = _any(  # of the model and the endpoint
+MISMATCH: Final = _any(  # the model does not work with the endpoint
     r"\b(?:only |not )?supported in the /?v1/|\bonly supported in /?v1/",
     r"\bis not a (?:chat|completion|text|embedding) model\b",
     r"\bserver does not support\b",  # llama.cpp
@@ -208,7 +208,7 @@ CREDENTIAL: Final = _any(
     r"\bapi key was reported as leaked\b",  # Gemini
     r"\bno (?:api key|auth credentials|credentials)\b(?: \w+)? (?:provided|found|supplied)",
 )
-TOKEN: Final = _any(  # of the key by another name, where only a 403 makes clear that it is ours
+TOKEN: Final = _any(  # other names for the key; only with a 403 do they clearly mean ours
     r"\b(?:security|bearer|authentication|access|auth) token\b.{0,40}\b(?:invalid|expired|missing|malformed)\b",
     r"\binvalid (?:authentication|authorization|bearer|credentials?|access token|auth token)\b|^\W*invalid token\W*$",
     r"\brequest signature we calculated does not match\b",  # AWS
@@ -223,7 +223,7 @@ BLOCKED: Final = _any(
     r"\b(?:ip|ip address)\b(?: \S+){0,3}? (?:is )?not (?:allowed|authorized|in|on|permitted|whitelisted)\b",
     r"\bhas not been used in project\b.{0,60}\bdisabled\b",  # Google
 )
-REGION: Final = _any(  # where only a 403 makes clear that it is not a parameter of the call
+REGION: Final = _any(  # only with a 403 are these clearly not about a parameter of the call
     r"\b(?:country|region|location|territory)\b(?: \S+){0,2}? not (?:supported|allowed|permitted|available)\b",
     r"\bunsupported (?:country|region|location|territory)\b",
     r"\b(?:account|access) (?:has been |is |was )?(?:suspended|disabled|terminated|banned|revoked)\b",
@@ -244,11 +244,11 @@ CREDIT: Final = _any(
     r"\baccount is in good standing\b",  # Alibaba
     r"\u4f59\u989d\u4e0d\u8db3",  # "insufficient balance"
 )
-# A third party's refusal, of something that the call lets the provider fetch or use.
+# Refusals by a third party of something that the provider was to fetch or use for the call.
 THIRD_PARTY: Final = _any(
     r"\b(?:download|fetch|retriev)\w*|\bmcp\b|\b(?:image|file|document|video|audio)[ _]url\b|\bwebhook\b|\bconnector\b",
 )
-SCOPE: Final = _any(  # of a key that is good for other calls
+SCOPE: Final = _any(  # the key works for other calls
     r"\bmissing scopes?\b",
     r"\binsufficient permissions for this operation\b",
     r"\brestricted (?:api )?key\b.{0,60}\bpermission",

@@ -1,4 +1,4 @@
-"""Put sums of the ledger into words and numbers: periods, dimensions, shares, and money without a float anywhere."""
+"""Format the ledger's sums for people and programs: periods, dimensions, shares, and money without floats."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 NANO = 1_000_000_000
 NANO_PER_CENT = NANO // 100
-# Of a sum below a dollar so many digits are shown, from the first that is not 0.
+# Significant digits of a sum below a dollar.
 DIGITS = 3
 
 ROLE = "role:"
-# What a caller without a key of the store is booked under.
+# The name under which callers without a virtual key are booked.
 NO_KEY = "-"
 BY_TIME = frozenset({"hour", "day"})
 
@@ -25,7 +25,7 @@ _DAY_S = 86_400.0
 
 
 class Sums(Protocol):
-    """What a store sums up (`stores.store.Totals`)."""
+    """The sums of a group that a store returns (`stores.store.Totals`)."""
 
     group: tuple[str, ...]
     attempts: int
@@ -57,7 +57,7 @@ COUNTS = (
 
 
 def usd(nanousd: int) -> str:
-    """Return a sum for people: `$1,234.56`, and below a dollar as many digits as it takes, `$0.000123`."""
+    """Return a sum for people: `$1,234.56`; below a dollar with DIGITS significant digits, `$0.000123`."""
     sign, amount = ("-", -nanousd) if nanousd < 0 else ("", nanousd)
     step = NANO_PER_CENT
     if 0 < amount < NANO:
@@ -75,15 +75,15 @@ def exact_usd(nanousd: int) -> str:
 
 
 def _rounded(amount: int, step: int) -> int:
-    """Return the nearest multiple of `step`, of two that are as near the even one."""
+    """Return the nearest multiple of `step`; of two equally near, the even one."""
     whole, rest = divmod(amount, step)
     return (whole + (2 * rest > step or (2 * rest == step and whole % 2 == 1))) * step
 
 
 def cost(sums: Sums) -> str:
-    """Return what a group cost, with what is not known of it: `$1.23 ~5% + 3 unpriced`.
+    """Return the cost of a group and its uncertainty: `$1.23 ~5% + 3 unpriced`.
 
-    `~5%`: the share of its attempts whose cost is an estimate.
+    `~5%`: the share of attempts whose cost is an estimate.
     """
     if sums.unpriced and sums.unpriced == sums.attempts:
         return f"{sums.unpriced:,} unpriced"
@@ -94,7 +94,7 @@ def cost(sums: Sums) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share: `12%`, `0.3%`; `-` of nothing. Some is never 0 %, and less than all is never 100 %."""
+    """Return a share: `12%`, `0.3%`; `-` if the whole is 0. Only nothing is `0%`, and only the whole is `100%`."""
     if whole <= 0:
         return "-"
     tenths = _rounded(part * 1000, whole) // whole
@@ -107,12 +107,12 @@ def percent(part: int, whole: int) -> str:
 
 
 def instant(text: str, now: float) -> float:
-    """Return the wall-clock seconds that a word for a time means, everything in UTC.
+    """Return the wall-clock seconds of a written time, in UTC unless it names a zone.
 
     `7d`, `24h`, `30m`, `2w` ago; `now`, `today`, `yesterday`; `2026-11-01`, `2026-11-01T05:30`, with or without a zone.
 
     Raises:
-        ValueError: it is none of them. The message says what would be.
+        ValueError: the text is no time. The message shows the accepted forms.
     """
     said = text.strip().lower()
     if (found := _AGO.fullmatch(said)) is not None:
@@ -125,7 +125,7 @@ def instant(text: str, now: float) -> float:
         return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(
-            f'"{text[:40]}" is no time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'
+            f'"{text[:40]}" is not a time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'
         ) from None
 
 
@@ -138,17 +138,20 @@ def moment(at: float) -> str:
 
 
 def stored(dimension: str) -> str:
-    """Return what a store calls a dimension: a role is a route whose name begins so."""
+    """Return a store's name for a dimension: roles are routes whose names begin with `role:`."""
     return "route" if dimension == "role" else dimension
 
 
 def sought(dimension: str, value: str) -> str:
-    """Return the value a store has for one that somebody wrote: roles may be named without their prefix."""
+    """Return the stored form of a value that a user wrote: users may name roles without their prefix."""
     return ROLE + value.removeprefix(ROLE) if dimension == "role" else value
 
 
 def groups(sums: Iterable[Of], by: Sequence[str]) -> list[Of]:
-    """Return the groups to show, by time if that is asked for, else the dearest first. Where roles are, no others."""
+    """Return the groups to show, sorted by time if grouped by time, else the dearest first.
+
+    Grouped by role, groups of other routes are left out.
+    """
     shown = [one for one in sums if "role" not in by or one.group[by.index("role")].startswith(ROLE)]
     times = [place for place, dimension in enumerate(by) if dimension in BY_TIME]
     shown.sort(key=lambda one: ([one.group[place] for place in times], -one.cost_nanousd, -one.attempts, one.group))
@@ -156,7 +159,7 @@ def groups(sums: Iterable[Of], by: Sequence[str]) -> list[Of]:
 
 
 def labels(group: Sequence[str], by: Sequence[str], key_name: Callable[[str], str]) -> list[str]:
-    """Return a group's values as people know them: a key by its name."""
+    """Return a group's values for people: keys by their names."""
     return [
         (key_name(value) if value else NO_KEY) if dimension == "key" else value
         for dimension, value in zip(by, group, strict=True)
@@ -164,7 +167,7 @@ def labels(group: Sequence[str], by: Sequence[str], key_name: Callable[[str], st
 
 
 def total(empty: Of, sums: Iterable[Sums]) -> Of:
-    """Add all groups up, into one that is empty."""
+    """Add all groups up into `empty`, and return it."""
     for one in sums:
         for name in COUNTS:
             setattr(empty, name, getattr(empty, name) + getattr(one, name))
@@ -172,6 +175,6 @@ def total(empty: Of, sums: Iterable[Sums]) -> Of:
 
 
 def as_record(sums: Sums) -> dict[str, int | str]:
-    """Return what a group comes to for programs: counts, and money in nano-USD and as decimal text."""
+    """Return a group for programs: counts, and money in nano-USD and as decimal text."""
     counts = {"requests" if name == "calls" else name: getattr(sums, name) for name in COUNTS}
     return {**counts, "cost_usd": exact_usd(sums.cost_nanousd), "saved_usd": exact_usd(sums.saved_nanousd)}

@@ -1,8 +1,8 @@
 """Judge whether a model has room for a call: for its prompt, and for the answer that the client allows.
 
 The length of a prompt is an estimate (four bytes a token), so only a prompt that is far too long is refused here. The
-upstream can count, and its own refusal sends the call to the next candidate. `max_tokens` is a ceiling and no need:
-agents ask for 32,000 tokens on every call and mostly get a few hundred.
+upstream counts exactly, and its own refusal sends the call to the next candidate. `max_tokens` is a ceiling, not a
+need: agents ask for 32,000 tokens on every call and mostly get a few hundred.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.types import Ability, Needs
 
-# Prose, code and JSON have 2.5 to 6 bytes a token. More than 8 happens only in runs of one character, so a prompt whose
-# estimate is over twice the context does not fit, whatever the tokenizer.
+# Prose, code and JSON have 2.5 to 6 bytes a token. Only runs of one character have more than 8, so a prompt with an
+# estimate of over twice the context does not fit, whatever the tokenizer.
 CLEARLY = 2
 # An answer shorter than this is of little use, so a model without room for it is asked last.
 LEAST_OUTPUT_TOKENS = 256
-# Few answers are longer, so a model that has room for this much keeps its place, whatever more the client allows.
+# Few answers are longer, so a model with room for this much keeps its place even if the client allows more.
 LONG_OUTPUT_TOKENS = 4096
 
 
@@ -35,15 +35,15 @@ def is_tight(ability: Ability, needs: Needs) -> bool:
 
 
 def wanted_output(needs: Needs) -> int:
-    """Return how many tokens a model should have room for besides the prompt, or else others are asked first."""
+    """Return the tokens that a model should have room for besides the prompt; otherwise, others are asked first."""
     return min(needs.output_tokens or LEAST_OUTPUT_TOKENS, LONG_OUTPUT_TOKENS)
 
 
 def most_output(ability: Ability, needs: Needs) -> int | None:
-    """Return the largest `max_tokens` that an upstream will take which refuses larger ones. None: any, by all we know.
+    """Return the largest `max_tokens` that a strict upstream will accept. None: no limit is known.
 
-    A value that fits by the estimate is left alone. One that does not leaves a quarter of the prompt for the error of
-    the estimate, and at least `LEAST_OUTPUT_TOKENS` for the answer.
+    If prompt and answer fit by the estimate, only the model's own limit counts. Otherwise, the result leaves a quarter
+    of the prompt for the error of the estimate, but is at least `LEAST_OUTPUT_TOKENS`.
     """
     context, longest = ability.context_tokens, ability.max_output_tokens
     if context is None or needs.input_tokens + needs.output_tokens <= context:

@@ -1,7 +1,7 @@
-"""Decide by what a request is, rather than by what it asks for: configured rules, and how hard it looks.
+"""Route requests by their properties rather than by the model they name: configured rules, and estimated complexity.
 
-A rule sends a request to a role, alias or model. Rules are tried in order, once; the first that holds decides. With no
-rules nothing here runs.
+A rule sends a request to a role, alias or model. Rules are tried in order, once; the first that holds decides. Without
+rules, no rule code runs.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
-    """What a rule may look at. `looked_at` says which of it any rule does look at."""
+    """The properties of a request that rules may test. `looked_at` tells which ones the rules do test."""
 
     endpoint: str
     """The name of the endpoint: `chat`."""
     model: str
-    """As the client wrote it."""
+    """The client's own spelling."""
     stream: bool = False
     capabilities: frozenset[Capability] = frozenset()
-    """What the body needs."""
+    """The capabilities that the body needs."""
     prompt_tokens: int = 0
     task: str = ""
     user: str = ""
@@ -44,7 +44,7 @@ class Features(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `least` to `most`, both included."""
+    """The numbers from `least` to `most`, both included."""
 
     least: int = 0
     most: int | None = None
@@ -55,12 +55,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Where requests go of which all that is said here is true. What is None or empty says nothing."""
+    """Conditions, and the target of requests that fulfil all of them. None or empty: no condition."""
 
     use: str
     wants: frozenset[Capability] = frozenset()
     spares: frozenset[Capability] = frozenset()
-    """What it must not need."""
+    """Capabilities that the request must not need."""
     stream: bool | None = None
     endpoint: frozenset[str] = frozenset()
     task: tuple[re.Pattern[str], ...] = ()
@@ -72,7 +72,7 @@ class Rule:
     complexity: Span | None = None
 
     def holds(self, features: Features) -> bool:
-        """Tell whether all that the rule says is true of a request."""
+        """Tell whether a request fulfils all conditions of the rule."""
         return (
             (not self.endpoint or features.endpoint in self.endpoint)
             and self.wants <= features.capabilities
@@ -92,10 +92,9 @@ class Rule:
 
 
 def choose(rules: Iterable[Rule], features: Features) -> str | None:
-    """Return the name that the rules send a request to, or None to leave it where it wants to go.
+    """Return the name that the rules send a request to, or None to keep the requested one.
 
-    The first rule that holds decides. If its target is what the request asks for, the request stays there: rules are
-    applied once, and a later one does not take it away again.
+    The first rule that holds decides, even if its target is the requested name: later rules are not tried then.
     """
     for rule in rules:
         if rule.holds(features):
@@ -104,7 +103,7 @@ def choose(rules: Iterable[Rule], features: Features) -> str | None:
 
 
 def looked_at(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the names of the features that some rule looks at; no other need be found out."""
+    """Return the names of the features that the rules test; no other features need to be computed."""
     empty = Rule("")
     found = {
         one.name for rule in rules for one in fields(rule) if getattr(rule, one.name) != getattr(empty, one.name)
@@ -114,13 +113,13 @@ def looked_at(rules: Iterable[Rule]) -> frozenset[str]:
     return frozenset(found)
 
 
-# How hard a request looks. Crude on purpose: it is read before the answer exists, costs some microseconds, and choosing
-# wrong costs a little money or a little quality. docs/routing.md has the same table.
+# The complexity of a request. The estimate is crude on purpose: it takes some microseconds before every answer, and a
+# wrong choice costs only a little money or quality. docs/routing.md has the same table.
 
 HARD = 40
-"""From here on `auto` means `auto:hard`."""
+"""From this complexity on, `auto` means `auto:hard`."""
 MOST_READ = 4000
-"""Characters of the prompt that are looked at, half of them from its beginning and half from its end."""
+"""Characters of the prompt that are read: half of them at its beginning, half at its end."""
 
 _LENGTHS = ((32_000, 40), (8_000, 30), (2_000, 20), (500, 10))
 _NEEDS: Mapping[Capability, int] = {
@@ -141,8 +140,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Whole words and phrases, in lower case. What is made of several words is looked for in the words, so that
-# "step-by-step" is found too.
+# Words and phrases in lower case. Phrases are matched after splitting into words, so "step-by-step" matches too.
 _HARD_WORDS = _words(
     """
     prove proof proofs theorem lemma derive refactor refactored refactoring debug debugging deadlock traceback
@@ -174,9 +172,9 @@ _APART = str.maketrans(dict.fromkeys(string.punctuation + "\u2013\u2014\u2018\u2
 def complexity(
     text: str, *, prompt_tokens: int = 0, turns: int = 1, capabilities: frozenset[Capability] = frozenset()
 ) -> int:
-    """Return how hard a request looks, from 0 to 100.
+    """Return the estimated complexity of a request, from 0 to 100.
 
-    `text` is what the user said last, `turns` how many messages there are.
+    `text`: the user's last message. `turns`: the number of messages.
     """
     if len(text) > MOST_READ:
         text = f"{text[: MOST_READ // 2]}\n{text[-MOST_READ // 2 :]}"
@@ -196,12 +194,12 @@ def complexity(
 
 
 def _occurring(known: frozenset[str], phrases: tuple[str, ...], words: list[str], line: str) -> int:
-    """Return how many different ones occur."""
+    """Return how many different words and phrases occur."""
     return len(known.intersection(words)) + sum(f" {phrase} " in line for phrase in phrases)
 
 
 def auto_route(name: str, complexity: int) -> str:
-    """Return the route that a request for `auto` gets; every other name is its own."""
+    """Return `auto:hard` for a complex request for `auto`; return every other name unchanged."""
     return AUTO_HARD if name == AUTO and complexity >= HARD else name
 
 
@@ -221,14 +219,14 @@ _SCRIPTS: Mapping[str, str] = {
 }
 LANGUAGES = tuple(dict.fromkeys(_SCRIPTS.values()))
 _LETTERS_READ = 400
-# Code, names and English words are in every prompt; the other script is what tells.
+# The share of letters in another script that decides: Latin letters (code, names, English) are in every prompt.
 _ENOUGH = 0.2
 
 
 def language_of(text: str) -> str:
-    """Return the language that the script of a text stands for: `zh`, `ru` (anything Cyrillic), `latin`, or "".
+    """Return a language code for the script of a text: `zh`, `ru` (anything Cyrillic), `latin`, or "".
 
-    A script, not a language: Ukrainian is `ru` here, Persian `ar`, and English, French and Vietnamese are `latin`.
+    The code stands for the script: Ukrainian is `ru` here, Persian `ar`; English, French and Vietnamese are `latin`.
     """
     found: Counter[str] = Counter()
     letters = 0
@@ -244,5 +242,5 @@ def language_of(text: str) -> str:
     others = {one: number for one, number in found.items() if one not in ("latin", "")}
     if sum(others.values()) < _ENOUGH * letters:
         return "latin" if found["latin"] else ""
-    # Japanese is written with Chinese characters between its own, never the other way round.
+    # Japanese texts contain Chinese characters, but Chinese texts contain no Japanese ones.
     return "ja" if others.get("ja", 0) >= 0.1 * sum(others.values()) else max(others, key=lambda one: others[one])

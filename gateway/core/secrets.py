@@ -1,10 +1,10 @@
-"""Take a provider's credentials out of what it says. Some providers, and many error pages, repeat what they were sent.
+"""Mask a provider's credentials in its answers. Some providers and many error pages repeat the request's headers.
 
-Rule: masking happens where upstream text enters, before anything is cut, logged, kept or relayed. It costs a look per
-secret where none occurs, and everything else only on the way of a failure.
+Rule: masking happens where upstream text enters, before the text is cut, logged, stored or relayed. Text without
+secrets costs one search per secret; all other work happens only after a failure.
 
-A secret is recognised as it is, in Base64 (`Basic` credentials, at each of the three alignments), and behind the
-escapes of JSON, URLs and HTML, one inside another. A piece of it counts as well: error texts are cut, and quotes too.
+A secret is recognised in plain form, in Base64 (`Basic` credentials, at each of the three alignments), and behind the
+escapes of JSON, URLs and HTML, even nested. Pieces of a secret count too, because error texts and quotations are cut.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from gateway.types import Provider
 
-# A piece of a secret that is this long is looked for; any piece of twice that length holds one.
+# Secrets are found by pieces of this length. They are cut at its multiples, so a span of twice the length has one.
 _GRAM = 8
-# A shorter piece of a longer secret says nothing: OpenAI itself shows `sk-proj-****abcd`.
+# Shorter pieces of a longer secret are harmless: OpenAI itself shows `sk-proj-****abcd`.
 SHORTEST_PIECE = 12
-# Shorter secrets are often words (`ollama`, `EMPTY`): they are masked only where they stand alone.
+# Secrets shorter than this are often words (`ollama`, `EMPTY`): they are masked only as whole words.
 SHORT = 8
 _SHORTEST = 4
 SAID_IN_TEXT = "[key]"
 
-# Static headers that tell who asks and in which form. All others that an operator configures are taken for secrets,
-# unless their value is a word (`production`) under a name that speaks of none.
+# Configured headers that hold no secrets. All other configured headers count as secrets, unless their value is a plain
+# word (`production`) and their name does not suggest a secret.
 _PUBLIC_HEADERS = frozenset({
     b"accept", b"accept-encoding", b"accept-language", b"anthropic-beta", b"anthropic-version", b"cache-control",
     b"content-type", b"http-referer", b"openai-beta", b"origin", b"referer", b"user-agent", b"x-openrouter-title",
@@ -39,7 +39,7 @@ _PUBLIC_HEADERS = frozenset({
 })  # fmt: skip
 _SECRET_NAME = re.compile(rb"auth|key|token|secret|cookie|pass|cred|sign|session|jwt", re.IGNORECASE)
 _LONGEST_WORD = 16
-# Of a query, what is no secret (Azure's api-version).
+# Query parameters that hold no secrets (Azure's api-version).
 _PUBLIC_QUERY = frozenset({"api-version", "api_version", "version", "alt"})
 
 _SCHEME = re.compile(rb"([A-Za-z][A-Za-z0-9_-]{2,15})[ \t]+(\S+)")
@@ -49,18 +49,18 @@ _ESCAPE = re.compile(
     re.VERBOSE,
 )
 _ENTITIES = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
-# JSON in JSON in a URL. What is escaped more often than that is no accident.
+# Levels of escapes that are undone: JSON in JSON in a URL. No text is escaped more often by accident.
 _DEPTH = 3
-# Escapes are undone one by one, 0.3 us each: of a page that has more, only what is not escaped is masked.
+# Undoing an escape takes 0.3 us. In a text with more escapes than this, only plain secrets are masked.
 _MOST_ESCAPES = 50_000
 
 
 class _Secret(NamedTuple):
     value: bytes
     shortest: int
-    """How long a piece counts."""
+    """The shortest piece that is masked."""
     grams: tuple[tuple[int, bytes], ...]
-    """Pieces of _GRAM bytes, each with where it stands: of any longer piece, one of them is a part."""
+    """Pieces of _GRAM bytes, each with its offset; every long enough piece of the secret contains one of them."""
 
 
 Said = bytes
@@ -68,7 +68,7 @@ Said = bytes
 
 
 class Mask:
-    """What one provider must not be quoted with. Made once for each provider, by `mask_of`."""
+    """The secrets of one provider, to be masked in its texts. `mask_of` makes one for each provider."""
 
     __slots__ = ("_ends", "_plain", "_secrets", "_words")
 
@@ -88,18 +88,18 @@ class Mask:
         return bool(self._plain or self._words)
 
     def occurs(self, said: Said) -> bool:
-        """Tell whether a secret stands there as it is: half a microsecond, for header lines of every answer.
+        """Tell whether a plain secret occurs. It takes half a microsecond, for the header lines of every answer.
 
-        A secret of less than SHORT bytes is not looked for, nor one that is escaped; `bytes` masks both.
+        Secrets of less than SHORT bytes and escaped ones are not found; `bytes` masks both.
         """
-        # `find`, because `in` asks first if it is a number; and of a long secret the end, which is found faster.
+        # `find`, because `in` first checks for a number. Only the end of a secret, which is found faster.
         for end in self._ends:  # noqa: SIM110  # a generator takes twice as long
             if said.find(end) >= 0:
                 return True
         return False
 
     def bytes(self, said: Said) -> Said:
-        """Return what was said with every secret filled with `*`. The length stays, and JSON stays JSON."""
+        """Return the text with every secret replaced by `*`. Its length stays the same, and JSON stays valid."""
         spans = self._spans(said)
         if not spans:
             return said
@@ -109,7 +109,7 @@ class Mask:
         return bytes(masked)
 
     def text(self, said: str) -> str:
-        """Return a text with `[key]` for every secret."""
+        """Return the text with every secret replaced by `[key]`."""
         written = said.encode("utf-8", "surrogatepass")
         spans = self._spans(written)
         if not spans:
@@ -121,7 +121,7 @@ class Mask:
         return b"".join((*pieces, written[last:])).decode("utf-8", "surrogatepass")
 
     def _spans(self, said: Said) -> list[tuple[int, int]]:
-        """Return where secrets stand, in order, none within another."""
+        """Return the spans of all secrets, in order and without overlaps."""
         if not self:
             return []
         found = list(self._found(said))
@@ -154,7 +154,7 @@ class Mask:
 
 @lru_cache(maxsize=512)
 def mask_of(provider: Provider) -> Mask:
-    """Return the mask of a provider. To look it up hashes the provider: keep it where every call needs it."""
+    """Return the mask of a provider. The look-up hashes the provider, so keep the mask where every call needs it."""
     return Mask(frozenset(_secrets_of(provider)))
 
 
@@ -183,14 +183,14 @@ def _is_secret(name: bytes, value: bytes) -> bool:
 
 
 def _credentials_in(value: bytes) -> Iterator[bytes]:
-    """Yield what is secret in the value of a header: without its scheme, and what `Basic` hides."""
+    """Yield the secrets in the value of a header: the credential after its scheme, and the decoded pair of `Basic`."""
     value = value.strip()
     found = _SCHEME.fullmatch(value)
     if found is None:
         yield value
         return
     scheme, credential = found.groups()
-    # A secret that is too short to be looked for is one with its scheme before it.
+    # A credential too short to search for is masked together with its scheme.
     yield credential if len(credential) >= _SHORTEST else value
     if scheme.lower() == b"basic":
         try:
@@ -204,7 +204,7 @@ def _credentials_in(value: bytes) -> Iterator[bytes]:
 def _forms(secret: bytes) -> Iterator[bytes]:
     yield secret
     for before in range(3):
-        # Of the characters at both ends, some hold bits of what stands around the secret.
+        # Characters at both ends that also encode bits of the surrounding text are left out.
         encoded = b64encode(bytes(before) + secret)
         form = encoded[(0, 2, 3)[before] : (before + len(secret)) * 8 // 6]
         yield form
@@ -218,10 +218,10 @@ def _secret(value: bytes) -> _Secret:
 
 
 class _Places:
-    """Where each byte of a text stood before escapes were undone."""
+    """The original place of each byte of a text whose escapes were undone."""
 
     def __init__(self, marks: list[tuple[int, int]], length: int) -> None:
-        """`marks`: from this byte on, the bytes stood there; ascending. `length`: of the text before."""
+        """`marks`: (place now, place then) of the first byte of each run, ascending. `length`: of the original text."""
         self._now = [now for now, _ in marks]
         self._then = [then for _, then in marks]
         self._length = length
@@ -231,15 +231,15 @@ class _Places:
         return min(self._then[index] + at - self._now[index], self._length)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return where a span stood: all of the last escape belongs to it."""
+        """Return the original span, including all of its last escape."""
         last = self._of(end - 1)
         after = self._of(end)
         return self._of(start), max(last + 1, after)
 
     def before(self, earlier: _Places) -> _Places:
-        """Return where the bytes stood in the text that was undone `earlier`."""
+        """Return the places in the text before the `earlier` undoing."""
         points = {now: earlier._of(then) for now, then in zip(self._now, self._then, strict=True)}
-        # An escape that was undone earlier divides a run of bytes here too.
+        # An escape that was undone earlier splits a run of bytes here too.
         for then in earlier._now:
             index = bisect_right(self._then, then) - 1
             now = self._now[index] + then - self._then[index]
@@ -249,7 +249,7 @@ class _Places:
 
 
 def _undone(said: bytes) -> tuple[bytes, _Places] | None:
-    """Return a text with its escapes undone, once, and where its bytes stood. None: it has none, or too many."""
+    """Return a text with one level of escapes undone, and the places of its bytes. None: no escapes, or too many."""
     if b"\\" not in said and b"%" not in said and b"&" not in said:
         return None
     pieces: list[bytes] = []
@@ -283,7 +283,7 @@ def _meant(match: re.Match[bytes]) -> bytes:
 
 
 def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return spans in order, with those that touch or overlap as one."""
+    """Return the spans in order, with touching or overlapping ones joined."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:

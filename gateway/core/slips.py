@@ -1,7 +1,7 @@
-"""Decide whether a name that nothing lists is a slip, or an id for the default provider; and say what was meant.
+"""Decide whether an unlisted name is a typing slip or an id for the default provider, and suggest what was meant.
 
-`google/gemma-3-27b-it:free` is a model's id at OpenRouter, and `opnai/gpt-4o` is a provider misspelt. Both have an
-unknown first segment, so the default provider decides: by the ids it lists, and by what ids its kind has.
+`google/gemma-3-27b-it:free` is a model's id at OpenRouter, but `opnai/gpt-4o` is a misspelt provider. Both have an
+unknown first segment, so the default provider decides: by the ids that it lists, and by the usual ids of its kind.
 """
 
 from __future__ import annotations
@@ -9,21 +9,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from gateway.kinds import Publishers, kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from gateway.types import Provider
-
-ANY_PUBLISHER = frozenset({"openrouter", "litellm", "demo"})
-"""Kinds that serve the models of all makers, or any name at all."""
-
-SLASHED = ANY_PUBLISHER | {
-    "together", "fireworks", "groq", "nvidia", "runpod", "vllm", "lmstudio", "llamacpp", "ollama",
-}  # fmt: skip
-"""Kinds whose model ids have slashes: hosts of open weights, whose ids are those of Hugging Face or like them."""
-
-TAGGED = frozenset({"ollama", "lmstudio", "llamacpp", "vllm", "litellm", "openai-compatible", "demo"})
-"""Kinds whose model ids may have a colon and no slash: `llama3:8b`."""
 
 # First segments of ids that hosts of many models list, so that no `mistralai/…` is taken for a misspelt `mistral`.
 # Read in November 2026 from the lists of OpenRouter, Together, Fireworks, Groq and NVIDIA.
@@ -40,48 +31,51 @@ PUBLISHERS = frozenset({
     "togethercomputer", "tunedmodels", "unsloth", "upstage", "writer", "x-ai", "xai-org", "xiaomi", "z-ai", "zai-org",
 })  # fmt: skip
 
-# One letter of four left out, doubled, wrong or swapped.
+# One letter in four is missing, doubled, wrong or swapped.
 _NEAR = 0.75
-# difflib is quadratic in the length, and a name is a stranger's input.
+# difflib's time is quadratic in the length of a name, and strangers choose the names.
 _LONGEST = 100
 
 
 def is_slip(
     name: str, default: Provider, listed: Collection[str], providers: Mapping[str, Provider], kinds: Collection[str]
 ) -> bool:
-    """Tell whether a name is rather a slip than an id that the default provider may know.
+    """Tell whether an unknown name is more likely a slip than an id that the default provider may know.
 
-    `listed`: the ids that the provider is known to serve, empty if it has not been asked yet. `kinds`: the names of
-    all kinds of providers. The caller has looked up all names that are known.
+    The caller has looked up all known names before. `listed`: the ids that the default provider lists; empty if it has
+    not been asked yet. `kinds`: the names of all kinds of providers.
     """
     if default.model_override:  # it serves its one model under any name
         return False
+    kind = kind_of(default)
     first, slash, rest = name.partition("/")
     if name in providers or (slash and not (first and rest)):  # `openai`, `openai/`
         return True
     if not slash:
-        return default.kind not in TAGGED and bool(provider_by_colon(name, providers, kinds))
-    if first != first.lower() in providers and default.kind in ANY_PUBLISHER:  # `OpenAI/gpt-5` beside a provider openai
+        return not kind.tagged and bool(provider_by_colon(name, providers, kinds))
+    serves_all = kind.publishers is Publishers.ALL
+    if first != first.lower() in providers and serves_all:  # `OpenAI/gpt-5` beside a provider openai
         return True
     publishers = {one.partition("/")[0].lower() for one in listed if "/" in one}
     lower = first.lower()
     if lower in publishers:
         return False
-    if default.kind not in SLASHED and not publishers and not (default.kind == "gemini" and lower in PUBLISHERS):
+    may_be_usual = kind.publishers is Publishers.USUAL and lower in PUBLISHERS
+    if kind.publishers in (Publishers.NONE, Publishers.USUAL) and not publishers and not may_be_usual:
         return True
     if first[:1] in "@~":  # OpenRouter's presets and latest versions
         return False
     if publishers and get_close_matches(lower[:_LONGEST], publishers, n=1, cutoff=_NEAR):
         return True
-    if lower in PUBLISHERS and (default.kind in ANY_PUBLISHER or not listed):
+    if lower in PUBLISHERS and (serves_all or not listed):
         return False
     if _near(first, providers):
         return True
-    return lower in kinds and default.kind not in ANY_PUBLISHER and bool(listed)
+    return lower in kinds and not serves_all and bool(listed)
 
 
 def provider_by_colon(name: str, providers: Mapping[str, Provider], kinds: Collection[str]) -> str:
-    """Return what a name has before its colon if that looks like a provider: `opnai:gpt-5`, not `llama3:8b`."""
+    """Return the part before the colon if it looks like a provider (`opnai:gpt-5`, not `llama3:8b`), else ""."""
     first, colon, rest = name.partition(":")
     if not (colon and rest) or "/" in name or first == "ft":  # OpenAI's fine-tunes
         return ""
@@ -89,16 +83,16 @@ def provider_by_colon(name: str, providers: Mapping[str, Provider], kinds: Colle
 
 
 def providers_meant(name: str, providers: Mapping[str, Provider]) -> list[str]:
-    """Return `provider/rest` for each provider that the first segment of a name may have meant, the nearest first."""
+    """Return `provider/rest` for each provider that resembles the first segment of a name, the nearest first."""
     first, _, rest = name.replace(":", "/", 1).partition("/") if "/" not in name else name.partition("/")
     return [f"{one}/{rest}" for one in _near(first, providers)] if rest else []
 
 
 def _near(first: str, providers: Mapping[str, Provider]) -> list[str]:
-    """Return the providers whose name looks like this, then those of a kind that is called so."""
+    """Return the providers with a similar name, then those with a similar kind."""
     if not first or len(first) > _LONGEST:
         return []
-    real = {name.lower(): name for name, one in providers.items() if one.kind != "demo"}
+    real = {name.lower(): name for name, one in providers.items() if not kind_of(one).built_in}
     found = [real[one] for one in get_close_matches(first.lower(), real, n=2, cutoff=_NEAR)]
     kinds = get_close_matches(first.lower(), {providers[name].kind for name in real.values()}, n=1, cutoff=_NEAR)
     return list(dict.fromkeys((*found, *(name for name in real.values() if providers[name].kind in kinds))))

@@ -1,4 +1,4 @@
-"""Decide which budgets an attempt is charged to, what is said when one is used up, and when somebody is told.
+"""Decide which budgets an attempt is charged to, when to refuse it, and when to send alerts.
 
 Rule: an attempt is booked in the windows in which it began, however long it takes, so that days add up to months.
 """
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 NANO = 1_000_000_000
 FOREVER = float("inf")
-# What a call is charged beforehand whose price nobody knows, or whose cost cannot be told before the sound is heard:
-# nothing, but a budget that is spent refuses it as well.
+# The charge held for a call without a known price, or for sound of unknown length: next to nothing, but enough for an
+# exhausted budget to refuse the call.
 UNPRICED_NANOUSD = 1
-# Models and labels are named by others, so what is kept by name is bounded.
+# Others choose the names of models and labels, so tables by name are bounded.
 MOST_KEPT = 4096
 
 _HOUR_S = 3600
@@ -37,7 +37,7 @@ _A_WINDOW = {
     Window.MONTH: " a month",
     Window.LIFETIME: "",
 }
-# The prefix of accounts that a budget without a name has, one for each value.
+# The prefix of the accounts of a budget without a name, which has one account for each value.
 _EACH = "each-"
 _OWN = "own"
 
@@ -58,9 +58,9 @@ USUAL_CALENDAR = Calendar()
 
 
 def window_of(window: Window, wall: float, calendar: Calendar = USUAL_CALENDAR) -> tuple[int, float]:
-    """Return when the window that `wall` lies in begins and when the next one does, both in wall-clock seconds.
+    """Return the start of the window around `wall` and the start of the next one, both in wall-clock seconds.
 
-    Days begin at midnight, and last 23 or 25 hours where clocks are changed. Hours are those of UTC.
+    Days begin at midnight, and last 23 or 25 hours when clocks change. Hours are those of UTC.
     """
     if window is Window.LIFETIME:
         return 0, FOREVER
@@ -82,20 +82,20 @@ def window_of(window: Window, wall: float, calendar: Calendar = USUAL_CALENDAR) 
 
 
 def _midnight(day: date, zone: tzinfo) -> float:
-    """Return when a day begins. Where clocks jump over midnight, it is when they do."""
+    """Return when a day begins. Where clocks skip midnight, this is the moment of the change."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
 
 
 def labels_of(key: Key) -> tuple[str, ...]:
-    """Return the labels of a key as budgets and the ledger write them."""
+    """Return the labels of a key in the form of budgets and the ledger: `name=value`."""
     return tuple([f"{name}={value}" for name, value in key.labels])
 
 
 def alerts_due(budget: Budget, before: int, after: int) -> tuple[float, ...]:
-    """Return the shares of a budget that are reached when what is counted grows from `before` to `after` nano-USD.
+    """Return the alert shares of a budget that its counter passes when it grows from `before` to `after` nano-USD.
 
-    A counter only grows and begins at nothing with each window. So if both are what the counter itself was and became,
-    each share is told once in a window, whoever counts.
+    A counter starts each window at 0 and only grows. Each share is therefore passed once in a window, even with several
+    processes, as long as `before` and `after` are values of the counter itself.
     """
     limit = budget.limit_nanousd
     return tuple([share for share in budget.alert_at if before < share * limit <= after])
@@ -103,7 +103,7 @@ def alerts_due(budget: Budget, before: int, after: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A share of a budget has been spent."""
+    """The event that a share of a budget has been spent."""
 
     budget: Budget
     account: str
@@ -116,17 +116,17 @@ class Alert:
 
     @property
     def sentence(self) -> str:
-        """All of it, for people."""
+        """The whole alert as a sentence for people."""
         spent, limit = dollars(self.spent_nanousd), dollars(self.budget.limit_nanousd)
         return f"{100 * self.share:g} % of {self.what} is spent: {spent} of {limit}; it {_resets(self.resets_at)}"
 
 
 class Spent(NamedTuple):
-    """What the ledger says was spent by one key on one route at one model since a window began."""
+    """The ledger's sum for one key, route and model since a window began."""
 
     key: Key
     route: str
-    """As `Route.name`: `role:rlm`, `main`."""
+    """The name of a `Route`: `role:rlm`, `main`."""
     provider: str
     model: str
     cost_nanousd: int
@@ -134,7 +134,7 @@ class Spent(NamedTuple):
 
 @dataclass(slots=True)
 class _Span:
-    """The window that the last attempt began in. Enums are slow to look things up by, so accounts have theirs."""
+    """The window in which the last attempt began. Each account refers to its own: enums are slow as dictionary keys."""
 
     window: Window
     start: int = 0
@@ -156,10 +156,10 @@ class _Scoped:
     named: dict[str, list[_Account]] = field(default_factory=dict)
     each: list[tuple[Budget, _Span]] = field(default_factory=list)
     known: dict[tuple[str, ...], tuple[_Account, ...]] = field(default_factory=dict)
-    """What has been found for a value before."""
+    """Cache of `of`."""
 
     def of(self, *names: str) -> tuple[_Account, ...]:
-        """Return the accounts of a thing that goes by these names, the one it is counted by first."""
+        """Return the accounts of a thing with these names. The first name is the one in its account."""
         found = self.known.get(names)
         if found is None:
             matching = [account for name in dict.fromkeys(names) for account in self.named.get(name, ())]
@@ -171,7 +171,7 @@ class _Scoped:
 
 
 class Spending:
-    """The budgets of one configuration, arranged so that those of an attempt are found at once."""
+    """The budgets of one configuration, indexed for the charges of an attempt."""
 
     __slots__ = ("_alerting", "_calendar", "_each", "_is_empty", "_named", "_own", "_scoped", "_spans", "_total")
 
@@ -181,11 +181,11 @@ class Spending:
         self._total: list[_Account] = []
         self._scoped: dict[Scope, _Scoped] = {}
         self._named: dict[str, Budget] = {}
-        """By account."""
+        """By account name."""
         self._each: dict[tuple[str, str], Budget] = {}
-        """By the second and the last part of the account."""
+        """By the second and the last part of the account name."""
         self._own: dict[str, _Account] = {}
-        """By key, as it was when it was last seen."""
+        """By key; the latest known budget of each key."""
         self._spans = {window: _Span(window) for window in Window}
         self._alerting = any(budget.alert_at for budget in budgets)
         for budget in budgets:
@@ -195,7 +195,7 @@ class Spending:
         return f"<Spending {len(self._named) + len(self._each)} budgets>"
 
     def concerns(self, key: Key) -> bool:
-        """Tell whether there is any budget that a call with this key could be charged to. For most there is none."""
+        """Tell whether any budget could apply to a call with this key. For most calls there is none."""
         return not self._is_empty or key.budget_nanousd is not None
 
     def charges(
@@ -207,10 +207,10 @@ class Spending:
         amount_nanousd: int | None,
         wall: float,
     ) -> tuple[tuple[Charge, Budget], ...]:
-        """Return what an attempt that begins at `wall` is charged to: every budget that applies.
+        """Return the charges of an attempt that begins at `wall`: one for every budget that applies.
 
-        `labels`: as `labels_of` writes them. `amount_nanousd`: the most that it may cost; None if nobody knows. What
-        is free needs no budget, and is not asked about.
+        `labels`: as `labels_of` writes them. `amount_nanousd`: the highest cost of the attempt; None if unknown. Free
+        attempts need no budget: the caller does not ask for their charges.
         """
         if self._is_empty and key.budget_nanousd is None:
             return ()
@@ -223,7 +223,7 @@ class Spending:
         return tuple(found)
 
     def alerts(self, charge: Charge, before: int, after: int) -> tuple[Alert, ...]:
-        """Return what is to be told when the counter of a charge grows from `before` to `after`."""
+        """Return the alerts due when the counter of a charge grows from `before` to `after`."""
         if not self._alerting or (budget := self._budget_of(charge.account)) is None:
             return ()
         return tuple([
@@ -232,7 +232,7 @@ class Spending:
         ])  # fmt: skip
 
     def windows(self, keys: Iterable[Key] = ()) -> frozenset[Window]:
-        """Return the windows that the budgets have, and those of these keys."""
+        """Return the windows of all configured budgets and of these keys' own budgets."""
         configured = (*self._named.values(), *self._each.values())
         return frozenset(
             [budget.window for budget in configured]
@@ -240,9 +240,9 @@ class Spending:
         )
 
     def seeds(self, window: Window, spent: Iterable[Spent], wall: float) -> Mapping[tuple[str, int], int]:
-        """Return what the counters of a window come to, by account and its start, by what the ledger says since then.
+        """Return the initial counters of a window from the ledger's sums, by account and start of the window.
 
-        They are found like the charges of an attempt, so that both cannot come to mean different things.
+        The accounts are found like those of an attempt's charges, so that both always agree.
         """
         start, _ = window_of(window, wall, self._calendar)
         sums: defaultdict[tuple[str, int], int] = defaultdict(int)
@@ -288,7 +288,7 @@ class Spending:
         return found
 
     def _own_of(self, key: Key, limit_nanousd: int) -> _Account:
-        """Return the account of the budget that a key has of its own."""
+        """Return the account of a key's own budget."""
         name = key.id or key.name
         known = self._own.get(name)
         if known is not None:
@@ -311,49 +311,50 @@ class Spending:
 
 
 def refusal_of(charge: Charge, budget: Budget, counted: int, held: int, wall: float) -> BudgetExhausted:
-    """Return what a client is told when there is no room for a charge.
+    """Return the refusal when a budget has no room for a charge.
 
-    `counted`, `held`: of its counter. If the limit is not reached, what is left of it is held by calls under way that
-    may need less; then it is worth another try. If it is, SDKs are kept from trying: by themselves they would, twice.
+    `counted`, `held`: the values of the charge's counter. While the limit is not reached, calls under way hold the rest
+    and may not need it, so another try is worthwhile. Once the limit is reached, the refusal stops SDKs from retrying,
+    which they would do twice.
     """
     limit = dollars(budget.limit_nanousd)
     if counted >= budget.limit_nanousd:
         who = "an administrator can raise it"
         if not charge.account.startswith(f"budget:{_OWN}:"):
-            who = 'whoever runs this gateway can raise it (under "budgets" in gateway.yaml)'
+            who = 'the operator of this gateway can raise it (under "budgets" in gateway.yaml)'
         message = f"{charge.what} is spent: {dollars(counted)} of {limit}; it {_resets(charge.resets_at, wall)}; {who}"
         return BudgetExhausted(message, headers=[(b"x-should-retry", b"false")])
     message = (
-        f"the rest of {charge.what} is held by calls under way: {dollars(counted)} of {limit} is spent, "
-        f"{dollars(held)} is held, and this call may take {dollars(charge.amount)}; try again in a moment"
+        f"calls under way hold the rest of {charge.what}: {dollars(counted)} of {limit} is spent, "
+        f"{dollars(held)} is held, and this call may cost {dollars(charge.amount)}; try again in a moment"
     )
     refusal = BudgetExhausted(message, code="rate_limit_exceeded", headers=[(b"retry-after", b"1")])
-    refusal.type = "requests"  # OpenAI's word for a limit that is not for long
+    refusal.type = "requests"  # OpenAI's word for a limit that passes soon
     return refusal
 
 
 def refusal_while_unknown(charged: Iterable[tuple[Charge, Budget]]) -> Refusal | None:
-    """Return what a client is told while nobody can tell what was spent, or None if all budgets let it through."""
+    """Return the refusal while the spending is unknown, or None if all budgets allow the call."""
     for charge, budget in charged:
         if budget.on_unknown is OnUnknown.REFUSE:
             message = (
-                f"nobody can tell at the moment how much of {charge.what} is spent, and it says on_unknown: refuse; "
-                "try again in a moment"
+                f"the gateway cannot tell at the moment how much of {charge.what} is spent, and the budget says "
+                "on_unknown: refuse; try again in a moment"
             )
             return NoCandidate(message, code="budget_unknown", headers=[(b"retry-after", b"1")])
     return None
 
 
 def objection_to_unpriced(charged: Iterable[tuple[Charge, Budget]]) -> str | None:
-    """Return why an upstream whose price nobody knows may not be tried, or None if all budgets let it through."""
+    """Return why an upstream without a known price may not be tried, or None if all budgets allow it."""
     for charge, budget in charged:
         if budget.on_unknown is OnUnknown.REFUSE:
-            return f'its price is not known, and {charge.what} says on_unknown: refuse; give it a price under "models"'
+            return f'its price is unknown, and {charge.what} says on_unknown: refuse; set its price under "models"'
     return None
 
 
 def dollars(nanousd: int) -> str:
-    """Write an amount for people: $20, $0.50, and below a cent as much as there is of it."""
+    """Write an amount for people: $20, $0.50, and below a cent with all its digits."""
     if nanousd % NANO == 0:
         return f"${nanousd // NANO}"
     if nanousd >= NANO // 100:
@@ -369,7 +370,7 @@ def _account_of_each(budget: Budget, names: tuple[str, ...], span: _Span) -> _Ac
 def _what(budget: Budget, name: str) -> str:
     if budget.scope is Scope.TOTAL:
         of = ""
-    elif not name:  # only a caller can be nobody
+    elif not name:  # only the scope of keys has an empty name
         of = " of callers without a key"
     else:
         of = f" of {budget.scope} {quoted(name)}"

@@ -1,7 +1,7 @@
-"""Cut an event stream where its events end. Rule: bytes are never changed, only grouped.
+"""Split an event stream into events. Rule: bytes are only grouped, never changed.
 
-The grammar is WHATWG HTML section 9.2.6: a line ends with CRLF, LF or CR, an event with an empty line. U+2028 and
-friends end nothing, so no `str` method may look for lines here.
+The grammar is WHATWG HTML section 9.2.6: a line ends with CRLF, LF or CR, and an event ends with an empty line. U+2028
+and the like do not end lines, so `str.splitlines` must not be used here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Atomic, or the two halves of one CRLF would pass for two line ends.
+# Atomic groups: otherwise the two halves of one CRLF would match as two line ends.
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -27,10 +27,10 @@ class Event(NamedTuple):
 
 
 def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
-    """Return how many bytes at the start of `buffer` are complete events (0 if the first is still open).
+    """Return how many bytes at the start of `buffer` are complete events; 0 if the first is incomplete.
 
-    An event at the very end is not complete if it ends in CR: the LF that belongs to it may be on its way.
-    `searched`: the first so many bytes have been looked at before, and hold no complete event.
+    An event at the very end is incomplete if it ends in CR: an LF may still follow.
+    `searched`: the number of bytes that earlier calls have found to hold no complete event.
     """
     if buffer.endswith((b"\n\n", b"\r\n\r\n")):
         return len(buffer)
@@ -42,13 +42,13 @@ def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
 
 
 def first_end(buffer: bytes) -> int:
-    """Return where the first event in `buffer` ends, 0 if it does not end in it."""
+    """Return the end of the first event in `buffer`, or 0 if the event is incomplete."""
     found = _EVENT_END.search(buffer)
     return 0 if found is None else found.end()
 
 
 def events(whole: bytes) -> Iterator[Event]:
-    """Yield the events of `whole`. A rest without its empty line is yielded as the last one."""
+    """Yield the events of `whole`. A rest without an empty line is yielded as the last event."""
     start = 0
     for found in _EVENT_END.finditer(whole):
         yield _parse(whole[start : found.end()])

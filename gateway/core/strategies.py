@@ -1,7 +1,7 @@
 """Order candidates. A strategy is a sort key: smaller is earlier, and the number says why.
 
-`order: [free, healthiest, cheapest]` is a tuple of keys, so it composes and can explain itself. Keys that measure are
-rounded, or the first of them would always decide and the others never.
+`order: [free, healthiest, cheapest]` is a tuple of such keys. Measured keys are rounded: exact ones would hardly ever
+tie, and the keys after them would never decide.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ if TYPE_CHECKING:
     from gateway.core.facts import Facts
     from gateway.types import Candidate
 
-# What an unknown price counts as: dearer than anything that is known.
+# An unknown price counts as higher than every known one.
 UNKNOWN_PRICE = float(1 << 60)
 _BETTER_THAN_UNKNOWN = 50.0
 _64_BITS = (1 << 64) - 1
 
 
 class View(msgspec.Struct, gc=False):
-    """What a strategy may look at besides the candidate."""
+    """What a strategy may use besides the candidate."""
 
     facts: Facts
     in_flight: int
     now: float
     """Wall-clock seconds."""
     position: int
-    """In the configuration's list."""
+    """The candidate's place in the configuration's list."""
     rng: Random
     caller: int = 0
-    """The hash of whom to keep on one upstream."""
+    """The hash of the caller, for `sticky`."""
 
 
 def listed(_: Candidate, view: View) -> float:
-    """As the configuration lists them."""
+    """The order of the configuration."""
     return view.position
 
 
 def cheapest(candidate: Candidate, view: View) -> float:
-    """By the blended price of this hour; free is cheapest, unknown dearest."""
+    """The lowest blended price of this hour first; free before all, unknown prices last."""
     ability = candidate.upstream.ability
     price = ability.price
     if ability.free:
@@ -58,34 +58,34 @@ def cheapest(candidate: Candidate, view: View) -> float:
 
 
 def fastest(_: Candidate, view: View) -> float:
-    """By the expected time to the first token, times the calls already waiting for it (Peak-EWMA), in halvings."""
+    """The lowest expected time to the first token, times the calls under way (Peak-EWMA), on a logarithmic scale."""
     return round(2 * log2(view.facts.expected_first_token_s(view.now) * (view.in_flight + 1) + 0.001))
 
 
 def healthiest(_: Candidate, view: View) -> float:
-    """By the share of recent attempts that failed, in steps of five percent."""
+    """The smallest share of failed recent attempts first, in steps of five percent."""
     return round(20 * (1.0 - view.facts.success(view.now)))
 
 
 def free(candidate: Candidate, _: View) -> float:
-    """What costs nothing before what costs something."""
+    """Free models first."""
     return 0.0 if candidate.upstream.ability.free else 1.0
 
 
 def local(candidate: Candidate, _: View) -> float:
-    """This machine and network first."""
+    """Local providers (this machine and network) first."""
     return 0.0 if candidate.upstream.provider.local else 1.0
 
 
 def weighted(candidate: Candidate, view: View) -> float:
-    """By chance, in proportion to the weights: the first of exponential draws is a weighted choice."""
+    """Random, in proportion to the weights: the smallest of exponential draws is a weighted choice."""
     return view.rng.expovariate(candidate.weight) if candidate.weight > 0 else float("inf")
 
 
 def sticky(candidate: Candidate, view: View) -> float:
-    """The same caller to the same upstream (rendezvous hashing), so that prompt caches stay warm."""
-    # splitmix64's finalizer of the two hashes. Hashing caller and upstream together is a microsecond each; a CRC is
-    # linear, and four accounts with similar names get 50, 25, 12 and 13 % of the callers.
+    """Each caller always gets the same upstream (rendezvous hashing), so that prompt caches stay warm."""
+    # splitmix64's finalizer over the two hashes. Hashing caller and upstream together would take a microsecond each. A
+    # CRC is linear: it gives four accounts with similar names 50, 25, 12 and 13 % of the callers.
     mixed = view.caller ^ candidate.seed
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _64_BITS
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _64_BITS

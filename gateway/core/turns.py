@@ -15,28 +15,28 @@ class What(StrEnum):
     """What happened."""
 
     EJECTED = "ejected"
-    """Its breaker has opened."""
+    """The breaker has opened."""
     SET_ASIDE = "set_aside"
-    """It is left alone for a time, for what it said itself or for what its account lacks."""
+    """It gets no calls for a time, because of its own answer or a problem of its account."""
     RETURNED = "returned"
 
 
 class Turn(NamedTuple):
-    """One such moment."""
+    """One change between in use and out of use."""
 
     name: str
     """Upstream, provider (its account) or limit domain."""
     what: What
     reason: str
-    """The name of the outcome that led to it; of a return, of what had led to the absence."""
+    """The name of the outcome that caused the absence."""
     for_s: float = 0.0
-    """Until it is tried again, as far as that is known now."""
+    """The expected seconds until the next try."""
 
 
 def turn_of(name: str, before: Facts, after: Facts, now: float) -> Turn | None:
-    """Return what has become of it between two states of what is known; mostly nothing. `now`: wall-clock seconds.
+    """Return the turn between two states of the facts, or None, as mostly. `now`: wall-clock seconds.
 
-    A probe that fails is no turn: it is out still.
+    A failed probe is no turn: the upstream is still out.
     """
     was_out, is_out = before.breaker.state is not State.CLOSED, after.breaker.state is not State.CLOSED
     if is_out and not was_out:

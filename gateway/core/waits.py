@@ -1,4 +1,4 @@
-"""Read when to come back: `retry-after` and the ways providers write a wait, in headers and in the text of errors."""
+"""Read how long to wait after a refusal: from `retry-after`, other headers and the text of errors."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ LONGEST_WAIT_S = 86_400.0
 def retry_after_s(headers: Iterable[Header], now: float) -> float | None:
     """Return how long to wait, in seconds from `now` (wall clock), or None if the headers do not say.
 
-    `retry-after-ms` wins if it is above zero: Azure sends `retry-after-ms: 0` beside `retry-after: 1`. Ask this only
-    of refusals: Anthropic sends `retry-after` with successful answers too, where it means nothing.
+    `retry-after-ms` wins if it is above zero: Azure sends `retry-after-ms: 0` beside `retry-after: 1`. Use this only
+    for refusals: Anthropic sends `retry-after` with successful answers too, where it has no meaning.
 
     Source: RFC 9110 section 10.2.3; recorded answers in tests/fixtures/{azure,openai,anthropic,groq}_429*.headers.
     """
@@ -57,9 +57,9 @@ def retry_after_s(headers: Iterable[Header], now: float) -> float | None:
 
 
 def parse_wait(value: str, now: float) -> float | None:
-    """Return a wait in seconds: from a number of seconds, a duration ("6m0s", "20ms") or an HTTP date.
+    """Return a wait in seconds from a number of seconds, a duration ("6m0s", "20ms") or an HTTP date.
 
-    Never negative and at most LONGEST_WAIT_S; None for what is none of these.
+    The wait is between 0 and LONGEST_WAIT_S; None for any other text.
     """
     value = value.strip()
     if _NUMBER.fullmatch(value):
@@ -77,7 +77,7 @@ def parse_wait(value: str, now: float) -> float | None:
 
 
 def wait_in(text: str) -> float | None:
-    """Return the wait in seconds that a message names ("Please try again in 1m30s"), at most LONGEST_WAIT_S."""
+    """Return the wait in a message ("Please try again in 1m30s"), in seconds, at most LONGEST_WAIT_S; None: no wait."""
     found = _WORDS.search(text)
     if found is None:
         return None
@@ -87,7 +87,7 @@ def wait_in(text: str) -> float | None:
 
 
 def date_in(text: str) -> float | None:
-    """Return when a limit ends by a message ("resets at 2026-11-12T08:00:00Z"), in wall-clock seconds."""
+    """Return the reset time in a message ("resets at 2026-11-12T08:00:00Z"), in wall-clock seconds; None: no time."""
     found = _DATE.search(text)
     if found is None:
         return None
@@ -99,9 +99,9 @@ def date_in(text: str) -> float | None:
 
 
 def come_back_s(headers: Iterable[Header], error: UpstreamError, now: float) -> float | None:
-    """Return how long a refusal asks to be left alone, in seconds from `now` (wall clock), or None.
+    """Return the wait that a refusal asks for, in seconds from `now` (wall clock), or None.
 
-    The headers count before the body. A date that has passed, or lies further ahead than any limit, is no answer.
+    Headers count before the body. A date in the past, or further ahead than LONGEST_WAIT_S, is ignored.
     """
     wait_s = retry_after_s(headers, now)
     if wait_s is None and error.headers:
@@ -118,7 +118,7 @@ def come_back_s(headers: Iterable[Header], error: UpstreamError, now: float) -> 
 
 
 def _window_left_s(lines: Iterable[Header], now: float) -> float | None:
-    """The time to the reset of a limit of which nothing is left, as a body repeats it: in epoch (milli)seconds."""
+    """Return the time to the reset of an exhausted limit, from headers that a body repeats."""
     said = dict(lines)
     remaining, reset = (said.get(b"x-ratelimit-" + name, b"").decode("latin-1") for name in (b"remaining", b"reset"))
     if remaining not in ("", "0") or not _NUMBER.fullmatch(reset):

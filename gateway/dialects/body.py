@@ -96,16 +96,8 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
         if options and (asked := options.get(option.flag)) is not None:
             wants_usage = bool(_typed(_flag, asked, f"{option.name}.{option.flag}", "true or false"))
     start = exact["model"][0] if exact else _value_start(body, body.index(_MODEL) + len(_MODEL))
-    return Call(
-        endpoint=endpoint,
-        model=model,
-        body=body,
-        model_span=(start, start + len(bytes(raw_model))),
-        fields=fields,
-        stream=stream,
-        wants_usage=wants_usage,
-        content_type=content_type,
-    )
+    span = start, start + len(bytes(raw_model))
+    return Call(endpoint, model, body, span, fields, stream, wants_usage, content_type)
 
 
 def no_model() -> BadRequest:

@@ -78,6 +78,13 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _values = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _format = msgspec.json.Decoder(_Format).decode
 
+_NONE: frozenset[Capability] = frozenset()
+_STREAMED = frozenset({Capability.STREAMING})
+_EMBEDDING = frozenset({Capability.EMBEDDINGS})
+# Fields that say needs in one dialect or another, beside the content itself.
+_SAID = frozenset(
+    name for one in DIALECTS.values() for name in (*one.words.tools, *one.words.limits, one.words.schema) if name
+)
 # Sets are made once: a call needs one of few.
 _sets: dict[tuple[bool, ...], frozenset[Capability]] = {}
 _ORDER = (
@@ -92,8 +99,11 @@ def read_needs(call: Call) -> Needs:
     if call.endpoint.body is not _JSON:
         return Needs()
     fields = call.fields
-    words = DIALECTS[call.endpoint.dialect].words
     text_bytes, media_tokens = len(body), 0
+    if text_bytes <= _WORTH_SAMPLING and _SAID.isdisjoint(fields) and body.find(b'"type"') < 0:
+        # Plain text, and nothing is said about the answer: most calls in number.
+        return Needs(_plain_set(call), text_bytes // BYTES_PER_TOKEN)
+    words = DIALECTS[call.endpoint.dialect].words
     vision = audio = False
     # Every part says its type. Plain text, which most requests are, says none.
     if b'"type"' in body:
@@ -124,6 +134,12 @@ def read_needs(call: Call) -> Needs:
         if (raw := fields.get(name)) is not None and (output_tokens := output_limit(raw)):
             break
     return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + media_tokens, output_tokens)
+
+
+def _plain_set(call: Call) -> frozenset[Capability]:
+    if call.endpoint.embeds:
+        return _EMBEDDING | _STREAMED if call.stream else _EMBEDDING
+    return _STREAMED if call.stream else _NONE
 
 
 def output_limit(raw: object) -> int:

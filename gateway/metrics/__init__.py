@@ -1,8 +1,8 @@
-"""Count. The only part that knows prometheus_client; the request path knows only `enter` and `settle`.
+"""Metrics: counted as plain numbers during calls, turned into Prometheus families at a scrape.
 
-Counting is a list index and an addition. The client library is asked for nothing until somebody scrapes, because
-its own counters cost a lock each and its histograms a walk over their buckets. Nor does its way of counting over
-several processes serve: it is a file per process and metric, mapped into memory and never shrinking.
+Rule: only this room imports prometheus_client, and the path of a call does not use it. The library's counters cost a
+lock each, and its histograms walk their buckets; counting here is a look-up and an addition. The library's
+multi-process mode is no alternative: its memory-mapped files, one per process and metric type, never shrink.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from gateway.core.health import Trend
     from gateway.core.names import Directory
     from gateway.core.quota import Quota
-    from gateway.types import CostSource, Endpoint, Route, Settlement, Upstream
+    from gateway.types import Endpoint, Receipt, Route, Settlement, Upstream
 
 __all__ = ["CONTENT_TYPE", "OTHER", "BudgetShare", "Histogram", "LedgerState", "Metrics", "Other"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
-"""The model label of whatever only a request names."""
+"""The model label of models that are not configured."""
 
 
 class Known(Protocol):
-    """What is known of upstreams, as far as metrics ask."""
+    """The knowledge of upstreams that metrics read."""
 
     facts: dict[str, Facts]
     quotas: dict[str, Quota]
@@ -46,39 +46,39 @@ class Known(Protocol):
 
 
 class Watched(Protocol):
-    """A gateway, as far as metrics ask."""
+    """The part of a gateway that metrics read."""
 
     @property
     def directory(self) -> Directory:
-        """Names what may become a label."""
+        """The configured names, which may become labels."""
 
     @property
     def memory(self) -> Known:
-        """What is known of it."""
+        """The knowledge of the directory's upstreams."""
 
 
 class Other(NamedTuple):
-    """What another process of this gateway has counted."""
+    """The counts of another process of this gateway."""
 
     state: bytes
     """Its `Metrics.snapshot`."""
     lives: bool
-    """Calls are in flight only where somebody lives."""
+    """Whether the process still runs. The calls in flight of a dead one do not count."""
 
 
 class Metrics(Collector):
-    """The counters of one process. Every label value is a configured name, so their number is bounded."""
+    """The counters of one process. Label values are configured names, so the number of series is bounded."""
 
     def __init__(self, *, now: Callable[[], float] = time.time) -> None:
         self.others: Callable[[], Iterable[Other]] | None = None
-        """Asked at every scrape for the other processes, whose counts are added."""
+        """Called at every scrape; the counts of the processes it returns are added."""
         self._now = now
         self._watched: Watched | None = None
         self._ledger: Callable[[], LedgerState] | None = None
         self._background: Callable[[], Mapping[str, bool]] | None = None
         self._counts = Counts()
         self._before = Counts()
-        """What a predecessor had been told by others, who in this process began again at 0."""
+        """A predecessor's totals of counters kept elsewhere (ledger, memory), which restart at 0 in this process."""
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -86,33 +86,35 @@ class Metrics(Collector):
         GCCollector(registry=self._registry)
 
     def watch(self, watched: Watched) -> None:
-        """At every scrape, also tell what is known of the upstreams of `watched`."""
+        """Include, at every scrape, what is known of the upstreams of `watched`."""
         self._watched = watched
 
     def ledger_watch(self, ledger: Callable[[], LedgerState]) -> None:
-        """At every scrape, also tell how the ledger and the budgets are."""
+        """Include, at every scrape, the state of the ledger and the budgets."""
         self._ledger = ledger
 
     def background_watch(self, background: Callable[[], Mapping[str, bool]]) -> None:
-        """At every scrape, also tell which pieces of background work go on."""
+        """Include, at every scrape, which background tasks are running."""
         self._background = background
 
     def restarted(self, task: str) -> None:
-        """A piece of background work has failed, and is started again."""
+        """Count a restart of a background task that failed."""
         self._counts.count(families.RESTARTS, (task,))
 
     def enter(self, endpoint: Endpoint) -> None:
-        """A call has begun."""
+        """Count a call as in flight."""
         flying = self._counts.in_flight
         flying[endpoint.name] = flying.get(endpoint.name, 0) + 1
 
     def settle(self, settlement: Settlement) -> None:
-        """A call is over."""
+        """Count a call that is over."""
         endpoint = settlement.call.endpoint.name
         route = settlement.route
         attempts = settlement.attempts
         counts = self._counts
         counts.in_flight[endpoint] -= 1
+        for receipt in settlement.receipts:
+            self.charged(receipt, route)
         if not attempts:
             cell = counts.cell((endpoint, route.label, settlement.status, "", "", ""))
             cell.calls += 1
@@ -142,68 +144,62 @@ class Metrics(Collector):
             counts.passed_over[labels] = counts.passed_over.get(labels, 0) + 1
 
     def refuse(self, endpoint: Endpoint, status: int) -> None:
-        """A call was refused before it had a route."""
+        """Count a call refused before it had a route."""
         self._counts.cell((endpoint.name, "none", status, "", "", "")).calls += 1
 
     def degraded(self, upstream: Upstream) -> None:
-        """A configured upstream has become much worse than usual."""
+        """Count a configured upstream becoming much worse than usual."""
         self._counts.count(families.DEGRADATIONS, (upstream.provider.name, upstream.id))
 
     def probed(self, provider: str, outcome: str) -> None:
-        """A configured provider was asked in the background if it can be reached."""
+        """Count a background probe of a configured provider."""
         self._counts.count(families.PROBES, (provider, outcome))
 
-    def charged(
-        self,
-        upstream: Upstream,
-        configured: bool,  # noqa: FBT001  # as `Route` has it, handed on
-        cost_nanousd: int | None,
-        source: CostSource,
-        saved_nanousd: int,
-    ) -> None:
-        """An attempt has its price. `configured`: its route's; None: nobody knows what it cost."""
-        labels = (upstream.provider.name, upstream.id if configured else OTHER)
-        if cost_nanousd is None:
+    def charged(self, receipt: Receipt, route: Route) -> None:
+        """Count the cost of one attempt of a call to `route`."""
+        upstream = receipt.upstream
+        labels = (upstream.provider.name, upstream.id if route.configured else OTHER)
+        if receipt.cost_nanousd is None:
             self._counts.count(families.UNPRICED, labels)
         else:
-            self._counts.count(families.COST, (*labels, source), cost_nanousd)
-        # A counter must not fall: a call that cost more than the paid model would have saved nothing.
-        if saved_nanousd > 0:
-            self._counts.count(families.SAVED, labels, saved_nanousd)
+            self._counts.count(families.COST, (*labels, receipt.source), receipt.cost_nanousd)
+        # A counter must not fall, and the saving is negative if a call cost more than the paid model would have.
+        if receipt.saved_nanousd > 0:
+            self._counts.count(families.SAVED, labels, receipt.saved_nanousd)
 
     def budget_refused(self, scope: str) -> None:
-        """A call was refused because a budget of this scope is spent."""
+        """Count a call refused because a budget of this scope is spent."""
         self._counts.count(families.BUDGET_REFUSALS, (scope,))
 
     def budget_alerted(self, scope: str, share: float) -> None:
-        """A configured share of a budget has been reached."""
+        """Count a configured share of a budget being reached."""
         self._counts.count(families.BUDGET_ALERTS, (scope, f"{share:g}"))
 
     def cache(self, route: Route, *, hit: bool) -> None:
-        """A call was looked for in the cache."""
+        """Count a look-up in the cache."""
         self._counts.count(families.CACHE_HITS if hit else families.CACHE_MISSES, (route.label,))
 
     def key_refused(self, reason: str) -> None:
-        """A call was refused because of its key. `reason`: one of a few words of ours, never the client's."""
+        """Count a call refused because of its key. `reason`: from a fixed set, never the client's words."""
         self._counts.count(families.KEYS_REFUSED, (reason,))
 
     def ejected(self, upstream: str, reason: str) -> None:
-        """An upstream was taken out of use. Both are labels: a configured name, and the name of an outcome."""
+        """Count an upstream taken out of use. `upstream`: a configured name. `reason`: the name of an outcome."""
         self._counts.count(families.EJECTIONS, (upstream, reason))
 
     def fell_back(self, route: Route, upstream: str, reason: str) -> None:
-        """A call was answered by another than its first choice. `reason`: one of a few words of ours."""
+        """Count a call that its first choice, `upstream`, did not answer. `reason`: from a fixed set."""
         self._counts.count(families.FALLBACKS, (route.label, upstream, reason))
 
     def snapshot(self) -> bytes:
-        """Return everything counted so far, for another process to add or to go on from."""
+        """Return all counts, for another process to add or to resume from."""
         return encode(self._told())
 
     def resume(self, state: bytes) -> None:
-        """Go on from the last snapshot of a process that this one replaces, so that no counter falls.
+        """Start from the last snapshot of the process that this one replaces, so that no counter falls.
 
         Raises:
-            msgspec.MsgspecError: `state` is none.
+            msgspec.MsgspecError: `state` is not a snapshot.
         """
         before = decode(state)
         self._before = Counts(ignored=before.ignored, ledger=LedgerState().plus(before.ledger, lives=False))
@@ -211,7 +207,7 @@ class Metrics(Collector):
         self._counts.add(before, lives=False)
 
     def expose(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -223,7 +219,7 @@ class Metrics(Collector):
         if watched is None:
             yield from families.standing([], {}, {}, {}, self._now())
             return
-        # In zero configuration a provider may be there without its key; nothing can be known of it.
+        # In zero configuration a provider may lack its key, and then nothing is known of it.
         upstreams = [one.upstream for one in watched.directory.pool if one.upstream.provider.unusable is None]
         memory = watched.memory
         yield from families.standing(upstreams, memory.facts, memory.quotas, memory.trends, self._now())
@@ -238,11 +234,11 @@ class Metrics(Collector):
             try:
                 counts.add(decode(other.state), lives=other.lives)
             except msgspec.MsgspecError:
-                continue  # Of another version, or not ours: a scrape is to tell the rest all the same.
+                continue  # of another version or damaged; the scrape must still return the rest
         return counts
 
     def _told(self) -> Counts:
-        """Return the counts, with what others keep count of as it is now."""
+        """Return the counts, including the present state of counters kept elsewhere."""
         counts, before = self._counts, self._before
         counts.ignored = before.ignored + (0 if self._watched is None else self._watched.memory.ignored)
         counts.ledger = before.ledger if self._ledger is None else before.ledger.plus(self._ledger(), lives=True)

@@ -1,7 +1,7 @@
-"""What is counted, as plain values: they add up over processes, and a bytes object holds them all.
+"""The counts of a process as plain values, which can be added up over processes and packed into bytes.
 
-Calls are counted by how they ended; what Prometheus knows are sums over these cells. Dataclasses, because a call
-takes 1.1 us to count with them and 2.5 us with msgspec.Struct, whose fields are slow to change.
+A cell counts the calls that ended alike; Prometheus' series are sums over cells. These are dataclasses because counting
+a call takes 1.1 us with them, and 2.5 us with msgspec.Struct, whose fields are slow to change.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgspec
 # Reasoning models answer after minutes; the gateway itself in microseconds.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
-# Each virtual key may have a budget of its own; of very many the ones nearest to their end are shown.
+# Each virtual key may have its own budget; of more than this, those nearest to their limit are shown.
 MOST_BUDGETS = 200
 
 Labels = tuple[str, ...]
 Ended = tuple[str, str, int, str, str, str]
-"""The fields of an End. Making one of those takes longer than all the counting."""
+"""The fields of an End, as a plain tuple: making an End takes longer than the counting itself."""
 
 
 @dataclass(slots=True)
@@ -40,12 +40,12 @@ class Histogram:
         self.sum += value
 
     def add(self, other: Histogram) -> None:
-        """Add the observations of another one with the same bounds."""
+        """Add the observations of another histogram with the same bounds."""
         self.counts = [ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True)]
         self.sum += other.sum
 
     def buckets(self) -> list[tuple[str, float]]:
-        """Return the cumulative counts, as Prometheus wants them."""
+        """Return the cumulative counts in Prometheus' form."""
         total = 0
         found: list[tuple[str, float]] = []
         for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
@@ -67,7 +67,7 @@ class End(NamedTuple):
 
 @dataclass(slots=True)
 class Cell:
-    """All that is counted of calls that ended alike: one look-up and some additions for each call."""
+    """All counts of calls that ended alike, so that a call costs one look-up and a few additions."""
 
     calls: int = 0
     hang_ups: int = 0
@@ -80,7 +80,7 @@ class Cell:
     overhead: Histogram = field(default_factory=lambda: Histogram(_OVERHEAD_SECONDS))
 
     def add(self, other: Cell) -> None:
-        """Add the calls of another one."""
+        """Add another cell's counts."""
         self.calls += other.calls
         self.hang_ups += other.hang_ups
         self.input += other.input
@@ -93,34 +93,34 @@ class Cell:
 
 
 class BudgetShare(NamedTuple):
-    """How much of a budget is spent."""
+    """The spent share of a budget."""
 
     scope: str
     name: str
     """As configured, or the name of a key; empty for the total."""
     window: str
     ratio: float
-    """Spent, over the limit."""
+    """Spent amount / limit."""
 
 
 class LedgerState(NamedTuple):
-    """What the ledger tells at every scrape. The second to the fourth only ever grow."""
+    """The state of the ledger at a scrape. `import_errors`, `quarantined` and `in_doubt` only grow."""
 
     backlog_bytes: int = 0
-    """Journalled here and not imported yet."""
+    """Bytes of the journal still to be imported."""
     import_errors: int = 0
     quarantined: int = 0
-    """Segments that were damaged."""
+    """Damaged segments."""
     in_doubt: int = 0
-    """Attempts whose process ended before they did."""
+    """Attempts that a crash of their process interrupted."""
     budgets: tuple[BudgetShare, ...] = ()
 
     def plus(self, other: LedgerState, *, lives: bool) -> LedgerState:
-        """Return both together. Of one that no longer lives only what has happened counts, not how things are."""
+        """Return the sum of both. `lives`: whether the other process does; if not, its gauges are left out."""
         budgets = {one[:3]: one for one in self.budgets}
         for one in other.budgets if lives else ():
             known = budgets.get(one[:3])
-            # They count the same money, and whoever knows more of it is right.
+            # All processes count the same money; the higher ratio is the newer one.
             if known is None or known.ratio < one.ratio:
                 budgets[one[:3]] = one
         return LedgerState(
@@ -134,23 +134,23 @@ class LedgerState(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """All that one process has counted."""
+    """All counts of one process."""
 
     cells: dict[Ended, Cell] = field(default_factory=dict)
     passed_over: dict[Labels, int] = field(default_factory=dict)
-    """Attempts before the last one of their call: provider, model, outcome."""
+    """Attempts before the last one of their call, by provider, model and outcome."""
     events: dict[str, dict[Labels, int]] = field(default_factory=dict)
-    """By the name of their family, and their labels."""
+    """Counters by family name, then labels."""
     in_flight: dict[str, int] = field(default_factory=dict)
-    """By endpoint."""
+    """Calls by endpoint."""
     ignored: int = 0
-    """Words about limits that made no sense."""
+    """Rate-limit headers that could not be read."""
     ledger: LedgerState = field(default_factory=LedgerState)
     background: dict[str, bool] = field(default_factory=dict)
-    """Which pieces of background work go on, by name."""
+    """Whether each background task runs, by name."""
 
     def cell(self, end: Ended) -> Cell:
-        """Return the cell of calls that ended so."""
+        """Return the cell of calls that ended this way."""
         cell = self.cells.get(end)
         if cell is None:
             cell = self.cells[end] = Cell()
@@ -164,7 +164,7 @@ class Counts:
         series[labels] = series.get(labels, 0) + by
 
     def add(self, other: Counts, *, lives: bool) -> None:
-        """Add what another process has counted. `lives`: it still has calls in flight."""
+        """Add the counts of another process. `lives`: whether it still runs; if not, its gauges are left out."""
         for end, cell in list(other.cells.items()):
             self.cell(end).add(cell)
         for family, series in list(other.events.items()):
@@ -177,7 +177,7 @@ class Counts:
         self.ignored += other.ignored
         self.ledger = self.ledger.plus(other.ledger, lives=lives)
         for name, is_up in other.background.items() if lives else ():
-            # Of several processes the one that is worst off is told of.
+            # A task counts as running only if it runs in every process.
             self.background[name] = is_up and self.background.get(name, True)
 
 

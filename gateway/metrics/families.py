@@ -1,4 +1,4 @@
-"""Tell Prometheus what has been counted, family by family."""
+"""Turn counts and knowledge into Prometheus metric families."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NANO = 1_000_000_000
 _BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
-# Providers name their limits themselves, so only names that are known to be used become labels.
+# The limit names that become labels. Providers choose names freely, so others are left out.
 _UNIT = re.compile(
     r"((?:(?:input|output|project)-)?(?:requests|tokens)(?:-(?:prompt|generated|10-second|minute|hour|day|month))?)"
     r"(?: \(.*\))?",
@@ -47,25 +47,25 @@ RESTARTS = "gateway_background_restarts"
 EJECTIONS = "gateway_upstream_ejections"
 FALLBACKS = "gateway_fallbacks"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
-    (DEGRADATIONS, "How often an upstream became much worse than usual.", ("provider", "model")),
-    (PROBES, "Questions in the background whether a provider can be reached.", ("provider", "outcome")),
-    (COST, "What calls cost.", ("provider", "model", "source")),
-    (SAVED, "What calls would have cost more at the first paid model of their route.", ("provider", "model")),
-    (UNPRICED, "Calls whose price is not known.", ("provider", "model")),
+    (DEGRADATIONS, "Times an upstream became much worse than usual.", ("provider", "model")),
+    (PROBES, "Background probes of whether a provider can be reached.", ("provider", "outcome")),
+    (COST, "Cost of attempts in US dollars.", ("provider", "model", "source")),
+    (SAVED, "US dollars saved against the first paid model of the route.", ("provider", "model")),
+    (UNPRICED, "Attempts of unknown cost.", ("provider", "model")),
     (BUDGET_REFUSALS, "Calls refused because a budget is spent.", ("scope",)),
-    (BUDGET_ALERTS, "Shares of budgets that have been reached.", ("scope", "share")),
+    (BUDGET_ALERTS, "Times a configured share of a budget was reached.", ("scope", "share")),
     (CACHE_HITS, "Calls answered from the cache.", ("route",)),
-    (CACHE_MISSES, "Calls looked for in the cache in vain.", ("route",)),
+    (CACHE_MISSES, "Calls looked up in the cache and not found.", ("route",)),
     (KEYS_REFUSED, "Calls refused because of their key.", ("reason",)),
-    (RESTARTS, "How often background work failed and was started again.", ("task",)),
-    (EJECTIONS, "How often an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
-    (FALLBACKS, "Calls whose first choice did not answer, by that choice.", ("route", "upstream", "reason")),
+    (RESTARTS, "Times a background task failed and was restarted.", ("task",)),
+    (EJECTIONS, "Times an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
+    (FALLBACKS, "Calls not answered by their first choice, the upstream label.", ("route", "upstream", "reason")),
 )
 _IN_NANO = frozenset({COST, SAVED})
 
 
 def counted(counts: Counts) -> Iterator[Metric]:
-    """Yield what has happened."""
+    """Yield the families of calls and events."""
     cells = [(End(*ended), cell) for ended, cell in list(counts.cells.items())]
     tried = [(end, cell) for end, cell in cells if end.outcome]
     yield _gauge("gateway_build_info", "Always 1; the version is a label.", ("version",), [((__version__,), 1.0)])
@@ -103,34 +103,34 @@ def counted(counts: Counts) -> Iterator[Metric]:
         ("provider", "model"), (((end.provider, end.model), cell.first_token) for end, cell in tried),
     )  # fmt: skip
     yield _histogram(
-        "gateway_overhead_seconds", "What the gateway itself added to a call.", ("endpoint",),
+        "gateway_overhead_seconds", "Time that the gateway itself added to a call.", ("endpoint",),
         (((end.endpoint,), cell.overhead) for end, cell in tried),
     )  # fmt: skip
     for name, text, labels in _EVENTS:
         yield _counter(name, text, labels, list(counts.events.get(name, {}).items()), _NANO if name in _IN_NANO else 1)
     yield _gauge(
-        "gateway_background_up", "1: this background work goes on. 0: it has failed and is about to be started again.",
+        "gateway_background_up", "1: this background task runs. 0: it has failed and is about to be restarted.",
         ("task",), (((name,), float(up)) for name, up in sorted(counts.background.items())),
     )  # fmt: skip
     yield CounterMetricFamily(
-        "gateway_quota_words_ignored", "Words of providers about limits that made no sense.", value=counts.ignored
+        "gateway_quota_words_ignored", "Rate-limit headers of providers that could not be read.", value=counts.ignored
     )
 
 
 def ledger(counts: Counts) -> Iterator[Metric]:
-    """Yield how the ledger and the budgets are."""
+    """Yield the families of the ledger and the budgets."""
     state = counts.ledger
     yield _gauge(
-        "gateway_budget_spent_ratio", "What is spent of a budget, over its limit.",
+        "gateway_budget_spent_ratio", "The spent share of a budget.",
         ("scope", "name", "window"), ((one[:3], one.ratio) for one in state.budgets),
     )  # fmt: skip
     yield GaugeMetricFamily(
-        "gateway_journal_backlog_bytes", "Journalled and not imported yet.", value=state.backlog_bytes
+        "gateway_journal_backlog_bytes", "Bytes of the journal still to be imported.", value=state.backlog_bytes
     )
     for name, text, value in (
-        ("gateway_ledger_import_errors", "Imports into the database that failed.", state.import_errors),
-        ("gateway_journal_quarantined", "Segments of the journal that were damaged.", state.quarantined),
-        ("gateway_in_doubt_attempts", "Attempts whose process ended before they did.", state.in_doubt),
+        ("gateway_ledger_import_errors", "Failed imports into the database.", state.import_errors),
+        ("gateway_journal_quarantined", "Damaged segments of the journal.", state.quarantined),
+        ("gateway_in_doubt_attempts", "Attempts that a crash of the gateway interrupted.", state.in_doubt),
     ):
         yield CounterMetricFamily(name, text, value=value)
 
@@ -142,23 +142,23 @@ def standing(
     trends: Mapping[str, Trend],
     now: float,
 ) -> Iterator[Metric]:
-    """Yield what is known of upstreams: gauges, read when somebody asks."""
+    """Yield the gauges of upstreams, as of `now`."""
     tried = [(one, facts[one.id]) for one in upstreams if one.id in facts]
     broken = {one.id: _BREAKER[known.breaker.state] for one, known in tried}
     yield _gauge(
-        "gateway_breaker_open", "0 gets traffic, 1 is ejected, 0.5 a probe is under way.", ("provider", "model"),
+        "gateway_breaker_open", "0: gets traffic. 1: ejected. 0.5: a probe is under way.", ("provider", "model"),
         ((_labels(one), broken.get(one.id, 0.0)) for one in upstreams),
     )  # fmt: skip
     yield _gauge(
-        "gateway_upstream_success_ratio", "The share of recent attempts that ended well.", ("provider", "model"),
+        "gateway_upstream_success_ratio", "The share of recent attempts that succeeded.", ("provider", "model"),
         ((_labels(one), known.success(now)) for one, known in tried),
     )  # fmt: skip
     yield _gauge(
-        "gateway_upstream_degraded", "1 is much worse than it usually is.", ("provider", "model"),
+        "gateway_upstream_degraded", "1: the upstream is much worse than usual.", ("provider", "model"),
         ((_labels(one), float(one.id in trends and trends[one.id].is_degraded)) for one in upstreams),
     )  # fmt: skip
     yield _gauge(
-        "gateway_quota_remaining", "What is left of a limit that a provider announces.", ("domain", "unit"),
+        "gateway_quota_remaining", "The rest of a limit that a provider announces.", ("domain", "unit"),
         _left(dict.fromkeys(one.domain for one in upstreams), quotas, now),
     )  # fmt: skip
 
@@ -168,12 +168,12 @@ def _labels(upstream: Upstream) -> Labels:
 
 
 def _left(domains: Iterable[str], quotas: Mapping[str, Quota], now: float) -> Iterator[tuple[Labels, float]]:
-    """Yield what is left of each limit; of several with one name (RFC draft policies) the scarcest."""
+    """Yield the rest of each limit; of several with one name (RFC draft policies), the smallest."""
     for domain in domains:
         least: dict[str, float] = {}
         for limit in quotas[domain].limits if domain in quotas else ():
             named = _UNIT.fullmatch(limit.unit)
-            # After its reset all is left, however much that is.
+            # A limit of unknown size is left out after its reset: the whole of it is left, but how much is unknown.
             if named is not None and (limit.limit is not None or now < limit.reset_at):
                 left = limit.left(now)
                 least[named[1]] = min(left, least.get(named[1], left))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.core.plan import Terms
     from gateway.proxy.downstream import Downstream
+    from gateway.proxy.outlet import Outlet
     from gateway.stores.cache import Cache
     from gateway.types import CachePolicy, Call, Candidate, Header, Route, Usage
 
@@ -136,7 +137,7 @@ class Hit:
 
 
 class Miss:
-    """An answer that is not kept yet. `watch` the client while it is made, then `keep` it."""
+    """An answer that is not kept yet. `watch` the outlet while it is made, then `keep` it."""
 
     __slots__ = ("_cache", "_key_for", "_now", "_policy", "_recording", "_route")
 
@@ -159,10 +160,9 @@ class Miss:
     def __repr__(self) -> str:
         return f"<Miss {self._recording!r}>"
 
-    def watch(self, client: Downstream) -> Downstream:
-        """Return what an exchange is to take for its client."""
-        self._recording = Recording(client, self._policy.max_entry_bytes, _MISS)
-        return self._recording
+    def watch(self, outlet: Outlet) -> None:
+        """Take a copy of what is written there."""
+        self._recording = outlet.recording = Recording(self._policy.max_entry_bytes, _MISS)
 
     def keep(self, answered_by: Candidate | None, usage: Usage | None = None) -> bool:
         """Keep what was recorded; return whether that was done. Call it when the exchange is over.

@@ -63,12 +63,15 @@ _USUAL = frozenset({b"close", b"keep-alive"})
 
 def forwarded(headers: Sequence[Header], fields: Mapping[bytes, bytes]) -> bytes:
     """Return the header lines of a request that go to an upstream. `fields`: the headers by name."""
-    passing = TO_UPSTREAM & fields.keys()
+    passing = TO_UPSTREAM.intersection(fields)
     connection = fields.get(b"connection")
     if connection is not None and connection.lower() not in _USUAL:
         passing -= {token.strip().lower() for token in connection.split(b",")}
     if len(fields) == len(headers):  # none is repeated; nearly all of many are of no interest
-        return _lines([(name, fields[name]) for name in sorted(passing)])
+        lines = b""
+        for name in sorted(passing) if len(passing) > 1 else passing:
+            lines += b"%b: %b\r\n" % (name, fields[name])
+        return lines
     return _lines([header for header in headers if header[0] in passing])
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.core import outcome as o
 from gateway.core.failover import may_be_retried, verdict
 from gateway.core.names import quoted
-from gateway.core.outcome import RATE_LIMITED
 from gateway.errors import NO_RETRY, NoCandidate, UpstreamsFailed
 from gateway.proxy.headers import safe
 from gateway.types import About
@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 
 # A header is no place for a long list.
 LONGEST_PLAN = 4096
+# After these, the error body that is held may be half of it.
+_CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
+
+
+def made(attempts: Sequence[Attempt]) -> int:
+    """Return how many requests were sent, or tried to be."""
+    return sum(attempt.outcome.was_made for attempt in attempts)
+
+
+def is_ours(last: Attempt) -> bool:
+    """Tell whether an upstream's refusal would mislead the client: cut short, or about our key and not the client's."""
+    outcome = last.outcome
+    is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
+    return is_about_us or outcome in _CUT_SHORT
 
 
 def nobody_to_try(route: Route, plan: Plan) -> Refusal:
@@ -30,7 +44,7 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
     if plan.retry_after_s is not None:
         message = f'every upstream of "{route.name}" is at its limit ({reasons})'
         headers = [retry_after(plan.retry_after_s)]
-        if not may_be_retried(RATE_LIMITED, plan.retry_after_s):
+        if not may_be_retried(o.RATE_LIMITED, plan.retry_after_s):
             headers.append(NO_RETRY)
         return UpstreamsFailed(message, status=429, code="rate_limit_exceeded", headers=headers)
     if not route.candidates:
@@ -54,11 +68,11 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
     said = verdict(attempts)
     headers: list[Header] = [
         (b"x-gateway-route", safe(route.name)),
-        (b"x-gateway-attempts", b"%d" % sum(attempt.outcome.was_made for attempt in attempts)),
+        (b"x-gateway-attempts", b"%d" % made(attempts)),
     ]
     if not said.may_be_retried:
         # The official SDKs would try twice more what has just failed everywhere.
-        headers.append((b"x-should-retry", b"false"))
+        headers.append(NO_RETRY)
     if said.retry_after_s is not None:
         headers.append(retry_after(said.retry_after_s))
     providers = " and ".join(dict.fromkeys(quoted(attempt.candidate.upstream.provider.name) for attempt in attempts))

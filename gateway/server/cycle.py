@@ -139,6 +139,11 @@ class Cycle:
 
     # -- Downstream
 
+    def body_at_hand(self, limit: int) -> bytes | None:
+        if self.more_body or self._body_bytes > limit:
+            return None
+        return self._take()
+
     async def read_body(self, limit: int) -> bytes:
         if self.content_length is not None and self.content_length > limit:
             raise BodyTooLarge(_too_large(f"is {self.content_length} bytes long", limit))

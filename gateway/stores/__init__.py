@@ -1,1 +1,1 @@
-"""What outlives a request."""
+"""State that outlives a request: the ledger, keys, limits, cached answers, facts about upstreams."""

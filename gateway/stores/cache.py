@@ -1,7 +1,7 @@
-"""Keep whole answers for a while: in memory, bounded in bytes, and behind it in Redis where one is configured.
+"""The response cache's storage: memory, bounded in bytes, with Redis behind it if one is configured.
 
-Rule: nobody waits for what only saves work. Redis has 5 ms to answer a look-up, nobody waits for a write, and what it
-holds is believed only if it is exactly what was written under this very key.
+Rule: a cache must not delay a call. A look-up in Redis gets 5 ms, and writes happen in the background. A value from
+Redis is used only if its digest shows that it was written whole, under this key.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.cache")
 
-# How long a call waits for a look-up: less than anybody notices, and many round trips in one data centre.
+# How long a call waits for a look-up: too short to notice, and many round trips within a data centre.
 DEADLINE_S = 0.005
-# So many failures in a row, and Redis is left alone for so long.
+# After MOST_FAILURES in a row, Redis is not asked for PAUSE_S.
 MOST_FAILURES = 3
 PAUSE_S = 1.0
-# How long a connection, a late answer or a write may take with nobody waiting.
+# How long a connection, a late answer or a write may take in the background.
 PATIENCE_S = 1.0
 MOST_CONNECTIONS = 32
-# Writes under way at once; further ones are dropped. Each holds an answer in memory.
+# Concurrent writes; further ones are dropped, since each holds an answer in memory.
 MOST_WRITES = 64
 
 _PREFIX = b"gateway:answer:"
@@ -47,33 +47,33 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Cache(Protocol):
-    """Answers by key. No method fails because something is away."""
+    """Answers by key. An unreachable Redis makes no method fail."""
 
     async def get(self, key: bytes) -> Entry | None:
-        """Return the answer that is kept under `key`, if there is one and it has not expired."""
+        """Return the answer stored under `key`, unless it has expired."""
 
     def put(self, key: bytes, entry: Entry) -> None:
-        """Keep an answer, as far as there is room."""
+        """Store an answer if there is room."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Drop all answers and connections."""
 
 
 def open_cache(max_bytes: int, redis_url: str = "") -> Cache:
     """Return a cache in memory, with Redis behind it if its URL is given.
 
     Raises:
-        StoreError: the URL makes no sense, or the client library is missing.
+        StoreError: the URL is invalid, or the client library is missing.
     """
     memory = MemoryCache(max_bytes)
     return RedisCache(memory, redis_url) if redis_url else memory
 
 
 class MemoryCache:
-    """Answers in this process. The one that was used least recently gives way."""
+    """Answers in this process. The least recently used one is evicted."""
 
     def __init__(self, max_bytes: int, now: Callable[[], float] = time.time) -> None:
-        """`max_bytes`: with all that Python needs to hold them. `now`: wall-clock seconds."""
+        """`max_bytes`: Python's overhead included. `now`: wall-clock seconds."""
         self.now = now
         self._kept: TLRUCache[bytes, Entry] = TLRUCache(max_bytes, _expiry, timer=now, getsizeof=size_of)
 
@@ -82,11 +82,11 @@ class MemoryCache:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes."""
+        """Bytes in use."""
         return int(self._kept.currsize)
 
     def find(self, key: bytes) -> Entry | None:
-        """Return the answer that is kept under `key`, if there is one and it has not expired."""
+        """Return the answer stored under `key`, unless it has expired."""
         return self._kept.get(key)
 
     async def get(self, key: bytes) -> Entry | None:
@@ -105,10 +105,10 @@ def _expiry(_: bytes, entry: Entry, __: float) -> float:
 
 
 class RedisCache:
-    """Answers that gateways share through Redis, each with a memory of its own in front."""
+    """Answers shared by several gateways through Redis, behind the memory of each."""
 
     def __init__(self, memory: MemoryCache, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """See `open_cache`. `clock`: what a pause is measured by."""
+        """See `open_cache`. `clock`: monotonic seconds, for pauses."""
         self._memory = memory
         self._clock = clock
         self._redis, self._failure = _client(url)
@@ -126,9 +126,9 @@ class RedisCache:
         if self._is_away:
             if self._clock() < self._paused_until:
                 return None
-            self._paused_until = self._clock() + PAUSE_S  # this look-up tries, the others see what comes of it
-        # Cancelled half-way, a command would cost its connection, and a connection that takes longer than a look-up
-        # may would never come to be. So the look-up goes on, and only nobody waits for it.
+            self._paused_until = self._clock() + PAUSE_S  # only this look-up tries; the others still return None
+        # On timeout the look-up goes on in the background. Cancelling it would cost its connection, and a connection
+        # that takes longer than DEADLINE_S to open would never be opened.
         task = self._begin(self._look_up(key))
         done, _ = await asyncio.wait((task,), timeout=DEADLINE_S)
         if not done:
@@ -179,31 +179,31 @@ class RedisCache:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # asyncio complains of those that nobody looked at, and nobody waited for some
+            task.exception()  # mark it as retrieved: asyncio logs exceptions that were never looked at
 
     def _failed(self, why: str) -> None:
         self._failures += 1
         if self._failures >= MOST_FAILURES and not self._is_away:
             self._is_away = True
             self._paused_until = self._clock() + PAUSE_S
-            _log.warning("Redis is away (%s); until it is back each process keeps its own answers only", why)
+            _log.warning("Redis does not answer (%s); until it does, each process caches only its own answers", why)
 
     def _answered(self) -> None:
-        """A look-up was answered in time. That a write succeeds says nothing about the next look-up."""
+        """Note a look-up answered in time. Successful writes do not count: they say nothing about look-ups."""
         self._failures = 0
         if self._is_away:
             self._is_away = False
-            _log.info("Redis is back; answers are shared again")
+            _log.info("Redis answers again; cached answers are shared again")
 
 
 def sealed(key: bytes, entry: Entry) -> bytes:
-    """Return an entry as it is written under `key`: a version, a digest of both, and the entry."""
+    """Return the bytes to store under `key`: a version, a digest of key and entry, and the entry."""
     content = _encode(entry)
     return b"".join((_VERSION, _digest(key, content), content))
 
 
 def unsealed(key: bytes, value: bytes) -> Entry | None:
-    """Return the entry that was written under `key`, or None if it is anything else."""
+    """Return the entry that `sealed` stored under `key`; None if the bytes are anything else."""
     content = memoryview(value)[1 + _DIGEST_BYTES :]
     if value[:1] != _VERSION or value[1 : 1 + _DIGEST_BYTES] != _digest(key, content):
         return None
@@ -220,12 +220,12 @@ def _digest(key: bytes, content: bytes | memoryview) -> bytes:
 
 
 def _client(url: str) -> tuple[Redis, tuple[type[Exception], ...]]:
-    """Return a client for a URL, and what its commands raise when Redis cannot do them now."""
+    """Return a client for a URL, and the exceptions its commands raise when Redis fails."""
     try:
         from redis.asyncio import BlockingConnectionPool, Redis
         from redis.exceptions import RedisError
     except ImportError:
-        raise StoreError("stores.redis is set, and its client is missing; pip install 'llm-gateway[redis]'") from None
+        raise StoreError("stores.redis needs a client that is missing: pip install 'llm-gateway[redis]'") from None
     try:
         pool = BlockingConnectionPool.from_url(
             url,
@@ -234,6 +234,6 @@ def _client(url: str) -> tuple[Redis, tuple[type[Exception], ...]]:
             socket_timeout=PATIENCE_S,
             socket_connect_timeout=PATIENCE_S,
         )
-    except ValueError:  # its words may quote a password
-        raise StoreError("stores.redis is no URL of Redis; write redis://user:password@host:6379/0") from None
+    except ValueError:  # its message may quote a password
+        raise StoreError("stores.redis is not a Redis URL; write redis://user:password@host:6379/0") from None
     return Redis.from_pool(pool), (RedisError, OSError)

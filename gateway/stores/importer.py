@@ -1,4 +1,4 @@
-"""Import what journals hold into the ledger's store, in a thread of its own, by one process of those that could."""
+"""Import journals into the ledger's store: one elected process of the machine does it, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.journal")
 
 EVERY_S = 0.2
-# As long as there is nothing to import, it is looked for less and less often.
+# While there is nothing to import, the pause between looks grows to this.
 IDLE_EVERY_S = 1.0
-# How often the others ask whether the one that imports is gone.
+# How often the other processes try to take the importer's place.
 ELECTION_EVERY_S = 1.0
-# With much to import, how often it is looked at how much is left.
+# During a long import, how often the backlog is measured.
 LOOK_EVERY_S = 1.0
 LONGEST_RETRY_S = 5.0
 QUOTA_BYTES = 1 << 30
 LOCK = "importer.lock"
-# Whoever wants something done waits so long for it: a database that is away is given up sooner.
+# How long `run` waits for its job. An unreachable database fails sooner.
 JOB_WITHIN_S = 60.0
 
 Result = TypeVar("Result")
 
 
 class Recovered(NamedTuple):
-    """What those left behind who ended without a word."""
+    """What crashed processes left behind."""
 
     in_doubt: int = 0
     """Attempts that were under way."""
     quarantined: int = 0
-    """Segments that were damaged."""
+    """Damaged segments."""
 
 
 class Importer:
-    """Imports the journals of a directory for as long as no other process does."""
+    """Imports the journals of a directory, unless another process already does."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Importer:
         on_in_doubt: Callable[[Sequence[Row]], None] = lambda _rows: None,
         quota_bytes: int = QUOTA_BYTES,
     ) -> None:
-        """Make the directory. The store is opened, used and closed in the thread, and only once it is its turn.
+        """Make the directory. Only the thread opens, uses and closes the store, once this process is elected.
 
-        `on_in_doubt` is called in the thread with what dead writers have left open, when that is in the store.
+        `on_in_doubt` is called in the thread with the attempts that dead writers left open, after the store has them.
         """
         self.backlog_bytes = 0
-        """Journalled by anybody and not imported yet; 0 where another process imports, or nothing hinders it."""
+        """Bytes of all journals still to be imported; 0 if another process imports, or the import keeps up."""
         self.is_short = False
-        """More than the quota waits to be imported, whoever does it."""
+        """The backlog exceeds the quota. Measured in every process, elected or not."""
         self.import_errors = 0
         self._directory = directory
         self._open_store = open_store
@@ -78,7 +78,7 @@ class Importer:
         self._store: Store | None = None
         self._intake: Intake | None = None
         self._earlier = Recovered()
-        """What intakes have found that an unexpected failure ended."""
+        """Findings of earlier intakes, which an unexpected failure ended."""
         self._retry_s = 0.0
         self._pause_s = EVERY_S
         self._complaint = ""
@@ -95,17 +95,17 @@ class Importer:
 
     @property
     def quarantined(self) -> int:
-        """Segments that were damaged."""
+        """Damaged segments."""
         return self._earlier.quarantined + (self._intake.quarantined if self._intake is not None else 0)
 
     @property
     def in_doubt(self) -> int:
-        """Attempts whose process ended before they did."""
+        """Attempts that a crash of their process interrupted."""
         return self._earlier.in_doubt + (self._intake.in_doubt if self._intake is not None else 0)
 
     @property
     def is_elected(self) -> bool:
-        """This is the process that imports, and the one that may write the store."""
+        """Whether this process imports, and so may write the store."""
         return self._lock is not None
 
     def start(self) -> None:
@@ -113,10 +113,10 @@ class Importer:
         self._thread.start()
 
     def run(self, job: Callable[[Store], Result]) -> Result:
-        """Do something with the store, in the thread that owns it, and return what came of it. Blocks.
+        """Run a job in the thread that owns the store, and return its result. Blocks.
 
         Raises:
-            StoreError: another process imports, the store is away, or it has ended.
+            StoreError: another process imports, the database is unreachable, or the thread has ended.
         """
         if not self.is_elected or self._stopping.is_set():
             raise StoreError("another process writes the ledger")
@@ -126,17 +126,17 @@ class Importer:
         try:
             return done.result(JOB_WITHIN_S)
         except TimeoutError:
-            raise StoreError(f"the ledger's database has not done it within {JOB_WITHIN_S:g} s") from None
+            raise StoreError(f"the ledger's database did not answer within {JOB_WITHIN_S:g} s") from None
 
     def wake(self) -> None:
-        """Import now what is there."""
+        """Import now, without waiting for the next look."""
         self._wake.set()
 
     def stop(self, timeout_s: float) -> bool:
-        """Import what is there, and end. False: it has not ended by then, and still uses the store.
+        """Import what there is, then end. False: the thread still runs after `timeout_s`, and still uses the store.
 
-        Journals of this process are best closed before, so that nothing is left of them. What there is no time for
-        stays where it is, for whoever comes next.
+        Close this process's journal first, so that all of it is imported. Records that there is no time for stay in
+        their journals, for the next importer.
         """
         if self._thread.ident is None:
             return True
@@ -156,7 +156,7 @@ class Importer:
                 if is_last and (pause_s or monotonic() >= self._deadline):
                     return
                 if self._lock is None or self._retry_s:
-                    # Nobody's impatience brings a database back.
+                    # Not `_wake`: waking early helps neither a database that fails nor a lock that is taken.
                     self._stopping.wait(pause_s)
                 else:
                     self._wake.wait(pause_s)
@@ -170,7 +170,7 @@ class Importer:
                 os.close(self._lock)
 
     def _import(self) -> float:
-        """Import for a while; return for how long there is nothing to do, in seconds."""
+        """Import for at most LOOK_EVERY_S; return how long to pause, in seconds."""
         look_at = min(self._deadline, monotonic() + LOOK_EVERY_S)
         try:
             if self._lock is None:
@@ -190,16 +190,16 @@ class Importer:
         except Exception as error:  # noqa: BLE001  # a thread that ends here would never import again
             return self._put_off(f"{type(error).__name__}: {error}", error)
         if self._retry_s:
-            _log.warning("the journal is imported again")
+            _log.warning("the journal is being imported again")
         self._complaint, self._retry_s = "", 0.0
         self.backlog_bytes, self.is_short = 0, False
         self._pause_s = EVERY_S if found else min(1.5 * self._pause_s, IDLE_EVERY_S)
         return self._pause_s
 
     def _put_off(self, complaint: str, unexpected: Exception | None) -> float:
-        """Say why nothing is imported, and return when to try again. What was not expected is said with its traceback.
+        """Log why nothing is imported (`unexpected`: with its traceback), and return the seconds until the next try.
 
-        The store and what is known of the journals are as the failure left them, so both are made anew.
+        An unexpected failure may leave the store and the intake in any state, so both are made anew.
         """
         self.import_errors += 1
         if unexpected is not None and self._store is not None:
@@ -207,17 +207,17 @@ class Importer:
             with suppress(StoreError):
                 self._store.close()
             self._store = self._intake = None
-        # It is the same for hours, if it is the database.
+        # A database may be down for hours: log each complaint once.
         if self._complaint != complaint:
-            _log.error("the journal waits to be imported: %s", complaint, exc_info=unexpected)
+            _log.error("the journal cannot be imported: %s", complaint, exc_info=unexpected)
         self._complaint = complaint
         self._retry_s = min(2 * self._retry_s or EVERY_S, LONGEST_RETRY_S)
         self._look()
         return self._retry_s
 
     def _look(self) -> None:
-        """Measure how much waits."""
-        with suppress(OSError):  # it may be why nothing was imported
+        """Measure the backlog."""
+        with suppress(OSError):  # perhaps the same error that stopped the import
             self.backlog_bytes = (
                 self._intake.backlog_bytes() if self._intake is not None else backlog_bytes(self._directory, {})
             )
@@ -227,9 +227,9 @@ class Importer:
 def _do(job: Callable[[Store], Result], done: Future[Result], store: Store | None) -> None:
     try:
         if store is None:
-            raise StoreError("the ledger's database is away")
+            raise StoreError("the ledger's database cannot be reached")
         done.set_result(job(store))
-    except Exception as error:  # noqa: BLE001  # it is raised where the job came from
+    except Exception as error:  # noqa: BLE001  # `run` raises it in the thread that asked
         done.set_exception(error)
 
 
@@ -240,10 +240,10 @@ def recover(
     on_in_doubt: Callable[[Sequence[Row]], None] = lambda _rows: None,
     checkpoint: Callable[[str], None] = lambda _name: None,
 ) -> Recovered:
-    """Import what there is, before there is any traffic. Nothing is done if another process imports already.
+    """Import what there is, before any traffic; do nothing if another process already imports.
 
     Raises:
-        StoreError: the store cannot do it now. Nothing is lost; an Importer goes on when it can.
+        StoreError: the store failed. Nothing is lost; an Importer goes on once the store works.
         OSError: a file cannot be read or deleted.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""The append-only journal of one process: what it was told is kept, whatever becomes of the process.
+"""The append-only journal of one process. Its records survive a crash of the process.
 
-What `append` returned for survives kill -9; power loss takes at most what came within FLUSH_EVERY_S, or nothing that
-`when_flushed` has confirmed. Segments are made ahead of time with all their space, so that a full disk is noticed a
-segment before it matters, and the end of each is kept for settlements.
+A record survives kill -9 once `append` has returned. Power loss takes at most the last FLUSH_EVERY_S, and nothing that
+`when_flushed` has confirmed. Segments are allocated in advance, so a full disk is noticed one segment early. The end of
+each segment is reserved for settlements.
 
-Rule: one thread appends, the event loop's, and none of it waits for the disk. The other thread syncs segments and
-makes spares. What they share are single attributes and deques, of which each has one that writes and one that reads.
+Rule: only the event loop's thread appends, and it never waits for the disk. A second thread syncs segments and makes
+spares. The two share only single attributes and deques, each with one writing and one reading thread.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if sys.platform != "win32":
     import ctypes
     import fcntl
 
-    # os.pwrite lets go of the GIL. For a microsecond's work the event loop would give it to whoever imports, and wait
-    # up to a switch interval to have it back: 11 us on average where this takes 1.6 us.
+    # os.pwrite releases the GIL. The importer's thread would take it, and the event loop would wait up to a switch
+    # interval to get it back: 11 us on average, against 1.6 us here.
     _pwrite = ctypes.PyDLL(None, use_errno=True).pwrite
     _pwrite.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_long)  # a long is what off_t is
     _pwrite.restype = ctypes.c_ssize_t
 
     def pwrite(file: int, data: bytes, offset: int) -> int:
-        """Write as os.pwrite does."""
+        """Write like os.pwrite, but keep the GIL."""
         written: int = _pwrite(file, data, len(data), offset)
         if written < 0:
             error = ctypes.get_errno()
@@ -57,16 +57,16 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 RESERVE_BYTES = 256 * 1024
 SPARE_EVERY_S = 1.0
 
-# proc(5) calls them so.
+# Names as in /proc/self/mountinfo, proc(5).
 _IN_PLACE = frozenset({"ext2", "ext3", "ext4", "xfs", "tmpfs"})
 _WRITER = re.compile(r"[0-9a-f]{12}")
 _FRAME_BYTES: Final = FRAME.size
 _pack = FRAME.pack
-_LOST = "an earlier sync of the journal failed, and what it was for may not be on disk"
+_LOST = "an earlier sync of the journal failed, so this record may not be on disk"
 
 
 class JournalFull(Exception):
-    """There is no room for a record, or the disk does not take it. The message says which and the remedy."""
+    """There is no room for a record, or the disk refused it. The message says which, and the remedy."""
 
 
 class _Spare(NamedTuple):
@@ -76,15 +76,15 @@ class _Spare(NamedTuple):
 
 
 def make_segment(path: Path, size: int) -> int:
-    """Return the descriptor of a new file that has all its space.
+    """Make a file with all its space allocated, and return its descriptor.
 
     Raises:
-        OSError: there is not enough; nothing is left of it.
+        OSError: there is not enough space; the file is removed again.
     """
     segment = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         _allocate(segment, size)
-        # Or power loss could take the name of a file whose contents were synced.
+        # Sync the directory too, or power loss could take the name of a file whose contents were synced.
         os.fsync(segment)
         directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -104,7 +104,7 @@ def _allocate(segment: int, size: int) -> None:
             os.posix_fallocate(segment, 0, size)
             return
         except OSError as error:
-            # glibc does the same by itself where a file system cannot; musl says so.
+            # Where a file system cannot allocate, glibc writes zeros itself; musl raises this.
             if error.errno != errno.EOPNOTSUPP:
                 raise
     if pwrite(segment, bytes(size), 0) != size:
@@ -112,32 +112,33 @@ def _allocate(segment: int, size: int) -> None:
 
 
 def sync_segment(segment: int) -> None:
-    """Have the disk keep what was written.
+    """Sync a segment to disk.
 
     Raises:
-        OSError: it may have lost some. Another try would succeed, and say nothing of that ("fsyncgate": Linux marks
-            the pages as clean).
+        OSError: some writes may be lost. A second sync would succeed without saving them ("fsyncgate": Linux marks the
+            pages as clean).
     """
-    if sys.platform == "darwin":  # whose fsync leaves it in the drive's cache
+    if sys.platform == "darwin":  # its fsync leaves data in the drive's cache
         fcntl.fcntl(segment, fcntl.F_FULLFSYNC)
     else:
         os.fdatasync(segment)
 
 
 def writes_in_place(directory: Path) -> bool:
-    """Tell whether a file there that has its space can be written through memory whatever becomes of the disk.
+    """Tell whether an allocated file in `directory` can be written through mmap, even on a full disk.
 
-    On file systems that write elsewhere each time (Btrfs, ZFS) a full disk would end the process by SIGBUS.
+    Copy-on-write file systems (Btrfs, ZFS) need new space for every write, so a full disk would end the process by
+    SIGBUS.
     """
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     here = str(directory.resolve())
     mounts: dict[str, str] = {}
     for line in lines:
         before, _, after = line.partition(" - ")
-        # Spaces in names are written as octal numbers; who has such a mount point gets the slower way.
+        # Spaces in names are written as octal escapes. Such mount points do not match, and get the slower way.
         mounts[before.split(" ")[4]] = after.partition(" ")[0]
     nearest = max((one for one in mounts if here == one or here.startswith(one.rstrip("/") + "/")), key=len, default="")
     return mounts.get(nearest) in _IN_PLACE
@@ -146,12 +147,12 @@ def writes_in_place(directory: Path) -> bool:
 def _mapped(segment: int, size: int) -> mmap.mmap | None:
     try:
         return mmap.mmap(segment, size)
-    except (OSError, ValueError):  # of another size than it should be
+    except (OSError, ValueError):  # the file has an unexpected size
         return None
 
 
 class Journal:
-    """Appends records to the journal of one writer, and holds its lock."""
+    """The journal of one writer. It holds the writer's lock."""
 
     def __init__(
         self,
@@ -165,26 +166,24 @@ class Journal:
     ) -> None:
         """Make the directory, take the lock, make the first segment and start the thread.
 
-        `writer`: 12 hexadecimal digits that no other process has had. `reserve_bytes`: at the end of each segment,
-        for settlements while there is no other. A disk that is full already is no error; it shows in `is_short`.
+        `writer`: 12 hexadecimal digits that no other process has ever used. `reserve_bytes`: room at the end of each
+        segment, for settlements while there is no next segment. A full disk is no error here; it sets `is_short`.
 
         Raises:
-            ValueError: no such writer can be, or the sizes do not fit each other.
-            FileExistsError: there is a journal of this writer.
+            ValueError: `writer` is malformed, or the sizes do not fit each other.
+            FileExistsError: this writer already has a journal.
             OSError: the directory or the lock cannot be made, or the platform is Windows.
         """
         if sys.platform == "win32":
-            raise OSError(
-                "the journal needs flock(2) and pwrite(2), which Windows has not; set `ledger.enabled: false`"
-            )
+            raise OSError("the journal needs flock(2) and pwrite(2), which Windows lacks; set `ledger.enabled: false`")
         if not _WRITER.fullmatch(writer):
             raise ValueError(f"a journal's writer is 12 hexadecimal digits in lower case, not {writer!r}")
         self.largest = segment_bytes - reserve_bytes - len(MAGIC) - _FRAME_BYTES
-        """Bytes of a record that may be appended."""
+        """The most bytes a record may have."""
         if self.largest <= 0 or reserve_bytes < 0:
             raise ValueError(f"segments of {segment_bytes} bytes have no room beside a reserve of {reserve_bytes}")
         self.is_short = False
-        """No next segment could be made: once this one is full, calls will have to be refused."""
+        """The next segment could not be made: once the current one is full, calls are refused."""
         self.sync_errors = 0
         self._directory = directory
         self._writer = writer
@@ -192,10 +191,10 @@ class Journal:
         self._room_bytes = segment_bytes - reserve_bytes
         self._make = make
         self._sync = sync
-        # Of the segment that is being written. `_limit` is where the slow path begins.
+        # The current segment. At `_limit` the slow path begins.
         self._segment = -1
         self._mapped: mmap.mmap | None = None
-        """The segment as memory, where that is safe: a copy costs a fifth of a system call."""
+        """The segment as memory, where `writes_in_place`: a copy costs a fifth of a system call."""
         self._offset = 0
         self._limit = 0
         # Positions count bytes over all segments, frames included.
@@ -222,13 +221,13 @@ class Journal:
         return f"<Journal {self._writer}, {self._position} bytes, {self._position - self._synced} unsynced, {spare}>"
 
     def append(self, payload: bytes, *, reserve: bool = False) -> int:
-        """Write a record and return its position for `when_flushed`, above 0.
+        """Write a record and return its position (above 0), for `when_flushed`.
 
-        `payload`: never empty. `reserve`: it is a settlement, and may use what is kept for those.
+        `payload`: never empty. `reserve`: the record is a settlement, and may use the room reserved for those.
 
         Raises:
             JournalFull: nothing was written.
-            ValueError: it is longer than `largest`.
+            ValueError: the record is longer than `largest`.
         """
         frame = _pack(len(payload), crc32(payload)) + payload
         offset = self._offset
@@ -242,9 +241,9 @@ class Journal:
         return position
 
     def when_flushed(self, position: int, callback: Callable[[OSError | None], None]) -> None:
-        """Call back on the running event loop, not before this returns, when all up to `position` is on disk.
+        """Call back on the running event loop when all up to `position` is on disk; never before this returns.
 
-        Everyone who waits shares one sync. The callback gets the error if the disk may have lost it.
+        All waiting callbacks share one sync. A callback gets the error if the disk may have lost its record.
         """
         if self._lost < position <= self._synced:
             asyncio.get_running_loop().call_soon(callback, None)
@@ -254,11 +253,11 @@ class Journal:
         self._wake.set()
 
     def close(self) -> None:
-        """Sync what was written, tell those who wait, and let go of the lock. Blocks for as long as the disk does."""
+        """Sync, call the waiting callbacks, and release the lock. Blocks for as long as the disk does."""
         if self._is_closed:
             return
         self._is_closed = True
-        # The descriptor that `append` has will be another file's.
+        # `append` must not use its descriptor again: the number may come to mean another file.
         self._limit = 0
         self._mapped = None
         self._wake.set()
@@ -266,7 +265,7 @@ class Journal:
         os.close(self._lock)
 
     def _append_slowly(self, frame: bytes, *, reserve: bool) -> int:
-        """Write a frame for which there may be no room, or no memory to write it through; return where it ends."""
+        """Write a frame that may need the next segment or a system call; return where the frame ends."""
         offset, size = self._offset, len(frame)
         if offset + size > self._limit:
             offset = self._make_room(size, reserve=reserve)
@@ -283,13 +282,13 @@ class Journal:
         except OSError as error:
             raise self._refused(error) from error
         if written != len(frame):
-            # What is there of it will be written over; until then it is a record without its checksum.
+            # The next record overwrites the part that was written. Until then its checksum does not match.
             raise self._refused(None)
 
     def _make_room(self, size: int, *, reserve: bool) -> int:
-        """Return the offset at which `size` bytes can be written, in the next segment if there is one."""
+        """Return the offset for a frame of `size` bytes, in the next segment if there is one."""
         if size - _FRAME_BYTES > self.largest:
-            raise ValueError(f"a record of {size - _FRAME_BYTES} bytes; {self.largest} are the most")
+            raise ValueError(f"a record of {size - _FRAME_BYTES} bytes; the limit is {self.largest}")
         spare = self._spare
         if self._is_closed:
             raise JournalFull("the journal is closed")
@@ -299,7 +298,7 @@ class Journal:
             except OSError as error:
                 raise self._refused(error) from error
             if self._segment >= 0:
-                # Before another takes its place: the thread looks at this one first and at those afterwards.
+                # Retire it before replacing it: the thread reads `_segment` first and `_retired` afterwards.
                 self._retired.append(self._segment)
             self._segment, self._mapped = spare.segment, spare.mapped
             self._offset = len(MAGIC)
@@ -307,14 +306,14 @@ class Journal:
             self._spare = None
             self._wake.set()
         elif self._segment < 0 or not reserve:
-            why = "there is no room for" if self.is_short else "the disk is too slow to have made"
-            raise JournalFull(f"{why} the journal's next segment in {self._directory}; free some space or mend it")
-        # A settlement that no reserve is left for is tried all the same. The file grows, if the disk lets it.
+            why = "there is no room for" if self.is_short else "the disk has been too slow to make"
+            raise JournalFull(f"{why} the journal's next segment in {self._directory}; free some space")
+        # A settlement is written even beyond the reserve: the file grows if the disk allows it.
         return self._offset
 
     def _refused(self, error: OSError | None) -> JournalFull:
-        why = os.strerror(error.errno) if error is not None and error.errno else "it took a part of a record"
-        return JournalFull(f"the disk of {self._directory} refuses to be written: {why}; free some space or mend it")
+        why = os.strerror(error.errno) if error is not None and error.errno else "only a part of a record was written"
+        return JournalFull(f"cannot write the journal in {self._directory}: {why}; free some space")
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -327,10 +326,10 @@ class Journal:
             os.close(self._segment)
         if self._spare is not None:
             os.close(self._spare.segment)
-            # It is empty. Whoever imports the journal would delete it too.
+            # The spare is empty. If it stays, the importer deletes it.
             with suppress(OSError):
                 self._spare.path.unlink()
-            self._spare = None  # its memory map holds a descriptor of its own, which goes with the object
+            self._spare = None  # its memory map owns a descriptor, which is closed with the object
 
     def _provide(self) -> None:
         """Make a spare segment if there is none."""
@@ -342,7 +341,7 @@ class Journal:
         except OSError as error:
             self._spare_due = monotonic() + SPARE_EVERY_S
             if not self.is_short:
-                _log.error("there is no room for the journal's next segment, %s: %s; free some space", path, error)
+                _log.error("there is no room for the journal's next segment %s: %s; free some space", path, error)
             self.is_short = True
             return
         self._number += 1
@@ -352,31 +351,31 @@ class Journal:
         self.is_short = False
 
     def _flush(self) -> None:
-        """Sync what was written, and tell those who wait."""
+        """Sync, then call the waiting callbacks."""
         waiting = []
-        # First whoever waits, then how far it has come, then the segments: what is appended meanwhile can only make
-        # each of them more than the ones before need.
+        # The order matters while the loop appends: first the callbacks, then the position, then the segments. Each is
+        # then at least as new as the one before it needs.
         while self._waiting:
             waiting.append(self._waiting.popleft())
         position = self._position
         error = self._sync_all() if position > self._synced or self._retired else None
         if error is not None:
             self.sync_errors += 1
-            # Before it is said how far syncs have come: in between, it would count as done.
+            # Set `_lost` before `_synced`: in between, the lost records would count as synced.
             self._lost = position
-            # It goes on in another segment, as soon as there is one.
+            # The next record goes to a new segment.
             self._limit = 0
             _log.error("the journal in %s could not be synced: %s; see the system's log", self._directory, error)
         self._synced = position
         if waiting and self._loop is not None:
-            # A loop that is closed has nobody left who waits.
+            # The loop may be closed; its callbacks are then moot.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(_tell, self._loop, waiting, self._lost, error or OSError(_LOST))
 
     def _sync_all(self) -> OSError | None:
         found = None
         try:
-            # It is open, whatever the loop does: only this thread closes any.
+            # The descriptor is open: only this thread closes descriptors.
             self._sync(self._segment)
         except OSError as error:
             found = error
@@ -397,15 +396,15 @@ def _tell(
     error: OSError,
 ) -> None:
     for position, callback in waiting:
-        # Each by itself: one that fails keeps nobody else waiting.
+        # One call_soon each, so that a failing callback does not stop the others.
         loop.call_soon(callback, error if position <= lost else None)
 
 
 def _own_lock(directory: Path, writer: str) -> int:
     path = lock_path(directory, writer)
     if path.exists():
-        raise FileExistsError(f"there is a journal of writer {writer} in {directory} already; each process has its own")
-    # It gets its name when it is held already: nobody can find it free and take the writer for dead.
+        raise FileExistsError(f"writer {writer} already has a journal in {directory}; each process needs its own")
+    # Take the lock before giving the file its name, so that no importer finds it free and takes the writer for dead.
     made = path.with_suffix(".new")
     lock = take_lock(made)
     if lock is None:

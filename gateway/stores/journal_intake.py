@@ -1,8 +1,8 @@
-"""Take what journals hold into the ledger's store, each record once in effect, wherever it is interrupted.
+"""Move records from journals into the ledger's store. Each record takes effect once, even if the import is interrupted.
 
-Rule: what a batch of records comes to and how far it goes are one transaction; a segment is deleted after that of its
-last batch, and a dead writer's lock last of all. So whoever begins anew finds what is left to do, and what is done
-twice (a row of the same version, a segment that is gone) changes nothing.
+Rule: a batch's rows and its position are one transaction; a segment is deleted after its last batch; a dead writer's
+lock is deleted last. An import can therefore be interrupted anywhere and begun again. Steps taken twice (writing a row
+of the same version, deleting a segment that is gone) change nothing.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.journal")
 
-# Rows of calls under way; of more than that, some are asked of the store again.
+# Rows of calls under way that are kept in memory. Further ones are read from the store when needed.
 MOST_OPEN = 10_000
-# Folding this many takes about 0.2 ms, during which the event loop cannot run. To let it run costs 16 us.
+# Folding this many takes about 0.2 ms, during which the event loop cannot run. Letting it run costs 16 us.
 _RECORDS_AT_ONCE = 500
 
 CHECKPOINTS = ("read", "kept", "committed", "deleted", "doubted", "forgotten")
-"""Where it can be interrupted: a batch was read, its contents kept, all of it committed; a segment was deleted; what a
-dead writer left open was marked, its position forgotten."""
+"""Where a test can interrupt the intake: a batch was read, its contents stored, the batch committed; a segment was
+deleted; a dead writer's open attempts were marked, its position forgotten."""
 
 
 class OutOfTime(Exception):
-    """There is more to take in than there is time for."""
+    """The time is up before everything was imported."""
 
 
 class Intake:
-    """Takes the journals of a directory into a store. Only one at a time may, in one thread."""
+    """Moves the journals of a directory into a store. Only one may exist at a time, used by one thread."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Intake:
         on_in_doubt: Callable[[Sequence[Row]], None] = lambda _rows: None,
         checkpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """`on_in_doubt` is told what dead writers have left open, when it has been marked as such in the store."""
+        """`on_in_doubt` gets the attempts that dead writers left open, once the store has them marked as in doubt."""
         self.in_doubt = 0
-        """Attempts whose process ended before they did."""
+        """Attempts that a crash of their process interrupted."""
         self.quarantined = 0
-        """Segments that were damaged."""
+        """Damaged segments."""
         self._directory = directory
         self._store = store
         self._on_in_doubt = on_in_doubt
@@ -74,20 +74,20 @@ class Intake:
         self._batches = 0
         self._positions: dict[str, Position] = {}
         self._sure: set[str] = set()
-        """Of these writers, the position is the store's."""
-        # As they are in the store, the least recently written first.
+        """Writers whose position in `_positions` is known to equal the store's."""
+        # Open rows as the store has them, the least recently written first.
         self._open: dict[str, Row] = {}
 
     def __repr__(self) -> str:
         return f"<Intake of {self._directory}, {len(self._positions)} journals, {len(self._open)} open attempts>"
 
     def run(self, is_late: Callable[[], bool] = lambda: False) -> bool:
-        """Take in all there is; return whether there was anything.
+        """Import all there is; return whether there was anything.
 
         Raises:
-            StoreError: the store cannot do it now. What it has not taken is still in the journals.
-            OSError: a file cannot be read or deleted; the other writers' have been taken in.
-            OutOfTime: `is_late` said so before a batch.
+            StoreError: the store failed. Records that it has not stored are still in the journals.
+            OSError: a file cannot be read or deleted. The other writers' journals have been imported.
+            OutOfTime: `is_late` returned True before a batch.
         """
         failed: OSError | None = None
         before = self._batches
@@ -99,7 +99,7 @@ class Intake:
             except OSError as error:
                 failed = error
             except BaseException:
-                # A transaction that failed may have been committed all the same: the store knows how far it is.
+                # A failed transaction may have been committed all the same, so ask the store for positions again.
                 self._sure.clear()
                 self._open.clear()
                 raise
@@ -110,7 +110,7 @@ class Intake:
     def _take(self, writer: str, is_late: Callable[[], bool]) -> None:
         lock = take_lock(lock_path(self._directory, writer))
         try:
-            # From here on a dead writer's journal does not change. A living one's grows, and only at its end.
+            # A free lock means a dead writer, whose journal no longer changes. A living writer's journal only grows.
             is_dead = lock is not None
             numbers = journals(self._directory).get(writer, [])
             if is_dead:
@@ -126,26 +126,26 @@ class Intake:
         return segment_path(self._directory, writer, number)
 
     def _current(self, writer: str, numbers: list[int]) -> int:
-        """Return which segment is being written, 0 if none is. Those after it are spares."""
+        """Return the number of the segment being written, 0 if there is none. Later segments are spares."""
         return next((number for number in reversed(numbers) if has_begun(self._path(writer, number))), 0)
 
     def _take_segments(self, writer: str, numbers: list[int], current: int | None, is_late: Callable[[], bool]) -> None:
-        """Take in segments as far as they are written, and see to it that those that are complete do not stay."""
+        """Import segments as far as they are written, and delete those that are complete."""
         position = self._position(writer)
         for number in numbers:
             if current is not None and number > current:
                 break
             path = self._path(writer, number)
             if number < position.segment:
-                # It was to be deleted, and is still there.
+                # Imported earlier; only the deletion was interrupted.
                 path.unlink()
                 continue
             start = position.offset if number == position.segment else 0
             end, fault = self._take_segment(path, Position(writer, number, start), is_late)
-            # In the one that is being written, a fault may be a record that is half there.
+            # In the segment being written, a fault may only be a record that is half written.
             if number != current:
                 faults = self._take_behind_faults(path, Position(writer, number, end), fault, is_late)
-                # One that was just about to be made when its process was killed.
+                # An empty last segment: its process was killed while making it.
                 is_spare = number == numbers[-1] and (len(numbers) > 1 or number > position.segment)
                 self._finish(path, faults, is_spare=is_spare)
 
@@ -156,7 +156,7 @@ class Intake:
         return self._positions[writer]
 
     def _take_segment(self, path: Path, position: Position, is_late: Callable[[], bool]) -> tuple[int, str | None]:
-        """Take in a segment from there on; return where its records end, and why that is not the end of it."""
+        """Import a segment from `position` on; return where its good records end, and the fault there, if any."""
         while True:
             if is_late():
                 raise OutOfTime
@@ -187,7 +187,7 @@ class Intake:
             del self._open[next(iter(self._open))]
 
     def _folded(self, records: list[Record]) -> list[Row]:
-        """Return the rows that records come to, together with what is known of their attempts already."""
+        """Return the rows that result from these records and the rows already known of their attempts."""
         rows: dict[str, Row | Intent] = dict(self._known(records))
         for start in range(0, len(records), _RECORDS_AT_ONCE):
             if start:
@@ -202,7 +202,7 @@ class Intake:
         return [fold(None, row) if type(row) is Intent else row for row in rows.values()]
 
     def _known(self, records: list[Record]) -> dict[str, Row]:
-        """Return what is known of the attempts that have begun before these records."""
+        """Return the known rows of attempts that began before these records."""
         begun = {record.attempt for record in records if type(record) is Intent}
         earlier = [record.attempt for record in records if record.attempt not in begun and type(record) is not Content]
         known = {attempt: self._open[attempt] for attempt in earlier if attempt in self._open}
@@ -213,19 +213,19 @@ class Intake:
     def _take_behind_faults(
         self, path: Path, position: Position, fault: str | None, is_late: Callable[[], bool]
     ) -> list[tuple[int, int, str]]:
-        """Take in what good records there are behind the first fault, and behind the next; return the faults.
+        """Import the good records behind each fault; return the faults as (start, end, reason).
 
-        Each with where it begins and ends: where the next good record begins, or where the segment has been written to.
+        A fault ends where the next good record begins, or else where the written part of the segment ends.
         """
         faults: list[tuple[int, int, str]] = []
         while True:
             start = position.offset
             written = written_until(path)
             if fault is None and written > start:
-                fault = "zeros, and then no zeros"
+                fault = "zeros before the end of the records"
             if fault is None:
                 return faults
-            # Before anything behind it is taken in: whoever begins anew starts there, and does not see the fault.
+            # Keep the file before importing past the fault: an interrupted import resumes behind it, and misses it.
             _keep(path)
             behind = resume_at(path, start, position.writer)
             if behind is None:
@@ -235,7 +235,7 @@ class Intake:
             position = position._replace(offset=end)
 
     def _finish(self, path: Path, faults: list[tuple[int, int, str]], *, is_spare: bool) -> None:
-        """Delete a segment that has been taken in; if there is more in it than that, it is kept out of the way."""
+        """Delete an imported segment, and log what was wrong with it. A damaged one has been kept by `_keep`."""
         kept = kept_as(path)
         is_gone = path.stat().st_size == 0 and not is_spare
         path.unlink()
@@ -243,16 +243,16 @@ class Intake:
             self.quarantined += 1
             places = "; ".join(f"at byte {start}, {end - start} bytes: {fault}" for start, end, fault in faults)
             what = (
-                "the journal is damaged (%s); all records that can be read are in the ledger, the whole is kept in %s"
+                "the journal is damaged (%s); the ledger has all records that can be read, and %s is a copy of the file"
             )
-            _log.error(what, places or "as an earlier process has said", kept)
+            _log.error(what, places or "an earlier process logged where", kept)
         elif is_gone:
             self.quarantined += 1
-            _log.error("%s has been cut to nothing: calls that were there and not imported yet are lost", path)
+            _log.error("%s has been truncated to nothing: calls in it that were not imported yet are lost", path)
         self._checkpoint("deleted")
 
     def _bury(self, writer: str) -> None:
-        """A dead writer's journal has been taken in: mark what it left open, and forget it."""
+        """Mark the attempts that a dead writer left open, and forget the writer. Its journal has been imported."""
         rows = [in_doubt(row) for row in self._store.open_rows(writer)]
         for start in range(0, len(rows), MOST_RECORDS):
             self._store.write(rows[start : start + MOST_RECORDS])
@@ -266,21 +266,21 @@ class Intake:
         self._sure.discard(writer)
         for attempt in [attempt for attempt in self._open if writer_of(attempt) == writer]:
             del self._open[attempt]
-        # Last of all. Until then it says that there is something left to do.
+        # Last: the lock file is what makes the next import find this writer.
         lock_path(self._directory, writer).unlink()
 
     def backlog_bytes(self) -> int:
-        """Return how much is in the journals and not known to be in the store."""
+        """Return how many bytes of the journals are not known to be in the store."""
         return backlog_bytes(self._directory, self._positions)
 
 
 def kept_as(path: Path) -> Path:
-    """Return where a damaged segment is kept."""
+    """Return the path at which a damaged segment is kept."""
     return path.with_name(f"{path.name}.quarantined")
 
 
 def _keep(path: Path) -> None:
-    """Keep a damaged segment also when it is deleted. Done twice it changes nothing."""
+    """Keep a damaged segment under a second name, which its deletion leaves alone. Idempotent."""
     try:
         os.link(path, kept_as(path))
     except FileExistsError:
@@ -290,14 +290,14 @@ def _keep(path: Path) -> None:
 
 
 def backlog_bytes(directory: Path, positions: Mapping[str, Position]) -> int:
-    """Return how much journals hold beyond these positions of their writers."""
+    """Return how many bytes the journals hold beyond these positions of their writers."""
     total = 0
     for writer, numbers in journals(directory).items():
         _, segment, offset = positions.get(writer) or Position(writer, 0, 0)
         for number in numbers:
             path = segment_path(directory, writer, number)
-            with suppress(FileNotFoundError):  # another has taken it in
+            with suppress(FileNotFoundError):  # another process has imported and deleted it
                 if number >= segment and has_begun(path):
-                    # A record may end with zeros.
+                    # The difference can be negative: a record may end with zeros, which `written_until` leaves out.
                     total += max(0, written_until(path) - (offset if number == segment else 0))
     return total

@@ -1,8 +1,8 @@
-"""How journals lie on disk: the names of their files, how records are framed in a segment, and reading them back.
+"""The format of journals on disk: file names, the framing of records in a segment, and reading them back.
 
-A journal is `<writer>-<number>.log`, numbered from 1, and `<writer>.lock`, which is held for as long as its process
-lives. A segment begins with MAGIC; a record is its length and its CRC-32, four bytes each, little endian, and the
-record. What has not been written yet is zeros, so a length of 0 is the end, and a segment without MAGIC is a spare.
+A journal consists of segments `<writer>-<number>.log`, numbered from 1, and of `<writer>.lock`, which is held while its
+process lives. A segment begins with MAGIC. A record is framed by its length and its CRC-32, four bytes each, little
+endian. Unwritten space is zeros, so a length of 0 marks the end, and a segment without MAGIC is a spare.
 """
 
 from __future__ import annotations
@@ -31,44 +31,45 @@ FRAME = struct.Struct("<II")
 _FRAME_BYTES: Final = FRAME.size
 _unpack = FRAME.unpack_from
 
-# In their store they are one transaction; of twice as many in each, a call costs 0.5 us less there.
+# Records per transaction of the store. With twice as many, a call would cost only 0.5 us less.
 MOST_RECORDS = 1000
-# Most calls leave less than this in so many records.
+# MOST_RECORDS of most calls fit into this.
 _WINDOW_BYTES = 256 * 1024
 _ZEROS = bytes(_WINDOW_BYTES)
-# Decoding this many takes 0.4 ms, and in the middle the event loop may have the interpreter.
+# Decoding this many takes 0.4 ms; then the event loop gets a chance to run.
 _DECODED_AT_ONCE = 500
 
-# A record is an array of its kind and its attempt: so many bytes come before the name of the writer, in MessagePack.
+# A record is a MessagePack array of its kind, its attempt and more. The attempt begins with the writer's name: so many
+# bytes come before that.
 _NAMED_FROM, _NAMED_BY = 4, 12
 _SEGMENT = re.compile(r"([0-9a-f]{12})-([0-9]{8})\.log")
 _LOCK = re.compile(r"([0-9a-f]{12})\.lock")
 
 
 class Chunk(NamedTuple):
-    """Records that follow each other in a segment. None and no fault: there are no more."""
+    """Consecutive records of a segment. No records and no fault: the end is reached."""
 
     records: list[Record]
     offset: int
-    """Where they end, and what comes next begins."""
+    """Where these records end."""
     fault: str | None
-    """Why what comes next is no record. In a segment that is being written it may be one that is half there."""
+    """Why the bytes at `offset` are no record. In a segment being written, a record may just be half written."""
 
 
 def segment_path(directory: Path, writer: str, number: int) -> Path:
-    """Return where a segment is."""
+    """Return the path of a segment."""
     return directory / f"{writer}-{number:08}.log"
 
 
 def lock_path(directory: Path, writer: str) -> Path:
-    """Return where a writer's lock is."""
+    """Return the path of a writer's lock."""
     return directory / f"{writer}.lock"
 
 
 def journals(directory: Path) -> dict[str, list[int]]:
-    """Return the segments of every writer that has left anything there, ascending."""
+    """Return the segment numbers, ascending, of every writer that has a segment or lock there."""
     found: dict[str, list[int]] = {}
-    for name in os.listdir(directory):  # noqa: PTH208  # a Path of each costs more than all else here
+    for name in os.listdir(directory):  # noqa: PTH208  # a Path of each name costs more than everything else here
         if segment := _SEGMENT.fullmatch(name):
             found.setdefault(segment[1], []).append(int(segment[2]))
         elif lock := _LOCK.fullmatch(name):
@@ -77,10 +78,10 @@ def journals(directory: Path) -> dict[str, list[int]]:
 
 
 def take_lock(path: Path) -> int | None:
-    """Return a descriptor that holds the lock `path` until it is closed; None if another holds it.
+    """Return a descriptor that holds the lock `path` until it is closed; None if another descriptor holds it.
 
-    It may be another descriptor of this process: flock(2) locks belong to what open(2) returns. A process that dies
-    lets go of it, however it dies.
+    The other descriptor may be this process's own: flock(2) locks belong to what open(2) returns. The kernel releases
+    the lock of a process that dies, however it dies.
     """
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -96,19 +97,19 @@ def take_lock(path: Path) -> int | None:
 
 
 def has_begun(path: Path) -> bool:
-    """Tell whether anything has been written into a segment; it then is the last thing written into those before."""
+    """Tell whether a segment has been written to. If so, the segments before it are complete."""
     try:
         with path.open("rb", buffering=0) as file:
             return any(file.read(len(MAGIC)))
     except FileNotFoundError:
-        # Its writer has closed, and taken its spare with it.
+        # A spare, which its writer removed on closing.
         return False
 
 
 def read(path: Path, offset: int = 0, *, most: int = MOST_RECORDS) -> Chunk:
-    """Return the records from `offset` on, at most `most`, with a bounded use of memory.
+    """Return the records from `offset` on, at most `most`, in bounded memory.
 
-    `offset`: 0, or where an earlier chunk ended.
+    `offset`: 0, or the `offset` of an earlier chunk.
     """
     with path.open("rb", buffering=0) as file:
         if offset == 0:
@@ -116,7 +117,7 @@ def read(path: Path, offset: int = 0, *, most: int = MOST_RECORDS) -> Chunk:
             if not any(magic):
                 return Chunk([], 0, None)
             if magic != MAGIC:
-                return Chunk([], 0, f"it begins with {magic!r}, not with {MAGIC!r}: another version made it, if any")
+                return Chunk([], 0, f"it begins with {magic!r}, not with {MAGIC!r}: perhaps of another version")
             offset = len(MAGIC)
         return _records(file.fileno(), offset, most)
 
@@ -129,7 +130,7 @@ def _records(segment: int, start: int, most: int) -> Chunk:
     while len(records) < most:
         begins = at + _FRAME_BYTES
         if begins > size:
-            fault = "it is cut off in a frame" if is_all and any(window[at:]) else None
+            fault = "the file ends within a frame" if is_all and any(window[at:]) else None
             return Chunk(records, start + at, fault)
         length, checksum = _unpack(window, at)
         if not length:
@@ -137,23 +138,23 @@ def _records(segment: int, start: int, most: int) -> Chunk:
         ends = begins + length
         if ends > size:
             if records and not is_all:
-                # It is the first one of the next window.
+                # This record is read with the next window.
                 break
             left = os.fstat(segment).st_size - start - begins
             if length > left:
-                return Chunk(records, start + at, f"a record of {length} bytes where there are {max(left, 0)}")
+                return Chunk(records, start + at, f"a record of {length} bytes, but only {max(left, 0)} are left")
             window = os.pread(segment, ends, start)
             size = len(window)
             is_all = True
             continue
         record = window[begins:ends]
         if crc32(record) != checksum:
-            return Chunk(records, start + at, "a record does not have its checksum")
+            return Chunk(records, start + at, "a record's checksum does not match")
         try:
             records.append(decode(record))
         except (ValueError, RecursionError) as error:
-            # Not the words of the record: prompts may be in it.
-            return Chunk(records, start + at, f"no record that this version knows ({type(error).__name__})")
+            # Without the error's message, which may quote a prompt from the record.
+            return Chunk(records, start + at, f"a record that this version cannot read ({type(error).__name__})")
         at = ends
         if len(records) == _DECODED_AT_ONCE:
             time.sleep(0)
@@ -163,9 +164,9 @@ def _records(segment: int, start: int, most: int) -> Chunk:
 def resume_at(path: Path, fault_at: int, writer: str) -> int | None:
     """Return where the next good record begins behind a fault at `fault_at`; None if there is none.
 
-    Where the damage is within a record, its length leads to the next one. Only where that is damaged too, it is looked
-    for what every record has near its beginning: the name of its writer. What a caller has said may look like a record
-    (contents are kept here), but that name is a secret of the process.
+    If only a record's content is damaged, its length leads to the next record. If the length is damaged too, search for
+    the writer's name, which every record has near its beginning. A client cannot forge a record in the content stored
+    here, because the name is a secret of the process.
     """
     segment = path.read_bytes()
     at = max(fault_at, len(MAGIC))
@@ -185,7 +186,7 @@ def resume_at(path: Path, fault_at: int, writer: str) -> int | None:
 
 
 def _is_record(segment: bytes, at: int, writer: str) -> bool:
-    """Tell whether a good record of a writer begins there."""
+    """Tell whether a good record of `writer` begins at `at`."""
     begins = at + _FRAME_BYTES
     if begins > len(segment):
         return False
@@ -200,13 +201,13 @@ def _is_record(segment: bytes, at: int, writer: str) -> bool:
 
 
 def written_until(path: Path) -> int:
-    """Return where the zeros begin that a segment ends with."""
+    """Return where the zeros at the end of a segment begin."""
     with path.open("rb", buffering=0) as file:
         end = os.fstat(file.fileno()).st_size
         while end:
             start = max(0, end - _WINDOW_BYTES)
             window = os.pread(file.fileno(), end - start, start)
-            # To compare them takes a hundredth of what it takes to strip them.
+            # Comparing a window of zeros is a hundred times faster than stripping it.
             if not _ZEROS.startswith(window):
                 return start + len(window.rstrip(b"\0"))
             end = start

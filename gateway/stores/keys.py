@@ -1,7 +1,7 @@
-"""Where virtual keys are kept: a small SQLite file of their own, or the PostgreSQL that also has the ledger.
+"""Storage of virtual keys: a small SQLite file of their own, or the PostgreSQL database that also has the ledger.
 
-The file has a rollback journal and no WAL: commands and gateways write it at the same time, which a WAL does not bear
-before SQLite 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug").
+The file uses a rollback journal, not a WAL. Commands and gateways write the file at the same time, which can corrupt a
+WAL before SQLite 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug").
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.config.settings import LedgerSettings
 
     Execute = Callable[[str, Sequence[Any]], Any]
-    """Do a statement with `?` for its parameters, and return its cursor."""
+    """Execute a statement with `?` for its parameters, and return its cursor."""
 
 FILE = "keys.sqlite"
 FAMILY = "keys"
@@ -45,7 +45,7 @@ _REPLACE = """
     INSERT INTO replaced_secrets (digest, key_id, good_until)
     SELECT digest, id, ? FROM virtual_keys WHERE id = ? AND revoked_at IS NULL
 """
-# Of several graces the last one said is meant for all of them.
+# A rotation's grace also shortens the graces of earlier rotations.
 _SHORTEN = "UPDATE replaced_secrets SET good_until = ? WHERE key_id = ? AND good_until > ?"
 _ROTATE = "UPDATE virtual_keys SET digest = ?, hint = ? WHERE id = ? AND revoked_at IS NULL"
 _VERSION = "SELECT version FROM keys_version"
@@ -53,7 +53,7 @@ _CHANGED = "UPDATE keys_version SET version = version + 1"
 _FORGET = "UPDATE keys_version SET version = 0 WHERE NOT EXISTS (SELECT 1 FROM virtual_keys)"
 
 EMPTIED = (
-    "there were keys, and all of them are gone; restore a backup, create new ones, or, if no key is to be asked for, "
+    "there were keys, and all of them are gone; restore a backup, create new ones, or, if calls need no key, run "
     "`gateway keys forget`"
 )
 
@@ -63,52 +63,52 @@ _labels = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 
 class NameTaken(Exception):
-    """Another key has the name, and is not revoked."""
+    """Another key, not revoked, already has the name."""
 
 
 class KeyStore(Protocol):
-    """The keys in a database. Everything blocks, is called by one thread at a time, and may raise StoreError."""
+    """The keys in a database. Every method blocks, is called by one thread at a time, and may raise StoreError."""
 
     def version(self) -> Hashable:
-        """Return something that is another after every change. One cheap query."""
+        """Return a value that differs after every change. One cheap query."""
 
     def all(self) -> Sequence[Kept]:
-        """Return all keys, the oldest first. One that cannot be read is there too, with its problem.
+        """Return all keys, the oldest first. An unreadable key is included, with its problem.
 
         Raises:
-            StoreError: there were keys, and all are gone; or they cannot be read.
+            StoreError: there were keys, and all are gone; or the database cannot be read.
         """
 
     def insert(self, key: Key) -> None:
-        """Keep a new key.
+        """Store a new key.
 
         Raises:
-            NameTaken: another that is not revoked has its name.
+            NameTaken: another key, not revoked, already has its name.
         """
 
     def revoke(self, identity: str, at: float) -> bool:
-        """Revoke a key. False: there is none of this id that is not revoked."""
+        """Revoke a key. False: no key has this id, or it is already revoked."""
 
     def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
-        """Give a key another secret. Those it had are good until then at most. False: as `revoke`."""
+        """Replace a key's secret. Its earlier secrets stay good until `until` at most. False: as in `revoke`."""
 
     def forget_lost(self) -> None:
-        """Where all keys are gone, take it for what is wanted: `all` raises no more."""
+        """Accept that all keys are gone, so that `all` no longer raises. Does nothing while there are keys."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
 
 def open_keys(settings: LedgerSettings) -> KeyStore | None:
-    """Return where keys are kept: PostgreSQL if it has a URL, else a file in the state directory; None: nowhere.
+    """Return the key store: PostgreSQL if a URL is set, else a file in the state directory; None without either.
 
-    Nothing is opened before it is used. The caller closes it.
+    The database is opened at its first use. The caller closes it.
 
     Raises:
-        StoreError: the URL is none, or the driver is missing.
+        StoreError: the URL is invalid, or the driver is missing.
     """
     if settings.database_url:
-        # It brings its driver, which most gateways do without.
+        # Imported here: most gateways do without the driver.
         from gateway.stores.keys_postgres import PostgresKeys
 
         return PostgresKeys(settings.database_url)
@@ -116,35 +116,35 @@ def open_keys(settings: LedgerSettings) -> KeyStore | None:
 
 
 class SQLiteKeys:
-    """Keys in the file `path`, which the first key makes. It may be moved away or replaced at any time."""
+    """Keys in the file `path`, which the first key creates. The file may be moved away or replaced at any time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._opened = (0, 0)
-        """Device and inode of the file that the connection is to."""
+        """Device and inode of the file that `_connection` has open."""
 
     def __repr__(self) -> str:
         return f"<SQLiteKeys {self._path}>"
 
     def version(self) -> Hashable:
-        """Return a number that grows, and which file it stands in."""
+        """Return the file's identity with a number that grows; None if there is no file."""
         with self._said():
             if (connection := self._existing()) is None:
                 return None
             return (*self._opened, read_version(connection.execute))
 
     def all(self) -> Sequence[Kept]:
-        """Return all keys; none if there is no file."""
+        """Return all keys; empty if there is no file."""
         with self._said():
             return [] if self._existing() is None else read_all(self._transaction)
 
     def insert(self, key: Key) -> None:
-        """Keep a new key, and make the file if it is the first."""
+        """Store a new key; the first one creates the file."""
         with self._said():
             if self._existing() is None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                # SQLite gives its journal the mode that the file has.
+                # SQLite gives its journal the mode of the file.
                 os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             insert(self._transaction, key)
 
@@ -154,24 +154,24 @@ class SQLiteKeys:
             return self._existing() is not None and revoke(self._transaction, identity, at)
 
     def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
-        """Give a key another secret."""
+        """Replace a key's secret."""
         with self._said():
             return self._existing() is not None and rotate(self._transaction, identity, digest, hint, until)
 
     def forget_lost(self) -> None:
-        """Where all keys are gone, take it for what is wanted."""
+        """Accept that all keys are gone."""
         with self._said():
             if self._existing() is not None:
                 forget_lost(self._transaction)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def _existing(self) -> sqlite3.Connection | None:
-        """Return a connection to the file that is there now, or None if there is none."""
+        """Return a connection to the file now at `path`; None if there is none."""
         try:
             there = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -186,10 +186,10 @@ class SQLiteKeys:
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
-            # Made in one thread and closed in another; that there is only one at a time is the caller's promise.
+            # The connection may be used by several threads; the caller promises that it is one at a time.
             check_same_thread=False,
         )
-        # Text that is no UTF-8 makes one key unreadable, not all of them.
+        # Text that is not UTF-8 then makes only its key unreadable, not all of them.
         connection.text_factory = _text
         try:
             connection.execute("PRAGMA journal_mode = DELETE")
@@ -204,28 +204,28 @@ class SQLiteKeys:
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Execute]:
         if (connection := self._existing()) is None:
-            raise StoreError("it has been removed meanwhile; try again")
+            raise StoreError("the file has just been removed; try again")
         connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
         try:
             yield connection.execute
             connection.execute("COMMIT")
         except BaseException:
-            # A full disk may have rolled it back already.
+            # SQLite itself may have rolled back already, if the disk is full.
             if connection.in_transaction:
                 connection.rollback()
             raise
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """Say which file it is and what can be done."""
+        """Raise every error as a StoreError that names the file and the remedy."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
             said = error.strerror if isinstance(error, OSError) else str(error)
             self.close()
             raise StoreError(
-                f"{self._path}: {said}; see that the gateway's user may read and write it and its directory, or name "
-                "another place by GATEWAY_STATE_DIR"
+                f"{self._path}: {said}; let the gateway's user read and write the file and its directory, or set "
+                "GATEWAY_STATE_DIR to another place"
             ) from error
         except StoreError as error:
             raise StoreError(f"{self._path}: {error}") from None
@@ -245,7 +245,7 @@ def read_all(transaction: Transaction) -> list[Kept]:
     """Return all keys, the oldest first.
 
     Raises:
-        StoreError: there were keys, and all are gone. Keys are revoked and never deleted, so somebody else did it.
+        StoreError: there were keys, and all are gone. The gateway never deletes keys, so something else did.
     """
     with transaction(writes=False) as execute:
         rows = execute(_SELECT, ()).fetchall()
@@ -256,7 +256,7 @@ def read_all(transaction: Transaction) -> list[Kept]:
     replaced: dict[object, list[tuple[bytes, float]]] = {}
     for identity, digest, until in replaced_rows:
         if isinstance(digest, (bytes, memoryview)):
-            # One whose end cannot be read is over.
+            # If the end of its grace cannot be read, a secret is no longer good.
             good_until = until if isinstance(until, float) and until == until else -inf  # NaN
             replaced.setdefault(identity, []).append((bytes(digest), good_until))
     return [_kept(row, tuple(replaced.get(row[0], ()))) for row in rows]
@@ -271,23 +271,23 @@ def _kept(row: Sequence[Any], replaced: tuple[tuple[bytes, float], ...]) -> Kept
             id=identity if isinstance(identity, str) else repr(identity)[:64],
             name=name if isinstance(name, str) else "",
             digest=bytes(digest) if isinstance(digest, (bytes, memoryview)) else b"",
-            # Whatever else is wrong with it, it can be taken back.
+            # Even an otherwise unreadable key can be revoked.
             revoked_at=revoked_at if isinstance(revoked_at, float) else None,
         )
         return Kept(known, replaced, f"{type(error).__name__}: {error}")
 
 
 def forget_lost(transaction: Transaction) -> None:
-    """Where all keys are gone, take it for what is wanted."""
+    """Accept that all keys are gone."""
     with transaction(writes=True) as execute:
         execute(_FORGET, ())
 
 
 def insert(transaction: Transaction, key: Key) -> None:
-    """Keep a new key.
+    """Store a new key.
 
     Raises:
-        NameTaken: another that is not revoked has its name.
+        NameTaken: another key, not revoked, already has its name.
     """
     with transaction(writes=True) as execute:
         execute(_CHANGED, ())
@@ -297,14 +297,14 @@ def insert(transaction: Transaction, key: Key) -> None:
 
 
 def revoke(transaction: Transaction, identity: str, at: float) -> bool:
-    """Revoke a key. False: there is none of this id that is not revoked."""
+    """Revoke a key. False: no key has this id, or it is already revoked."""
     with transaction(writes=True) as execute:
         execute(_CHANGED, ())
         return bool(execute(_REVOKE, (at, identity)).rowcount)
 
 
 def rotate(transaction: Transaction, identity: str, digest: bytes, hint: str, until: float) -> bool:
-    """Give a key another secret. False: as `revoke`."""
+    """Replace a key's secret. False: as in `revoke`."""
     with transaction(writes=True) as execute:
         execute(_CHANGED, ())
         execute(_SHORTEN, (until, identity, until))
@@ -330,17 +330,17 @@ def _key_of(row: Sequence[Any]) -> Key:
     """Return the key that a row holds.
 
     Raises:
-        ValueError, TypeError: something in it has another type or meaning than this version knows.
+        ValueError, TypeError: a value has a type or meaning that this version does not know.
     """
     values = dict(zip(_COLUMNS, row, strict=True))
     values["digest"] = bytes(values["digest"]) if isinstance(values["digest"], (bytes, memoryview)) else None
     values["routes"] = _routes(values["routes"])
     values["labels"] = _labels(values["labels"])
-    # SQLite has no booleans; any other number is none.
+    # SQLite has no booleans; a number other than 0 and 1 is invalid.
     values["may_admin"] = {0: False, 1: True}[values["may_admin"]] if values["may_admin"] in (0, 1) else None
     key = msgspec.convert(values, Key)
-    if key.expires_at != key.expires_at:  # NaN: it would never come
-        raise ValueError("it expires at no time")
+    if key.expires_at != key.expires_at:  # NaN: the key would never expire
+        raise ValueError("its expiry is not a time")
     if not key.digest:
         raise ValueError("it has no digest")
     return key

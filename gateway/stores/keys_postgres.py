@@ -23,13 +23,13 @@ _MIGRATION_S = 60.0
 
 
 class PostgresKeys:
-    """Keys in the database that a URL names. It connects when it has something to do, and anew after a failure."""
+    """Keys in the database that a URL names. It connects at its first use, and again after a failure."""
 
     def __init__(self, url: str) -> None:
-        """Look at the URL, and nothing else.
+        """Check the URL, without connecting.
 
         Raises:
-            StoreError: it is none.
+            StoreError: the URL is invalid.
         """
         self._url = url
         self._parameters = read_url(url)
@@ -39,7 +39,7 @@ class PostgresKeys:
         return f"<PostgresKeys at {self._host()}>"
 
     def version(self) -> Hashable:
-        """Return a number that grows."""
+        """Return a number that grows with every change."""
         with self._transaction(writes=False) as execute:
             return keys.read_version(execute)
 
@@ -48,7 +48,7 @@ class PostgresKeys:
         return keys.read_all(self._transaction)
 
     def insert(self, key: Key) -> None:
-        """Keep a new key."""
+        """Store a new key."""
         keys.insert(self._transaction, key)
 
     def revoke(self, identity: str, at: float) -> bool:
@@ -56,22 +56,22 @@ class PostgresKeys:
         return keys.revoke(self._transaction, identity, at)
 
     def rotate(self, identity: str, digest: bytes, hint: str, until: float) -> bool:
-        """Give a key another secret."""
+        """Replace a key's secret."""
         return keys.rotate(self._transaction, identity, digest, hint, until)
 
     def forget_lost(self) -> None:
-        """Where all keys are gone, take it for what is wanted."""
+        """Accept that all keys are gone."""
         keys.forget_lost(self._transaction)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Execute]:
-        # What is read in two statements must be of one moment.
+        # Readers run two statements, which must see one snapshot.
         level = "READ COMMITTED" if writes else "REPEATABLE READ READ ONLY"
         try:
             connection = self._begin(level)
@@ -79,7 +79,7 @@ class PostgresKeys:
             connection.execute("COMMIT")
         except psycopg.Error as error:
             self.close()
-            raise StoreError(self._said(error)) from None  # not from the error: it may quote the password
+            raise StoreError(self._said(error)) from None  # without its cause, which may quote the password
         except StoreError as error:
             self.close()
             raise StoreError(f"the keys in PostgreSQL at {self._host()}: {error}") from None
@@ -92,7 +92,7 @@ class PostgresKeys:
         if self._connection is not None:
             try:
                 self._connection.execute(begin)
-            except psycopg.OperationalError:  # it has died since it was last used
+            except psycopg.OperationalError:  # the connection died since it was last used
                 self.close()
             else:
                 return self._connection
@@ -107,4 +107,4 @@ class PostgresKeys:
         return f"the keys in PostgreSQL at {self._host()}: {said}; {remedy_of(error)}"
 
     def _host(self) -> str:
-        return str(self._parameters.get("host") or "the usual place")
+        return str(self._parameters.get("host") or "the default host")

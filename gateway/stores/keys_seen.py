@@ -1,7 +1,7 @@
-"""Remember beside the keys which of them are active, so that a store that is lost opens no gateway.
+"""Remember which keys were active, so that a gateway whose key store is lost does not stand open.
 
-It is a small file in the state directory: one id a line, no secret. Without a state directory nothing is remembered
-beyond the process.
+The memory is a small file in the state directory: one id a line, no secrets. Without a state directory, nothing is
+remembered after a restart.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from gateway.config.settings import LedgerSettings
 
 FILE = "keys.seen"
-# Of very many keys some are enough to know that there were any.
+# A part of very many keys is enough: the question is only whether there were any.
 _MOST = 10_000
 
 
 class Seen:
-    """The ids of keys that were active when they were last read."""
+    """The ids of the keys that were active when the store was last read."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -36,7 +36,7 @@ class Seen:
         """Return the ids.
 
         Raises:
-            StoreError: the file is there and cannot be read.
+            StoreError: the file exists but cannot be read.
         """
         if self._path is None:
             return frozenset()
@@ -45,15 +45,15 @@ class Seen:
         except (FileNotFoundError, NotADirectoryError):
             found = frozenset()
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}; which keys there were cannot be told") from error
+            raise StoreError(f"{self._path}: {error.strerror}; so it is not known which keys there were") from error
         self._written = found
         return found
 
     def write(self, active: frozenset[str]) -> None:
-        """Put other ids in their place; without any, the file goes.
+        """Replace the ids; with none, delete the file.
 
         Raises:
-            StoreError: that cannot be done.
+            StoreError: the file cannot be written.
         """
         kept = active if len(active) <= _MOST else frozenset(sorted(active)[:_MOST])
         if self._path is None or kept == self._written:
@@ -65,13 +65,13 @@ class Seen:
                 self._path.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{self._path}: {error.strerror}; if the keys are lost, a gateway that is started then cannot know it"
+                f"{self._path}: {error.strerror}; a gateway started after a loss of the keys will not notice the loss"
             ) from error
         self._written = kept
 
     def _replace(self, path: Path, text: str) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Of this process alone: workers and commands write it too.
+        # The name has the pid, since workers and commands write this file too.
         new = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -88,5 +88,5 @@ class Seen:
 
 
 def seen_beside(settings: LedgerSettings) -> Seen:
-    """Return what remembers the keys of these settings."""
+    """Return the `Seen` for the state directory of these settings."""
     return Seen(None if settings.state_dir is None else settings.state_dir / FILE)

@@ -1,9 +1,9 @@
-"""Keep words of memory that all processes of a machine see, with a lock that the kernel frees when its holder dies.
+"""Shared memory for all processes of a machine: 64-bit words in a mapped file, a lock, and a journal of one change.
 
-Who is killed in the middle of a change has either not begun it or left it in the journal: what is to be written is
-listed there first, and the next one to take the lock writes it again. Places that nothing refers to yet (a free row, a
-counter before its identity) may be written beforehand. What a loss of power makes of the file is found out when it is
-opened next; then it is set aside.
+The kernel releases the lock when its holder dies. A change is listed in the journal before it is written, and the next
+holder of the lock writes it again, so a process killed halfway leaves nothing half done. Places that nothing refers to
+yet (a free row, a counter before its identity) may be written without the journal. Damage by power loss is found when
+the file is next opened; the file is then set aside.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ COUNTERS = 8192
 LEASES = 16_384
 MOST_CHARGES = 32
 LARGEST = 2**62
-"""What is larger counts as this much; the sum of two is still a word. As a time it is never."""
+"""Larger amounts count as this; the sum of two still fits a word. As a time it means never."""
 
-# Everything is words of 64 bits, each of which a processor writes at once. Where they are, the columns by their first:
+# Addresses of words, each of which a processor writes atomically; for a column, the address of its first word.
 _MAGIC, _LAYOUT, _LISTED, SEQUENCE, FREE, USED, EARLIEST = range(7)
 _JOURNAL = 16
 IDS = _JOURNAL + 2 * (2 * MOST_CHARGES + 8)
-"""Of counters: the identity, 0 where there never was one."""
+"""Counters: identity; 0 if this place was never used."""
 RESETS = IDS + COUNTERS
 COUNTED = RESETS + COUNTERS
 HELD = COUNTED + COUNTERS
 EXPIRES = HELD + COUNTERS
-"""Of leases: 0 where there is none."""
+"""Leases: expiry; 0 if the row is free."""
 NUMBERS = EXPIRES + LEASES
 NEXT = NUMBERS + LEASES
 """The free row after this one, counted from 1."""
@@ -52,20 +52,20 @@ _BYTES = 8 * _WORDS
 _OURS = int.from_bytes(b"gwlimits", "big")
 _VERSION = 1
 
-# A change takes some 5 us: trying again is quicker than being woken.
+# A change takes about 5 us, so trying again is quicker than sleeping.
 _SPINS = 8
 _OPEN_WITHIN_S = 5.0
 
 
 class _Corrupt(Exception):
-    """What is in the file cannot be. The message says what."""
+    """The file's content is inconsistent. The message says how."""
 
 
 class Mapped:
     """The words, their lock and their journal."""
 
     def __init__(self, path: Path | None) -> None:
-        """`path`: of the file; None, and always on Windows: memory of this process alone, and no lock.
+        """`path`: the file. None, and always on Windows: memory of this process alone, without a lock.
 
         Raises:
             OSError: the file cannot be made, opened or locked; the message names it.
@@ -82,7 +82,7 @@ class Mapped:
             self.release()
 
     def acquire(self) -> bool:
-        """Take the lock, and make good what its last holder may have left. False: somebody has it."""
+        """Take the lock, and complete the change that its last holder may have left. False: another process has it."""
         if self._fd < 0:
             return True
         for _ in range(_SPINS):
@@ -98,29 +98,29 @@ class Mapped:
         return False
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         if self._fd >= 0:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def write(self, change: dict[int, int]) -> None:
-        """Write these words (by address), all or none of them."""
+        """Write these words (by address) atomically: all or none."""
         words = self.words
         at = _JOURNAL
         for address, value in change.items():
             words[at] = address
             words[at + 1] = value
             at += 2
-        words[_LISTED] = len(change)  # from here on it will be done, whoever does it
+        words[_LISTED] = len(change)  # from here on the change is certain: if this process dies, another completes it
         for address, value in change.items():
             words[address] = value
         words[_LISTED] = 0
 
     def parts(self, row: int) -> list[tuple[int, int]]:
-        """Return the counters that a lease holds something of, and how much."""
+        """Return the counters on which a lease holds amounts, with the amounts."""
         return _parts(self.words, row)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Unmap and close the file."""
         self.words.release()
         self._map.close()
         if self._fd >= 0:
@@ -128,13 +128,13 @@ class Mapped:
             self._fd = -1
 
     def _follow(self) -> bool:
-        """Go on with the file that another process has begun, because it found this one corrupt."""
+        """Switch to the new file: another process found this one corrupt and replaced it."""
         self.release()
         if self.path is None:
             return False
         try:
             fd, mapped = _open(self.path, 0.0)
-        except OSError as error:  # it is tried again with the next call
+        except OSError as error:  # the next call tries again
             if str(error) != self._said:
                 self._said = str(error)
                 _log.error("limits cannot be counted: %s", error)
@@ -146,7 +146,7 @@ class Mapped:
 
 
 def _open(path: Path, within_s: float) -> tuple[int, mmap.mmap]:
-    """Map the file and return with its lock held. Begin it anew if it is not there or cannot be used."""
+    """Map the file and return with its lock held. A missing or unusable file is made anew."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     give_up_at = monotonic() + within_s
     while True:
@@ -161,14 +161,14 @@ def _open(path: Path, within_s: float) -> tuple[int, mmap.mmap]:
 
 
 def _is_locked(fd: int, path: Path, give_up_at: float) -> bool:
-    """Wait for the lock. False: meanwhile the file has been replaced by another."""
+    """Wait for the lock. False: the file at `path` is now another one."""
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             if monotonic() >= give_up_at:
-                raise TimeoutError(f"{path} stays locked; is another gateway process stopped?") from None
+                raise TimeoutError(f"{path} stays locked; perhaps another gateway process is suspended") from None
             sleep(0.001)
     try:
         return os.path.samestat(os.fstat(fd), path.stat())
@@ -177,7 +177,7 @@ def _is_locked(fd: int, path: Path, give_up_at: float) -> bool:
 
 
 def _map(fd: int, path: Path) -> mmap.mmap | None:
-    """Map a file that is locked. None: it had to be set aside."""
+    """Map a locked file. None: the file was unusable and has been set aside."""
     known = os.fstat(fd)
     if stat.S_IMODE(known.st_mode) != 0o600:
         path.chmod(0o600)
@@ -187,7 +187,7 @@ def _map(fd: int, path: Path) -> mmap.mmap | None:
         with memoryview(mapped).cast("q") as words:
             _begin(words)
         return mapped
-    problem = "it is of another version, or no file of limits at all"
+    problem = "it is of another version, or not a file of limits"
     if known.st_size == _BYTES:
         mapped = mmap.mmap(fd, _BYTES)
         with memoryview(mapped).cast("q") as words:
@@ -196,18 +196,18 @@ def _map(fd: int, path: Path) -> mmap.mmap | None:
                     _check(words)
                 except _Corrupt as error:
                     problem = str(error)
-                    words[_MAGIC] = 0  # whoever still uses it learns by this that there is a new one
+                    words[_MAGIC] = 0  # tells processes that still use this file to switch to the new one
                 else:
                     return mapped
         mapped.close()
     aside = path.with_name(f"{path.name}.bad")
     path.replace(aside)
-    _log.warning("%s is set aside as %s and begun anew: %s", path, aside.name, problem)
+    _log.warning("%s is renamed to %s and made anew: %s", path, aside.name, problem)
     return None
 
 
 def _fill(fd: int, path: Path) -> None:
-    """Give a new file its size, and no holes: on a full disk, writing to one through memory would end the process."""
+    """Fill a new file with zeros. Writing to a hole through memory would end the process if the disk is full."""
     left = _BYTES
     try:
         while left:
@@ -220,7 +220,7 @@ def _fill(fd: int, path: Path) -> None:
 def _begin(words: memoryview) -> None:
     words[_LAYOUT] = _VERSION
     words[EARLIEST] = LARGEST
-    # Not from nothing, or rows could seem to be leases from a file that was here before.
+    # A random start: numbers from an earlier file must not match rows of this one.
     words[SEQUENCE] = int.from_bytes(os.urandom(7), "big")
     words[_MAGIC] = _OURS
 
@@ -238,19 +238,19 @@ def _parts(words: memoryview, row: int) -> list[tuple[int, int]]:
 
 
 def _check(words: memoryview) -> None:
-    """Raise _Corrupt unless the journal, the leases, what is held and the free rows fit together."""
+    """Raise _Corrupt unless journal, leases, held amounts and free rows are consistent."""
     listed = words[_LISTED]
     if not 0 <= listed <= (IDS - _JOURNAL) // 2:
         raise _Corrupt("its journal is longer than it can be")
     if any(not 0 < address < _WORDS for address in words[_JOURNAL : _JOURNAL + 2 * listed].tolist()[::2]):
-        raise _Corrupt("its journal leads out of it")
+        raise _Corrupt("its journal has addresses outside the file")
     _replay(words)
     used = words[USED]
     if not 0 <= used <= LEASES:
-        raise _Corrupt("it has more leases than there is room for")
+        raise _Corrupt("it has more leases than fit")
     live = {row for row, expires in enumerate(words[EXPIRES : EXPIRES + used].tolist()) if expires}
     if _held(words, live) != words[HELD : HELD + COUNTERS].tolist():
-        raise _Corrupt("what is held is not what its leases hold")
+        raise _Corrupt("the amounts held differ from the sums of its leases")
     counted = words[COUNTED : COUNTED + COUNTERS].tolist()
     if min(counted) < 0 or max(counted) > LARGEST:
         raise _Corrupt("a counter is out of range")
@@ -261,17 +261,17 @@ def _check(words: memoryview) -> None:
         following = words[NEXT + following - 1]
     if free or following:
         raise _Corrupt("its list of free rows is broken")
-    words[EARLIEST] = 0  # the next one looks which leases have run out
+    words[EARLIEST] = 0  # makes the next holder look for expired leases
 
 
 def _held(words: memoryview, live: set[int]) -> list[int]:
-    """Return what these leases hold of each counter."""
+    """Return the sum held on each counter by these leases."""
     held = [0] * COUNTERS
     for row in live:
         if not 0 <= words[SIZES + row] <= MOST_CHARGES:
-            raise _Corrupt("a lease holds more than it can")
+            raise _Corrupt("a lease has more charges than fit")
         for slot, amount in _parts(words, row):
             if not (0 <= slot < COUNTERS and 0 <= amount <= LARGEST):
-                raise _Corrupt("a lease holds what cannot be")
+                raise _Corrupt("a lease holds an impossible amount or counter")
             held[slot] += amount
     return held

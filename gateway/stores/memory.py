@@ -1,6 +1,6 @@
-"""What this process knows of its upstreams. Every decision about it is made in `core`; here it is only kept.
+"""The process's knowledge of its upstreams. Decisions are made in `core`; this file only stores their results.
 
-Everything is called from the event loop, so a read, a decision and a write belong together without a lock.
+Everything is called from the event loop, so reading, deciding and writing need no lock.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from gateway.core.turns import Turn
     from gateway.types import Attempt, Header, Upstream, Usage
 
-# Clients may name models that nobody configured, so what is kept by name is bounded; the oldest goes first.
+# Entries per map, the oldest evicted first: clients may name models that are not configured.
 MOST_KEPT = 8192
-# Reading the limits off an answer costs as much as the rest of the bookkeeping. While there is plenty, a look now and
-# then will do.
+# Reading limits from an answer's headers costs as much as the rest of the bookkeeping. While more than PLENTY of every
+# limit is left, they are read only so often.
 LOOK_EVERY_S = 0.1
 PLENTY = 0.2
-# How many attempts are remembered to have begun, by limit domain: more than matter of any limit that is near its end.
+# Start times remembered by limit domain: more than matter for a limit that is nearly used up.
 MOST_BEGUN = 512
-# An attempt's own clock starts a moment after it was noted to begin, and counts by itself.
+# An attempt's own (monotonic) clock starts slightly after the wall-clock time that `begin` notes.
 CLOCKS_DIFFER_S = 0.00001
 
 Value = TypeVar("Value")
 
 
 class Memory:
-    """Facts, quotas, retry budgets and what is under way."""
+    """Facts, quotas, retry budgets and attempts under way."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Facts] = {}
@@ -50,24 +50,24 @@ class Memory:
         self.in_flight: dict[str, int] = {}
         self.budgets: dict[str, RetryBudget] = {}
         self.begun: dict[str, list[float]] = {}
-        """When the latest attempts began, by limit domain: what an answer says of a limit is older than some."""
+        """When the latest attempts began, by limit domain: an answer's limits do not yet include later attempts."""
         self.known = Knowledge(self.facts, self.quotas, self.in_flight, self.begun)
         self.ignored = 0
-        """Words about limits that made no sense."""
+        """Rate-limit headers that could not be read."""
         self.trends: dict[str, Trend] = {}
         """Of configured upstreams, as of the last `review`."""
         self._tallies: dict[str, Tally] = {}
         self._looked_at: dict[str, float] = {}
         self.turned: Callable[[Turn], None] | None = None
-        """Told when an upstream or an account goes out of use or comes back."""
+        """Called when an upstream or an account goes out of use or comes back."""
 
     def __repr__(self) -> str:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
 
     def begin(self, upstream: Upstream, wall: float, now: float, *, is_retry: bool) -> bool:
-        """An attempt is about to begin. False: its upstream is failing, and the budget of retries is used up.
+        """Note that an attempt begins. False: do not begin it; the upstream fails and the retry budget is used up.
 
-        `is_retry`: it is not the first of its call, here or elsewhere.
+        `is_retry`: the attempt is not the first of its call, at this upstream or any other.
         """
         name = upstream.provider.name
         account = self.budgets.get(name) or budget.RetryBudget(at=now)
@@ -95,7 +95,7 @@ class Memory:
     def end(
         self, upstream: Upstream, attempt: Attempt, headers: list[Header], usage: Usage | None, wall: float
     ) -> None:
-        """An attempt that began is over."""
+        """Learn from an attempt that has ended."""
         self._land(upstream.id)
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         after = facts.observe(known, attempt, usage, wall)
@@ -104,7 +104,7 @@ class Memory:
             self._tell(upstream.id, known, after, wall)
         self._keep(self._tallies, upstream.id, health.count(self._tallies.get(upstream.id, health.NONE), attempt))
         if attempt.outcome is not OK:
-            unseen = unpaid(upstream.provider.name)  # the part of an account that is the same to people
+            unseen = unpaid(upstream.provider.name)  # people see one account: report only one of its two parts
             for shared in facts.shared_by(upstream, attempt.outcome):
                 self._observe(shared, attempt, wall, is_told=shared != unseen)
             headers = [*headers, *attempt.limits]
@@ -112,17 +112,17 @@ class Memory:
             self._look(upstream.domain, headers, attempt, wall)
 
     def heard(self, upstream: Upstream, attempt: Attempt, headers: list[Header], wall: float) -> None:
-        """A stream has begun. What its head says of limits need not wait for its end."""
+        """Read the limits in a stream's head, without waiting for its end."""
         self._look(upstream.domain, headers, attempt, wall)
 
     def told(self, domain: str, limits: tuple[quota.Limit, ...]) -> None:
-        """A provider said elsewhere than in an answer what is left (OpenRouter's key endpoint)."""
+        """Take over limits that a provider reports outside of answers (OpenRouter's key endpoint)."""
         known = self.quotas.get(domain, quota.NOTHING_KNOWN)
         now = max((limit.observed_at for limit in limits), default=0.0)
         self._keep(self.quotas, domain, quota.after(known, limits, now))
 
     def probe_begin(self, upstream_id: str, wall: float) -> bool:
-        """A probe from the background is about to begin. False: an attempt that serves as one is under way already."""
+        """Note that a background probe begins. False: do not begin it; an attempt already serves as the probe."""
         known = self.facts.get(upstream_id, facts.UNKNOWN)
         if known.breaker.state is State.HALF_OPEN and not known.breaker.admits(wall):
             return False
@@ -131,7 +131,7 @@ class Memory:
         return True
 
     def probed(self, upstream_id: str, event: Event, said: str, wall: float) -> None:
-        """A probe that began is over. It says what `facts.probed` makes of it."""
+        """Learn from a background probe that has ended, as `facts.probed` decides."""
         known = self.facts.get(upstream_id, facts.UNKNOWN)
         after = facts.probed(known, event, said, wall)
         if after != known:
@@ -139,7 +139,7 @@ class Memory:
             self._tell(upstream_id, known, after, wall)
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
-        """Another process told what it knows: take over what is news."""
+        """Merge in what another process knows."""
         for name, theirs in facts.items():
             ours = self.facts.get(name, UNKNOWN)
             both = merge_facts(ours, theirs, wall)
@@ -153,7 +153,7 @@ class Memory:
                 self._keep(self.quotas, domain, merged)
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
-        """Compare what these did since the last review with what they usually do; return who is marked or unmarked."""
+        """Compare upstreams since the last review with their usual; return those newly degraded or recovered."""
         tallies, self._tallies = self._tallies, {}
         before, self.trends = self.trends, {}
         changed: list[tuple[str, Trend]] = []
@@ -168,7 +168,7 @@ class Memory:
         return tuple(changed)
 
     def _observe(self, shared: str, attempt: Attempt, wall: float, *, is_told: bool) -> None:
-        """What one upstream was told concerns all that share its account or its limits."""
+        """Apply an attempt to the facts of a shared account or limit domain."""
         known = self.facts.get(shared, facts.UNKNOWN)
         after = facts.observe(known, attempt, None, wall)
         self._keep(self.facts, shared, after)
@@ -182,7 +182,7 @@ class Memory:
     def _look(self, domain: str, headers: list[Header], attempt: Attempt, wall: float) -> None:
         if 0.0 < self._looked_at.get(domain, 0.0) - wall <= LOOK_EVERY_S and attempt.status == 200:
             return
-        # The headers are as old as the head they came in: a stream may have gone on for minutes since.
+        # The headers date from the answer's head; a stream may have gone on for minutes since.
         began_at = wall - attempt.duration_s
         heard_at = began_at + (attempt.duration_s if attempt.first_byte_s is None else attempt.first_byte_s)
         limits, ignored = quota.read_limits(headers, heard_at, began_at + CLOCKS_DIFFER_S)
@@ -204,7 +204,7 @@ class Memory:
 
     @staticmethod
     def _keep(kept: dict[str, Value], key: str, value: Value) -> None:
-        # What is written goes to the end, so that names which clients make up push out each other, not what is in use.
+        # Rewriting moves a key to the end (LRU), so invented names evict each other.
         if kept.pop(key, None) is None and len(kept) >= MOST_KEPT:
             del kept[next(iter(kept))]
         kept[key] = value

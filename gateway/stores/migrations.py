@@ -1,12 +1,12 @@
-"""Bring the tables of a database to the form that this version of the gateway knows, forward only.
+"""Migrate the tables of a database to the form that this version of the gateway knows. Forward only.
 
 A family of tables (`ledger`, `keys`) is a folder of numbered files below `schema`, one for each database:
 
     schema/ledger/0001_ledger.sqlite.sql
     schema/ledger/0001_ledger.postgres.sql
 
-What has been applied is written down in the database itself, in `schema_migrations`, by family: so several families can
-share a database. A file that was ever released is never changed; the next number changes what it made.
+The database's table `schema_migrations` lists the applied steps by family, so several families can share a database. A
+released file is never edited; a file with the next number changes what it made.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Connection = sqlite3.Connection | psycopg.Connection[Any]
 
 _SCHEMA = Path(__file__).parent / "schema"
-# Whoever holds it migrates; the number only has to be the same for all gateways and nobody else's.
+# The holder of this lock migrates. The number must be the same for all gateways and used by nothing else.
 _ADVISORY_LOCK = 0x67617465776179
 _ENTRIES = """
     CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -39,7 +39,7 @@ _ENTRIES = """
 
 
 class Migration(NamedTuple):
-    """One step, never taken twice."""
+    """One step, applied once."""
 
     family: str
     number: int
@@ -47,7 +47,7 @@ class Migration(NamedTuple):
     sql: str
 
     def statements(self) -> Iterator[str]:
-        """Yield the statements of the file: each ends with a `;` at the end of a line (and never with `$$`)."""
+        """Yield the statements of the file. Each must end with `;` at the end of a line; `$$` is not supported."""
         statement = ""
         for line in self.sql.splitlines(keepends=True):
             statement += line
@@ -59,21 +59,20 @@ class Migration(NamedTuple):
 
 
 def migrate(connection: Connection, family: str, *, between: Callable[[], None] | None = None) -> int:
-    """Apply what is missing of a family to a database, and return how many steps that were.
+    """Apply the missing steps of a family to a database, and return how many there were.
 
-    Each step is one transaction together with its entry in `schema_migrations`: a process that is killed half-way
-    leaves nothing of it, and the next one takes it from the start. Those that start at the same time take turns, and
-    find done what another has done.
+    Each step and its entry in `schema_migrations` are one transaction, so a process killed halfway leaves nothing of
+    the step. Processes that migrate at the same time take turns, and skip what another has applied.
 
-    `connection`: of `sqlite3`, opened with `isolation_level=None` and a `timeout` as long as another's step may take;
-    or of psycopg 3, opened with `autocommit=True` and tuples for rows. It is used by this thread only and not within a
-    transaction. In PostgreSQL the tables go into the first schema of its `search_path`, and the server's statement
-    timeout does not hold meanwhile. `between` is called before each statement and before the commit; what it raises
-    ends the step.
+    `connection`: of `sqlite3`, opened with `isolation_level=None` and a `timeout` as long as another process's step may
+    take; or of psycopg 3, opened with `autocommit=True` and rows as tuples. No other thread uses the connection, and no
+    transaction is open. In PostgreSQL the tables go into the first schema of the `search_path`, without the server's
+    statement timeout. `between` is called before each statement and before the commit; an exception from it aborts the
+    step.
 
     Raises:
         StoreError: the database has steps that this version does not know: a newer gateway has used it.
-        sqlite3.Error, psycopg.Error: as the database says it. The step that failed has been undone.
+        sqlite3.Error, psycopg.Error: a statement failed. Its step has been rolled back.
     """
     applied = 0
     for migration in pending(connection, family):
@@ -82,7 +81,7 @@ def migrate(connection: Connection, family: str, *, between: Callable[[], None] 
 
 
 def pending(connection: Connection, family: str) -> tuple[Migration, ...]:
-    """Return the steps that a database lacks, the first one first. Reads only.
+    """Return the steps that a database lacks, in order. Reads only.
 
     Raises:
         StoreError: the database has steps that this version does not know.
@@ -91,8 +90,8 @@ def pending(connection: Connection, family: str) -> tuple[Migration, ...]:
     applied = _applied(connection, family)
     if applied - {migration.number for migration in known}:
         raise StoreError(
-            f"the tables of the {family} were made by a newer gateway (step {max(applied)}; this one knows "
-            f"{len(known)}): run that version again, or give this one a database of its own"
+            f"the tables of the {family} were made by a newer gateway (step {max(applied)}; this version knows "
+            f"{len(known)}): run the newer version, or give this one a database of its own"
         )
     return tuple(migration for migration in known if migration.number not in applied)
 
@@ -108,7 +107,7 @@ def _migrations(family: str, database: str) -> tuple[Migration, ...]:
 def _applied(connection: Connection, family: str) -> set[int]:
     there = "SELECT 1 FROM sqlite_master WHERE name = ?"
     if not isinstance(connection, sqlite3.Connection):
-        # Not to_regclass(): within a transaction it may not see what another has made since that began.
+        # Not to_regclass(): it may not see tables that another process made since this transaction began.
         there = "SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?"
     if not _execute(connection, there, ("schema_migrations",)).fetchall():
         return set()
@@ -117,7 +116,7 @@ def _applied(connection: Connection, family: str) -> set[int]:
 
 
 def _apply(connection: Connection, migration: Migration, between: Callable[[], None] | None) -> bool:
-    """Take one step, unless another has taken it meanwhile."""
+    """Apply one step, unless another process has applied it meanwhile."""
     try:
         if isinstance(connection, sqlite3.Connection):
             _execute(connection, "BEGIN IMMEDIATE")
@@ -137,7 +136,7 @@ def _apply(connection: Connection, migration: Migration, between: Callable[[], N
             between()
         _execute(connection, "COMMIT")
     except BaseException:
-        # Whatever ended it, nobody goes on with half a step. A connection that is closed has let go of it already.
+        # Roll back half a step, whatever the exception. A closed connection has rolled back already.
         if isinstance(connection, sqlite3.Connection) or not connection.closed:
             connection.rollback()
         raise
@@ -149,5 +148,5 @@ def _execute(
 ) -> sqlite3.Cursor | psycopg.Cursor[Any]:
     if isinstance(connection, sqlite3.Connection):
         return connection.execute(statement, values)
-    # As bytes, because psycopg wants text to be a literal; all of it is one, here or in a file of the schema.
+    # As bytes: psycopg's types accept only literal text. All statements are literals, here or in a file of the schema.
     return connection.execute((statement.replace("?", "%s") if values else statement).encode(), values or None)

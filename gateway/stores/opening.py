@@ -1,4 +1,4 @@
-"""Choose the database that the ledger is kept in."""
+"""Choose and open the ledger's database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "ledger.sqlite"
 
 
 def ledger_file(settings: LedgerSettings) -> Path | None:
-    """Return where the ledger's SQLite file is or will be; None if it is kept in PostgreSQL.
+    """Return the path of the ledger's SQLite file, existing or not; None if the ledger is in PostgreSQL.
 
     Raises:
         StoreError: there is no ledger.
@@ -36,7 +36,7 @@ def open_store(settings: LedgerSettings, *, read_only: bool) -> Store:
     Raises:
         StoreError: there is no ledger, or it cannot be opened.
     """
-    # Each brings its driver, and a gateway has one of them.
+    # Each module imports its driver, and a gateway needs only one.
     if (file := ledger_file(settings)) is None:
         from gateway.stores.postgres import PostgresStore
 

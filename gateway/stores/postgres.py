@@ -1,7 +1,7 @@
-"""The ledger in PostgreSQL: many gateways write it at the same time.
+"""The ledger in PostgreSQL, which many gateways may write at the same time.
 
-Rule: nothing here waits for ever, and no message carries the password. How durable a commit is, is the server's choice
-(`synchronous_commit`).
+Rule: nothing here waits for ever, and no message carries the password. The server's `synchronous_commit` decides how
+durable a commit is.
 """
 
 from __future__ import annotations
@@ -35,29 +35,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATEMENT_S = 2.0
-# The server cancels a statement itself, and then it says so. Only if it is not heard of either, the connection is cut.
+# The server cancels a late statement itself, with an error. If that error is this late too, the connection is cut.
 _GRACE_S = 1.0
 _MIGRATION_S = 600.0
-# With the writer's digest, what two that import the same journal wait for each other by. The same for all gateways.
+# The first key of an advisory lock; the second is the writer's digest. It keeps two imports of one journal apart, and
+# must be the same for all gateways.
 _JOURNALS = 0x6A6F7572
-# A deadlock, or what a server that is set to SERIALIZABLE says instead: the whole transaction may succeed next time.
+# Deadlock, and serialization failure: repeating the whole transaction may succeed.
 _AGAIN = ("40P01", "40001")
 
 _REMEDIES = {
     "25006": "it is read-only; after a failover, name all its hosts in the URL, and target_session_attrs=read-write",
-    "42501": "the user may not do that; make the user the owner of the database: ALTER DATABASE NAME OWNER TO USER",
+    "42501": "the user lacks a privilege; make the user the owner of the database: ALTER DATABASE NAME OWNER TO USER",
     "53100": "its disk is full; free some space",
-    "57014": "it did not finish in time; it is overloaded, or another holds a lock",
+    "57014": "it did not finish in time; it is overloaded, or another session holds a lock",
 }
-# What libpq says when it cannot connect, or no more, comes without a code.
-_UNREACHABLE = "see that it runs, and that the URL (stores.database, GATEWAY_DATABASE_URL) is right"
+# For libpq's own errors (no connection, or a lost one), which have no code.
+_UNREACHABLE = "check that it runs, and that the URL (stores.database, GATEWAY_DATABASE_URL) is right"
 _NO_ENCODING = (
-    "its encoding is SQL_ASCII, in which text is bytes without a meaning; make a database that has one: "
+    "its encoding is SQL_ASCII, which does not define characters beyond ASCII; create a database with another: "
     "CREATE DATABASE NAME ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
 )
 _UNREADABLE = (
-    "the URL of the database (stores.database, GATEWAY_DATABASE_URL) cannot be read; it is like "
-    "postgresql://user:password@host:5432/name, where %, /, @, : and ? in a password are %25, %2F, %40, %3A and %3F"
+    "the URL of the database (stores.database, GATEWAY_DATABASE_URL) cannot be read; write it as "
+    "postgresql://user:password@host:5432/name, and %, /, @, : and ? in a password as %25, %2F, %40, %3A and %3F"
 )
 
 _PUT = (
@@ -73,7 +74,7 @@ _PUT_POSITION = """
     ON CONFLICT (writer) DO UPDATE SET segment = excluded.segment, byte_offset = excluded.byte_offset
     WHERE (excluded.segment, excluded.byte_offset) > (positions.segment, positions.byte_offset)
 """
-# Not waiting for rows that another gateway purges too.
+# SKIP LOCKED: do not wait for rows that another gateway is purging.
 _PURGE = """
     DELETE FROM attempts WHERE attempt IN (
         SELECT attempt FROM attempts WHERE started_at < ? ORDER BY started_at LIMIT ? FOR UPDATE SKIP LOCKED
@@ -88,7 +89,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
-    """One that gives up on a server which does not answer, be it stopped or cut off."""
+    """A connection that gives up on a silent server, whether suspended or cut off."""
 
     patience_s = STATEMENT_S + _GRACE_S
 
@@ -97,13 +98,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
 
 def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any, T]:
-    """Do the steps of an exchange with the server, until the deadline. psycopg takes one at least every 0.1 s."""
+    """Run the steps of an exchange with the server until the deadline. psycopg takes a step at least every 0.1 s."""
     try:
         state = next(steps)
         while True:
             ready = yield state
             if monotonic() > deadline:
-                raise psycopg.OperationalError("it does not answer")
+                raise psycopg.OperationalError("the server does not answer")
             state = steps.send(ready)
     except StopIteration as end:
         result: T = end.value
@@ -111,7 +112,7 @@ def _until(steps: Generator[Any, Any, T], deadline: float) -> Generator[Any, Any
 
 
 class _Transaction:
-    """What the store does between BEGIN and COMMIT, with `?` for parameters."""
+    """Statements between BEGIN and COMMIT, with `?` for parameters."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -132,7 +133,7 @@ class _Transaction:
 
 
 def _translated(sql: str) -> bytes:
-    # As bytes, because psycopg wants text to be a literal.
+    # As bytes: psycopg's types accept only literal text.
     return sql.replace("?", "%s").encode()
 
 
@@ -141,18 +142,18 @@ def _kept(values: Sequence[Any]) -> list[Any]:
 
 
 def _without_nul(text: str) -> str:
-    """Return a text that PostgreSQL can keep: the character of code 0, which clients may send, becomes U+FFFD."""
+    """Replace NUL by U+FFFD: clients may send NUL, and PostgreSQL cannot store it."""
     return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 class PostgresStore:
-    """A store in the database that a URL names. It connects when it has something to do, and anew after a failure."""
+    """A store in the database that a URL names. It connects at its first use, and again after a failure."""
 
     def __init__(self, url: str, *, statement_s: float = STATEMENT_S) -> None:
-        """`statement_s`: how long the server may take for one statement.
+        """`statement_s`: the server's time limit for one statement.
 
         Raises:
-            StoreError: the URL is none.
+            StoreError: the URL is invalid.
         """
         self._url = url
         self._parameters = read_url(url)
@@ -169,11 +170,10 @@ class PostgresStore:
         self.close()
 
     def write(self, rows: Sequence[Row], position: Position | None = None) -> None:
-        """Insert or replace rows, where theirs is the higher version, and remember how far that has come.
+        """Insert rows, or replace those of a lower version, and store the journal's position.
 
-        Whoever writes attempts of the same journal waits for its turn, so that nothing comes between reading what is
-        known of them and adding what is new to the sums. A position never goes back: of two that import the same
-        journal the one behind changes nothing.
+        Writers of one journal's attempts take turns (advisory lock), so the known rows cannot change before the sums
+        are updated. A position never goes back: of two imports of one journal, the one behind changes nothing.
         """
         batch = newest(_clean(storable(row)) for row in rows)
         writers = {writer_of(attempt) for attempt in batch} | ({position.writer} if position else set())
@@ -193,17 +193,17 @@ class PostgresStore:
         self._transact(put)
 
     def rows(self, attempts: Iterable[str]) -> Mapping[str, Row]:
-        """Return those of these attempts that are known."""
+        """Return the rows of these attempts that exist, by attempt."""
         wanted = list(attempts)
         return self._transact(lambda transaction: transaction.rows(wanted))
 
     def open_rows(self, writer: str) -> Sequence[Row]:
-        """Return the attempts of a writer that have not come to an end."""
+        """Return a writer's attempts that have not ended."""
         select = f"{_SELECT} state = 'open' AND substr(attempt, 1, 12) = ? ORDER BY attempt"
         return [row_of(values) for values in self._query(select, (writer,))]
 
     def under_way(self) -> Sequence[Row]:
-        """Return the attempts of all writers that have not come to an end."""
+        """Return all writers' attempts that have not ended."""
         return [row_of(values) for values in self._query(f"{_SELECT} state = 'open' ORDER BY attempt", ())]
 
     def position(self, writer: str) -> Position | None:
@@ -212,7 +212,7 @@ class PostgresStore:
         return Position(*found[0]) if found else None
 
     def forget_writer(self, writer: str) -> None:
-        """Its journal is gone, and so is the need for its position."""
+        """Delete the position of a writer whose journal is gone."""
         self._transact(lambda transaction: transaction.do("DELETE FROM positions WHERE writer = ?", (writer,)))
 
     def totals(
@@ -223,7 +223,7 @@ class PostgresStore:
         until: float = float("inf"),
         where: Mapping[str, str] | None = None,
     ) -> Sequence[Totals]:
-        """Return sums over the attempts that began in these hours, sorted; without `by` exactly one."""
+        """Return sums over the attempts that began in these hours, sorted; exactly one sum without `by`."""
         return self._transact(lambda transaction: sums.totals(transaction.query, by, since, until, where))
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
@@ -231,7 +231,7 @@ class PostgresStore:
         return self._transact(lambda transaction: sums.recent(transaction.query, limit, where))
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
-        """Delete at most `batch` attempts that began earlier, and what was said in them; return how many."""
+        """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
 
         def delete(transaction: _Transaction) -> int:
             gone = [attempt for (attempt,) in transaction.query(_PURGE, (before, batch))]
@@ -241,27 +241,27 @@ class PostgresStore:
         return self._transact(delete)
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return the request and the response of an attempt, if they were kept."""
+        """Return an attempt's request and response, if they were stored."""
         found = self._query("SELECT request, response FROM contents WHERE attempt = ?", (attempt,))
         return (found[0][0], found[0][1]) if found else None
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Keep the request and the response of an attempt."""
+        """Store an attempt's request and response."""
         self._transact(lambda transaction: transaction.do(_PUT_CONTENT, (attempt, request, response)))
 
     def damage(self, within_s: float) -> str:  # noqa: ARG002  # as the protocol has it
-        """Return nothing: what is wrong with its files, a server says itself."""
+        """Return nothing: a server reports damage to its files itself."""
         return ""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     @property
     def _place(self) -> str:
-        host = self._parameters.get("host") or self._parameters.get("hostaddr") or "the usual place"
+        host = self._parameters.get("host") or self._parameters.get("hostaddr") or "the default host"
         return f"PostgreSQL at {host}, database {self._parameters.get('dbname') or 'of the same name as the user'}"
 
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -282,7 +282,7 @@ class PostgresStore:
             result = work(_Transaction(connection))
             connection.execute("COMMIT")
         except BaseException:
-            # In whatever state it is, the next one starts with a connection of its own. It costs a few milliseconds.
+            # The connection may be in any state, so the next transaction opens a new one, in a few milliseconds.
             self.close()
             raise
         return result
@@ -293,7 +293,7 @@ class PostgresStore:
             try:
                 self._connection.execute(begin.encode())
             except psycopg.OperationalError:
-                # It has died since it was last used, and nothing has been asked of it yet.
+                # The connection died since its last use. Nothing was sent on it, so reconnecting is safe.
                 self.close()
             else:
                 return self._connection
@@ -303,7 +303,7 @@ class PostgresStore:
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """Say which database it is and what can be done."""
+        """Raise every error as a StoreError that names the database and the remedy."""
         try:
             yield
         except psycopg.Error as error:
@@ -311,7 +311,7 @@ class PostgresStore:
             said += f" ({error.sqlstate})" if error.sqlstate else f"; {_UNREACHABLE}"
             if password := self._parameters.get("password"):
                 said = said.replace(str(password), "***")
-            # Not from the error: it may quote what is secret.
+            # Without the original error as its cause, which may quote the password.
             raise StoreError(f"{self._place}: {said}") from None
         except StoreError as error:
             raise StoreError(f"{self._place}: {error}") from None
@@ -325,19 +325,19 @@ def connect(
     statement_s: float = STATEMENT_S,
     migration_s: float = _MIGRATION_S,
 ) -> Connection:
-    """Return a connection to a database that has the tables of a family.
+    """Connect to a database, and migrate the tables of a family if need be.
 
-    `parameters`: as `read_url` returns them. `migration_s`: how long it may take to make the tables.
+    `parameters`: as `read_url` returns them. `migration_s`: the time limit for migrating.
 
     Raises:
-        psycopg.Error: it cannot be reached, or refuses.
-        StoreError: its tables are of a newer gateway, or its encoding says nothing of what text means.
+        psycopg.Error: the server cannot be reached, or refuses.
+        StoreError: the tables were made by a newer gateway, or the database's encoding is SQL_ASCII.
     """
     connection = Connection.connect(
         url,
         autocommit=True,
         client_encoding="UTF8",  # whatever PGCLIENTENCODING, the URL or the role says
-        # A pooler may give each transaction another session, which knows nothing of what was prepared.
+        # A pooler may run each transaction in another session, without the statements prepared before.
         prepare_threshold=None,
         fallback_application_name="gateway",
         connect_timeout=parameters.get("connect_timeout", max(1, round(statement_s))),
@@ -356,15 +356,18 @@ def connect(
 
 
 def remedy_of(error: psycopg.Error) -> str:
-    """Return what can be done about what a server or libpq says."""
+    """Return the remedy for an error of the server or of libpq."""
     return _REMEDIES.get(error.sqlstate or "", "see the server's log" if error.sqlstate else _UNREACHABLE)
 
 
 def read_url(url: str) -> Mapping[str, Any]:
-    """Return what a URL says.
+    """Parse the URL of a database.
 
-    A password with characters that mean something is cut in the wrong place, and what is taken for a host, port or name
-    is then a part of it, which libpq would quote.
+    A password with unescaped special characters is split in the wrong place. The supposed host, port or name is then a
+    part of the password, which libpq's errors would quote; so such a URL is refused here.
+
+    Raises:
+        StoreError: the URL cannot be read.
     """
     try:
         said = conninfo_to_dict(url)
@@ -393,7 +396,7 @@ def _clean(row: Row) -> Row:
 
 
 def _json(rows: Iterable[Row]) -> str:
-    """Return rows as one parameter: a statement with a parameter for each value takes several times as long."""
+    """Return rows as one JSON parameter: a statement with a parameter for each value takes several times as long."""
     listed = []
     for row in rows:
         columns = dict(zip(COLUMNS, values_of(row), strict=True))

@@ -1,8 +1,8 @@
-"""Count limits in Redis, for all processes that share one. What it promises is in `limits`.
+"""Limits counted in Redis, for all processes that share one. The contract is in `limits`.
 
-Everything goes over one connection that `run` keeps, many questions to a round trip: no call waits for a connection to
-be made, and what is let go of comes after what was held. What Redis has counted is a copy of the ledger's sums. Each
-process tells with every question what it has seen counted, so a Redis that forgot knows at once what anybody knew.
+All commands go over one connection, kept by `run`, and many share a round trip. So no call waits for a connection, and
+a release always follows its hold. The counters in Redis are a copy of the ledger's sums. Every command also carries the
+counts that its process has seen, so a Redis that lost its data gets them back at once.
 """
 
 from __future__ import annotations
@@ -34,59 +34,57 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.redis")
 
-# What a call may wait for, however Redis is.
+# How long a call waits for Redis at most.
 WITHIN_S = 0.005
-# A loop that is late hears late what Redis has said in time. It looks every TURN_S, and what takes it twice as long is
-# not counted, up to LATEST_S.
+# A busy event loop reads late what Redis answered in time. So a waiting call looks every TURN_S, and a turn that took
+# twice as long does not count against WITHIN_S. After LATEST_S the call gives up all the same.
 TURN_S = 0.001
 LATEST_S = 0.25
-# After so many failures in a row nobody waits, until `run` has heard from Redis: it asks by itself.
+# After so many failures in a row, calls do not wait until Redis has answered `run`, which keeps asking by itself.
 TRIP_AFTER = 3
-# A connection that is silent for so long is given up; the next one is tried after RETRY_S.
+# A connection silent for SILENCE_S is closed; the next is tried after RETRY_S.
 SILENCE_S = 1.0
 RETRY_S = 0.25
-# With nothing to do: how often it is made sure that the connection stands and that Redis has not forgotten.
+# When idle, how often `run` checks that the connection works and that Redis still has its data.
 BEAT_S = 1.0
-# What is still to be told when the process ends gets so long.
+# How long `run` tries to send what is left when the process ends.
 LAST_S = 1.0
 # How long Redis remembers which batches of a process it has counted.
 WRITER_S = 7 * 86_400
-# In one round trip, so that Redis is not busy with one for long.
+# Per round trip, so that no script keeps Redis busy for long.
 MOST_ASKED = 64
-# Settling twice is noticed for so many calls.
+# So many settled calls are remembered, to ignore a second settlement.
 MOST_SETTLED = 10_000
 
-# What the scripts return: marker, what is said of calls or batches, and of each account what is counted and held.
+# What the scripts return: the marker; the last batch, or a verdict per call; counted and held of each account.
 _Settled = tuple[str, int, list[int]]
 _Held = tuple[str, list[int], list[int]]
 _SCRIPTS = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (HOLD, SETTLE, RENEW)}
 
 
 def connect(url: str, silence_s: float = SILENCE_S) -> Redis:
-    """Return a client that never tries again by itself; nothing is connected yet.
+    """Return a client that never retries by itself. It connects at its first command.
 
     Raises:
-        StoreError: the client library is missing, or `url` is none.
+        StoreError: the client library is missing, or the URL is invalid.
     """
     try:
         from redis.asyncio import Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
     except ImportError as error:
-        raise StoreError(
-            "a Redis is configured and its client is not installed: pip install 'llm-gateway[redis]'"
-        ) from error
+        raise StoreError("stores.redis needs a client that is missing: pip install 'llm-gateway[redis]'") from error
     try:
         return Redis.from_url(
             url, socket_timeout=silence_s, socket_connect_timeout=silence_s, retry=Retry(NoBackoff(), 0)
         )
     except ValueError as error:
-        raise StoreError(f"the address of Redis cannot be used: {error}") from error
+        raise StoreError(f"stores.redis is not a Redis URL: {error}") from error
 
 
 @dataclass(slots=True, eq=False)
 class _Ask:
-    """A call that waits for its answer: None if all is held, the charge there is no room for, or why nobody knows."""
+    """A call waiting to hold its charges. Answer: None if all are held, the charge without room, or Unavailable."""
 
     lease: str
     charges: tuple[Charge, ...]
@@ -94,7 +92,7 @@ class _Ask:
 
 
 class RedisLimits:
-    """Counters and leases in Redis. `run` must be running: it does all the talking."""
+    """Counters and leases in Redis. `run` must be running: only it sends commands."""
 
     def __init__(
         self,
@@ -107,14 +105,14 @@ class RedisLimits:
         silence_s: float = SILENCE_S,
         lease_s: float = LEASE_S,
     ) -> None:
-        """`on_amnesia`: called when Redis has lost what was counted, so that its owner seeds again from the ledger.
+        """`on_amnesia`: called when Redis has lost its counters, so that the owner seeds them from the ledger again.
 
-        `on_counted`: told of what was counted here, with what its counter was and what it is now, calls that came
-        together as one. Neither may raise. `namespace`: gateways that count together have the same. It is the hash tag
-        of all keys, so that one script may touch any of them: in a cluster they are on one node.
+        `on_counted`: called with a charge counted here, and its counter before and after. Calls counted in one round
+        trip are reported as one. Neither callback may raise. `namespace`: the same for gateways that count together. It
+        is the hash tag of all keys, so a cluster has them on one node, where one script may touch any of them.
 
         Raises:
-            StoreError: the client library is missing, or `url` is none.
+            StoreError: the client library is missing, or the URL is invalid.
         """
         self._client = connect(url, silence_s)
         self._prefix = f"{{{namespace}}}:"
@@ -131,25 +129,25 @@ class RedisLimits:
         self._settled: dict[str, None] = {}
         self._rounds = 0
         self._answered = 0
-        """Of the rounds, how many Redis has answered."""
+        """Rounds that Redis has answered."""
         self._era = ""
         self._acknowledged = 0
-        """The batch that Redis must remember, or else it has lost what came last."""
+        """The last batch that Redis acknowledged. If Redis reports an older one, it has lost data."""
         self._loaded = False
         self._away = False
         self._misses = 0
 
     def __repr__(self) -> str:
         state = "away" if self._away else "there"
-        return f"<RedisLimits {state}, {len(self._held)} leases, {len(self._tally)} accounts to tell of>"
+        return f"<RedisLimits {state}, {len(self._held)} leases, {len(self._tally)} accounts to report>"
 
     async def hold(self, lease: str, charges: Sequence[Charge], now: float) -> Charge | None:
-        """Hold all charges, or none and return the one there is no room for.
+        """Hold all charges; or hold none, and return the one there is no room for.
 
-        A lease of that name which is still held is let go of first.
+        If a lease of this name is still held, it is released first.
 
         Raises:
-            Unavailable: Redis has not answered in time, or has not lately.
+            Unavailable: Redis did not answer in time, or did not answer the last TRIP_AFTER calls.
         """
         if not charges:
             return None
@@ -165,7 +163,7 @@ class RedisLimits:
         try:
             answer = await self._heard(ask)
         finally:
-            # The answer may come in the very moment in which nobody wants it any more.
+            # The answer may arrive just when this call is cancelled or gives up. A lease held then is released.
             ask.answer.cancel()
             if isinstance(answer, Unavailable) and _is_held(ask):
                 self._let_go(lease, ask.charges)
@@ -179,7 +177,7 @@ class RedisLimits:
         return answer
 
     def settle(self, lease: str, charges: Sequence[Charge], amounts: Sequence[int], now: float) -> None:
-        """Count what each charge came to, and let go of what was held. It is told to Redis as soon as that is there."""
+        """Count the real amount of each charge and release the lease, in Redis as soon as it answers."""
         if lease in self._settled:
             return
         if len(self._settled) >= MOST_SETTLED:
@@ -187,8 +185,8 @@ class RedisLimits:
         self._settled[lease] = None
         self._renewing.pop(lease, None)
         self._tally.sweep(now)
-        # Two budgets may count in one account; the call is counted there once. What was held and is not mentioned, is
-        # let go of.
+        # Two budgets may share an account; the call is counted there once. Charges that were held but are not in
+        # `charges` are released with an amount of 0.
         spent = {slot_of(charge): (charge, 0) for charge in self._held.pop(lease, ())}
         spent |= {slot_of(charge): (charge, amount) for charge, amount in zip(charges, amounts, strict=True)}
         for charge, amount in spent.values():
@@ -196,20 +194,20 @@ class RedisLimits:
         self._nudge()
 
     def renew(self, leases: Sequence[str], now: float) -> None:
-        """These calls go on."""
+        """Extend the leases of calls under way."""
         self._tally.sweep(now)
         self._renewing.update(dict.fromkeys(lease for lease in leases if lease in self._held))
         self._nudge()
 
     def counted(self, account: str, window_start: int) -> tuple[int, int]:
-        """Return what Redis last said is counted and held, and what it has not acknowledged yet."""
+        """Return what Redis last reported as counted (plus amounts not yet acknowledged) and as held."""
         return self._tally.counted(Slot(account, window_start))
 
     def seed(self, account: str, window_start: int, amount: int) -> None:
-        """Count at least `amount`, in which is what Redis has not been told yet. A `window_start` of 0 never ends.
+        """Raise the counter to at least `amount`, amounts not yet sent included. A `window_start` of 0 never ends.
 
-        While Redis is away the ledger also knows what others have still to tell, which would then count twice. What is
-        known here is put back all the same; so it is only taken where that is nothing.
+        While Redis is away, the ledger's `amount` includes what other processes have yet to send, which would then be
+        counted twice. So `amount` is used only if this process has seen no count, which it would send anyway.
         """
         slot = Slot(account, window_start)
         if not self._away or not self._tally.floor(slot):
@@ -217,13 +215,13 @@ class RedisLimits:
             self._nudge()
 
     def close(self) -> None:
-        """Let go of everything that is held here. `run` tells Redis so when it is cancelled."""
+        """Release all leases of this process. `run` sends this to Redis when it is cancelled."""
         for lease, charges in self._held.items():
             self._let_go(lease, charges)
         self._held.clear()
 
     async def open(self) -> None:
-        """Connect, before there are calls that would have to wait for it. A Redis that is away is left to `run`."""
+        """Connect before the first call comes. If Redis does not answer, `run` keeps trying."""
         from redis.exceptions import RedisError
 
         try:
@@ -232,13 +230,13 @@ class RedisLimits:
             await self._lost(error)
 
     async def run(self) -> None:
-        """Talk to Redis until cancelled, and then for at most LAST_S if something is still to be told."""
+        """Talk to Redis until cancelled; then send what is left, for at most LAST_S."""
         from redis.exceptions import RedisError
 
         task = asyncio.current_task()
         try:
-            # In Python 3.11 `asyncio.wait_for`, which the client sends with, may swallow the cancellation (cpython
-            # issue 86296); but it has been noted.
+            # The client uses `asyncio.wait_for`, which may swallow a cancellation in Python 3.11 (cpython issue 86296).
+            # `cancelling` still counts it.
             while task is not None and not task.cancelling():
                 self._wake.clear()
                 try:
@@ -257,11 +255,11 @@ class RedisLimits:
             await self._client.aclose()
 
     async def _heard(self, ask: _Ask) -> Charge | Unavailable | None:
-        """Return the answer, or that Redis has been silent for too long.
+        """Return the answer, or Unavailable if Redis has been silent for too long.
 
-        The time is Redis': when fifty calls come in one turn of the loop, one timer for all of it would be up before
-        anything is read, and a budget that allows what is unknown would let all of them pass. It begins anew when
-        Redis has answered others, which were asked before.
+        Only the time that Redis takes counts. Fifty calls in one turn of the loop would exhaust a plain timer before
+        anything is read, and a budget with `on_unknown: allow` would let all of them pass. The time starts again when
+        Redis answers earlier questions.
         """
         left_s = self._within_s
         answered = self._answered
@@ -284,12 +282,12 @@ class RedisLimits:
                 await self._wake.wait()
 
     def _nudge(self) -> None:
-        # While it is away it is tried at its own pace, however much there is to tell.
+        # While Redis is away, `run` tries every RETRY_S, however much is waiting.
         if not self._away:
             self._wake.set()
 
     async def _round(self) -> None:
-        """Tell and ask what there is, in one round trip.
+        """Send what is due and ask what is wanted, in one round trip.
 
         Raises:
             RedisError, OSError, TimeoutError: Redis is away, or refuses.
@@ -306,7 +304,7 @@ class RedisLimits:
             self._send_batch(sent)
         if renewing:
             self._send_renewals(sent, renewing)
-        # With nobody to ask for, a question about nothing tells whether Redis is there and remembers.
+        # Sent even without asks: it shows whether Redis answers and still has its data.
         slots = self._send_asks(sent, asks)
         try:
             answers = await sent.execute(raise_on_error=False)
@@ -316,7 +314,7 @@ class RedisLimits:
             raise
         self._take(answers[len(loading) :], asks, slots, renewing)
         refused = next((answer for answer in answers if isinstance(answer, Exception)), None)
-        # Another round loads what Redis does not know any more, but what it has just been told it should know.
+        # An unknown script is loaded in the next round; but if it was loaded in this one, something is wrong.
         if refused is not None and (loading or not _is_unknown_script(refused)):
             raise refused
         self._loaded = refused is None
@@ -324,11 +322,11 @@ class RedisLimits:
             self._misses = 0
             self._answered += 1
         if self._away and refused is None:
-            _log.info("Redis is back")
+            _log.info("Redis answers again")
             self._away = False
 
     def _take(self, answers: list[Any], asks: list[_Ask], slots: Iterable[Slot], renewing: list[str]) -> None:
-        """Read the answers of a round, in its order."""
+        """Process the answers of a round, in the order in which they were asked for."""
         forgot = False
         left = iter(answers)
         if self._tally.batch and isinstance(answer := next(left), bytes):
@@ -354,7 +352,7 @@ class RedisLimits:
             for ask in asks:
                 self._give_up(ask, answer)
         if forgot:
-            _log.warning("Redis has lost what was counted; what is known here and in the ledger is put back")
+            _log.warning("Redis has lost its counters; they are restored from this process and the ledger")
             self._tally.owe_all()
             self._renewing.update(dict.fromkeys(self._held))
             self._on_amnesia()
@@ -386,7 +384,7 @@ class RedisLimits:
         sent.evalsha(_SCRIPTS[RENEW], len(keys), *keys, self._lease_ms, msgspec.msgpack.encode(renewed))
 
     def _send_asks(self, sent: Any, asks: list[_Ask]) -> Iterable[Slot]:
-        """Ask for all at once, and return the accounts that it is about."""
+        """Send one question for all calls, and return the accounts that it mentions."""
         keys = [f"{self._prefix}era"]
         places: dict[Slot, int] = {}
         accounts: list[tuple[int, str]] = []
@@ -412,12 +410,12 @@ class RedisLimits:
                 self._tally.lasts(charge)
             ask.answer.set_result(ask.charges[refused - 1] if refused else None)
         elif not refused:
-            self._let_go(ask.lease, ask.charges)  # It came too late, and nobody will settle it.
+            self._let_go(ask.lease, ask.charges)  # The answer came too late: the call has gone and will not settle.
 
     def _give_up(self, ask: _Ask, error: BaseException) -> None:
         if not ask.answer.done():
             ask.answer.set_result(Unavailable(f"Redis: {error!s}" if str(error) else "Redis went away"))
-        self._let_go(ask.lease, ask.charges)  # It may be held all the same.
+        self._let_go(ask.lease, ask.charges)  # Redis may hold the lease all the same.
 
     def _let_go(self, lease: str, charges: Iterable[Charge]) -> None:
         for charge in charges:
@@ -425,7 +423,7 @@ class RedisLimits:
             self._nudge()
 
     def _is_new(self, era: str) -> bool:
-        """Tell whether the marker is another than it was. At the first contact there is nothing to compare."""
+        """Tell whether Redis' marker has changed. At the first contact there is none to compare with."""
         before, self._era = self._era, era
         if before in ("", era):
             return False
@@ -441,10 +439,10 @@ class RedisLimits:
 
     async def _lost(self, error: Exception) -> None:
         if not self._away:
-            _log.warning("Redis cannot be asked: %s; what is spent is kept here until it can", error)
+            _log.warning("Redis does not answer: %s; until it does, this process keeps what is spent", error)
         self._away = True
         self._loaded = False
-        # A failover leaves us with what is now a replica. Whom the name means now, a new connection finds out.
+        # After a failover this connection may lead to a replica. A new one resolves the name again.
         await self._client.connection_pool.disconnect()
 
 

@@ -1,11 +1,11 @@
-"""What Redis does in one step each: hold, settle, renew. Its own clock says when leases run out.
+"""The Lua scripts hold, settle and renew, each atomic in Redis. Redis' clock decides when leases run out.
 
-A counter is a hash (`counted`, `held`, and `lease:ID` -> amount) and a sorted set (lease -> when it runs out, in
-milliseconds). `held` is the sum of the leases, so that asking does not take longer the more there are. All numbers are
-whole and at most 2**53, which is what a Lua number holds exactly.
+A counter is a hash (`counted`, `held`, and `lease:ID` -> amount) and a sorted set (lease -> expiry in milliseconds).
+`held` is the sum of the leases, so that reading it is O(1). All numbers are whole and at most 2**53, the largest that a
+Lua number holds exactly.
 
-KEYS are a marker and what else has a name, then of each account its hash and its sorted set. The last of ARGV is a list
-in MessagePack, because packing hundreds of arguments one by one takes a Python client longer than all the rest.
+KEYS begin with a marker and the script's other keys; then follow the hash and the sorted set of each account. The last
+of ARGV is a MessagePack list: packing hundreds of single arguments takes a Python client longer than all the rest.
 """
 
 _COMMON = """
@@ -18,7 +18,7 @@ local function whole(number)
   return string.format('%.0f', math.max(0, math.min(number, MOST)))
 end
 
--- A marker that is another than before tells that everything has been lost.
+-- A changed marker shows that Redis has lost its data.
 local function era(key, proposed)
   local found = redis.call('GET', key)
   if not found then
@@ -43,14 +43,14 @@ local function drop(hash, leases, gone)
   end
 end
 
--- Drop the leases that have run out, then tell what is counted and held. Of very many some wait for the next look.
+-- Drop expired leases, at most 500 at a time, then return what is counted and held.
 local function look(hash, leases, floor)
   drop(hash, leases, redis.call('ZRANGEBYSCORE', leases, '-inf', now, 'LIMIT', 0, 500))
   local found = redis.call('HMGET', hash, 'counted', 'held')
   return math.max(tonumber(found[1] or 0), floor), tonumber(found[2] or 0)
 end
 
--- Returns what is held more by it: nothing if it was there already.
+-- Returns by how much `held` grows: 0 if the lease existed already.
 local function add(hash, leases, lease, amount, lease_ms)
   redis.call('ZADD', leases, string.format('%.0f', now + lease_ms), lease)
   return redis.call('HSETNX', hash, 'lease:' .. lease, whole(amount)) * amount
@@ -75,12 +75,12 @@ HOLD = (
     _COMMON
     + """
 -- KEYS: marker, accounts. ARGV: marker to set, milliseconds of a lease, then
--- {{counted at least, expiry} of each account, {lease, then account, limit, amount of each charge} of each call}
--- Returns {marker, of each call 0 or which charge there is no room for, counted and held of each account}.
+-- {{least counted, expiry} of each account, {lease, then account, limit, amount of each charge} of each call}
+-- Returns {marker, for each call 0 or the index of the charge without room, counted and held of each account}.
 local lease_ms = tonumber(ARGV[2])
 local accounts, calls = told[1], told[2]
 local reply = {era(KEYS[1], ARGV[1]), {}, {}}
--- With no memory left the first write of a script is refused, and those after it never: let it be this one.
+-- If Redis is out of memory, it refuses a script's first write, but none after it: let the first be this one.
 if #calls > 0 then redis.call('SET', KEYS[1], reply[1]) end
 local counted, held, changed = {}, {}, {}
 for i, account in ipairs(accounts) do
@@ -119,8 +119,8 @@ SETTLE = (
     _COMMON
     + """
 -- KEYS: marker, number of the writer's last batch, accounts. ARGV: marker to set, number of this batch,
--- how long to remember that, milliseconds of a lease, then {amount, counted at least, expiry, leases} of each account
--- Returns {marker, number before this, counted and held of each account}. What has been counted is not counted again.
+-- seconds to remember it, milliseconds of a lease, then {amount, least counted, expiry, leases} of each account
+-- Returns {marker, number of the batch before, counted and held of each account}. A batch sent twice is counted once.
 local last = tonumber(redis.call('GET', KEYS[2]) or 0)
 local is_new = last < tonumber(ARGV[2])
 if is_new then redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) end
@@ -144,7 +144,7 @@ return cmsgpack.pack(reply)
 RENEW = (
     _COMMON
     + """
--- KEYS: marker, of each lease its account. ARGV: milliseconds of a lease, then {lease, amount, expiry} of each
+-- KEYS: marker, the account of each lease. ARGV: milliseconds of a lease, then {lease, amount, expiry} of each
 local lease_ms = tonumber(ARGV[1])
 for i, lease in ipairs(told) do
   local hash, leases = KEYS[2 * i], KEYS[2 * i + 1]

@@ -1,7 +1,7 @@
-"""Keep what one process knows of the counters in Redis, and what it has still to tell.
+"""One process's view of the counters in Redis, and the amounts it has yet to send.
 
-Nothing here waits or connects. While Redis is away amounts add up, account by account, so that what waits is bounded
-by the number of accounts and not by that of calls.
+Rule: nothing here waits or connects. While Redis is away, amounts add up by account, so memory is bounded by the number
+of accounts, not of calls.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.redis")
 
-# Redis' Lua counts in doubles, which are exact up to here: 9 million USD in nano-USD. There it stays.
+# Redis' Lua counts in doubles, which are exact up to here: 9 million USD in nano-USD. Larger counters stay here.
 LARGEST = 2**53
-# A counter outlives its window by the longest call and a short outage.
+# How long a counter outlives its window: the longest call and a short outage.
 GRACE_S = 900
-# A seed does not know when its window ends; the longest is a month. The first call corrects it.
+# The lifetime of a seeded counter. A seed does not know when its window ends; the longest is a month. The first call
+# sets the real end.
 SEED_S = 32 * 86_400
-# Told in one round trip, so that Redis is not busy with one for long.
+# Accounts and leases per round trip, so that no script keeps Redis busy for long.
 MOST_COUNTED = 64
 MOST_LEASES = 256
-# More are not remembered while Redis is away; they run out by themselves before they could be told.
+# Leases to release per account that are remembered while Redis is away. Older ones expire by themselves.
 MOST_DUE_LEASES = 4096
 MOST_ACCOUNTS = 100_000
-# Between two looks for windows that are over.
+# The pause between sweeps for windows that are over.
 SWEEP_S = 60.0
 
 NEVER = "never"
@@ -41,7 +42,7 @@ SEEDED = "seed"
 
 
 class Slot(NamedTuple):
-    """What names a counter."""
+    """The name of a counter."""
 
     account: str
     window_start: int
@@ -49,7 +50,7 @@ class Slot(NamedTuple):
 
 @dataclass(slots=True)
 class Seen:
-    """What Redis last said of a counter."""
+    """What Redis last reported of a counter."""
 
     counted: int = 0
     held: int = 0
@@ -58,10 +59,10 @@ class Seen:
 
 @dataclass(slots=True)
 class Due:
-    """What is still to be told of a counter."""
+    """What is yet to be sent for a counter."""
 
     charge: Charge | None = None
-    """The last that was counted."""
+    """The last charge counted."""
     amount: int = 0
     floor: int = 0
     expiry: str = ""
@@ -72,41 +73,41 @@ _NOTHING = Seen()
 
 
 class Tally:
-    """What has been seen, what is due, and the batch that is on its way."""
+    """Counters as last seen, amounts due, and the batch being sent."""
 
     def __init__(self) -> None:
         self.batch: dict[Slot, Due] = {}
-        """Told and not acknowledged. It is told again under the same number until it is."""
+        """Sent but not acknowledged; sent again under the same number until it is."""
         self.number = 0
-        """Of the batch; Redis counts none twice."""
+        """The batch's number, by which Redis avoids counting it twice."""
         self._seen: dict[Slot, Seen] = {}
         self._due: dict[Slot, Due] = {}
         self._swept_at = 0.0
 
     def __len__(self) -> int:
-        """How many accounts there is something to tell of."""
+        """Return how many accounts have something to send."""
         return len(self._due) + len(self.batch)
 
     def counted(self, slot: Slot) -> tuple[int, int]:
-        """Return what Redis last said is counted and held, and what it has not acknowledged yet."""
+        """Return what Redis last reported as counted (plus amounts not yet acknowledged) and as held."""
         seen = self._seen.get(slot, _NOTHING)
         return seen.counted + self._untold(slot), seen.held
 
     def floor(self, slot: Slot) -> int:
-        """Return what is certainly counted: less than that, and Redis has forgotten."""
+        """Return the count last seen. If Redis reports less, it has lost data."""
         return self._seen.get(slot, _NOTHING).counted
 
     def saw(self, slots: Iterable[Slot], said: Sequence[int]) -> None:
-        """Redis said what is counted and held of each of these."""
+        """Note Redis' report: counted and held of each slot, in turn."""
         for place, slot in enumerate(slots):
             self._saw(slot, said[2 * place], said[2 * place + 1])
 
     def lasts(self, charge: Charge) -> None:
-        """Its counter will be asked for until its window ends."""
+        """Note when the window of a charge's counter ends; `sweep` keeps the counter until then."""
         self._saw(slot_of(charge), 0).resets_at = charge.resets_at
 
     def owe(self, charge: Charge, lease: str, amount: int) -> None:
-        """Count an amount, and let go of a lease."""
+        """Make an amount, and the release of a lease, due."""
         due = self._due_of(slot_of(charge))
         due.charge = charge
         due.amount = clamped(due.amount + max(0, amount))
@@ -115,24 +116,24 @@ class Tally:
         self.lasts(charge)
 
     def seed(self, slot: Slot, amount: int) -> None:
-        """The ledger says that so much was spent. What is to be told comes on top, so it is not in the floor."""
+        """Raise a counter to the amount in the ledger, less amounts due: those are added when they are sent."""
         self.owe_at_least(slot, max(0, amount - self._untold(slot)))
 
     def owe_at_least(self, slot: Slot, amount: int) -> None:
-        """Count at least this."""
+        """Make it due that a counter is raised to at least `amount`."""
         self._saw(slot, clamped(amount))
         due = self._due_of(slot)
         due.floor = max(due.floor, clamped(amount))
         due.expiry = due.expiry or (f"{SEEDED} {slot.window_start + SEED_S}" if slot.window_start else NEVER)
 
     def owe_all(self) -> None:
-        """Redis has forgotten: what has been seen there is to be told."""
+        """Make every count last seen due again, after Redis has lost its data."""
         for slot, seen in list(self._seen.items()):
             if seen.counted:
                 self.owe_at_least(slot, seen.counted)
 
     def next_batch(self) -> None:
-        """Take what is due into a batch, unless one is on its way."""
+        """Move what is due into a batch, unless one is being sent."""
         if self.batch or not self._due:
             return
         room = MOST_LEASES
@@ -148,9 +149,9 @@ class Tally:
         self.number += 1
 
     def acknowledge(self, said: Sequence[int]) -> list[tuple[Charge, int, int]]:
-        """The batch has been counted, and this is what there is now.
+        """Drop the batch, which Redis has counted, and note the counters it reports.
 
-        Returns what was counted, with what its counter was before and what it is now.
+        Returns the charges counted, each with its counter before and after.
         """
         self.saw(self.batch, said)
         counted: list[tuple[Charge, int, int]] = []
@@ -162,7 +163,7 @@ class Tally:
         return counted
 
     def sweep(self, now: float) -> None:
-        """Forget windows that are over: their counters are gone, and nobody will ask for them."""
+        """Forget windows that are over: their counters in Redis have expired."""
         if abs(now - self._swept_at) < SWEEP_S:
             return
         self._swept_at = now
@@ -177,7 +178,7 @@ class Tally:
         seen = self._seen.get(slot)
         if seen is None:
             seen = self._seen[slot] = Seen()
-        # A counter never falls, so whoever knows the most is right.
+        # Counters never fall, so the larger value is the newer one.
         seen.counted = max(seen.counted, counted)
         seen.held = seen.held if held is None else held
         return seen
@@ -187,19 +188,19 @@ class Tally:
         if due is None:
             if len(self._due) >= MOST_ACCOUNTS:
                 del self._due[next(iter(self._due))]
-                _log.error("Redis has been away for too long: more than %d accounts wait for it, and the oldest "
-                           "is dropped; the ledger has what it came to", MOST_ACCOUNTS)  # fmt: skip
+                _log.error("Redis has been away for too long: amounts of more than %d accounts wait for it, and the "
+                           "oldest are dropped; the ledger still has them", MOST_ACCOUNTS)  # fmt: skip
             due = self._due[slot] = Due()
         return due
 
 
 def slot_of(charge: Charge) -> Slot:
-    """Return the counter that a charge is for."""
+    """Return the counter of a charge."""
     return Slot(charge.account, charge.window_start)
 
 
 def distinct(charges: Sequence[Charge]) -> tuple[Charge, ...]:
-    """Return the charges of which there has to be room: of several to one account the one with the least."""
+    """Return one charge per account: of several, the one with the least room."""
     least: dict[Slot, Charge] = {}
     for charge in charges:
         known = least.get(slot_of(charge))
@@ -209,12 +210,12 @@ def distinct(charges: Sequence[Charge]) -> tuple[Charge, ...]:
 
 
 def expiry(charge: Charge) -> str:
-    """Say when Redis may forget a counter: NEVER, WITH_LEASE, or at a time in wall-clock seconds."""
+    """Return when Redis may delete a counter: NEVER, WITH_LEASE, or a time in wall-clock seconds."""
     if charge.is_concurrency:
         return WITH_LEASE
     return NEVER if isinf(charge.resets_at) else str(ceil(charge.resets_at) + GRACE_S)
 
 
 def clamped(amount: int) -> int:
-    """Return the amount as Redis can count it."""
+    """Limit an amount to what Redis can count."""
     return max(0, min(amount, LARGEST))

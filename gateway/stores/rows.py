@@ -1,7 +1,7 @@
-"""Turn rows of the ledger into columns of a database and back, and see to it that any row can be kept.
+"""Convert rows of the ledger to columns of a database and back. Any row can be stored.
 
-A row that the database refused would be offered again for ever, and all that came after it would wait. So what no
-honest provider says (a cost below zero, tokens beyond 64 bits) is clamped and marked as suspect, and the rest stays.
+A row that the database refuses would block the import for ever. So absurd values (a cost below zero, tokens beyond 64
+bits) are clamped and marked as suspect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BITS = 62
 # A quarter of what 64 bits hold.
 LARGEST = 1 << _BITS
-# The year 10000, after which there are no dates.
+# The year 10000, which datetime cannot represent.
 _LATEST = 253_402_300_800.0
 
 COLUMNS = (
@@ -30,7 +30,7 @@ COLUMNS = (
     "sha256", "first_token_ms", "duration_ms", "provider_id", "hung_up", "call_status",
 )  # fmt: skip
 
-# The first four fields of a usage have columns of their own. The others are zero as a rule, and written down if not.
+# The first four fields of a usage have columns of their own. Of the others, those that are not zero go to `usage`.
 _OTHERS = Usage.__struct_fields__[4:]
 _NO_OTHERS = astuple(Usage())[4:]
 _STATES = {str(state): state for state in State}
@@ -42,7 +42,7 @@ _others = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def newest(rows: Iterable[Row]) -> dict[str, Row]:
-    """Return the row of each attempt that has the highest version."""
+    """Return each attempt's row of the highest version."""
     found: dict[str, Row] = {}
     for row in rows:
         if (other := found.get(row.attempt)) is None or other.version < row.version:
@@ -51,9 +51,9 @@ def newest(rows: Iterable[Row]) -> dict[str, Row]:
 
 
 def storable(row: Row) -> Row:
-    """Return the row with every number in the range that the columns have. What has no column is seen to later."""
+    """Clamp the row's numbers to the range of their columns; `values_of` clamps those without a column."""
     usage = row.usage
-    # One that is negative or too large makes the whole so.
+    # If one number is negative or too large, so is the bitwise OR of all.
     numbers = (
         (row.cost_nanousd or 0) | (row.estimate_nanousd or 0) | row.saved_nanousd | row.status | row.call_status
         | row.first_token_ms | row.duration_ms | usage.input_tokens | usage.output_tokens | usage.cached_tokens
@@ -77,11 +77,11 @@ def _clamp(value: Any) -> Any:
 
 
 def values_of(row: Row) -> tuple[Any, ...]:
-    """Return the values of COLUMNS for a row that is storable, flags as 0 and 1."""
+    """Return the values of COLUMNS for a row from `storable`, flags as 0 and 1."""
     usage = row.usage
     others = astuple(usage)[4:]
-    # sqlite3 asks of each value that is no plain int, float, str or bytearray how it wants to be adapted, and that
-    # takes longer than to make it one.
+    # sqlite3 looks for an adapter for every value that is not a plain int, float, str or bytearray. Converting here is
+    # quicker.
     return (
         row.attempt, row.version, str(row.state), row.at, row.request_id, row.key, row.route, row.endpoint,
         row.provider, row.model, +row.stream, _encode(row.labels).decode() if row.labels else "[]", row.outcome,
@@ -108,7 +108,7 @@ def row_of(values: tuple[Any, ...]) -> Row:
         hung_up, call_status,
     ) = values  # fmt: skip
     usage = Usage(input_tokens, output_tokens, cached_tokens, reasoning_tokens, **(_others(others) if others else {}))
-    # In the order of the fields: by name it takes four times as long.
+    # By position: passing the fields by name takes four times as long.
     return Row(
         attempt, version, _STATES[state], at, request_id, key, route, endpoint, provider, model, bool(stream),
         _labels(labels), outcome, status, usage, bool(usage_is_estimate), cost_nanousd, _SOURCES[cost_source],

@@ -1,10 +1,10 @@
-"""Count limits for all processes of a machine, in memory that they share.
+"""Limits counted in shared memory, for all processes of a machine.
 
-A change is one turn at the lock of some microseconds. A process that is stopped while it has the lock holds up nobody
-for more than 250 ms: who would hold something is told that nothing can be told, and what is to be counted is counted
-later. Counters and leases have fixed tables; a counter whose window is over makes room for another.
+A change takes the lock for a few microseconds. If a process is suspended while it has the lock, the others wait at most
+250 ms: `hold` then raises Unavailable, and `settle` counts later. Counters and leases have tables of fixed size; a
+counter whose window is over makes room for another.
 
-Rule: all of it is called from one thread, the event loop's, and nothing awaits while the lock is held.
+Rule: everything is called from the event loop's thread, and nothing awaits while the lock is held.
 """
 
 from __future__ import annotations
@@ -48,32 +48,32 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.limits")
 
-# What follows a lock that is taken: a turn of the loop, and then no more than a quarter of a second in all. Who has it
-# needs a few microseconds of a processor, for which a busy machine lets it wait; not to know would let calls through.
+# The pauses while the lock is taken: one turn of the loop, then at most a quarter of a second in all. Its holder needs
+# only microseconds, but may wait for a processor on a busy machine. Giving up early would let calls pass uncounted.
 _PAUSES_S = (0.0, *[0.001] * 10, *[0.005] * 8, *[0.02] * 10)
-# How many leases are renewed or have run out before others may have the lock.
+# Leases renewed or expired per turn at the lock.
 _BATCH = 256
-# What waits for the lock is bounded; the ledger knows of it too.
+# Changes waiting for the lock; further ones are dropped, since the ledger has them too.
 _MOST_LATE = 65_536
-# The longest way from where a counter should be to where it is.
+# The longest search from a counter's home slot (open addressing).
 _PROBES = 64
-# A coarse clock for leases, because looking for those that have run out is a look at all of them.
+# A coarse clock for leases, because looking for expired ones scans all of them.
 _TICKS_PER_S = 4
 _LONGEST_WINDOW_S = 31 * 86_400
 
 
 class _Full(Exception):
-    """There is no room left in a table."""
+    """A table is full."""
 
 
 class SharedLimits:
     """`Limits` for all processes that use one file, or for this one alone."""
 
     def __init__(self, path: Path | None, *, on_counted: Callable[[Charge, int, int], None] | None = None) -> None:
-        """`path`: of the file; None, and always on Windows: nobody else counts.
+        """`path`: the shared file. None, and always on Windows: this process counts alone.
 
-        `on_counted`: told of every charge that was counted, with what its counter was and what it is now. It is called
-        after `settle` in the same process, without the lock, and must not raise.
+        `on_counted`: called with every charge counted, and its counter before and after. The call comes after `settle`,
+        in the same process and without the lock; it must not raise.
 
         Raises:
             OSError: the file cannot be made, opened or locked; the message names it.
@@ -81,13 +81,13 @@ class SharedLimits:
         self._memory = Mapped(path)
         self._on_counted = on_counted
         self._mine: dict[str, tuple[int, int, Sequence[Charge]]] = {}
-        """The leases of this process: row, number and what they hold."""
+        """The leases of this process: row, number and charges."""
         self._known: dict[tuple[str, int], tuple[int, int]] = {}
-        """Counters that were used before: identity and slot."""
+        """Counters used before: identity and slot."""
         self._late: deque[Callable[[], None]] = deque()
-        """What could not be done at once because somebody had the lock."""
+        """Changes postponed because the lock was taken."""
         self._told: list[tuple[Charge, int, int]] = []
-        """What `on_counted` is to be told."""
+        """Arguments for the next calls of `on_counted`."""
         self._now = 0.0
         self._said: set[str] = set()
 
@@ -95,9 +95,9 @@ class SharedLimits:
         return f"<SharedLimits {self._memory.path or 'of one process'}, {len(self._mine)} leases here>"
 
     async def hold(self, lease: str, charges: Sequence[Charge], now: float) -> Charge | None:
-        """Hold all charges, or none and return the one there is no room for; see `Limits.hold`.
+        """Hold all charges; or hold none, and return the one there is no room for. See `Limits.hold`.
 
-        A lease of that name which is still held is let go of first.
+        If a lease of this name is still held, it is released first.
         """
         if not charges:
             return None
@@ -116,34 +116,34 @@ class SharedLimits:
                 self._tell()
 
     def settle(self, lease: str, charges: Sequence[Charge], amounts: Sequence[int], now: float) -> None:
-        """Count what each charge came to, also if its lease has run out or there never was one.
+        """Count the real amount of each charge, with or without a live lease.
 
-        If somebody has the lock, it is done with whatever this process does next, `renew` at the latest.
+        If the lock is taken, the counting is postponed to this process's next change, `renew` at the latest.
         """
         self._do(partial(self._count, lease, charges, amounts), now)
 
     def renew(self, leases: Sequence[str], now: float) -> None:
-        """Hold these for LEASE_S from now; those that have run out are held again, whether there is room or not.
+        """Extend these leases to LEASE_S from now. An expired one is held again, whether there is room or not.
 
-        Call it every few seconds, without leases too: what is late is then done.
+        Call it every few seconds, even without leases: it also makes the postponed changes.
         """
         for first in range(0, max(len(leases), 1), _BATCH):
             self._do(partial(self._renew, leases[first : first + _BATCH], now), now, later=False)
 
     def counted(self, account: str, window_start: int) -> tuple[int, int]:
-        """Return what is counted and what is held of an account. Leases that have just run out may be in it."""
+        """Return an account's counted and held amounts. The held amount may include leases that have just expired."""
         words = self._memory.words
         slot = self._slot_of(_identity(account, window_start))
         return (words[COUNTED + slot], words[HELD + slot]) if slot is not None else (0, 0)
 
     def seed(self, account: str, window_start: int, amount: int) -> None:
-        """Count at least `amount`. It is no spending: `on_counted` is not told."""
-        # Whatever had ended when this window began is over.
+        """Raise the counter to at least `amount`. This is not spending, so `on_counted` is not called."""
+        # Counters whose windows ended before this one began may be evicted.
         self._now = max(self._now, float(window_start))
         self._do(partial(self._at_least, account, window_start, amount), None)
 
     def close(self) -> None:
-        """Do what is late, and let go of everything that is held here."""
+        """Make the postponed changes, and release all leases of this process."""
         self._late += [partial(self._count, lease, (), ()) for lease in self._mine]
         give_up_at = monotonic() + 0.1
         while self._late and monotonic() < give_up_at:
@@ -170,7 +170,7 @@ class SharedLimits:
         raise Unavailable("another process has had the lock of the limits for 250 ms")
 
     def _do(self, work: Callable[[], None], now: float | None, *, later: bool = True) -> None:
-        """Do what is late and then this. If somebody has the lock: `later`, or not at all."""
+        """Make the postponed changes, then do `work`. If the lock is taken, postpone `work` (`later`) or drop it."""
         if self._memory.acquire():
             try:
                 self._tidy(now)
@@ -182,7 +182,7 @@ class SharedLimits:
         elif later and len(self._late) < _MOST_LATE:
             self._late.append(work)
         elif later:
-            self._say("the lock of the limits has not been free for long; what is spent is in the ledger only")
+            self._say("the lock of the limits has been taken for too long; what is spent now is only in the ledger")
 
     def _tell(self) -> None:
         told, self._told = self._told, []
@@ -191,7 +191,7 @@ class SharedLimits:
                 self._on_counted(charge, before, after)
 
     def _say(self, message: str) -> None:
-        """Log a lasting trouble, once."""
+        """Log a lasting problem, once."""
         if message not in self._said:
             self._said.add(message)
             _log.error("%s", message)
@@ -205,7 +205,7 @@ class SharedLimits:
             return
         self._now = now
         earliest = self._memory.words[EARLIEST]
-        # No lease is held for twice as long as that: if one seems to be, the clock has been set back.
+        # No lease lasts 2 * LEASE_S from now. If one seems to, the clock has been set back.
         if earliest != LARGEST and not now * _TICKS_PER_S < earliest <= (now + 2 * LEASE_S) * _TICKS_PER_S:
             self._expire(now)
 
@@ -214,7 +214,7 @@ class SharedLimits:
             self._late.popleft()()
 
     def _hold(self, lease: str, charges: Sequence[Charge], now: float, *, anyway: bool = False) -> Charge | None:
-        """Hold all charges, `anyway` or if there is room; else return the first there is no room for."""
+        """Hold all charges, and return None; or return the first without room. `anyway`: hold them even so."""
         if len(charges) > MOST_CHARGES:
             raise _Full(self._full(f"more than {MOST_CHARGES} limits apply to one call"))
         words = self._memory.words
@@ -228,7 +228,7 @@ class SharedLimits:
             amount = min(max(charge.amount, 0), LARGEST)
             counted = 0 if charge.is_concurrency else words[COUNTED + slot]
             is_short = counted + held + amount > min(charge.limit, LARGEST)
-            # A budget takes one call that is too large for what is left of it, and nothing beside that.
+            # A budget lets through one call larger than its rest, if nothing else is held.
             if is_short and not anyway and (charge.is_concurrency or others or counted >= charge.limit):
                 return charge
             kept = min(amount, LARGEST - held)
@@ -240,7 +240,7 @@ class SharedLimits:
     def _keep(
         self, lease: str, charges: Sequence[Charge], parts: list[int], change: dict[int, int], now: float
     ) -> None:
-        """Write a lease into a free row, and with it what it changes."""
+        """Write a lease into a free row, together with `change`."""
         words = self._memory.words
         if free := words[FREE]:
             row = free - 1
@@ -265,12 +265,12 @@ class SharedLimits:
         for charge, amount in zip(charges, amounts, strict=True):
             if charge.is_concurrency or amount <= 0:
                 continue
-            if len(change) == MOST_CHARGES:  # nobody could hold so many; and the journal is not longer
+            if len(change) == MOST_CHARGES:  # more than a lease can hold; the journal has no room for more
                 self._memory.write(change)
                 change = {}
             try:
                 slot = self._slot(charge.account, charge.window_start, charge.resets_at, taken)
-            except _Full:  # which has been said; the ledger knows the amount
+            except _Full:  # already logged; the ledger has the amount
                 continue
             taken += (slot, 0)
             at = COUNTED + slot
@@ -292,19 +292,19 @@ class SharedLimits:
                 if self._is_live(row, number):
                     words[EXPIRES + row] = expires
                 else:  # the machine slept, or its clock was set
-                    with suppress(_Full):  # which has been said
+                    with suppress(_Full):  # already logged
                         self._hold(lease, charges, now, anyway=True)
 
     def _at_least(self, account: str, window_start: int, amount: int) -> None:
         words = self._memory.words
-        with suppress(_Full):  # which has been said
+        with suppress(_Full):  # already logged
             slot = self._slot(account, window_start, None, ())
             words[COUNTED + slot] = max(words[COUNTED + slot], min(amount, LARGEST))
 
     # -- leases
 
     def _expire(self, now: float) -> None:
-        """Free the leases that nobody has renewed."""
+        """Free expired leases, at most _BATCH of them."""
         words = self._memory.words
         latest = int((now + LEASE_S) * _TICKS_PER_S)
         earliest = LARGEST
@@ -322,12 +322,12 @@ class SharedLimits:
                 self._memory.write(change)
                 freed += 1
             else:
-                earliest = 0  # the next one goes on with it
+                earliest = 0  # makes the next change continue here
                 break
         words[EARLIEST] = earliest
 
     def _expiry(self, now: float) -> int:
-        """Return when a lease from now runs out, having seen to it that somebody looks then."""
+        """Return when a lease taken now expires, in ticks, and make sure that expiry is checked then."""
         words = self._memory.words
         expires = int((now + LEASE_S) * _TICKS_PER_S)
         if expires < words[EARLIEST]:
@@ -335,7 +335,7 @@ class SharedLimits:
         return expires
 
     def _is_live(self, row: int, number: int) -> bool:
-        """Tell whether a row still is the lease of that number."""
+        """Tell whether `row` still holds lease `number`."""
         words = self._memory.words
         return bool(words[NUMBERS + row] == number and words[EXPIRES + row])
 
@@ -351,7 +351,7 @@ class SharedLimits:
     # -- counters
 
     def _slot(self, account: str, window_start: int, resets_at: float | None, parts: Sequence[int]) -> int:
-        """Return where a counter is, and begin it if it is nowhere; never in the place of one that is in `parts`."""
+        """Return a counter's slot; take a slot if it has none, but never one that is in `parts`."""
         words = self._memory.words
         known = self._known.get((account, window_start))
         if known is not None and words[IDS + known[1]] == known[0]:
@@ -382,9 +382,9 @@ class SharedLimits:
         return None
 
     def _vacant(self, identity: int, taken: Sequence[int]) -> int:
-        """Return a place for a counter: an empty one, or that of the oldest which is over or has counted nothing.
+        """Return a slot for a counter: an empty one, or that of the oldest counter no longer needed.
 
-        No place is ever empty again, so whoever looks for a counter may stop at the first that is.
+        A used slot never becomes empty again, so a search may stop at the first empty one.
         """
         words = self._memory.words
         oldest, oldest_resets = -1, LARGEST + 1
@@ -408,6 +408,6 @@ class SharedLimits:
 
 
 def _identity(account: str, window_start: int) -> int:
-    """Return 62 bits that stand for a counter: two of them are the same once in 10^11 full tables."""
+    """Return a 62-bit hash of a counter's name. Two collide once in 10^11 full tables."""
     name = b"%d %b" % (window_start, account.encode("utf-8", "surrogatepass"))
     return (int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 2) or 1

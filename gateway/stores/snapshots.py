@@ -1,6 +1,6 @@
-"""Pass on what a process knows and has counted: to the workers of its machine by files, to other machines by Redis.
+"""Exchange snapshots of what each process knows and has counted: by files among workers, by Redis among machines.
 
-Everybody writes one snapshot and reads the others'; nobody waits for anybody, so there is nothing to lock.
+Every process writes its own snapshot and reads the others', so no lock between processes is needed.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.snapshots")
 
-# Older than this it is taken to be of a process that has ended, or of a machine whose clock is wrong.
+# An older snapshot is taken to come from a dead process, or from a machine whose clock is wrong.
 STALE_S = 10.0
-# While nothing changes, a snapshot is written all the same so often, to say that its process lives.
+# A snapshot is rewritten after this even if nothing changed, to show that its process lives.
 ALIVE_S = 3.0
-# Other runs' files are nobody's after so long.
+# Another run's file is deleted when it is this old.
 ABANDONED_S = 3600.0
-# In Redis nothing is left of a gateway that has ended so long ago.
+# A dead gateway's snapshot is deleted from Redis after this.
 EXPIRES_S = 60
 _SUFFIX = ".snapshot"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What one process knows and has counted."""
+    """The knowledge and the counts of one process."""
 
     at: float
     """When it was written, in wall-clock seconds."""
     facts: dict[str, Facts] = {}
     quotas: dict[str, Quota] = {}
     metrics: bytes = b""
-    """As `Metrics.snapshot` packs it. Only for the workers of a machine: others are scraped themselves."""
+    """Packed by `Metrics.snapshot`. Only among workers: other machines are scraped themselves."""
 
     def is_fresh(self, now: float) -> bool:
-        """Tell whether it is of a process that lives, and whose clock agrees with ours."""
+        """Tell whether the snapshot's process lives, and has a clock that agrees with ours."""
         return abs(now - self.at) <= STALE_S
 
 
@@ -54,7 +54,7 @@ _decode = msgspec.msgpack.Decoder(Snapshot).decode
 
 
 class _Version(NamedTuple):
-    """What tells that a file is another than before."""
+    """Identifies one version of a file."""
 
     inode: int
     size: int
@@ -64,28 +64,28 @@ class _Version(NamedTuple):
 class Files:
     """The snapshots of the workers of one run, a file each.
 
-    A worker is known by its place among the workers. One that is started in the place of a dead one finds the file
-    that it left, and goes on from there; so the file of a dead worker stays, and counts, until then.
+    A file is named by its worker's place. The file of a dead worker stays, and its counts are included, until a new
+    worker takes the place and goes on from that file.
     """
 
     def __init__(self, directory: Path, run: str, place: str) -> None:
-        """`directory`: of the workers; it is made if need be. `run`: the same for all workers, new at every start."""
+        """`directory`: the same for all workers. `run`: the same for all workers, but new at every start."""
         self._directory = directory
         self._prefix = f"{run}."
         self._own = directory / f"{run}.{place}{_SUFFIX}"
         self.found: list[tuple[str, Snapshot]] = []
-        """The name and the last snapshot of every other worker of this run, dead or alive. One that has not changed is
-        not read again, and is the same object as before."""
+        """Name and last snapshot of every other worker of this run, dead or alive. An unchanged file is not read again;
+        its snapshot stays the same object."""
         self._known: dict[str, tuple[_Version, Snapshot | None]] = {}
         self._written = -1, Snapshot(0.0)
-        # Whoever is scraped asks in the event loop, while a thread may be at it; it keeps files and `_known` in step.
+        # Protects `_known`, `_written` and our file: a scrape exchanges in the event loop, sharing in a thread.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Files {self._own}>"
 
     def prepare(self, now: float) -> Snapshot | None:
-        """Make the directory, remove what other runs have left, and return what a predecessor has left in our place.
+        """Make the directory, delete abandoned files of other runs, and return the snapshot of our predecessor, if any.
 
         Raises:
             OSError: the directory cannot be made or read.
@@ -101,13 +101,13 @@ class Files:
         return None
 
     def exchange(self, snapshot: Snapshot, number: int, within_s: float = -1.0) -> None:
-        """Read the other workers' snapshots into `found`, and replace our own file in one step for whoever reads it.
+        """Read the other workers' snapshots into `found`, and replace our own file atomically.
 
-        Blocks. `number`: ascending; of two threads that write the later snapshot stays. `within_s`: how long to wait
-        for another thread that does the same; for ever if it is negative.
+        Blocks. `number`: ascends with each snapshot, so that of two threads the later snapshot stays. `within_s`: how
+        long to wait for another thread in here; for ever if negative.
 
         Raises:
-            OSError: the directory cannot be read, or the file not be written, or not in time.
+            OSError: the directory cannot be read, or the file cannot be written, or not in time.
         """
         if not self._lock.acquire(timeout=within_s):
             raise TimeoutError(f"{self._directory} does not answer")
@@ -126,13 +126,13 @@ class Files:
     def _others(self) -> Iterator[tuple[str, Snapshot]]:
         for file in sorted(self._directory.iterdir()):
             if file != self._own and file.name.startswith(self._prefix) and file.suffix == _SUFFIX:
-                with suppress(FileNotFoundError):  # it has been removed since
+                with suppress(FileNotFoundError):  # removed meanwhile
                     if (snapshot := self._read(file)) is not None:
                         yield file.name, snapshot
 
     def _write(self, snapshot: Snapshot) -> None:
         new = self._own.with_suffix(".tmp")
-        # Not synced: it is worth nothing after the machine has crashed.
+        # Not synced: a snapshot is worthless after a crash of the machine.
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(_encode(snapshot))
         new.replace(self._own)
@@ -147,7 +147,7 @@ class Files:
             snapshot = _decode(file.read_bytes())
         except msgspec.MsgspecError as error:
             if known is None or known[1] is not None:
-                _log.warning("%s cannot be read: %s; what that worker knows is left out", file, error)
+                _log.warning("%s cannot be read: %s; that worker's snapshot is left out", file, error)
             snapshot = None
         self._known[file.name] = version, snapshot
         return snapshot
@@ -157,28 +157,28 @@ class Board:
     """The snapshots of all gateways that share a Redis, in one hash."""
 
     def __init__(self, url: str, writer: str, *, namespace: str = "gateway") -> None:
-        """`writer`: what no other process is called. `namespace`: the same for all gateways that share facts.
+        """`writer`: a name unique to this process. `namespace`: the same for all gateways that share facts.
 
         Raises:
-            StoreError: the client library is missing, or `url` is none.
+            StoreError: the client library is missing, or the URL is invalid.
         """
         self._client = connect(url)
         self._writer = writer
         self._key = f"{{{namespace}}}:facts"
         self.found: list[tuple[str, Snapshot]] = []
-        """The name and the last snapshot of everybody else. One that has not changed is the same object as before."""
+        """Name and last snapshot of every other gateway. An unchanged snapshot stays the same object."""
         self._known: dict[str, tuple[bytes, Snapshot | None]] = {}
 
     def __repr__(self) -> str:
         return f"<Board {self._key} {self._writer}>"
 
     async def exchange(self, snapshot: Snapshot) -> None:
-        """Put up our snapshot, and read everybody else's into `found`, in one round trip.
+        """Write our snapshot and read the others' into `found`, in one round trip.
 
-        Whoever has not written for EXPIRES_S is removed.
+        Snapshots older than EXPIRES_S are deleted.
 
         Raises:
-            OSError: Redis is away, or refuses.
+            OSError: Redis does not answer, or refuses.
         """
         from redis.exceptions import RedisError
 
@@ -194,7 +194,7 @@ class Board:
             if gone:
                 await self._client.hdel(self._key, *gone)
         except RedisError as error:
-            # A failover leaves us with what is now a replica; a new connection goes to whom the name means now.
+            # After a failover this connection may lead to a replica. A new one resolves the name again.
             await self._client.connection_pool.disconnect()
             raise OSError(f"Redis: {error}") from error
         self.found = [(name, one) for name, (_, one) in self._known.items() if one is not None]
@@ -211,5 +211,5 @@ class Board:
             return told, _decode(told)
         except msgspec.MsgspecError as error:
             if known is None or known[1] is not None:
-                _log.warning("what gateway %s tells of its upstreams cannot be read: %s", name, error)
+                _log.warning("the snapshot of gateway %s cannot be read: %s", name, error)
             return told, None

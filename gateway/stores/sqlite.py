@@ -1,6 +1,6 @@
 """The ledger in one SQLite file: one process writes it, others may read it.
 
-Not on a network file system: a WAL needs shared memory and locks that work.
+Rule: never on a network file system. A WAL needs working locks and shared memory.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from gateway.core.ledger import Row
     from gateway.stores.store import Totals
 
-# Longer than a migration or a checkpoint of another takes, shorter than anybody wants to wait.
+# Longer than another process's migration or checkpoint takes, and still bearable to wait for.
 BUSY_TIMEOUT_S = 2.0
-# What a long read has made of the WAL is given back at the next checkpoint.
+# A long read lets the WAL grow; the next checkpoint truncates it to this.
 _WAL_BYTES = 64 << 20
-# 16 MiB. The pages that every batch changes are copied into the file a quarter as often as with the usual 1000.
+# 16 MiB. Checkpoints are a quarter as frequent as with the default 1000, and so is the copying of frequently changed
+# pages.
 _WAL_PAGES = 4000
-# Looking through so much takes about a second.
+# Checking this much takes about a second.
 _LARGEST_CHECKED = 256 << 20
 
 
@@ -47,8 +48,8 @@ def _put(rows: int) -> str:
     )
 
 
-# By how many rows. Each statement that is run lets go of the interpreter, and the event loop that has it meanwhile has
-# to be asked for it back. Many rows in one cost both a tenth of that, and SQLite 2.8 us each instead of 4.8 us.
+# Insert statements by number of rows. Each execution releases the interpreter, and must then get it back from the event
+# loop. With 50 rows in a statement, this costs a tenth, and SQLite takes 2.8 us a row instead of 4.8 us.
 _PUTS = {rows: _put(rows) for rows in (50, 7, 1)}
 _ADD = sums.add("min")
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE"  # noqa: S608  # names of columns
@@ -60,28 +61,28 @@ _PUT_POSITION = """
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space",
-    sqlite3.SQLITE_BUSY: "another process has locked it; end what else writes to it",
-    sqlite3.SQLITE_LOCKED: "another process has locked it; end what else writes to it",
-    sqlite3.SQLITE_READONLY: "it is read-only; give the gateway's user the right to write the file and its directory",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; see that its directory exists and is the gateway user's",
+    sqlite3.SQLITE_BUSY: "another process has locked it; end the other process that writes it",
+    sqlite3.SQLITE_LOCKED: "another process has locked it; end the other process that writes it",
+    sqlite3.SQLITE_READONLY: "it is read-only; let the gateway's user write the file and its directory",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; its directory must exist and belong to the gateway's user",
     sqlite3.SQLITE_IOERR: "the disk fails; see the system's log",
-    sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away, or name another place by GATEWAY_STATE_DIR",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup of it, or move it away and a new one will be made",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database; move it away, or set GATEWAY_STATE_DIR to another place",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; restore a backup, or move the file away and the gateway makes a new one",
 }
 
 
 class SQLiteStore:
     """A store in the file `path`.
 
-    One connection, one thread at a time. SQLite before 3.51.3 can damage a file that two connections write or
-    checkpoint at once (sqlite.org/wal.html, "the WAL-reset bug"); here only the holder of `<path>.lock` does either.
+    One connection, used by one thread at a time. Two connections that write or checkpoint at once can damage a file
+    before SQLite 3.51.3 (sqlite.org/wal.html, "the WAL-reset bug"), so only the holder of `<path>.lock` does either.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the file, and unless `read_only` make it what it should be.
+        """Open the file; unless `read_only`, create or migrate it.
 
         Raises:
-            StoreError: it cannot be opened, is no ledger, or another gateway writes it.
+            StoreError: the file cannot be opened, is not a ledger, or is being written by another gateway.
         """
         self._path = path
         self._lock = -1
@@ -106,9 +107,9 @@ class SQLiteStore:
         self.close()
 
     def write(self, rows: Sequence[Row], position: Position | None = None) -> None:
-        """Insert or replace rows, where theirs is the higher version, and remember how far that has come.
+        """Insert rows, or replace those of a lower version, and store the journal's position.
 
-        A position never goes back: of two that import the same journal the one behind changes nothing.
+        A position never goes back: of two imports of one journal, the one behind changes nothing.
         """
         batch = newest(map(storable, rows))
         with self._transaction() as connection:
@@ -129,17 +130,17 @@ class SQLiteStore:
                 connection.execute(_PUT_POSITION, position)
 
     def rows(self, attempts: Iterable[str]) -> Mapping[str, Row]:
-        """Return those of these attempts that are known."""
+        """Return the rows of these attempts that exist, by attempt."""
         with self._said():
             return self._rows(attempts)
 
     def open_rows(self, writer: str) -> Sequence[Row]:
-        """Return the attempts of a writer that have not come to an end."""
+        """Return a writer's attempts that have not ended."""
         found = self._query(f"{_SELECT} state = 'open' AND substr(attempt, 1, 12) = ? ORDER BY attempt", (writer,))
         return [row_of(values) for values in found]
 
     def under_way(self) -> Sequence[Row]:
-        """Return the attempts of all writers that have not come to an end."""
+        """Return all writers' attempts that have not ended."""
         return [row_of(values) for values in self._query(f"{_SELECT} state = 'open' ORDER BY attempt", ())]
 
     def position(self, writer: str) -> Position | None:
@@ -148,7 +149,7 @@ class SQLiteStore:
         return Position(*found[0]) if found else None
 
     def forget_writer(self, writer: str) -> None:
-        """Its journal is gone, and so is the need for its position."""
+        """Delete the position of a writer whose journal is gone."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM positions WHERE writer = ?", (writer,))
 
@@ -160,7 +161,7 @@ class SQLiteStore:
         until: float = float("inf"),
         where: Mapping[str, str] | None = None,
     ) -> Sequence[Totals]:
-        """Return sums over the attempts that began in these hours, sorted; without `by` exactly one."""
+        """Return sums over the attempts that began in these hours, sorted; exactly one sum without `by`."""
         return sums.totals(self._query, by, since, until, where)
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
@@ -168,7 +169,7 @@ class SQLiteStore:
         return sums.recent(self._query, limit, where)
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
-        """Delete at most `batch` attempts that began earlier, and what was said in them; return how many."""
+        """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
         with self._transaction() as connection:
             earliest = "SELECT attempt FROM attempts WHERE started_at < ? ORDER BY started_at LIMIT ?"
             found = connection.execute(earliest, (before, batch)).fetchall()
@@ -178,18 +179,18 @@ class SQLiteStore:
         return len(found)
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return the request and the response of an attempt, if they were kept."""
+        """Return an attempt's request and response, if they were stored."""
         found = self._query("SELECT request, response FROM contents WHERE attempt = ?", (attempt,))
         return (found[0][0], found[0][1]) if found else None
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Keep the request and the response of an attempt."""
+        """Store an attempt's request and response."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (attempt, request, response))
 
     def damage(self, within_s: float) -> str:
-        """Look for damage for at most so long, and return what was found first. A large file is not looked at."""
-        # SQLite before 3.41 does not ask in the middle whether it should go on.
+        """Look for damage for at most `within_s`; return the first finding. A large file is not checked."""
+        # SQLite before 3.41 does not call the progress handler during a check, so the size must bound the time.
         if self._path.stat().st_size > _LARGEST_CHECKED:
             return ""
         end = monotonic() + within_s
@@ -205,20 +206,20 @@ class SQLiteStore:
         return "" if found == "ok" else f"{self._path}: {' '.join(str(found).split())}"
 
     def close(self) -> None:
-        """Let go of the file, and of the right to write it."""
+        """Close the file and release the lock."""
         self._connection.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def _open(self) -> sqlite3.Connection:
-        # SQLite gives its WAL the mode that the file has.
+        # SQLite gives its WAL the mode of the file.
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         connection = _connect(self._path, "rw")
         try:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
-                raise StoreError("its file system cannot hold a WAL; GATEWAY_STATE_DIR names another place")
+                raise StoreError("its file system does not support a WAL; set GATEWAY_STATE_DIR to another place")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
@@ -230,27 +231,27 @@ class SQLiteStore:
 
     def _read(self) -> sqlite3.Connection:
         if not self._path.exists():
-            raise StoreError("there is no ledger yet; the gateway makes it when it starts")
+            raise StoreError("there is no ledger yet; the gateway creates it when it starts")
         connection = _connect(self._path, "ro")
         try:
             if pending(connection, "ledger"):
-                raise StoreError("an older gateway made it; start this version once, and it will be up to date")
+                raise StoreError("an older gateway made it; start this version of the gateway once to update it")
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _known(self, batch: Mapping[str, Row]) -> dict[str, Row]:
-        """Return the rows of these attempts that are there already."""
-        # A writer numbers its calls upwards, so most attempts come after all that is there of it. To look for each of
-        # them would take 0.5 us.
+        """Return the rows of these attempts that exist, by attempt."""
+        # A writer numbers its calls upwards, so most attempts sort after all existing ones. Looking each up would take
+        # 0.5 us.
         latest = "SELECT max(attempt) FROM attempts WHERE attempt <= ?"
         ((last,),) = self._connection.execute(latest, (max(batch, default=""),))
         earlier = [attempt for attempt in batch if attempt <= last] if last is not None else []
         return self._rows(earlier) if earlier else {}
 
     def _rows(self, attempts: Iterable[str]) -> dict[str, Row]:
-        # Any number of them in one parameter.
+        # One JSON parameter holds any number of attempts.
         select = f"{_SELECT} attempt IN (SELECT value FROM json_each(?))"  # noqa: S608  # names of columns
         found = self._connection.execute(select, (json.dumps(list(attempts)),))
         return {row.attempt: row for row in map(row_of, found)}
@@ -268,7 +269,7 @@ class SQLiteStore:
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
-                # A full disk may have rolled it back already.
+                # SQLite itself may have rolled back already, if the disk is full.
                 if connection.in_transaction:
                     with suppress(sqlite3.Error):
                         connection.execute("ROLLBACK")
@@ -276,14 +277,14 @@ class SQLiteStore:
 
     @contextmanager
     def _said(self) -> Iterator[None]:
-        """Say which file it is and what can be done."""
+        """Raise every error as a StoreError that names the file and the remedy."""
         try:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             raise StoreError(f"{self._path}: {_REMEDIES.get(code, error)}") from error
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}; GATEWAY_STATE_DIR names another place") from error
+            raise StoreError(f"{self._path}: {error.strerror}; set GATEWAY_STATE_DIR to another place") from error
         except StoreError as error:
             raise StoreError(f"{self._path}: {error}") from None
 
@@ -294,25 +295,25 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,
-        # It may be made in one thread and used in another; that there is only one at a time is the caller's promise.
+        # The connection may be used by several threads; the caller promises that it is one at a time.
         check_same_thread=False,
     )
 
 
 def _lock(path: Path) -> int:
-    """Return a descriptor that holds the right to write `path`, until it is closed or the process ends."""
+    """Return a descriptor that holds the lock for writing `path`, until it is closed or the process ends."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        if sys.platform != "win32":  # where only SQLite's own locks keep two from writing at once
+        if sys.platform != "win32":  # on Windows, only SQLite's own locks keep two processes from writing at once
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
     except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "not known"
+        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock)
         raise StoreError(
-            f"another gateway writes it (pid {holder}); end that one, or give this one a place of its own by "
+            f"another gateway writes it (pid {holder}); end that one, or give this one another place with "
             "GATEWAY_STATE_DIR"
         ) from None
     except BaseException:

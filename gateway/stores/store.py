@@ -1,4 +1,4 @@
-"""What a store of the ledger can do, whichever database it is. Everything blocks: it is called from threads."""
+"""The protocol of the ledger's stores, for any database. Every method blocks, so call it from a thread."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from gateway.core.ledger import Row
 
 DIMENSIONS = ("hour", "day", "key", "route", "endpoint", "provider", "model")
-"""What usage can be summed by."""
+"""Dimensions that usage can be summed by."""
 
 
 class StoreError(Exception):
-    """The database cannot do it now: it is away, full, locked or not ours. The message says which and the remedy."""
+    """The database is unreachable, full, locked or not ours. The message says which, and the remedy."""
 
 
 class Totals(msgspec.Struct, kw_only=True):
     """Sums over attempts."""
 
     group: tuple[str, ...] = ()
-    """Its values of the dimensions that were asked for; hours and days as `2026-11-21T05`, `2026-11-21`."""
+    """The values of the requested dimensions; hours and days as `2026-11-21T05`, `2026-11-21`."""
     attempts: int = 0
     calls: int = 0
     """Attempts that were the last of their call."""
     errors: int = 0
-    """Calls that were answered with 400 or more."""
+    """Calls answered with a status of 400 or more."""
     fallbacks: int = 0
-    """Calls that were answered by another upstream than the first."""
+    """Calls answered by an upstream other than the first."""
     hung_up: int = 0
     in_doubt: int = 0
     unpriced: int = 0
-    """Attempts whose cost is not known. They are not in `cost_nanousd`."""
+    """Attempts of unknown cost, which are not in `cost_nanousd`."""
     estimated: int = 0
     """Attempts whose cost is an estimate."""
     input_tokens: int = 0
@@ -54,28 +54,28 @@ class Position(NamedTuple):
 
 
 class Store(Protocol):
-    """The ledger in a database. Every method may raise StoreError; none leaves anything half done."""
+    """The ledger in a database. Every method may raise StoreError, and then has changed nothing."""
 
     def write(self, rows: Sequence[Row], position: Position | None = None) -> None:
-        """Insert or replace rows, where theirs is the higher version, and remember how far that has come.
+        """Insert rows, or replace those of a lower version, and store the journal's position.
 
-        One transaction; the sums that `totals` returns are kept in it too. Durable when it returns.
+        One transaction, which also updates the sums that `totals` returns. Durable when it returns.
         """
 
     def rows(self, attempts: Iterable[str]) -> Mapping[str, Row]:
-        """Return those of these attempts that are known."""
+        """Return the rows of these attempts that exist, by attempt."""
 
     def open_rows(self, writer: str) -> Sequence[Row]:
-        """Return the attempts of a writer that have not come to an end."""
+        """Return a writer's attempts that have not ended."""
 
     def under_way(self) -> Sequence[Row]:
-        """Return the attempts of all writers that have not come to an end. What they cost so far is in `totals`."""
+        """Return all writers' attempts that have not ended. Their cost so far is in `totals`."""
 
     def position(self, writer: str) -> Position | None:
         """Return how far a writer's journal has been imported."""
 
     def forget_writer(self, writer: str) -> None:
-        """Its journal is gone, and so is the need for its position."""
+        """Delete the position of a writer whose journal is gone."""
 
     def totals(
         self,
@@ -94,16 +94,16 @@ class Store(Protocol):
         """Return the latest attempts, the newest first."""
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
-        """Delete at most `batch` attempts that began earlier, and return how many; their sums stay."""
+        """Delete at most `batch` attempts that began earlier; return how many. Their sums stay."""
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return the request and the response of an attempt, if they were kept."""
+        """Return an attempt's request and response, if they were stored."""
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Keep the request and the response of an attempt."""
+        """Store an attempt's request and response."""
 
     def damage(self, within_s: float) -> str:
-        """Look for damage for at most so long, and return what was found first; empty: nothing was. Reads only."""
+        """Look for damage for at most `within_s`; return the first finding, or an empty text. Reads only."""
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""

@@ -1,7 +1,7 @@
-"""Keep sums over attempts by hour, key, route, endpoint, provider and model, and say what is asked of them.
+"""Sums over attempts by hour, key, route, endpoint, provider and model: how they change, and queries over them.
 
-What a row contributes depends on that row alone. When it takes another's place, what that contributed is taken off: so
-the sums are those of the rows, in whatever order and how often they come.
+Rule: a row's contribution depends on that row alone, and a row that replaces another subtracts the other's
+contribution. The sums therefore match the rows, in whatever order and however often the rows are written.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ NAMES = ("key", "route", "endpoint", "provider", "model")
 _GROUP = ("hour", *NAMES)
 _SUMMED = (*COUNTS, *AMOUNTS)
 
-# What one attempt is counted with at most: $70,000. 65,536 such attempts in an hour fit into a sum; one of more stands
-# still at LARGEST, which is wrong but refuses nobody.
+# The most that one attempt adds to a sum: $70,000 in nano-USD, or as many tokens. 65,536 such attempts an hour fit into
+# a sum. A sum of more stays at LARGEST: wrong, but no write fails.
 MOST_COUNTED = 1 << 46
-# Clients may make up names. PostgreSQL takes 2,700 bytes into an index entry: five names of four bytes a character.
+# Clients may make up names. A PostgreSQL index entry takes 2,700 bytes: five names of four bytes a character.
 _LONGEST_NAME = 128
-# To look up a member of an enumeration takes 50 ns.
+# Enum lookups cost 50 ns.
 _IN_DOUBT, _ESTIMATED = State.IN_DOUBT, CostSource.ESTIMATED
 _HOUR_S = 3600
 _LAST_HOUR = 1 << 40
@@ -43,10 +43,9 @@ _LOW_BITS = 31
 
 
 def changes(known: Mapping[str, Row], rows: Iterable[Row]) -> list[tuple[int | str, ...]]:
-    """Return what each sum changes by when rows take the place of those that are known of their attempts.
+    """Return the change of each sum when `rows` replace the known rows of their attempts.
 
-    One tuple per sum, in the order of its group. That is the same for all gateways, so that two which write the same
-    sums cannot wait for each other.
+    One tuple per sum, sorted by group. All gateways use this order, so two that write the same sums cannot deadlock.
     """
     found: defaultdict[Group, list[Sequence[int]]] = defaultdict(list)
     replaced: defaultdict[Group, list[Sequence[int]]] = defaultdict(list)
@@ -77,7 +76,7 @@ def _group(row: Row) -> Group:
 
 
 def _counted(row: Row) -> tuple[int, ...]:
-    """Return what a row is counted with, in the order of _SUMMED."""
+    """Return a row's contribution to each sum, in the order of _SUMMED."""
     usage, cost, saved, status = row.usage, row.cost_nanousd, row.saved_nanousd, row.call_status
     read, written, cached, thought = (
         usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens
@@ -96,7 +95,7 @@ def _counted(row: Row) -> tuple[int, ...]:
 
 
 def short(name: str) -> str:
-    """Return a name as the sums have it: a long one cut, with a digest so that it stays another than its likes."""
+    """Return a name as the sums store it: a long one is cut, and a digest keeps it distinct."""
     if len(name) <= _LONGEST_NAME:
         return name
     digest = sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
@@ -104,7 +103,7 @@ def short(name: str) -> str:
 
 
 def add(least: str) -> str:
-    """Return the statement that applies one change. `least`: what the database calls the lesser of two values."""
+    """Return the statement that applies one change. `least`: the database's function for the lesser of two values."""
     sets = ", ".join(f"{one} = {least}(sums.{one} + excluded.{one}, {LARGEST})" for one in _SUMMED)
     return (
         f"INSERT INTO sums ({', '.join((*_GROUP, *_SUMMED))}) VALUES ({', '.join('?' * len((*_GROUP, *_SUMMED)))}) "  # noqa: S608  # names of columns
@@ -115,10 +114,10 @@ def add(least: str) -> str:
 def totals(
     query: Query, by: Sequence[str], since: float, until: float, where: Mapping[str, str] | None
 ) -> list[Totals]:
-    """Return the sums of some hours, in the order of their groups. Without `by` it is one, also of nothing.
+    """Return the sums of some hours, sorted by group. Without `by`, return exactly one sum, even of no attempts.
 
     Raises:
-        ValueError: there is no such dimension, or an hour or day is not written as one.
+        ValueError: a dimension is unknown, or an hour or day is malformed.
     """
     terms, values = _terms(where or {}, short_names=True)
     if unknown := [one for one in by if one not in DIMENSIONS]:
@@ -130,7 +129,7 @@ def totals(
         terms.append("hour < ?")
         values.append(_hour(until))
     columns = ["hour / 24" if one == "day" else one for one in by]
-    # In two halves, because SQLite refuses a sum beyond 64 bits.
+    # Sum the high and the low bits separately: SQLite raises if a sum exceeds 64 bits.
     low = (1 << _LOW_BITS) - 1
     summed = [f"sum({one})" for one in COUNTS]
     summed += [f"sum({one} >> {_LOW_BITS}), sum({one} & {low})" for one in AMOUNTS]
@@ -145,7 +144,7 @@ def totals(
 
 def _totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
     group = tuple(_written(dimension, value) for dimension, value in zip(by, found, strict=False))
-    # PostgreSQL sums up to a Decimal, and both sum nothing up to NULL.
+    # PostgreSQL returns sums as Decimal, and both databases return NULL for a sum of no rows.
     numbers = [int(number or 0) for number in found[len(by) :]]
     counts, halves = numbers[: len(COUNTS)], numbers[len(COUNTS) :]
     amounts = [(high << _LOW_BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
@@ -155,11 +154,11 @@ def _totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
 def recent(query: Query, limit: int, where: Mapping[str, str] | None) -> list[Row]:
     """Return the latest attempts, the newest first.
 
-    Attempts are only found by when they began. The sums know in which hours there is one of those that are wanted, so
-    at most `limit` of them are looked into, however rare they are.
+    Attempts are indexed only by their start. The sums tell which hours contain a matching attempt, so at most `limit`
+    hours are searched, however rare matches are.
 
     Raises:
-        ValueError: as `totals`.
+        ValueError: as in `totals`.
     """
     select = f"SELECT {', '.join(COLUMNS)} FROM attempts"  # noqa: S608  # names of columns
     order = " ORDER BY started_at DESC, attempt DESC LIMIT ?"
@@ -206,7 +205,7 @@ def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], l
 
 
 def _no_dimension(name: str) -> str:
-    return f'usage is not summed by "{name}"; it is by {", ".join(DIMENSIONS)}'
+    return f'usage cannot be grouped or filtered by "{name}"; choose among {", ".join(DIMENSIONS)}'
 
 
 def _hour(instant: float) -> int:
@@ -226,5 +225,5 @@ def _read(dimension: str, value: str) -> int:
         began = datetime.strptime(value, "%Y-%m-%d" if dimension == "day" else "%Y-%m-%dT%H").replace(tzinfo=UTC)
     except ValueError:
         like = "2026-11-21" if dimension == "day" else "2026-11-21T05"
-        raise ValueError(f'"{value}" is no {dimension}; write it as {like}') from None
+        raise ValueError(f'"{value}" is not a valid {dimension}; write it as {like}') from None
     return _hour(began.timestamp())

@@ -15,7 +15,6 @@ import httpx
 import msgspec
 
 from gateway.catalog import MOST_MODELS, model_id
-from gateway.config.kinds import KINDS
 from gateway.core import outcome as o
 from gateway.core import sse
 from gateway.core.explain import Problem, problem
@@ -23,6 +22,7 @@ from gateway.dialects.chat import CHAT, GRAMMAR
 from gateway.dialects.choices import read_answer
 from gateway.dialects.events import StreamReader
 from gateway.dialects.upstream_error import read_error
+from gateway.kinds import kind_of
 from gateway.types import UpstreamError
 from gateway.upstream.client import USER_AGENT, Client
 from gateway.upstream.transport import Malformed, Transport, address
@@ -41,10 +41,6 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_PAGES = 20
 LIST_WITHIN_S = 15.0
 
-# Where the list of models is open to everyone, a free question that only a good key gets answered.
-_KEY_QUESTIONS: Mapping[str, str] = {"openrouter": "/key"}
-# Its list is a job like any other, and would wake a worker that is paid by the second.
-_COSTLY_LISTS = frozenset({"runpod"})
 _NO_SUCH_PATH = frozenset({404, 405, 501})
 
 
@@ -114,7 +110,7 @@ class Asker:
 
     async def models(self, provider: Provider, *, check_key: bool = False) -> Listing:
         """Ask for the list of models, and on demand whether the key counts."""
-        if provider.kind in _COSTLY_LISTS:
+        if not kind_of(provider).discover:
             return Listing(None, 0.0, offered=False)
         started = monotonic()
         try:
@@ -197,7 +193,7 @@ class Asker:
         """Tell whether the key counted when the list was given: only if it is not given without one."""
         if not provider.headers:
             return None
-        if path := _KEY_QUESTIONS.get(provider.kind):
+        if path := kind_of(provider).key_check:
             await self._json(provider, path)
             return True
         with suppress(httpx.RequestError):
@@ -303,7 +299,7 @@ class _Failed(Exception):
         self.said = said
         self.status = status
         self.location = ""
-        usual = " or ".join(KINDS[provider.kind].key_vars) if provider.kind in KINDS else ""
+        usual = " or ".join(kind_of(provider).key_vars)
         key = f"its api_key (usually from {usual})" if usual else "its api_key"
         self.problem = problem(outcome, provider, model, said, status=status, key=key)
 

@@ -1,6 +1,6 @@
-"""Guess which base URL was meant where the configured one does not answer, from what people usually get wrong.
+"""Guess the intended base URL when the configured one does not answer, from common mistakes.
 
-Rule: a key goes to no other host and port than the configured ones, and never from https to plain http.
+Rule: a key is sent only to the configured host and port, and never downgraded from https to plain http.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from gateway.config import scalars
-from gateway.config.kinds import KINDS
+from gateway.kinds import KINDS, kind_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Asking for each is a request, and whoever waits for the answer is a person.
+# Each guess costs a request, and a person is waiting.
 MOST = 10
-# Below which the APIs of providers stand, the commonest first.
+# Paths under which providers serve their APIs, the commonest first.
 _PLACES = ("/v1", "/openai/v1", "/api/v1", "/openai", "/v1beta/openai", "")
-# Where local servers of unknown kind listen.
+# Ports on which local servers usually listen.
 _USUAL_PORTS = tuple(
     dict.fromkeys(port for kind in KINDS.values() if kind.base_url and (port := urlsplit(kind.base_url).port))
 )
 
 
 def variants(base_url: str, kind: str = "") -> tuple[str, ...]:
-    """Return other base URLs at the same scheme, host and port: with and without `/v1` and its like."""
+    """Return other base URLs with the same scheme, host and port: with and without `/v1` and similar paths."""
     parts = urlsplit(base_url)
-    paths = _paths(parts.path.rstrip("/"), urlsplit(KINDS[kind].base_url).path if kind in KINDS else "")
+    paths = _paths(parts.path.rstrip("/"), urlsplit(kind_named(kind).base_url).path)
     found = dict.fromkeys(urlunsplit((parts.scheme, parts.netloc, path, "", "")) for path in paths)
     found.pop(base_url, None)
     return tuple(found)[:MOST]
@@ -49,18 +49,18 @@ def _paths(path: str, of_kind: str) -> Iterator[str]:
 
 
 def other_scheme(base_url: str) -> str:
-    """Return the same address under the other scheme."""
+    """Return the same URL with the other scheme: http for https, and vice versa."""
     parts = urlsplit(base_url)
     scheme = "http" if parts.scheme == "https" else "https"
     return urlunsplit((scheme, parts.netloc, parts.path, "", ""))
 
 
 def other_ports(base_url: str, kind: str = "") -> tuple[str, ...]:
-    """Return the same path at the usual ports of this machine or network; nothing for any other host."""
+    """Return the same URL at the usual ports, if the host is on this machine or network; else nothing."""
     parts = urlsplit(base_url)
     if not scalars.is_own_host(base_url):
         return ()
-    own = urlsplit(KINDS[kind].base_url).port if kind in KINDS else None
+    own = urlsplit(kind_named(kind).base_url).port
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     ports = dict.fromkeys((own, *_USUAL_PORTS) if own else _USUAL_PORTS)
     return tuple(
@@ -69,7 +69,7 @@ def other_ports(base_url: str, kind: str = "") -> tuple[str, ...]:
 
 
 def known_address(base_url: str) -> str | None:
-    """Return the address of a known provider whose host is spelt nearly like this one."""
+    """Return the base URL of a known provider whose host is spelt almost like this one."""
     host = urlsplit(base_url).hostname or ""
     known = {
         urlsplit(one.base_url).hostname or "": one.base_url for one in KINDS.values() if one.base_url[:5] == "https"
@@ -79,7 +79,7 @@ def known_address(base_url: str) -> str | None:
 
 
 def moved_to(base_url: str, location: str) -> str | None:
-    """Return the base URL that a redirect of `base_url/models` leads to, if it leads to one."""
+    """Return the new base URL that a redirect of `base_url/models` implies; None if it implies none."""
     try:
         target = urlsplit(urljoin(f"{base_url}/models", location))
         path = target.path.rstrip("/")

@@ -1,4 +1,4 @@
-"""From a provider and an endpoint to somewhere a request can be sent, worked out once for each pair."""
+"""The target of a request: origin and prepared head, computed once for each pair of provider and endpoint."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"llm-gateway/{__version__}"
 _JSON = BodyKind.JSON
-# A pair of provider and endpoint each; a large configuration has some hundred.
+# One target per pair of provider and endpoint; a large configuration has a few hundred.
 MOST_TARGETS = 4096
 
 
 class Origin(Protocol):
-    """Where requests of one provider go."""
+    """The server to which a provider's requests go."""
 
     def take(self) -> Channel | None:
-        """Return a channel that is open already, or None."""
+        """Return a channel that is already open, or None."""
 
     async def connect(self, timeout_s: float) -> Channel:
         """Open a channel.
 
         Raises:
-            ConnectError: it cannot be opened within `timeout_s`.
+            ConnectError: no channel could be opened within `timeout_s`.
         """
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close idle channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class Target:
     provider: Provider
     origin: Origin
     head: bytes
-    """The request head up to the headers that differ from call to call. Holds the credential; never logged."""
+    """The request head without the headers that differ from call to call. It holds the credential: never log it."""
     mask: Mask
-    """What must not come back from there."""
+    """The secrets that must be masked in answers."""
 
     def __repr__(self) -> str:
         return f"<Target {self.provider.name}>"
@@ -65,7 +65,7 @@ class Client:
     """All connections to all providers."""
 
     def __init__(self, make_tls: Callable[[], ssl.SSLContext] = ssl.create_default_context) -> None:
-        """`make_tls`: what the system trusts and allows, of which nothing below TLS 1.2 is used."""
+        """`make_tls`: makes the TLS context, by default the system's. TLS below 1.2 is disabled in any case."""
         self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
         self._targets: dict[tuple[int, str], Target] = {}
@@ -76,12 +76,13 @@ class Client:
         return f"<Client {list(self._origins.values())}>"
 
     def target(self, provider: Provider, endpoint: Endpoint) -> Target:
-        """Return where to send calls of `endpoint` for `provider`."""
-        # By identity: a reload makes new providers, and hashing one hashes all it holds. The value keeps it alive.
+        """Return the target for calls of `endpoint` to `provider`."""
+        # By identity: a reload makes new providers, and hashing a provider hashes all its fields. The target keeps the
+        # provider alive, so that its id is not reused.
         key = (id(provider), endpoint.path)
         target = self._targets.get(key)
         if target is None:
-            if len(self._targets) >= MOST_TARGETS:  # of providers that a reload has replaced
+            if len(self._targets) >= MOST_TARGETS:  # most belong to providers that reloads have replaced
                 self._targets.clear()
             origin = self.origin(provider.base_url)
             target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
@@ -103,7 +104,7 @@ class Client:
         return origin
 
     def model_value(self, upstream: Upstream, endpoint: Endpoint) -> bytes:
-        """Return the upstream's model name as it stands in a body of `endpoint`."""
+        """Return the upstream's model name, encoded for a body of `endpoint`."""
         key = (upstream.model, endpoint.body is _JSON)
         value = self._models.get(key)
         if value is None:
@@ -119,7 +120,7 @@ class Client:
             origin.close()
 
     def _tls_context(self) -> ssl.SSLContext:
-        # Built when first needed: reading the trust store takes some 20 ms.
+        # Built at first use: reading the trust store takes about 20 ms.
         if self._tls is None:
             self._tls = self._make_tls()
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -135,7 +136,7 @@ def _head(provider: Provider, endpoint: Endpoint) -> bytes:
         f"POST {url.path}{head.path}{query} HTTP/1.1".encode(),
         b"host: " + url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"),
         b"user-agent: " + USER_AGENT.encode(),
-        # A coding would have to be undone to be read, and the client may not know it.
+        # Compressed answers would have to be decoded to be read, and the client may not support the coding.
         b"accept-encoding: identity",
         *(name + b": " + value for name, value in (*head.lines, *provider.headers)),
     ]

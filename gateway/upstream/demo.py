@@ -1,4 +1,4 @@
-"""The built-in model `demo/echo`: a real answer, in the framing of a real provider, for whoever has none yet."""
+"""The built-in model `demo/echo`: answers in the format of a real provider, without a provider's key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EVENTS: list[Header] = [(b"content-type", b"text/event-stream; charset=utf-8"),
 
 
 class DemoOrigin:
-    """Answers where others would connect."""
+    """An origin that answers by itself instead of connecting."""
 
     def take(self) -> DemoChannel:
         return DemoChannel(asyncio.get_running_loop())
@@ -38,11 +38,11 @@ class DemoOrigin:
         return self.take()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there are no connections."""
 
 
 class DemoChannel:
-    """One answer: JSON at once, or one event every 20 ms."""
+    """One answer: JSON at once, or an event every 20 ms."""
 
     reused = False
     whole = True
@@ -62,7 +62,7 @@ class DemoChannel:
         self._timer = self._loop.call_soon(self._answer, path)
 
     def write(self, piece: bytes | memoryview) -> bool:
-        if self._body:  # what comes later is the rest of a form, which is not read to be refused
+        if self._body:  # later pieces are the rest of a form, which is refused unread
             self._body.append(piece)
         return True
 
@@ -126,7 +126,7 @@ class DemoChannel:
 
 
 def _last_words(call: dict[str, object]) -> str:
-    """What the user said last, at most 200 characters of it."""
+    """Return the user's last message, cut to 200 characters."""
     messages = call.get("messages")
     for message in reversed(messages if isinstance(messages, list) else []):
         if isinstance(message, dict) and message.get("role") == "user":

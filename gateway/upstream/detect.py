@@ -1,7 +1,7 @@
-"""Find the model servers that run on this machine, within half a second, by asking the ports they usually have.
+"""Find the model servers on this machine, within half a second, by asking their usual ports.
 
-Rule: loopback only, nothing is sent but plain GET requests, and only an answer that such a server would give counts;
-anything may listen on these ports.
+Rule: ask only loopback addresses, with plain GET requests. Anything may listen on these ports, so only a known server's
+typical answer counts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PROBES", "Detected", "Probe", "detect", "llamacpp_or_vllm", "lmstudio", "ollama"]
 
-# For all of them together: the gateway has to be ready in 0.6 s, and loopback answers in a millisecond or not at all.
+# For all probes together: the gateway must be ready in 0.6 s, and loopback answers in a millisecond or not at all.
 WITHIN_S = 0.5
 
-# More than the longest list of models, and little enough to read in that time.
+# More than the longest list of models, and small enough to read in that time.
 LARGEST_ANSWER = 1024 * 1024
 MOST_MODELS = 500
 LONGEST_ID = 256
@@ -32,7 +32,7 @@ LONGEST_ID = 256
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A port, and how to recognise who may be there."""
+    """A port, and how to recognise the server there."""
 
     port: int
     recognise: Callable[[Probe], Awaitable[Detected | None]]
@@ -44,9 +44,9 @@ class Probe:
 
 
 async def detect(environ: Mapping[str, str], probes: Iterable[Probe] | None = None) -> tuple[Detected, ...]:
-    """Return the servers that answered as one of the known kinds does, in the order of the probes.
+    """Return the recognised servers, in the order of the probes.
 
-    `OLLAMA_HOST` says where else Ollama may be; it is not followed beyond this machine.
+    `OLLAMA_HOST` adds a probe for Ollama, unless it names another machine.
     """
     asked = PROBES if probes is None else tuple(probes)
     if (elsewhere := _ollama_host(environ.get("OLLAMA_HOST", ""))) and elsewhere not in asked:
@@ -59,12 +59,12 @@ async def _answer(probe: Probe) -> Detected | None:
     try:
         async with asyncio.timeout(WITHIN_S):
             return await probe.recognise(probe)
-    # Nobody there, too slow, not HTTP or endless headers, not JSON, or JSON of another shape.
+    # No server, too slow, not HTTP, endless headers, not JSON, or JSON of another shape.
     except (OSError, EOFError, asyncio.LimitOverrunError, ValueError, RecursionError, msgspec.MsgspecError):
         return None
 
 
-# Recognising. The facts are from the servers' sources: ollama `server/routes.go`, llama.cpp
+# Recognising. Sources: ollama `server/routes.go`, llama.cpp
 # `tools/server/server-http.cpp`, vLLM `entrypoints/openai/engine/protocol.py`, LM Studio's REST documentation.
 
 
@@ -79,10 +79,10 @@ class _OpenAIList(msgspec.Struct):
 
 
 async def llamacpp_or_vllm(probe: Probe) -> Detected | None:
-    """Recognise llama-server and vLLM by their list of models; a list that names neither is some other server's."""
+    """Recognise llama-server and vLLM by their list of models. A list that names neither is another server's."""
     answer = await _get(probe, "/v1/models")
     is_llamacpp = answer.header("server").lower().startswith("llama.cpp")
-    if answer.status == 503 and is_llamacpp:  # it is still loading, and says so on every path
+    if answer.status == 503 and is_llamacpp:  # still loading: every path answers 503
         return Detected("llamacpp", f"{probe.root}/v1")
     listed = _decoded(answer, _OpenAIList).data
     if listed and (is_llamacpp or all(one.owned_by == "llamacpp" for one in listed)):
@@ -108,7 +108,7 @@ class _Tags(msgspec.Struct):
 
 async def ollama(probe: Probe) -> Detected | None:
     """Recognise Ollama. Its cloud models are left out: they are neither local nor free."""
-    # One after the other: a task that outlives its sisters' failure would need an owner, and this takes a millisecond.
+    # In sequence, which takes a millisecond. Concurrent tasks would need an owner to cancel them when one fails.
     version, root, tags = [await _get(probe, path) for path in ("/api/version", "/", "/api/tags")]
     if root.status != 200 or root.body.strip() != b"Ollama is running" or not _decoded(version, _Version).version:
         return None
@@ -158,14 +158,14 @@ def _ids(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _ollama_host(said: str) -> Probe | None:
-    """Read OLLAMA_HOST as Ollama does (`host`, `:port`, `host:port`, a URL); None if it leads to another machine."""
+    """Read OLLAMA_HOST as Ollama does (`host`, `:port`, `host:port`, a URL); None if it names another machine."""
     said = said.strip().rstrip("/")
     if not said:
         return None
     try:
         parts = urlsplit(said if "://" in said else f"//{said}", scheme="ollama")
         host, port = parts.hostname or "127.0.0.1", parts.port
-        # What a server binds to is not always what a client can connect to.
+        # A server may bind to an address to which a client cannot connect.
         host = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         if parts.scheme not in ("ollama", "http") or not ip_address(host).is_loopback:
             return None
@@ -174,7 +174,7 @@ def _ollama_host(said: str) -> Probe | None:
     return Probe(port or (80 if parts.scheme == "http" else 11434), ollama, host)
 
 
-# Asking. A client of thirty lines: HTTP/1.0, so that no answer is chunked and each ends with its connection.
+# Asking, by a client of thirty lines: HTTP/1.0, so that answers are not chunked and end with their connection.
 
 
 @dataclass(frozen=True, slots=True)

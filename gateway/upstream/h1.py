@@ -1,7 +1,7 @@
-"""HTTP/1.1 to one origin: connections that are kept, answers that are pushed.
+"""An HTTP/1.1 client for one origin: it keeps connections alive and pushes answers to a receiver.
 
-An answer goes straight from the parser into its receiver, with no task, queue or future in between; that is what a
-streamed chunk costs. Everything that happens per request is O(1).
+The parser calls the receiver directly, with no task, queue or future in between, so that a streamed chunk is cheap. All
+work per request is O(1).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 # Response heads larger than this are an attack or a mistake; the largest recorded one is 3 KiB.
 LARGEST_HEAD = 64 * 1024
 MOST_HEADERS = 256
-# Below the shortest common keep-alive of the big providers' edges; a FIN before that is seen at once anyway.
+# Below the shortest keep-alive common among large providers. If one closes earlier, its FIN is seen at once.
 IDLE_S = 55.0
 _READ_SIZE = 64 * 1024
-# What is written to a TLS connection at a time, between looks at whether an answer has come.
+# Bytes written to a TLS connection at a time; in between, an early answer is looked for.
 _STEP = 64 * 1024
 
 
 class FailureKind(StrEnum):
-    """How an exchange with an upstream can break."""
+    """The ways in which an exchange with an upstream can fail."""
 
     NO_CONNECT = "no_connect"
     CONNECT_TIMEOUT = "connect_timeout"
@@ -44,7 +44,7 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no answer, or no end of it."""
+    """Why an answer is missing or incomplete."""
 
     kind: FailureKind
     message: str
@@ -59,52 +59,52 @@ class ConnectError(Exception):
 
 
 class Receiver(Protocol):
-    """Who gets an answer. Exactly one of `on_end` and `on_failure` is called, and nothing after it."""
+    """The callbacks for an answer. Exactly one of `on_end` and `on_failure` is called, and nothing after it."""
 
     def on_head(self, status: int, headers: list[Header]) -> None:
-        """The final status (1xx are swallowed) and its headers, names in lower case."""
+        """Receive the final status (1xx are dropped) and the headers, names in lower case."""
 
     def on_data(self, chunk: bytes) -> None:
-        """A piece of the body, content coding as sent. May call `pause` or `close` on the channel."""
+        """Receive a piece of the body, in its content coding. May call `pause` or `close` on the channel."""
 
     def on_end(self) -> None:
-        """The body is complete by the rules of HTTP."""
+        """Learn that the body is complete by the rules of HTTP."""
 
     def on_failure(self, failure: Failure, /) -> None:
-        """It broke."""
+        """Learn that the exchange failed."""
 
     def on_writable(self) -> None:
-        """The request body may go on after `write` returned False."""
+        """Learn that the request body may go on, after `write` returned False."""
 
 
 class Channel(Protocol):
-    """One request under way to an upstream, whatever carries it."""
+    """One request under way to an upstream, over any transport."""
 
     reused: bool
     whole: bool
-    """All of the request has been given to `send` and `write`. Set it to False after `send` if more is to come."""
+    """The whole request has been passed to `send` and `write`. Set this to False after `send` if more follows."""
 
     def send(self, request: bytes, receiver: Receiver) -> None:
-        """Send a request head and what there is of its body."""
+        """Send a request head and the available part of its body."""
 
     def write(self, piece: bytes | memoryview) -> bool:
         """Send more of the request body. False: wait for `on_writable`."""
 
     def pause(self) -> None:
-        """Stop reading; what has arrived may still come."""
+        """Stop reading. Data that has already arrived may still be delivered."""
 
     def resume(self) -> None:
         """Read on."""
 
     def drain(self) -> None:
-        """Nobody wants the rest: keep the connection if it ends soon, else close it."""
+        """Discard the rest of the answer. Keep the connection if the answer ends soon, else close it."""
 
     def close(self) -> None:
-        """End it now. The receiver hears nothing more."""
+        """End the exchange now. The receiver is not called again."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection to an origin: idle in the pool, or busy with one exchange."""
+    """One connection to an origin, idle in the pool or busy with one exchange."""
 
     __slots__ = (
         "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused",
@@ -121,21 +121,22 @@ class Connection(asyncio.Protocol):
         self._headers: list[Header] = []
         self._fed = 0
         self._barren = 0
-        """How much has come since the last piece of a body: trailers, and extensions of chunks."""
+        """Bytes since the last piece of the body: trailers and chunk extensions."""
         self._in_head = True
         self._head: list[Header] = []
-        """Of the answer under way."""
+        """The headers of the current answer."""
         self._interim = False
         self._paused = False
         self._draining: _Drain | None = None
         self._waiting: select.poll | None = None
-        """Tells whether something waits to be read. Of TLS only: of plain TCP it can be read after a failure too."""
+        """TLS only: tells whether data waits to be read. With plain TCP, it can be read even after a failed write."""
         self._unsent: list[memoryview] = []
-        """Of TLS, in pieces: few, since more are asked for when these have gone. A deque takes 600 bytes more."""
+        """TLS only: pieces to write. They are few, since no more come until these are sent; a deque takes 600 bytes
+        more."""
         self._stepping: asyncio.Handle | None = None
         self._write_paused = False
         self._uploads = False
-        """The request is more than the kernel takes at once, so that it may be answered before all of it is sent."""
+        """The request is larger than the kernel takes at once, so the answer may come before all of it is sent."""
         self.idle = False
         self.reused = False
         self.whole = True
@@ -164,15 +165,15 @@ class Connection(asyncio.Protocol):
         if not piece:
             return True
         self._uploads = True
-        if self._transport.is_closing():  # it broke a moment ago; the receiver is about to hear of it
+        if self._transport.is_closing():  # just broken; `connection_lost` will tell the receiver
             return False
         if self._waiting is not None:
             return self._write_in_steps(piece)
         self._transport.write(piece)
-        return self._transport.get_write_buffer_size() <= 64 * 1024  # above, the loop says when to go on
+        return self._transport.get_write_buffer_size() <= 64 * 1024  # above this, the loop calls `resume_writing` later
 
     def _write_in_steps(self, piece: bytes | memoryview) -> bool:
-        """Write to TLS, a step in each turn of the loop, and none before what has come is read."""
+        """Write to TLS, one step per turn of the loop, and none while an answer waits to be read."""
         self._unsent.append(memoryview(piece))
         if self._stepping is None:
             self._step()
@@ -213,7 +214,7 @@ class Connection(asyncio.Protocol):
         self._receiver = None
         self._unsent.clear()
         self.idle = False
-        # abort, not close: a request body that nobody reads must not keep the socket (and the bill) open.
+        # abort, not close: an upstream that does not read the request must not keep the socket (and the bill) open.
         self._transport.abort()
 
     # -- the socket's side (asyncio.Protocol)
@@ -226,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         receiver = self._receiver
-        if receiver is None:  # nobody asked: an answer before its request is not an answer
+        if receiver is None:  # idle: data before a request is not an answer
             self._pool.forget(self)
             self.close()
             return
@@ -268,30 +269,30 @@ class Connection(asyncio.Protocol):
             )
 
     def _read_what_is_left(self) -> None:
-        """Read what had arrived before the connection broke: mostly the answer that explains why.
+        """Read the data that arrived before the connection broke: usually the answer that explains why.
 
-        An upstream that will not have an upload answers 413 or 401 and closes. If a write meets that, the event loop
-        drops the connection, and with it what the kernel holds for us: the answer came before the reset (RFC 9112
-        section 9.6). The socket is still open in here. Of TLS only the event loop can read it, so nothing is written
-        there while something waits to be read (`_step`).
+        An upstream that refuses an upload answers 413 or 401 and closes, which resets the connection (RFC 9112 section
+        9.6). When the next write fails, the event loop drops the connection without reading the answer, which the
+        kernel still holds. The socket is still open in here. With TLS, only the event loop can read, so `_step` does
+        not write while an answer waits.
         """
         transport = self._transport
         if transport.get_extra_info("ssl_object") is not None:
             return
-        with suppress(OSError):  # what is to be read has been read, or the connection is gone for good
+        with suppress(OSError):  # no more data, or the connection is gone
             fd = transport.get_extra_info("socket").fileno()
             while self._receiver is not None and fd >= 0 and (left := os.read(fd, _READ_SIZE)):
                 self.data_received(left)
 
     def _refuses_early(self) -> bool:
-        """Whether the answer is an error to an upload. Of one that only the connection ends, a reset is an end too.
+        """Whether the answer is an error to an upload, which a reset may end if only the connection's end delimits it.
 
-        The reset is what closing brings where a request is still being sent; nothing of an error is paid for.
+        Closing during an upload causes a reset. A truncated error is harmless, since errors cost nothing.
         """
         return self._uploads and self._parser.get_status_code() >= 400
 
     def _is_close_delimited(self) -> bool:
-        """Whether the end of the connection is the end of the body (RFC 9112 section 6.3)."""
+        """Whether the connection's end delimits the body (RFC 9112 section 6.3)."""
         framed = any(name in _FRAMING for name, _ in self._head)
         return not framed and self._parser.get_status_code() not in (204, 304)
 
@@ -324,14 +325,14 @@ class Connection(asyncio.Protocol):
             raise _Malformed(f"headers larger than {LARGEST_HEAD} bytes")
         if status < 200 or status > 599:
             if status == 101:
-                raise _Malformed("a change of protocol that was not asked for")
+                raise _Malformed("an unrequested change of protocol")
             if not 100 <= status < 200:
                 raise _Malformed(f"the status {status:03}, which HTTP does not have")
             self._interim = True
             return
         self._in_head = False
         self._barren = 0
-        # What follows in fields now is trailers, which must not pass for headers (RFC 9110 section 6.5.1).
+        # Further fields are trailers, which must not be taken for headers (RFC 9110 section 6.5.1).
         headers, self._headers = self._headers, _DROPPED
         if not self.reused and (kept := _value_of(headers, b"keep-alive")) is not None:
             self.idle_s = min(IDLE_S, _keep_alive_s(kept))  # llama.cpp: timeout=5, max=100
@@ -355,12 +356,12 @@ class Connection(asyncio.Protocol):
             self._draining.stop()
             self._draining = None
         if self._paused and not self._transport.is_closing():
-            # Somebody paused on the last piece. Kept like this, the connection would never hear its next answer.
+            # The receiver paused at the last piece. A connection kept paused would never read its next answer.
             self._paused = False
             self._transport.resume_reading()
         # Into the pool first: the receiver may want a connection at once.
         if not self.whole or self._unsent or self._transport.get_write_buffer_size():
-            # An early answer. The next request would be taken for the rest of this one.
+            # An early answer: the upstream would take the next request for the rest of this one.
             self._transport.abort()
         elif self._parser.should_keep_alive() and not self._transport.is_closing():
             self._pool.keep(self)
@@ -376,11 +377,11 @@ class Connection(asyncio.Protocol):
 
 
 class _Malformed(Exception):
-    """The answer breaks a rule that the parser does not know."""
+    """The answer breaks a rule that the parser does not check."""
 
 
 class _Dropped:
-    """Takes the place of an answer's headers when they are complete: trailer fields are counted in bytes, not kept."""
+    """Replaces the list of headers when it is complete. Trailers are only counted, in bytes."""
 
     def append(self, field: Header) -> None:
         """Drop a field."""
@@ -391,7 +392,7 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class _Drain:
-    """Receives what comes after the end: the last chunk, mostly. An upstream that goes on is cut off."""
+    """Discards the rest of an answer, usually the last chunk. An upstream that keeps sending is cut off."""
 
     LARGEST = 64 * 1024
     LONGEST_S = 1.0
@@ -405,7 +406,7 @@ class _Drain:
         self._timer.cancel()
 
     def on_head(self, status: int, headers: list[Header]) -> None:
-        """Cannot come: the head is what was relayed."""
+        """Do nothing. Never called: an answer is drained after its head."""
 
     def on_data(self, chunk: bytes) -> None:
         self._left -= len(chunk)
@@ -420,11 +421,11 @@ class _Drain:
         self._timer.cancel()
 
     def on_writable(self) -> None:
-        """The request was complete long ago."""
+        """Do nothing: the request is complete."""
 
 
 class Pool:
-    """The connections to one origin. The one used last is used next, so that the others may expire."""
+    """The connections to one origin. The most recently used one is taken first, so that surplus ones expire."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self.origin = f"{'https' if tls else 'http'}://{host}:{port}"
@@ -438,7 +439,7 @@ class Pool:
         return f"<Pool {self.origin} {len(self._idle)} idle>"
 
     def take(self) -> Connection | None:
-        """Return a kept connection, or None."""
+        """Return an idle connection, or None."""
         now = monotonic()
         while self._idle:
             connection = self._idle.pop()
@@ -453,7 +454,7 @@ class Pool:
         """Open a connection.
 
         Raises:
-            ConnectError: refused, unreachable, unknown host, TLS not agreed, or not within `timeout_s`.
+            ConnectError: refused, unreachable, unknown host, failed TLS handshake, or not within `timeout_s`.
         """
         loop = asyncio.get_running_loop()
         try:
@@ -468,12 +469,12 @@ class Pool:
         except TimeoutError:
             message = f"no connection to {self.origin} within {timeout_s:g} s (timer: connect)"
             raise ConnectError(FailureKind.CONNECT_TIMEOUT, message) from None
-        except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; UnicodeError is an impossible host name
+        except (OSError, UnicodeError) as error:  # ssl.SSLError is an OSError; an invalid host name raises UnicodeError
             raise ConnectError(FailureKind.NO_CONNECT, f"no connection to {self.origin}: {error}") from None
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """Take back a connection whose exchange is complete."""
+        """Add a connection whose exchange is complete to the idle ones."""
         connection.expires_at = monotonic() + connection.idle_s
         connection.idle = True
         self._idle.append(connection)
@@ -482,11 +483,11 @@ class Pool:
             self._sweep = loop.call_later(IDLE_S, self._close_expired, loop)
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone; `take` will pass it over."""
+        """Mark a connection as gone, so that `take` skips it."""
         connection.idle = False
 
     def close(self) -> None:
-        """Close what is idle. Exchanges under way end by themselves."""
+        """Close idle connections. Exchanges under way end by themselves."""
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
@@ -510,7 +511,7 @@ def _value_of(headers: list[Header], name: bytes) -> bytes | None:
 
 
 def _keep_alive_s(value: bytes) -> float:
-    """The `timeout` parameter of a Keep-Alive header, less a margin for the way there."""
+    """Return the `timeout` of a Keep-Alive header, less one second for the network; IDLE_S if there is none."""
     for part in value.split(b","):
         name, _, number = part.strip().partition(b"=")
         if name.lower() == b"timeout" and number.isdigit() and len(number) < 6:

@@ -1,8 +1,7 @@
-"""httpx over the gateway's own connections, for everything that is not a client's call.
+"""An httpx transport over the gateway's own connections, for requests of the gateway itself.
 
-An answer is pushed by the connection and pulled by httpx; what has not been pulled yet is bounded. Rule: redirects,
-proxies and cookies are httpx's to handle, so whoever builds a client on this switches them off (`follow_redirects`,
-`trust_env`).
+The connection pushes an answer and httpx pulls it; the bytes in between are bounded. Rule: an httpx client built on
+this transport must switch off redirects and proxies (`follow_redirects`, `trust_env`), which httpx would handle itself.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ MOST_UNREAD = 64 * 1024
 
 
 class _Stale(httpx.RemoteProtocolError):
-    """The kept connection had been closed before the request came."""
+    """The upstream had closed the idle connection before the request."""
 
 
 class Malformed(httpx.RemoteProtocolError):
-    """What came is not HTTP/1.1."""
+    """The answer is not HTTP/1.1."""
 
 
 _ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
@@ -42,14 +41,14 @@ _ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
     FailureKind.MALFORMED: Malformed,
 }
 
-# Written here, whatever the request says.
+# Headers that this transport writes itself, whatever the request has.
 _FRAMED_HERE = frozenset({b"connection", b"transfer-encoding", b"content-length", b"keep-alive"})
-# `Pool.connect` wants a number; httpx says None for "as long as it takes".
+# `Pool.connect` needs a number; in httpx, None means no timeout.
 _NEVER_S = 24 * 3600.0
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends httpx requests over the connections of a `Client`, whose owner closes them."""
+    """Sends httpx requests over the connections of a `Client`. The client's owner closes the connections."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -58,14 +57,14 @@ class Transport(httpx.AsyncBaseTransport):
         return f"<Transport {self._client!r}>"
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer as soon as its head is there; its body is unread, and the caller closes it.
+        """Return the answer as soon as its head has arrived; its body is unread, and the caller closes it.
 
-        A kept connection that turns out to be dead is replaced once, if the body can be sent again.
+        If an idle connection turns out to be dead, the request is sent once more on a new one, if the body allows it.
 
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout: nothing was sent.
             httpx.WriteTimeout, httpx.ReadTimeout: the upstream does not read, or does not answer.
-            httpx.RemoteProtocolError: the connection broke, or what came over it is not HTTP/1.1.
+            httpx.RemoteProtocolError: the connection broke, or the answer is not HTTP/1.1.
         """
         origin = self._client.origin(_base_url(request.url))
         kept = origin.take() if isinstance(request.stream, httpx.ByteStream) else None
@@ -102,7 +101,7 @@ async def _exchange(request: httpx.Request, channel: Channel) -> httpx.Response:
 
 
 class _Answer(httpx.AsyncByteStream):
-    """Receives one answer, and is its body. Iterating a second time goes on where the first stopped."""
+    """The receiver of one answer, and its body stream. A second iteration continues where the first stopped."""
 
     def __init__(self, request: httpx.Request, channel: Channel) -> None:
         self._request = request
@@ -125,7 +124,7 @@ class _Answer(httpx.AsyncByteStream):
     # -- httpx's side
 
     async def send(self) -> None:
-        """Send the request; of a body that is not at hand, until it ends or the answer begins."""
+        """Send the request. A body that comes in pieces is sent until it ends or the answer begins."""
         request, channel = self._request, self._channel
         if channel is None:
             return
@@ -136,7 +135,7 @@ class _Answer(httpx.AsyncByteStream):
             channel.send(_head(request, f"content-length: {len(body)}" if body or length else "") + body, self)
             return
         if not isinstance(request.stream, httpx.AsyncByteStream):
-            raise TypeError("a request body that comes in pieces must come asynchronously")
+            raise TypeError("a streamed request body must be an asynchronous iterable")
         channel.send(_head(request, f"content-length: {length}" if length else "transfer-encoding: chunked"), self)
         async for piece in request.stream:
             framed = piece if length else b"%x\r\n%b\r\n" % (len(piece), piece)
@@ -171,7 +170,7 @@ class _Answer(httpx.AsyncByteStream):
         return chunk
 
     async def aclose(self) -> None:
-        """Let go of the answer. What is still to come is not waited for."""
+        """Close the answer without waiting for the rest."""
         self.close()
 
     def close(self) -> None:
@@ -184,7 +183,7 @@ class _Answer(httpx.AsyncByteStream):
 
     @property
     def _over(self) -> bool:
-        """There is no point in sending more."""
+        """Whether there is no point in sending more of the request."""
         return self._channel is None or self.status != 0
 
     async def _writable(self) -> bool:
@@ -192,7 +191,7 @@ class _Answer(httpx.AsyncByteStream):
         return not self._over
 
     async def _wait(self, timeout_s: float | None, late: type[httpx.TimeoutException]) -> None:
-        """Wait until something happens."""
+        """Wait for the next callback of the channel."""
         self._news = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout_s):
@@ -224,7 +223,7 @@ class _Answer(httpx.AsyncByteStream):
 
     def on_end(self) -> None:
         channel, self._channel = self._channel, None
-        # Still paused it would be deaf to its next answer, and with half a request written it is out of step.
+        # Not reusable: a paused connection would never read its next answer, and half a request leaves it out of step.
         if channel is not None and (self._paused or not self._sent):
             channel.close()
         self._tell()
@@ -243,8 +242,8 @@ class _Answer(httpx.AsyncByteStream):
 
 
 def address(provider: Provider, path: str) -> str:
-    """Return the URL of a path below a provider's base URL, as httpx takes it."""
-    # To httpx, a URL without a host is a relative one.
+    """Return the URL of a path below a provider's base URL, in a form that httpx accepts."""
+    # httpx takes a URL without a host for a relative one.
     base = "demo://built-in" if provider.base_url == DEMO_URL else provider.base_url
     return f"{base}{path}?{provider.query}" if provider.query else base + path
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO_HARD
 from gateway.errors import BadRequest, ModelNotFound
+from gateway.kinds import kind_of
 from gateway.types import Capability, RouteKind
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from gateway.types import Ability
 
 _MOST_LISTED = 10_000
-DEMO = "demo"
 
 
 class Models:
@@ -132,13 +132,13 @@ def names(directory: Directory) -> Iterator[Named]:
     by mistake.
     """
     providers = directory.providers.values()
-    has_real = any(provider.unusable is None and provider.kind != DEMO for provider in providers)
+    has_real = any(provider.unusable is None and not kind_of(provider).built_in for provider in providers)
     for kind in RouteKind:
         for name, route in directory.routes.items():
-            if (has_real and kind is RouteKind.MODEL and name.startswith(f"{DEMO}/")) or name == AUTO_HARD:
-                continue
-            if route.kind is kind and route.candidates:
+            if route.kind is kind and route.candidates and name != AUTO_HARD:
                 first = route.candidates[0].upstream
+                if has_real and kind is RouteKind.MODEL and kind_of(first.provider).built_in:
+                    continue
                 yield Named(name, first.provider.name if kind is RouteKind.MODEL else "gateway", first.ability)
     for upstreams in directory.bare.values():
         for upstream in upstreams:

@@ -11,23 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.dialects.endpoints import dialect_of
 from gateway.errors import ModelNotFound, Refusal
+from gateway.proxy.admission import Admission
 from gateway.proxy.caching import Hit
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
+from gateway.proxy.outlet import Outlet
+from gateway.proxy.tab import Tab
 from gateway.types import Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
-from gateway.web.reading import read_request
+from gateway.web.reading import read_at_once, read_request
 from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-    from gateway.core.plan import Terms
-    from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Call, Endpoint, Key, Route
+    from gateway.types import Endpoint, Key
     from gateway.web.door import Door
 
 # Names go into headers and the ledger. No provider has one of half the length.
@@ -66,6 +67,7 @@ class Operation:
         send: Callable[[Any], Awaitable[None]],  # noqa: ARG002  # ASGI; the answer goes to the downstream
     ) -> None:
         """Serve one call."""
+        gateway = self._gateway
         client: Downstream = scope["extensions"][SCOPE_KEY]
         headers = client.headers
         identity = request_id(headers)
@@ -73,7 +75,8 @@ class Operation:
         key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
-            call = await read_request(self._endpoint, client, self._gateway.config.server.max_body_bytes)
+            most = gateway.config.server.max_body_bytes
+            call = read_at_once(self._endpoint, client, most) or await read_request(self._endpoint, client, most)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
                     f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',
@@ -82,75 +85,73 @@ class Operation:
             if key.routes:
                 refuse_other_names(key, call, headers)
             try:
-                steered = steer(self._gateway, call, headers)
+                steered = steer(gateway, call, headers)
             except ModelNotFound:
-                if not await self._gateway.looked_again():
+                if not await gateway.looked_again():
                     raise
-                steered = steer(self._gateway, call, headers)
+                steered = steer(gateway, call, headers)
             call, route, terms = steered
             lines = forwarded(scope["headers"], headers)
-            tab = self._gateway.books.open(identity, key, route, call, terms.needs)
+            admission = Admission(gateway, key, call, route, terms, identity, lines, client.received_at)
+            tab = Tab(gateway.books, key)
             if tab.is_limited():
                 counted = True
-                await tab.admit()
+                await tab.admit(terms.needs)
             routed = True
-            if route.cache is None:
-                await Exchange(
-                    self._gateway, call, route, terms, client, tab, request_id=identity, forwarded=lines
-                ).run()
+            outlet = Outlet(client)
+            exchange = Exchange(admission, client, outlet, tab)
+            if route.cache is not None:
+                await serve_kept(exchange, admission, client, outlet, tab)
             else:
-                await self._serve_kept(
-                    call, route, terms, client, tab, whose(key, headers), request_id=identity, forwarded=lines
-                )
+                await exchange.run()
         except Refusal as refused:
             refusal = refused
             if not routed and not counted and key is not None:  # what is refused is a request too
-                refusal = await self._gateway.books.count_refused(identity, key) or refused
+                refusal = await gateway.books.count_refused(identity, key) or refused
             if not routed:
-                self._gateway.metrics.refuse(self._endpoint, refusal.status)
+                gateway.metrics.refuse(self._endpoint, refusal.status)
                 if refusal.code in ABOUT_KEYS:
-                    self._gateway.metrics.key_refused(refusal.code)
+                    gateway.metrics.key_refused(refusal.code)
             refuse(client, refusal, identity, dialect_of(self._endpoint).refusal(refusal))
 
-    async def _serve_kept(
-        self, call: Call, route: Route, terms: Terms, client: Downstream, tab: Tab, caller: str,
-        *, request_id: bytes, forwarded: bytes,
-    ) -> None:  # fmt: skip
-        """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
-        gateway = self._gateway
-        exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
-        try:
-            found = await gateway.caching.lookup(call, route, terms, exchange.first, caller, client.headers, forwarded)
-            if found is not None:
-                gateway.metrics.cache(route, hit=isinstance(found, Hit))
-            if isinstance(found, Hit):
-                await serve_hit(gateway, call, route, found, client, request_id)
-                tab.end(200)
-                return
-            if found is not None:
-                exchange.watch(found.watch(client))
-        except BaseException:
-            tab.end(0)
-            raise
-        await exchange.run()
+
+async def serve_kept(exchange: Exchange, admission: Admission, client: Downstream, outlet: Outlet, tab: Tab) -> None:
+    """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
+    gateway, call, route = admission.gateway, admission.call, admission.route
+    try:
+        found = await gateway.caching.lookup(
+            call, route, admission.terms, exchange.first, whose(admission.key, client.headers), client.headers,
+            admission.forwarded,
+        )  # fmt: skip
         if found is not None:
-            found.keep(exchange.answered_by, exchange.usage)
+            gateway.metrics.cache(route, hit=isinstance(found, Hit))
+        if isinstance(found, Hit):
+            await serve_hit(admission, found, client)
+            tab.end(200)
+            return
+        if found is not None:
+            found.watch(outlet)
+    except BaseException:
+        tab.end(0)
+        raise
+    await exchange.run()
+    if found is not None:
+        found.keep(exchange.answered_by, exchange.usage)
 
 
-async def serve_hit(
-    gateway: Gateway, call: Call, route: Route, hit: Hit, client: Downstream, request_id: bytes
-) -> None:
+async def serve_hit(admission: Admission, hit: Hit, client: Downstream) -> None:
     """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
+    gateway, call = admission.gateway, admission.call
     gateway.metrics.enter(call.endpoint)
     whole = False
     try:
-        whole = await hit.replay(client, request_id)
+        whole = await hit.replay(client, admission.request_id)
     finally:
         gateway.settle(
             Settlement(
-                call=call, route=route, attempts=(), status=200 if whole else 499 if client.gone else 503, usage=None,
-                hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at, overhead_s=0.0,
-                cached=True,
+                call=call, route=admission.route, attempts=(), status=200 if whole else 499 if client.gone else 503,
+                usage=None, hung_up=client.gone and not whole, duration_s=monotonic() - client.received_at,
+                overhead_s=0.0, cached=True, request_id=admission.request_id, key=admission.key,
             )
         )  # fmt: skip
 

@@ -127,7 +127,7 @@ async def test_what_does_not_pass_is_given_up(
         await until(lambda: alerts.posted == 1)
         assert (alerts.failed, len(server.requests)) == (1, tries + 1)
         assert "50 %" in msgspec.json.decode(server.requests[-1].body)["text"]
-    assert "the webhook at 127.0.0.1 was not told that 80 %" in caplog.text
+    assert "the webhook at 127.0.0.1 did not get this alert: 80 %" in caplog.text
     assert said in caplog.text
     assert "secret-token" not in caplog.text
 

@@ -106,7 +106,7 @@ def test_a_key_without_limits() -> None:
 )  # fmt: skip
 def test_what_makes_no_sense(body: bytes) -> None:
     """Is an error, which quotes nothing."""
-    assert read_balance(body, NOW) == Balance(NOW, "not the answer that is documented")
+    assert read_balance(body, NOW) == Balance(NOW, "the answer is not as documented")
 
 
 def test_money_is_read_from_the_text() -> None:
@@ -134,9 +134,9 @@ def deepseek(*funds: tuple[str, str]) -> dict[str, Any]:
         (deepseek(("CNY", "-0.5")), Balance(NOW, funds=(Funds("CNY", -500_000_000),))),
         (deepseek(), Balance(NOW)),
         (deepseek(("USD", "1e999999999")), Balance(NOW)),
-        (deepseek(("USD", "lots")), Balance(NOW, "not the answer that is documented")),
-        (deepseek((KEY, "1.00")), Balance(NOW, "not the answer that is documented")),
-        ({"balance": 1}, Balance(NOW, "not the answer that is documented")),
+        (deepseek(("USD", "lots")), Balance(NOW, "the answer is not as documented")),
+        (deepseek((KEY, "1.00")), Balance(NOW, "the answer is not as documented")),
+        ({"balance": 1}, Balance(NOW, "the answer is not as documented")),
     ],
 )  # fmt: skip
 def test_funds(answer: object, read_as: Balance) -> None:
@@ -252,8 +252,8 @@ async def test_who_does_not_answer_well_keeps_what_it_said() -> None:
         for answer, error in (
             (error_json(500), "HTTP 500"),
             (error_json(401), "HTTP 401"),
-            (json_answer({"label": KEY}), "not the answer that is documented"),
-            (long, "an answer that is too long"),
+            (json_answer({"label": KEY}), "the answer is not as documented"),
+            (long, "the answer is too long"),
             ((Fin(),), "the connection was closed before the answer was complete"),
             (json_answer({}, headers=padding(300)), "not HTTP/1.1: more than 256 headers"),
         ):

@@ -28,7 +28,7 @@ ADMIN = "sk-admin-very-secret"
 KEY = "sk-or-very-secret"
 NOON = start_of("2026-11-18") + DAY_S / 2
 MONDAY = start_of("2026-11-16")
-NOT_DOCUMENTED = "not the answer that is documented"
+NOT_DOCUMENTED = "the answer is not as documented"
 
 
 @asynccontextmanager
@@ -250,7 +250,7 @@ def test_where_an_admin_key_goes(url: str, *, private: bool) -> None:
 def test_an_admin_key_that_fits_no_header(key: str) -> None:
     with pytest.raises(NotTold) as raised:
         admin_header("https://h/v1", "x-api-key", key)
-    assert str(raised.value) == "its admin_key has characters that cannot go into a header"
+    assert str(raised.value) == "its admin_key has characters that a header cannot hold"
 
 
 def test_who_can_be_asked() -> None:

@@ -157,7 +157,7 @@ async def test_who_refuses_is_not_asked_on(tmp_path: Path, caplog: pytest.LogCap
         await one.ask_doubts(http)
         assert len(upstream.requests) == 2
     assert ledger.row(1).cost_nanousd == DOLLAR // 2
-    assert caplog.messages == ["router does not tell what answers cost: HTTP 401"]
+    assert caplog.messages == ["router does not state the costs of answers: HTTP 401"]
 
 
 BOOKED = [
@@ -207,8 +207,8 @@ async def test_who_does_not_tell(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert one.state["openai"].error == "HTTP 401: it does not accept the admin_key"
     assert {day.verdict for day in one.state["openai"].days} == {Verdict.NOT_TOLD}
     assert sorted(caplog.messages) == [
-        "openai does not tell what it bills: HTTP 401: it does not accept the admin_key",
-        "router does not tell what it bills: HTTP 401",
+        "the bills of openai are unknown: HTTP 401: it does not accept the admin_key",
+        "the bills of router are unknown: HTTP 401",
     ]
 
 

@@ -70,7 +70,7 @@ def test_check(file: Path) -> None:
     assert done.output == (
         "gateway.yaml: OK, 2 providers (1 usable), 2 roles, 2 aliases, 4 models\n"
         "  not used: openai: no key; set OPENAI_API_KEY\n"
-        "  nobody answers: big, role:embedding (`gateway explain NAME` says why)\n"
+        "  no usable upstream: big, role:embedding (`gateway explain NAME` says why)\n"
     )
 
 
@@ -180,7 +180,7 @@ def test_explain_what_nobody_answers(file: Path) -> None:
     """A name without anybody behind it is explained like any other."""
     done = run("explain", "big")
     assert done.exit_code == 0
-    assert "nobody can answer it now" in done.output
+    assert "no upstream can answer it now" in done.output
     assert "no key; set OPENAI_API_KEY" in done.output
 
 
@@ -194,6 +194,7 @@ def test_explain_as_json(file: Path) -> None:
         "upstream": "local/tiny",
         "provider": "local",
         "kind": "llamacpp",
+        "speaks": ["chat", "completions", "responses", "embeddings", "messages"],
         "model": "tiny",
         "host": "127.0.0.1:9",
         "local": True,
@@ -249,13 +250,13 @@ def test_models(file: Path) -> None:
     assert [line for line in done.output.splitlines() if not line.startswith("auto")] == [
         "NAME                           KIND   LEADS TO",
         "role:main                      role   local/tiny",
-        "role:embedding                 role   nobody: openai/text-embedding-3-small: no key; set OPENAI_API_KEY",
+        "role:embedding                 role   no upstream: openai/text-embedding-3-small: no key; set OPENAI_API_KEY",
         "main                           alias  local/tiny",
-        "big                            alias  nobody: openai/gpt-5: no key; set OPENAI_API_KEY",
+        "big                            alias  no upstream: openai/gpt-5: no key; set OPENAI_API_KEY",
         "demo/echo                      model  built in",
         "local/tiny                     model  http://127.0.0.1:9/v1",
-        "openai/gpt-5                   model  nobody: no key; set OPENAI_API_KEY",
-        "openai/text-embedding-3-small  model  nobody: no key; set OPENAI_API_KEY",
+        "openai/gpt-5                   model  no upstream: no key; set OPENAI_API_KEY",
+        "openai/text-embedding-3-small  model  no upstream: no key; set OPENAI_API_KEY",
     ]
     assert [one["name"] for one in json.loads(run("models", "--json").output)][:2] == ["role:main", "role:embedding"]
 

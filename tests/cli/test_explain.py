@@ -52,7 +52,7 @@ def test_the_cost_of_a_call() -> None:
     assert small.split()[:5] == ["cloud/small", "$0.0015", "at", "most", "$0.0015"]
     assert small.endswith("$0.25 input, $0.025 cached input, $2.00 output per million; by config")
     assert odd.split()[:2] == ["cloud/nobody-has-priced-this", "unknown"]
-    assert sum_ == "    if all fail late and all bill (3 attempts): at most $0.0015, and what is unknown"
+    assert sum_ == "    if all fail late and all bill (3 attempts): at most $0.0015, plus unknown costs"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ roles: {all: {models: [ears, pens, flat], order: [free, cheapest]}}
     assert costs["shop/ears"]["price_nanousd_each"] == {"hour_of_sound": 360_000_000}
     shown = CliRunner().invoke(main, [*args]).output
     assert "$0.002 a request" in shown
-    assert "$0.36 an hour of sound; by config, which tokens do not tell" in shown
+    assert "$0.36 an hour of sound; by config, not by the token" in shown
     assert "$5/$10 per Mtok, $0.04 an image" in shown
     assert "free  " not in shown
 
@@ -150,7 +150,7 @@ def test_a_prompt_that_is_too_long_is_not_paid_for() -> None:
     said = json.loads(run("brief", "--json", "--tokens", "5000").output)
     assert said["candidates"] == []
     assert "its context of 2000 tokens is too short for a prompt of about 5000" in said["rejected"][0]["reason"]
-    assert "nobody would be asked" in run("brief", "--tokens", "5000").output
+    assert "no upstream would be asked" in run("brief", "--tokens", "5000").output
 
 
 async def test_by_what_a_running_gateway_knows(file: Path) -> None:

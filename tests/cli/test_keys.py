@@ -58,7 +58,7 @@ def test_the_secret_is_printed_once_and_alone(state: Path) -> None:
     secret = done.stdout.removesuffix("\n")
     assert SECRET.fullmatch(secret)
     assert re.fullmatch(
-        r'key "ci" \(key_[0-9a-f]{12}\), without limits\. Its secret is shown this once:\n', done.stderr
+        r'key "ci" \(key_[0-9a-f]{12}\), without limits\. Its secret is shown only once:\n', done.stderr
     )
     (found,) = stored(state)
     assert (found.digest, found.hint) == (digest_of(secret.encode()), secret[-4:])
@@ -126,7 +126,7 @@ def test_states(state: Path) -> None:
     done = run("revoke", nameless["id"])
     assert done.stdout == f"revoked key {nameless['id']}\n"
     assert done.stderr == ""  # the expired one still keeps the door closed
-    assert "That was the last one" in run("revoke", "old").stderr
+    assert "It was the last key" in run("revoke", "old").stderr
 
 
 def test_rotating_keeps_all_but_the_secret(state: Path) -> None:
@@ -134,7 +134,7 @@ def test_rotating_keeps_all_but_the_secret(state: Path) -> None:
     first = made("ci", "--rpm", "5")
     done = run("rotate", "ci", "--grace", "1h")
     assert SECRET.fullmatch(done.stdout.removesuffix("\n"))
-    assert "The old secret is good until " in done.stderr
+    assert "The old secret is valid until " in done.stderr
     second = json.loads(run("rotate", first["id"], "--json").output)
     assert (second["id"], second["requests_per_min"]) == (first["id"], 5)
     assert len({first["key"], done.stdout.strip(), second["key"]}) == 3
@@ -150,18 +150,18 @@ def test_rotating_keeps_all_but_the_secret(state: Path) -> None:
     ("args", "says"),
     [
         (("create", "laptop"), 'there is a key "laptop" already; revoke it, rotate it, or choose another name'),
-        (("create", "key_1"), "the name: \"key_1\" cannot name a key: local, config, - and key_… mean others"),
-        (("create", "x", "--routes", "a b"), '--routes: "a b" is no pattern; write role:*'),
+        (("create", "key_1"), "the name: \"key_1\" cannot name a key: local, config, - and key_… are reserved"),
+        (("create", "x", "--routes", "a b"), '--routes: "a b" is not a pattern; write role:*'),
         (("create", "x", "--budget", "much"), "--budget: not an amount of USD"),
-        (("create", "x", "--window", "day"), "--window says how long a budget lasts; say how much it is with --budget"),
-        (("create", "x", "--tpm", "0"), "--tpm: a number of tokens is at least 1"),
-        (("create", "x", "--expires", "2020-01-01"), '--expires: "2020-01-01" is over'),
-        (("create", "x", "--expires", "1month"), '--expires: "1month" is no time; write 30d'),
-        (("create", "x", "--label", "team"), '--label: "team" is no label; write name=value'),
+        (("create", "x", "--window", "day"), "--window is the period of a budget; state its amount with --budget"),
+        (("create", "x", "--tpm", "0"), "--tpm: a number of tokens must be at least 1"),
+        (("create", "x", "--expires", "2020-01-01"), '--expires: "2020-01-01" is in the past'),
+        (("create", "x", "--expires", "1month"), '--expires: "1month" is not a time; write 30d'),
+        (("create", "x", "--label", "team"), '--label: "team" is not a label; write name=value'),
         (("create", "x", "--admin", "--rpm", "1"), "an --admin key makes no calls"),
         (("revoke", "laptp"), 'there is no key "laptp"; did you mean "laptop"?'),
         (("rotate", "nothing"), 'there is no key "nothing"; `gateway keys list` shows them'),
-        (("rotate", "laptop", "--grace", "long"), '--grace: "long" is no duration'),
+        (("rotate", "laptop", "--grace", "long"), '--grace: "long" is not a duration'),
         (("revoke", "gone"), " is revoked already at 20"),
         (("rotate", "gone"), " is revoked already at 20"),
         (("rotate", "old"), 'key "old" (key_1) expired at '),
@@ -188,14 +188,14 @@ def test_a_name_that_means_nothing_is_noted(state: Path, here: Path) -> None:
     done = run("create", "--routes", "role:memory,role:memroy,nothing*")
     assert done.exit_code == 0
     notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
-    assert notes == ['note: "role:memroy" means nothing at present: unknown role "memroy"; did you mean "role:memory"?']
+    assert notes == ['note: "role:memroy" is unknown at present: unknown role "memroy"; did you mean "role:memory"?']
 
 
 def test_without_keys(state: Path) -> None:
     """It says how to begin, and makes nothing."""
     assert run("list").output == "There are no keys; `gateway keys create NAME` makes one.\n"
     assert run("list", "--json").output == "[]\n"
-    assert "nor any other" in run("revoke", "x").stderr
+    assert "and no other key" in run("revoke", "x").stderr
     assert not state.exists()
 
 
@@ -206,7 +206,7 @@ def test_without_a_place(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "set GATEWAY_STATE_DIR to a directory" in run("create").stderr
     (here / "file").touch()
     monkeypatch.setenv("GATEWAY_STATE_DIR", str(here / "file"))
-    assert "name another place by GATEWAY_STATE_DIR" in run("create").stderr
+    assert "set GATEWAY_STATE_DIR to another place" in run("create").stderr
 
 
 def test_keys_in_postgresql(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +224,7 @@ def test_forgetting_keys_that_are_gone(state: Path) -> None:
     """Only where there is none left; and what cannot be read is said."""
     made("ci")
     assert (state / "keys.seen").exists()
-    assert "there are keys" in run("forget").stderr
+    assert "there are active keys" in run("forget").stderr
     with closing(sqlite3.connect(state / FILE)) as connection, connection:
         connection.execute("UPDATE virtual_keys SET budget_window = 'fortnight'")
     assert 'note: key "ci"' in run("list").stderr

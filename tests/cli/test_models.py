@@ -36,7 +36,7 @@ roles:
   sight: {{models: [main], needs: [vision]}}
 """
 NOWHERE = "http://127.0.0.1:9/v1"
-NOBODY = "no gateway runs here that could be asked; --online asks the providers"
+NOBODY = "no gateway answers on this machine; --online asks the providers"
 
 
 def models_listed() -> Script:
@@ -101,10 +101,10 @@ def test_without_anybody_to_ask(file: Path) -> None:
         (("--needs", "zzz"), f'unknown capability "zzz"; there are {", ".join(Capability)}\n'),
         (("--provider", "opnai"), 'no provider "opnai" is configured; did you mean "openai"?\n'),
         (("promote", "openai/gpt-4o", "--as", "main"),
-         '"main" is a name already: it leads to local/qwen3-vl-8b-instruct; choose another with --as\n'),
+         '"main" is already in use: it leads to local/qwen3-vl-8b-instruct; choose another with --as\n'),
         (("promote", "openai/gpt-4o", "--as", "role:x"),
          '"role:x" cannot name an alias: "role:" and "auto" are reserved; choose another with --as\n'),
-        (("promote", "nobody-has-this"), f'nobody is known to serve "nobody-has-this"\n{NOBODY}\n'),
+        (("promote", "nobody-has-this"), f'no provider is known to serve "nobody-has-this"\n{NOBODY}\n'),
     ],
 )  # fmt: skip
 def test_mistakes(file: Path, args: tuple[str, ...], said: str) -> None:
@@ -165,16 +165,15 @@ async def test_a_gateway_that_wants_a_key(file: Path) -> None:
     async with FaultyUpstream(error_json(401)) as upstream:
         env = {"GATEWAY_PORT": upstream.base_url.removesuffix("/v1").rpartition(":")[2]}
         done = await gateway_async("models", "--discovered", cwd=file.parent, env=env)
-        assert "the gateway that runs here wants a key; set GATEWAY_API_KEY" in done.out
+        assert "the gateway on this machine requires a key; set GATEWAY_API_KEY" in done.out
 
 
 def test_promote(file: Path, here: Path) -> None:
     """The alias is there at once, named after the model or as one likes."""
     done = run("promote", "cloud/acme/eagle-7b:free")
     assert done.exit_code == 0
-    assert done.output.startswith(
-        f"eagle-7b leads to cloud/acme/eagle-7b:free, says {here / 'state' / 'overlay.yaml'};"
-    )
+    overlay = here / "state" / "overlay.yaml"
+    assert done.output.startswith(f"eagle-7b leads to cloud/acme/eagle-7b:free ({overlay});")
     said = json.loads(run("promote", "openai/gpt-4o", "--as", "quick", "--json").output)
     assert (said["alias"], said["target"]) == ("quick", "openai/gpt-4o")
     assert "quick" in (here / "state" / "overlay.yaml").read_text()
@@ -190,7 +189,8 @@ def test_demote(file: Path, here: Path) -> None:
         1, f'{overlay}: there is no alias "eagle-7c"; did you mean "eagle-7b"?\n'
     )  # fmt: skip
     done = run("demote", "eagle-7b")
-    assert (done.exit_code, done.output) == (0, f"eagle-7b is gone from {overlay}; restart the gateway if it runs\n")
+    message = f"eagle-7b is removed from {overlay}; restart the gateway if it is running\n"
+    assert (done.exit_code, done.output) == (0, message)
     assert "eagle" not in overlay.read_text()
     assert json.loads(run("demote", "--json", "eagle-7b").stdout or "null") is None
     run("promote", "demo/echo", "--as", "e")
@@ -198,16 +198,16 @@ def test_demote(file: Path, here: Path) -> None:
 
 
 def test_an_alias_of_another_project_is_no_obstacle(file: Path, here: Path) -> None:
-    """Every command works, says what is left over, and how to be rid of it; the alias says why nobody answers to it."""
+    """Every command works, says what is left over, and how to be rid of it; the alias says why it is unusable."""
     run("promote", "cloud/acme/eagle-7b:free")
     file.write_text("providers: {local: {kind: ollama}}\nmodels: {main: local/m}\n")
     done = CliRunner().invoke(main, ["check"], catch_exceptions=False)
     assert done.exit_code == 0
     assert (
-        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; nobody '
-        "answers to it. Mend it, or take it out: gateway models demote eagle-7b" in done.output
+        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; the '
+        "name has no upstream. Fix it, or remove it: gateway models demote eagle-7b" in done.output
     )
-    assert "nobody answers: eagle-7b" in done.output
+    assert "no usable upstream: eagle-7b" in done.output
     done = CliRunner().invoke(main, ["explain", "eagle-7b"], catch_exceptions=False)
     assert 'no provider "cloud" is configured' in done.output
     done = CliRunner().invoke(main, ["explain", "main"], catch_exceptions=False)
@@ -223,7 +223,7 @@ async def test_promote_what_somebody_lists(file: Path) -> None:
         assert done.status == 1
         assert done.err.splitlines()[1:] == ["  local/acme/eagle-7b", "  cloud/acme/eagle-7b"]
         done = await gateway_async("models", "promote", "gpt-5", "--as", "five", "--online", cwd=file.parent, env=env)
-        assert done.out.startswith("five leads to openai/gpt-5, ")
+        assert done.out.startswith("five leads to openai/gpt-5 (")
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,15 @@ def shop(kind: str = "openai", *, key: bool = True) -> Provider:
         (shop(), Listing(None, 0.1, 200, ("a", "b"), key_accepted=True), ["a"], "",
          "answers in 100 ms, 2 models listed, key accepted"),
         (shop(), Listing(None, 1.25, 200, ("a",)), [], "",
-         "answers in 1.2 s, 1 model listed, whether the key is good only a call can tell (`gateway test`)"),
+         "answers in 1.2 s, 1 model listed, only a call can tell whether the key is valid (`gateway test`)"),
         (shop(key=False), Listing(None, 0.1, 200, ("a",)), [], "", "answers in 100 ms, 1 model listed"),
         (shop(key=False), Listing(None, 0.1, 200, ("gpt-5-mini",)), ["gpt-5-mino"],
          'no model "gpt-5-mino", perhaps "gpt-5-mini"?',
          'no model "gpt-5-mino", perhaps "gpt-5-mini"?, answers in 100 ms, 1 model listed'),
         (shop("azure", key=False), Listing(None, 0.1, 200, ("gpt-5",)), ["mine"], "",
-         "answers in 100 ms, 1 model listed, not in the list, which need not mean anything: mine"),
+         "answers in 100 ms, 1 model listed, not in the list, which may be harmless: mine"),
         (shop("runpod"), Listing(None, 0.0, offered=False), ["a"], "",
-         "it has no list of models that is free, so nothing was compared"),
+         "it has no free list of models, so nothing was compared"),
     ],
 )  # fmt: skip
 def test_findings(provider: Provider, listing: Listing, configured: list[str], problem: str, detail: str) -> None:
@@ -139,16 +139,17 @@ def serves(*paths: str, otherwise: Script | None = None, key: str = "k") -> Call
         ("/v1/chat", serves("/v1"), "has no list of models", "/v1"),
         ("/nope", serves(), "has no list of models", None),
         ("/nope", serves(otherwise=error_json(405)), "has no list of models at {base}/models (HTTP 405)", None),
-        ("", serves("/v1", otherwise=HTML), "did not answer as this API does", "/v1"),  # a web interface
-        ("/nope", serves(otherwise=HTML), "did not answer as this API does", None),
+        ("", serves("/v1", otherwise=HTML), "did not answer like an OpenAI-compatible API", "/v1"),  # a web interface
+        ("/nope", serves(otherwise=HTML), "did not answer like an OpenAI-compatible API", None),
         ("", serves("/v1", otherwise=json_answer({"error": "Unexpected endpoint"})),  # LM Studio
-         "did not answer as this API does (HTTP 200: JSON that is no list of models)", "/v1"),
-        ("", serves("/v1", otherwise=json_answer({"status": "ok"})), "did not answer as this API does", "/v1"),
+         "did not answer like an OpenAI-compatible API (HTTP 200: JSON that is no list of models)", "/v1"),
+        ("", serves("/v1", otherwise=json_answer({"status": "ok"})),
+         "did not answer like an OpenAI-compatible API", "/v1"),
         ("", serves("/v1", otherwise=error_json(403, {"message": "Missing Authentication Token"})),  # AWS' gateway
          "forbids this request", "/v1"),
         ("", serves("/v1", key="another"), "has no list of models", "/v1"),  # the key is the next mistake
         ("/v1", error_json(301, headers={"location": "/api/v1/models"}),
-         "did not answer as this API does", "/api/v1"),
+         "did not answer like an OpenAI-compatible API", "/api/v1"),
         ("/v1", error_json(302, headers={"location": "/login"}), "did not answer", None),
     ],
 )  # fmt: skip

@@ -85,7 +85,7 @@ async def test_a_file_without_a_usable_provider(tmp_path: Path) -> None:
         "providers: {openai: {api_key: '${OPENAI_API_KEY:-}'}}\nroles: {r: openai/x}"
     )
     async with serving(cwd=tmp_path) as running:
-        assert "no provider of gateway.yaml can be used yet, so only demo/echo answers" in running.banner
+        assert "no provider in gateway.yaml is usable yet, so only demo/echo answers" in running.banner
         assert "not used: openai (no key; set OPENAI_API_KEY)" in running.banner
         assert "built into the gateway" in await pasted(running)
 

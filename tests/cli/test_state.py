@@ -109,7 +109,7 @@ async def test_without_the_usual_place_it_serves_all_the_same(tmp_path: Path) ->
         async with serving(cwd=tmp_path, env=env) as running:
             said = running.banner + "".join(running.err)
             assert f"{tmp_path / 'file' / 'gateway'} cannot be written" in said
-            assert "no call is written down; set GATEWAY_STATE_DIR" in said
+            assert "no call is recorded; set GATEWAY_STATE_DIR" in said
             assert await status_of(running) == 200
             assert await running.end() == 0
 
@@ -124,7 +124,7 @@ def test_the_usual_place_with_keys_is_not_done_without(tmp_path: Path) -> None:
     env = {"XDG_STATE_HOME": str(tmp_path)}
     done = gateway("run", "--port", "0", cwd=tmp_path, env=env)
     assert (done.status, done.out) == (2, "")
-    assert "there may be keys in it" in done.err
+    assert "it may contain keys" in done.err
     assert "Traceback" not in done.err
     (folder / "keys.sqlite").rename(folder / "keys.seen")
     assert gateway("run", "--port", "0", cwd=tmp_path, env=env).status == 2

@@ -128,7 +128,7 @@ async def test_a_model_that_is_not_configured() -> None:
         trials = await try_out([Subject(here), Subject(elsewhere)], tell=lambda _: None)
         assert [trial.name for trial in trials] == ["here/big", "elsewhere"]
         assert [trial.passed for trial in trials] == [True, True]
-        assert trials[1].lines[1].detail.startswith("not asked: no model of it is configured")
+        assert trials[1].lines[1].detail.startswith("not asked: none of its models is configured")
         assert {one.json["model"] for one in upstream.requests if one.method == "POST"} == {"big"}
 
 

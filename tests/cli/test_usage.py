@@ -207,27 +207,27 @@ def test_before_the_first_call(file: Path, args: tuple[str, ...]) -> None:
 def test_when_nothing_fits(ledger: Path) -> None:
     done = run("--where", "model=nobody")
     assert done.exit_code == 0
-    assert done.output.startswith("Nothing recorded since ")
+    assert done.output.startswith("No matching calls since ")
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--by", "modle"), 'usage cannot be told by "modle"; did you mean "model"?'),
-        (("--by", "zzzz"), f'usage cannot be told by "zzzz"; there are {KNOWN}'),
-        (("--since", "soon"), '"soon" is no time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'),
+        (("--by", "modle"), 'usage cannot be grouped or filtered by "modle"; did you mean "model"?'),
+        (("--by", "zzzz"), f'usage cannot be grouped or filtered by "zzzz"; there are {KNOWN}'),
+        (("--since", "soon"), '"soon" is not a time; write 7d, 24h, today, yesterday, 2026-11-01 or 2026-11-01T05:00'),
         (("--since", "2026-01-02", "--until", "2026-01-01"),
-         "nothing can be since 2026-01-02 00:00:00 and until 2026-01-01 00:00:00 UTC; --until must be later"),
-        (("--where", "provider"), '"provider" is no condition; write it as provider=openai'),
-        (("--where", "colour=red"), f'usage cannot be told by "colour"; there are {KNOWN}'),
-        (("--where", "role=a", "--where", "route=b"), '"--where route=…" is there twice; a call has one route only'),
-        (("--where", "day=monday"), '"monday" is no day; write it as 2026-11-21'),
+         "the period from 2026-01-02 00:00:00 to 2026-01-01 00:00:00 UTC is empty; --until must be later"),
+        (("--where", "provider"), '"provider" is not a condition; write it like provider=openai'),
+        (("--where", "colour=red"), f'usage cannot be grouped or filtered by "colour"; there are {KNOWN}'),
+        (("--where", "role=a", "--where", "route=b"), '"--where route=…" is given twice; a call has only one route'),
+        (("--where", "day=monday"), '"monday" is not a valid day; write it as 2026-11-21'),
         (("--csv", "--json"), "--csv and --json exclude each other"),
         (("--calls", "3", "--by", "day"),
-         "--calls lists the latest attempts; of the other options only --where goes with it"),
+         "--calls lists the latest attempts; it can only be combined with --where"),
         (("--calls", "3", "--reconcile"), "--calls and --reconcile exclude each other"),
         (("--reconcile", "--by", "day"),
-         "--reconcile compares days and providers; of the other options only --since and --until go with it"),
+         "--reconcile compares days and providers; it can only be combined with --since and --until"),
     ],
 )  # fmt: skip
 def test_mistakes(ledger: Path, args: tuple[str, ...], said: str) -> None:
@@ -254,7 +254,7 @@ def test_what_is_no_ledger(file: Path) -> None:
     (file.parent / "ledger.sqlite").write_text("this is not a database, whatever it is called" * 50)
     done = run()
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "it is no SQLite database; move it away" in done.stderr
+    assert "it is not a SQLite database; move it away" in done.stderr
 
 
 def test_it_reads_while_the_gateway_writes(ledger: Path) -> None:
@@ -327,5 +327,5 @@ async def test_who_does_not_answer(file: Path) -> None:
         done = await gateway_async("usage", "--reconcile", cwd=file.parent, env=env)
     assert done.status == 1
     assert "openai: $3.00 booked, not compared: HTTP 401: it does not accept the admin_key\n" in done.out
-    assert "deep: does not tell what is left: HTTP 401\n" in done.out
+    assert "deep: its balance is unknown: HTTP 401\n" in done.out
     assert "secret" not in done.out + done.err

@@ -115,12 +115,12 @@ def test_what_holds_for_all(tmp_path: Path, text: str, memory: int, policy: Cach
     "text, expected",
     [
         ("roles: {r: {models: [a/m], cache: 3x}}", "2:35: not a duration; write 30s, 500ms, 10m or 1h30m"),
-        ("roles: {r: {models: [a/m], cache: {ttl: 0}}}", "2:41: a duration is longer than 0 and at most 24h"),
+        ("roles: {r: {models: [a/m], cache: {ttl: 0}}}", "2:41: a duration must be longer than 0 and at most 24h"),
         ("roles: {r: {models: [a/m], cache: {ttl: 2d}}}", "2:41: not a duration; write 30s, 500ms, 10m or 1h30m"),
         ("models: {n: {model: a/m, cache: {shared: maybe}}}", "2:42: must be true or false"),
-        ("models: {n: {model: a/m, cache: {max_entry: 1}}}", "2:45: a size is at least 1KB and at most 4GB"),
+        ("models: {n: {model: a/m, cache: {max_entry: 1}}}", "2:45: a size must be at least 1KB and at most 4GB"),
         ("models: {n: {model: a/m, cache: {max_entry: 65MB}}}",
-         "2:45: one answer could not be kept in cache.max_memory; make that larger, or this smaller"),
+         "2:45: larger than cache.max_memory; raise that, or lower this"),
         ("cache: {ttl: never}", "2:14: not a duration; write 30s, 500ms, 10m or 1h30m"),
     ],
 )  # fmt: skip

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import Config, load, schema
-from gateway.config.kinds import KINDS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
+from gateway.kinds import KINDS
 from gateway.types import Params, Timeouts
 
 if TYPE_CHECKING:
@@ -77,31 +77,31 @@ EXPECTED = """\
 4:22: no provider "opnai" is configured; did you mean "openai"?
 4:43: input should be greater than or equal to 1
 4:60: must be true or false
-4:83: "model" is decided by the call, never by parameters
+4:83: "model" comes from the call, never from parameters
 6:18: unknown kind "opnai"; did you mean "openai"? (any other OpenAI-compatible endpoint: kind "openai-compatible"…
-7:8: "foo" is no kind that is known; say its kind, or the base_url of its API
-8:31: a base URL begins with http:// or https:// and names a host
+7:8: "foo" is not a known kind; set its kind, or the base_url of its API
+8:31: a base URL must begin with http:// or https:// and name a host
 8:51: NOPE is not set; set it, or write ${NOPE:-default}
 8:79: not the name of a header
 9:6: must be a mapping: name: value
 10:11: "endpoint_id" is missing; RunPod shows it in the address of the endpoint
-11:10: "base_url" is missing; kind azure has none of its own
+11:10: "base_url" is missing; the kind azure has no default
 12:3: "a/b" cannot name a provider: no "/", ":" or space, and not "role" or "auto"
 15:8: names in a circle: main -> rlm -> main
 16:6: unknown model or alias "mian"; did you mean "main"?
-17:3: the key "main" stands here and in line 14; keep one of them
+17:3: the key "main" is already in line 14; keep one of them
 18:6: "model" is missing
-18:48: "stream" is decided by the call, never by parameters
+18:48: "stream" comes from the call, never from parameters
 21:16: unknown model or alias "maim"; did you mean "main"?
 21:34: must be a name (in quotes, if it looks like a number) or a mapping: {model: …, weight: …}
-21:38: unknown key "budget"; here may stand models, params, needs, order, max_price, on_policy
+21:38: unknown key "budget"; allowed here: models, params, needs, order, max_price, on_policy
 22:6: must be a name or a mapping: {models: […]}
 23:15: must not be empty
 24:6: unknown role "aa"; there are role:a, role:b, role:c, role:d, role:e, role:f
 25:28: unknown preset "nope"
-27:12: fallback is for an alias, and "nix" is none
+27:12: fallback is for an alias, and "nix" is not one
 27:29: unknown model or alias "blub"
-28:22: must be a mapping of parameters that replace what the client says
+28:22: must be a mapping of parameters that replace the client's own
 """
 
 
@@ -123,34 +123,34 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("server: 5", ["gateway.yaml:1:9: must be a mapping: name: value"]),
         ("providers: [openai]", ["gateway.yaml:1:12: must be a mapping: name: value"]),
         ("providers: {openai: {timeouts: {idle: 0s}}}",
-         ["gateway.yaml:1:39: a duration is longer than 0 and at most 24h"]),
+         ["gateway.yaml:1:39: a duration must be longer than 0 and at most 24h"]),
         ("providers: {openai: {timeouts: {idel: 5s}}}",
          ['gateway.yaml:1:33: unknown key "idel"; did you mean "idle"?']),
         ("providers: {openai: {timeouts: {first_byte: 9s, first_token: 8s}}}",
-         ["gateway.yaml:1:62: first_token comes after first_byte: it cannot be shorter"]),
+         ["gateway.yaml:1:62: first_token cannot be shorter than first_byte"]),
         ("providers: {openai: {api_key: 123}}",
          ["gateway.yaml:1:31: must be text; if it looks like a number, put it in quotes"]),
         ("providers: {openai: {api_key: 'a\\nb ü'}}",
-         ["gateway.yaml:1:31: the key has characters that cannot go into a header"]),
+         ["gateway.yaml:1:31: the key has characters that a header cannot hold"]),
         ("providers: {openai: {headers: {x: \"a\\r\\nb: c\"}}}",
          ["gateway.yaml:1:35: a header value is one line of ASCII"]),
         ("providers: {openai: {endpoint_id: x, api_version: y}}", [
-            "gateway.yaml:1:35: only kind runpod has an endpoint_id, and this is openai",
-            "gateway.yaml:1:51: only kind azure has an api_version, and this is openai"]),
+            "gateway.yaml:1:35: only the kind runpod has an endpoint_id; this kind is openai",
+            "gateway.yaml:1:51: only the kind azure has an api_version; this kind is openai"]),
         ("providers: {demo: {base_url: 'http://x'}}", ["gateway.yaml:1:30: the demo is built in and has no base_url"]),
         ("models: {a: '${X:?get one at example.com}'}", ["gateway.yaml:1:13: X is not set: get one at example.com"]),
         ("roles: {a: [x]}", ["gateway.yaml:1:12: must be a name or a mapping: {models: […]}"]),
         # Slips that people make: what stands there, and what to write.
-        ("models: {main: 4}", [("gateway.yaml:1:16: must be a name or a mapping: {model: …}; a name that looks like a "
-         "number stands in quotes")]),
+        ("models: {main: 4}", [("gateway.yaml:1:16: must be a name or a mapping: {model: …}; put a name that looks "
+         "like a number in quotes")]),
         ("models: {main: {model: 3.5}}", [
             "gateway.yaml:1:24: must be text; if it looks like a number, put it in quotes"]),
         ("providers:\n\ta: {kind: vllm}", [("gateway.yaml:2:1: not YAML: found character that cannot start any token; "
-         "the line is indented with a tab, write spaces")]),
+         "the line is indented with a tab; use spaces")]),
         ("providers:\n  openai: {api_key: ${K:-}}", [("gateway.yaml:2:22: not YAML: did not find expected ',' or '}'; "
-         'a reference inside { } or [ ] stands in quotes: "${NAME:-}"')]),
+         'put a reference inside { } or [ ] in quotes: "${NAME:-}"')]),
         ("providers: {openai: {api_key: $K}}", [
-            "gateway.yaml:1:31: a variable is written ${NAME}; a text that begins with a dollar sign, $$"]),
+            "gateway.yaml:1:31: write a variable as ${NAME}, or a literal dollar sign as $$"]),
         ("providers: {x: {base_url: 'http://h/v1', type: openai, key_env: K}}", [
             'gateway.yaml:1:42: unknown key "type"; write kind',
             'gateway.yaml:1:56: unknown key "key_env"; write api_key: "${THAT_VARIABLE:-}"']),
@@ -161,7 +161,7 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
         ("models: {m: {model: demo/echo, fallbacks: x}}", [('gateway.yaml:1:32: unknown key "fallbacks"; write '
          "fallback: {ALIAS: [others]} at the top of the file")]),
         ("roles: {r: demo/echo}\nfallback: {r: [demo/echo]}", [('gateway.yaml:2:12: fallback is for an alias, and "r" '
-         "is none; it is a role: write who steps in behind the others in its models")]),
+         "is not one; it is a role: add the fallback at the end of its models")]),
         ("roles: {r: openai/gpt-5}", [('gateway.yaml:1:12: unknown model "openai/gpt-5": no provider "openai" is '
          'configured; write "openai:" below providers')]),
         ("roles: {reasoning: demo/echo}\nmodels: {x: reasonin}", [
@@ -255,7 +255,7 @@ def test_no_pages_of_other_sites(tmp_path: Path, written: str) -> None:
         ('{origins: ["app.example.com"]}', '"app.example.com" is not an origin; write it like'),
         ('{origins: ["https://a.example/path"]}', "is not an origin"),
         ("{origins: [3000]}", "an origin is text"),
-        ('{origins: ["*"], credentials: true}', "credentials cannot be allowed to every site"),
+        ('{origins: ["*"], credentials: true}', "credentials cannot be allowed for every site"),
     ],
 )
 def test_pages_that_cannot_be_meant(tmp_path: Path, cors: str, complaint: str) -> None:

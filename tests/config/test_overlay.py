@@ -117,8 +117,8 @@ def test_null_takes_away(tmp_path: Path, environ: dict[str, str]) -> None:
     assert (ids(config, "role:rlm"), ids(config, "new")) == (["a/x", "a/y"], ["a/z"])
     assert warned(config, tmp_path) == [
         (
-            'overlay.yaml:1:10: it is needed: unknown model or alias "other"; the entry is passed over. Mend it, or '
-            "take it out: gateway models demote other"
+            'overlay.yaml:1:10: it is needed: unknown model or alias "other"; the entry is ignored. Fix it, or '
+            "remove it: gateway models demote other"
         )
     ]
 
@@ -129,8 +129,8 @@ def warned(config: Config, tmp_path: Path) -> list[str]:
 
 PASSED = [
     # (what the overlay says, the beginning of each warning)
-    ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}; the entry is passed over"]),
-    ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?; the entry is passed over']),
+    ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}; the entry is ignored"]),
+    ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?; the entry is ignored']),
     ("experiments: {x: {arms: [a, b]}}", ['overlay.yaml:1:1: unknown key "experiments"']),  # of a later version
     ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
     ("roles: {new: {models: [main], order: [luckiest]}}", ['overlay.yaml:1:39: unknown policy "luckiest"']),
@@ -138,22 +138,22 @@ PASSED = [
     ("roles: {rlm: {order: []}}", ["overlay.yaml:1:22: must not be empty"]),
     ("providers: {a: {limits: mode}}", ['overlay.yaml:1:25: unknown scope "mode"; did you mean "model"?']),
     ("providers: {b: {}}", [
-        'overlay.yaml:1:16: "b" is no kind that is known; say its kind, or the base_url of its API']),
+        'overlay.yaml:1:16: "b" is not a known kind; set its kind, or the base_url of its API']),
     ("providers: {b: {kind: laterkind, base_url: 'http://b.test/v1'}}\nmodels: {new: b/m}", [
         'overlay.yaml:1:23: unknown kind "laterkind"',
-        'overlay.yaml:2:15: unknown model "b/m": no provider "b" is configured; nobody answers to it']),
+        'overlay.yaml:2:15: unknown model "b/m": no provider "b" is configured; the name has no upstream']),
     ("rules: [{when: {images: 1}, use: main}]", ["overlay.yaml:1:25: must be true or false"]),
     ("models: {x: '${GONE}'}", ["overlay.yaml:1:13: GONE is not set; set it, or write ${GONE:-default}"]),
-    ("models: {x: a/1, y: a/2, x: a/3}", ['overlay.yaml:1:26: the key "x" stands here and in line 1']),
+    ("models: {x: a/1, y: a/2, x: a/3}", ['overlay.yaml:1:26: the key "x" is already in line 1']),
     ("models: {main: minimax/m1}", [  # the name leads somewhere without the overlay
         ('overlay.yaml:1:16: unknown model "minimax/m1": no provider "minimax" is configured; write "minimax:" '
-         "below providers; the entry is passed over")]),
+         "below providers; the entry is ignored")]),
     ("roles: {rlm: {models: [minimax/m1]}}", ['overlay.yaml:1:24: unknown model "minimax/m1"']),
     ("defaults: {provider: minimax, max_attempts: 7}", ['overlay.yaml:1:22: no provider "minimax" is configured']),
-    ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is none']),
+    ("fallback: {vanished: [main]}", ['overlay.yaml:1:12: fallback is for an alias, and "vanished" is not one']),
     ("models: {p: q, q: p}", [
-        "overlay.yaml:1:19: names in a circle: p -> q -> p; the entry is passed over",
-        'overlay.yaml:1:13: unknown model or alias "q"; nobody answers to it']),
+        "overlay.yaml:1:19: names in a circle: p -> q -> p; the entry is ignored",
+        'overlay.yaml:1:13: unknown model or alias "q"; the name has no upstream']),
     ("presets: {x: {force: 1}}", ["overlay.yaml:1:22: must be a mapping of parameters"]),
     ("providers: {a: null}", ['overlay.yaml:1:13: it is needed: unknown model "a/x": no provider "a" is configured']),
 ]  # fmt: skip
@@ -282,7 +282,7 @@ def test_mistakes_without_a_file(tmp_path: Path, environ: dict[str, str]) -> Non
     assert ids(config, "role:embedding") == ["demo/echo"]
     assert warned(config, tmp_path) == [
         (
-            'overlay.yaml:1:16: unknown model or alias "gone"; nobody answers to it. Mend it, or take it out: gateway '
+            'overlay.yaml:1:16: unknown model or alias "gone"; the name has no upstream. Fix it, or remove it: gateway '
             "models demote mine"
         )
     ]
@@ -348,7 +348,7 @@ def test_demoting(tmp_path: Path, environ: dict[str, str]) -> None:
         ("", "", "x", '"x" cannot name an alias for ""'),
         ("a: [", "a/z", "x", "not YAML"),
         ("[]", "a/z", "x", "must be a mapping"),
-        ("a: 1\na: 2", "a/z", "x", 'the key "a" stands here and in line 1'),
+        ("a: 1\na: 2", "a/z", "x", 'the key "a" is already in line 1'),
     ],
 )
 def test_what_cannot_be_promoted(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.config import load
-from gateway.config.kinds import KINDS
 from gateway.config.providers import Entry, make_provider, merged_timeouts
+from gateway.kinds import KINDS
 from gateway.types import Provider, Timeouts
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def test_timeouts(levels: list[dict[str, float]], first_byte_s: float, first_tok
     ('runpod: {endpoint_id: "${E:-}", api_key: k}', {}, "no endpoint_id; set E", ""),
     ('runpod: {endpoint_id: "${E}", api_key: k}', {"E": "  "}, "no endpoint_id; set E", ""),
     ('runpod: {endpoint_id: "", api_key: k}', {},
-     "no endpoint_id; write its endpoint_id, or take the line out", ""),
+     "no endpoint_id; set its endpoint_id, or remove the line", ""),
     ('runpod: {endpoint_id: "${E:-}", api_key: "${K:-}"}', {}, "no key; set K; no endpoint_id; set E", ""),
     ('runpod: {endpoint_id: "${E:-}", enabled: false}', {}, "disabled", ""),
     ('runpod: {endpoint_id: "${E}", api_key: k}', {"E": "abc\n"}, None, "https://api.runpod.ai/v2/abc/openai/v1"),

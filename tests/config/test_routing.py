@@ -281,7 +281,7 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
         ("roles: {r: {models: [a/x], order: [cheepest]}}", [
             '2:36: unknown policy "cheepest"; did you mean "cheapest"?']),
         ("roles: {r: {models: [a/x], order: []}}", ["2:35: must not be empty"]),
-        ("roles: {r: {models: [a/x], order: [free, free]}}", ['2:35: "free" stands here twice']),
+        ("roles: {r: {models: [a/x], order: [free, free]}}", ['2:35: "free" is listed twice']),
         ("roles: {r: {models: [a/x], order: free}}", ["2:35: must be a list: [one, another]"]),
         ("defaults: {order: [best]}", [
             f'2:20: unknown policy "best"; there are {", ".join(STRATEGIES)}']),
@@ -289,18 +289,18 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
             "2:22: not a duration; write 30s, 500ms, 10m or 1h30m",
             "2:37: input should be less than or equal to 10"]),
         ("roles: {r: {models: [a/x], max_price: two}}", ['2:39: not an amount of USD; write 2, 0.25 or "$2"']),
-        ("roles: {r: {models: [a/x], max_price: -1}}", ["2:39: an amount is at least 0 and at most 100000 USD"]),
+        ("roles: {r: {models: [a/x], max_price: -1}}", ["2:39: an amount must be at least 0 and at most 100000 USD"]),
         ("roles: {r: {models: [a/x], patience: often}}", ["2:38: not a duration; write 30s, 500ms, 10m or 1h30m"]),
         ("roles: {r: {models: [a/x], on_policy: fail}}", ['2:39: unknown choice "fail"; there are stay, failover']),
         ("roles: {r: {models: [{model: a/x, wait: 3}]}}", [
-            '2:35: unknown key "wait"; here may stand model, weight']),
+            '2:35: unknown key "wait"; allowed here: model, weight']),
         ("roles: {r: {models: [{weight: 3}]}}", ['2:22: "model" is missing']),
         ("roles: {r: {models: [{model: a/x, weight: -1}]}}", ["2:43: a weight is a number from 0 to 1000"]),
         ("roles: {r: {models: [{model: gone, weight: 1}, a/x, left]}}", [
             '2:30: unknown model or alias "gone"', '2:53: unknown model or alias "left"']),
         ("models: {x: {model: a/x, price: 3}}", ["2:33: must be a mapping: name: value"]),
         ("models: {x: {model: a/x, price: {input: 3}}}", [
-            "2:33: output is missing; write output: 0 if that costs nothing"
+            "2:33: output is missing; write output: 0 if it is free"
         ]),
         ("defaults: {timezone: Europe/Berln}", [
             '2:22: unknown time zone "Europe/Berln"; did you mean "Europe/Berlin"?'
@@ -312,13 +312,13 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
             '2:25: unknown day "someday"; there are monday, tuesday, wednesday, thursday, friday, saturday, sunday'
         ]),
         ("models: {x: {model: a/x, price: {}}}", [
-            "2:33: says nothing; write input and output, or what else costs (request, image, minute, …)"
+            "2:33: has no price; write input and output, or another unit (request, image, minute, …)"
         ]),
         ("models: {x: {model: a/x, price: {second: 1, minute: 1}}}", [
-            "2:33: say second or minute, not both: they are the same price"
+            "2:33: write only one of second and minute: they are the same price"
         ]),
         ("models: {x: {model: a/x, price: {character: 1, million_characters: 1}}}", [
-            "2:33: say character or million_characters, not both: they are the same price"
+            "2:33: write only one of character and million_characters: they are the same price"
         ]),
         ("models: {x: {model: a/x, price: {input: 1, output: 1, hours: [{between: 9-17, input: 1}]}}}", [
             '2:73: not hours of the day; write "16:30-00:30", in UTC'
@@ -332,17 +332,17 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
             "2:35: not a number of tokens; write 128k, 1M or 131072",
             "2:51: input should be less than or equal to 100"]),
         ("models: {x: {model: a/x, capabilities: [tools], lacks: [tools]}}", [
-            '2:13: "tools" stands under capabilities and under lacks']),
+            '2:13: "tools" is listed under both capabilities and lacks']),
         ("models: {x: {model: a/x, free: true}, y: {model: a/x, free: false}}", [
-            '2:50: says of a/x another thing than "x" does: whether it is free']),
+            '2:50: contradicts "x" about a/x: whether it is free']),
         ("models: {x: {model: 'role:r', free: true}}\nroles: {r: a/x}", [
-            '2:21: "x" stands for a role; say this of a model']),
+            '2:21: "x" stands for a role; say this about a model']),
         ("rules: {images: true}", ["2:8: must be a list: [one, another]"]),
         ("rules: [x]", ["2:9: must be a mapping: {when: {…}, use: …}"]),
         ("rules: [{when: {images: true}}]", ['2:9: "use" is missing']),
         ("rules: [{use: a/x}]", ['2:9: "when" is missing']),
         ("rules: [{when: {}, use: a/x}]", [
-            "2:16: says nothing, so the rule would hold for every request; if it should, write model: '*'"]),
+            "2:16: has no condition, so the rule would hold for all requests; if it should, write model: '*'"]),
         ("rules: [{when: {images: perhaps}, use: a/x}]", ["2:25: must be true or false"]),
         ("rules: [{when: {image: true}, use: a/x}]", ['2:17: unknown key "image"; did you mean "images"?']),
         ("rules: [{when: {images: true}, use: role:visoin}]\nroles: {vision: a/x}", [
@@ -352,7 +352,7 @@ def test_rules(tmp_path: Path, features: Features, use: str | None) -> None:
         ("rules: [{when: {endpoint: chats}, use: a/x}]", ['2:27: unknown endpoint "chats"; did you mean "chat"?']),
         ("rules: [{when: {language: [en]}, use: a/x}]", [
             '2:28: unknown language "en"; there are latin, ru, zh, ja, ko, ar, he, el, hi, th']),
-        ("rules: [{when: {prompt_tokens: {}}, use: a/x}]", ["2:32: say min, max or both"]),
+        ("rules: [{when: {prompt_tokens: {}}, use: a/x}]", ["2:32: write min, max or both"]),
         ("rules: [{when: {complexity: {min: 5, max: 4}}, use: a/x}]", ["2:29: min is more than max"]),
         ("rules: [{when: {header: {'a b': x}}, use: a/x}]", ["2:33: not the name of a header"]),
         ("rules: [{when: {model: ''}, use: a/x}]", ["2:24: must not be empty"]),
@@ -380,9 +380,7 @@ def test_mistakes_in_providers(tmp_path: Path, provider: str, expected: str) -> 
 def test_a_role_that_nobody_can_fill(tmp_path: Path) -> None:
     """If all its models are known to lack what it needs, that is said when the file is loaded."""
     text = "models: {x: {model: a/x, lacks: [vision]}}\nroles: {r: {models: [x], needs: [vision]}}"
-    assert loaded(tmp_path, text).warnings == (
-        "nobody can serve role:r: it needs what its models are known to lack (vision)",
-    )
+    assert loaded(tmp_path, text).warnings == ("no model can serve role:r: all lack something that it needs (vision)",)
     assert loaded(tmp_path, text.replace("[x]", "[x, b/y]")).warnings == ()
 
 

@@ -64,7 +64,7 @@ def test_base_urls(value: str, expected: str) -> None:
     [
         ("ftp://h/v1", "http://"),
         ("api.example.com/v1", "http://"),
-        ("https:///v1", "names a host"),
+        ("https:///v1", "name a host"),
         ("file:///etc/passwd", "http://"),
         ("https://user:pass@h/v1", "credentials"),
         ("https://h/v1?key=x", "query"),

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from gateway.config import Config, Detected, zero
-from gateway.config.kinds import KINDS
-from gateway.config.without_file import DEFAULT_MODELS, JOBS
+from gateway.config.without_file import JOBS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
+from gateway.kinds import KINDS
 
 OLLAMA = Detected("ollama", "http://127.0.0.1:11434/v1", ("nomic-embed-text:latest", "llama:8b", "gemma3:4b"))
 LOADING = Detected("llamacpp", "http://127.0.0.1:8080/v1")
@@ -57,7 +57,7 @@ def test_roles(environ: dict[str, str], detected: tuple[Detected, ...], role: st
 def test_a_role_nobody_can_fill_says_so() -> None:
     """A made-up vector would poison an index: without an embedding model the role is vacant, with a reason."""
     (vacancy,) = resolve("role:embedding", zero(OPENROUTER).directory).rejected
-    assert vacancy.reason == "nothing that was found makes embeddings"
+    assert vacancy.reason == "no model found makes embeddings"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,9 @@ def test_each_usual_variable_brings_its_provider_in() -> None:
         if facts.key_required and facts.base_url and kind != "runpod":
             config = zero({facts.key_vars[-1]: "k"})
             assert resolve("role:main", config.directory).candidates[0].upstream.provider.name == kind
-    assert all(models.strong and models.fast for models in DEFAULT_MODELS.values())
+            assert facts.usual is not None
+            assert facts.usual.strong
+            assert facts.usual.fast
     assert set(JOBS) >= {"main", "reasoning", "rlm", "memory", "vision", "embedding", "planner", "browser"}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.deadlines import Limits, next_due
+from gateway.core.deadlines import Limits, limits_for, next_due
+from gateway.types import Timeouts
 
-LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0)
+LIMITS = Limits(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=100.0, shortest_s=20.0)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,24 @@ def test_one_timer_is_due(
     assert f"(timer: {timer})" in str(due)
 
 
-def test_no_timer_can_have_run_out_before_the_shortest() -> None:
-    """So that is how long nobody need look."""
-    assert LIMITS.shortest_s() == 20.0
+def test_a_shorter_timer_is_seen_in_time() -> None:
+    """The clock is looked at as often as the shortest of the timers that restart runs."""
+    assert Timeouts(first_byte_s=30.0, first_token_s=60.0, idle_s=20.0, total_s=1.0).shortest_s == 20.0
+
+
+@pytest.mark.parametrize(
+    ("is_whole", "is_last", "left_s", "first_byte_s"),
+    [
+        (False, False, 600.0, 30.0),
+        (True, False, 600.0, 300.0),  # half is left for another upstream
+        (True, False, 10.0, 30.0),
+        (True, True, 600.0, float("inf")),
+    ],
+)
+def test_an_answer_that_comes_at_once_may_take_its_time(
+    is_whole: bool, is_last: bool, left_s: float, first_byte_s: float
+) -> None:
+    """Its first byte is its last, so the timer of the first byte is no sign of an upstream that is dead."""
+    limits = limits_for(Timeouts(), left_s, is_whole=is_whole, is_last=is_last)
+    assert limits.first_byte_s == first_byte_s
+    assert limits.shortest_s == min(left_s, 30.0)

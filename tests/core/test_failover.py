@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import outcome as o
-from gateway.core.failover import GiveUp, Relay, Try, Verdict, Wait, next_step, used, verdict
+from gateway.core.failover import Aloft, GiveUp, Hedge, Relay, Resume, Try, Verdict, Wait, next_step, used, verdict
 from gateway.types import Attempt, Candidate, Outcome, Params, Plan, Provider, Then, Timeouts, Upstream
 
 if TYPE_CHECKING:
@@ -364,3 +364,66 @@ def test_every_verdict_is_a_failure(outcomes: list[Outcome]) -> None:
     found = failed(*outcomes)
     assert found.status in {400, 404, 413, 429, 502, 503, 504}
     assert failed(*reversed(outcomes)) == found
+
+
+def aloft(*flights: tuple[Candidate, float]) -> tuple[Aloft, ...]:
+    return tuple(Aloft(*one) for one in flights)
+
+
+@pytest.mark.parametrize(
+    ("flights", "failed", "now", "step"),
+    [
+        (aloft((A, 0.0)), [], 0.5, Wait(1.0)),  # it may answer in time
+        (aloft((A, 0.0)), [], 1.0, Hedge(B)),
+        (aloft((A, 0.0), (B, 1.0)), [], 9.0, Wait(100.0)),  # one hedge is enough
+        (aloft((B, 1.0)), [A], 1.5, Wait(2.0)),  # what is left of two, or a second try
+        (aloft((B, 1.0)), [A], 2.0, Hedge(C)),
+        (aloft((C, 3.0)), [A, B], 9.0, Wait(100.0)),  # nobody is left
+        (aloft((A, 99.5)), [], 99.8, Wait(100.0)),  # a hedge would come too late
+    ],
+)
+def test_an_attempt_under_way_is_hedged_once(
+    flights: tuple[Aloft, ...], failed: list[Candidate], now: float, step: Step
+) -> None:
+    """By the next candidate that was not tried, when the first has been waited for long enough."""
+    plan = Plan(order=(A, B, C), max_attempts=4, deadline=100.0, hedge_after_s=1.0)
+    attempts = [Attempt(one, o.SERVER_ERROR, ended_at=0.5) for one in failed]
+    assert next_step(plan, attempts, now, flights) == step
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"hedge_after_s": 0.0}, {"repeats": False}, {"max_attempts": 1}, {"order": (A,)}, {"ready_at": (0.0, 50.0, 50.0)}],
+)
+def test_what_is_not_hedged(change: dict[str, object]) -> None:
+    """A call that may be carried out only once, one without another ready candidate, or a plan without hedges."""
+    plan = Plan(order=(A, B, C), max_attempts=4, deadline=100.0, hedge_after_s=1.0)
+    assert next_step(msgspec.structs.replace(plan, **change), [], 5.0, aloft((A, 0.0))) == Wait(100.0)
+
+
+def test_an_answer_ends_the_race() -> None:
+    """Whatever else is under way."""
+    plan = Plan(order=(A, B), max_attempts=4, deadline=100.0, hedge_after_s=1.0)
+    assert next_step(plan, [Attempt(B, o.OK)], 5.0, aloft((A, 0.0))) == Relay()
+
+
+@pytest.mark.parametrize(
+    ("broken", "resumes", "step"),
+    [
+        ([(A, o.TRUNCATED)], True, Resume(B)),
+        ([(A, o.TRUNCATED), (B, o.IDLE_TIMEOUT)], True, Resume(C)),
+        ([(A, o.STREAM_ERROR), (B, o.TRUNCATED), (C, o.TRUNCATED)], True, Relay()),
+        ([(A, o.TRUNCATED)], False, Relay()),
+        ([(A, o.OK)], True, Relay()),
+        ([(A, o.HUNG_UP)], True, Relay()),
+        ([(A, o.BAD_REQUEST)], True, Relay()),
+    ],
+)
+def test_an_answer_that_breaks_off_is_continued(
+    broken: list[tuple[Candidate, Outcome]], resumes: bool, step: Step
+) -> None:
+    """By the next candidate, where the plan says so; a refusal or a whole answer has nothing to be continued."""
+    plan = Plan(order=(A, B, C), max_attempts=4, deadline=100.0, resumes=resumes)
+    attempts = [Attempt(one, outcome, first_token_s=0.1) for one, outcome in broken]
+    assert next_step(plan, attempts, 5.0) == step
+    assert next_step(plan, attempts, LATE) == Relay()

@@ -79,7 +79,7 @@ def test_a_key_that_is_not_revoked_closes_the_door(those: tuple[Key, ...], wants
     [
         (key(revoked_at=NOW), -inf, "revoked_api_key", '"ci" was revoked'),
         (key(expires_at=NOW), NOW, "expired_api_key", '"ci" expired at 2026-09-21 14:13 UTC'),
-        (key(), NOW - 60, "expired_api_key", '"ci" was replaced, and good until 2026-09-21 14:12 UTC'),
+        (key(), NOW - 60, "expired_api_key", '"ci" was replaced, and expired at 2026-09-21 14:12 UTC'),
         (key(""), NOW, "expired_api_key", '"key_" was replaced'),
     ],
 )
@@ -210,17 +210,17 @@ def test_what_people_write(read: Callable[[object], object], text: object, value
         (keys.read_name, "a\nb", "one line"),
         (keys.read_name, "key_7f", "cannot name a key"),
         (keys.read_name, "local", "cannot name a key"),
-        (keys.read_routes, ("role:*,",), "is no pattern"),
-        (keys.read_routes, ("a b",), "is no pattern"),
+        (keys.read_routes, ("role:*,",), "is not a pattern"),
+        (keys.read_routes, ("a b",), "is not a pattern"),
         (keys.read_routes, [str(n) for n in range(65)], "at most 64"),
         (keys.read_labels, ("team",), "write name=value"),
-        (keys.read_labels, ("a=1", "a=2"), "stands twice"),
+        (keys.read_labels, ("a=1", "a=2"), "is given twice"),
         (keys.read_labels, [f"a{n}=1" for n in range(17)], "at most 16"),
         (keys.read_duration, "1 month", "write 15m, 1h, 30d or 2w"),
-        (keys.read_duration, "-1h", "no duration"),
+        (keys.read_duration, "-1h", "not a duration"),
         (lambda text: keys.read_expiry(text, NOW), "soon", "write 30d, 2027-01-31"),
-        (lambda text: keys.read_expiry(text, NOW), "2020-01-01", "later than now"),
-        (lambda text: keys.read_expiry(text, NOW), "0d", "later than now"),
+        (lambda text: keys.read_expiry(text, NOW), "2020-01-01", "in the future"),
+        (lambda text: keys.read_expiry(text, NOW), "0d", "in the future"),
     ],
 )
 def test_what_people_cannot_mean(read: Callable[[object], object], text: object, says: str) -> None:
@@ -238,5 +238,5 @@ def test_find() -> None:
     assert find("ci", [first, second]) is second
     with pytest.raises(ValueError, match='there is no key "laptp"; did you mean "laptop"'):
         find("laptp", [Key(id="key_4", name="laptop")])
-    with pytest.raises(ValueError, match="nor any other"):
+    with pytest.raises(ValueError, match="and no other key"):
         find("ci", [])

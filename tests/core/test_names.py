@@ -246,7 +246,7 @@ def test_a_slip_is_not_sent_to_the_default_provider(
         (None, "ollma/gemma3:4b", ('unknown model "ollma/gemma3:4b": no provider "ollma" is configured; did you mean '
          '"ollama/gemma3:4b"?')),
         (None, "opnai:x", 'unknown model "opnai:x": no provider "opnai" is configured; did you mean "openai/x"?'),
-        ("ollama", "openai", 'unknown model "openai", it is a provider; name a model of it: "openai/MODEL"'),
+        ("ollama", "openai", 'unknown model "openai": it is a provider; name one of its models: "openai/MODEL"'),
         (None, "zzz/y", ('unknown model "zzz/y": no provider "zzz" is configured; there are openrouter, openai, '
          "ollama, vllm, runpod")),
     ],
@@ -685,7 +685,7 @@ def roles(**targets: tuple[str, ...]) -> Declared:
         ),
         (
             Declared(providers=PROVIDERS, fallback={"main": ("shared",)}),
-            [(("fallback", "main"), 'fallback is for an alias, and "main" is none')],
+            [(("fallback", "main"), 'fallback is for an alias, and "main" is not one')],
         ),
         (aliases(x="auto"), [(("models", "x"), '"auto" is for requests and rules; name models here')]),
         (
@@ -710,8 +710,8 @@ def roles(**targets: tuple[str, ...]) -> Declared:
                 roles={"r": Role(("shared",))},
             ),
             [
-                (("models", "b"), 'says of vllm/shared another thing than "a" does: whether it is free'),
-                (("models", "c"), '"c" stands for a role; say this of a model'),
+                (("models", "b"), 'contradicts "a" about vllm/shared: whether it is free'),
+                (("models", "c"), '"c" stands for a role; say this about a model'),
             ],
         ),
         (

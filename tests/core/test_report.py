@@ -96,7 +96,7 @@ def test_times(text: str, meant: str) -> None:
 @pytest.mark.parametrize("text", ["", "soon", "7", "7y", "2026-13-01", "-7d", "d", "0001-01-01T00:00+23:00" * 3])
 def test_what_is_no_time(text: str) -> None:
     """The remedy is in the message."""
-    with pytest.raises(ValueError, match="is no time; write 7d, 24h, today"):
+    with pytest.raises(ValueError, match="is not a time; write 7d, 24h, today"):
         instant(text, NOW)
 
 

@@ -25,7 +25,7 @@ WHAT = {
     About.ACCOUNT: ("the account itself", "all models of the account"),
     About.PROVIDER: ("the upstream as a whole", "the upstream, once it has failed several times in a row"),
     About.CLOCK: ("our own deadline", "nothing"),
-    About.NOBODY: ("nobody", "nothing"),
+    About.NOBODY: ("nothing at the provider", "nothing"),
 }  # fmt: skip
 
 
@@ -34,13 +34,13 @@ def how_long(outcome: Outcome) -> str:
     if outcome.about is About.PROVIDER:
         tries = breaker.TRIP_FAILURES if outcome.sent else breaker.TRIP_LOCAL_FAILURES
         span = f"{breaker.EJECT_S:g} to {breaker.LONGEST_EJECT_S:g} s"
-        said = f"; a `Retry-After` of its own at once, at most {LONGEST_REST_S / 60:g} min" if outcome.sent else ""
+        said = f"; with a `Retry-After` at once, at most {LONGEST_REST_S / 60:g} min" if outcome.sent else ""
         return f"{span} after {tries} failures{said}"
     if outcome.aside_s == 0.0:
         return "\u2013"
     unsaid = f"{outcome.aside_s:g} s" if outcome.aside_s < 120 else f"{outcome.aside_s / 60:g} min"
     if outcome.about is About.ALLOWANCE:
-        return f"as long as it says, {SHORTEST_S:g} s to {LONGEST_WAIT_S / 3600:g} h; else {unsaid}"
+        return f"as long as the provider says, {SHORTEST_S:g} s to {LONGEST_WAIT_S / 3600:g} h; else {unsaid}"
     return unsaid
 
 

@@ -295,7 +295,7 @@ def test_a_budget_that_is_spent() -> None:
     refusal = refusal_of(charge_of(one), one, 5_012_000_000, 0, NOW)
     assert refusal.message == (
         'the budget of $5 a day of role "rlm" is spent: $5.01 of $5; it resets at 2026-11-22T00:00:00Z, in 18 hours; '
-        'whoever runs this gateway can raise it (under "budgets" in gateway.yaml)'
+        'the operator of this gateway can raise it (under "budgets" in gateway.yaml)'
     )
     assert (refusal.status, refusal.type, refusal.code) == (429, "insufficient_quota", "insufficient_quota")
     assert refusal.headers == ((b"x-should-retry", b"false"),)
@@ -314,8 +314,8 @@ def test_a_budget_that_others_hold() -> None:
     one = budget(Scope.TOTAL)
     refusal = refusal_of(charge_of(one), one, 4 * NANO, NANO // 2, NOW)
     assert refusal.message == (
-        "the rest of the budget of $5 a day is held by calls under way: $4 of $5 is spent, $0.50 is held, and this "
-        "call may take $1; try again in a moment"
+        "calls under way hold the rest of the budget of $5 a day: $4 of $5 is spent, $0.50 is held, and this "
+        "call may cost $1; try again in a moment"
     )
     assert (refusal.status, refusal.type, refusal.code) == (429, "requests", "rate_limit_exceeded")
     assert refusal.headers == ((b"retry-after", b"1"),)
@@ -340,11 +340,11 @@ def test_what_a_budget_does_not_know() -> None:
     assert refusal is not None
     assert (refusal.status, refusal.code, refusal.headers) == (503, "budget_unknown", ((b"retry-after", b"1"),))
     assert refusal.message.startswith(
-        'nobody can tell at the moment how much of the budget of $5 a day of role "rlm" is spent'
+        'the gateway cannot tell at the moment how much of the budget of $5 a day of role "rlm" is spent'
     )
     assert objection_to_unpriced(charged) == (
-        'its price is not known, and the budget of $5 a day of role "rlm" says on_unknown: refuse; '
-        'give it a price under "models"'
+        'its price is unknown, and the budget of $5 a day of role "rlm" says on_unknown: refuse; '
+        'set its price under "models"'
     )
 
 

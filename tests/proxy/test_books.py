@@ -210,7 +210,7 @@ async def test_a_client_that_leaves_before_the_request_is_sent_pays_nothing(tmp_
         async with ledgered(tmp_path, nowhere, timeouts="connect: 5s, total: 8s") as scene:
             async with Client(scene.running.port) as client:
                 await client.send(STREAM)
-                await until(lambda: bool(scene.books.open_tabs))
+                await until(lambda: bool(scene.books.under_way))
             row = await scene.row()
     assert (row.outcome, row.hung_up, row.call_status) == ("hung_up", True, 499)
     assert (row.cost_nanousd, row.usage, row.sha256) == (0, Usage(), b"")
@@ -399,9 +399,9 @@ async def test_an_attempt_is_in_the_journal_before_its_request_is_sent(tmp_path:
             assert [(row.provider, row.state) for row in scene.journalled()] == [
                 ("first", State.SETTLED), ("second", State.OPEN),
             ]  # fmt: skip
-            assert len(scene.books.open_tabs) == 1
+            assert len(scene.books.under_way) == 1
         await scene.rows()
-        assert not scene.books.open_tabs
+        assert not scene.books.under_way
 
 
 # -- prompts and answers

@@ -81,7 +81,7 @@ async def test_what_a_budget_is_for(
             moment = datetime.fromtimestamp(resets_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             said = f"the budget of $0.00003 a month{what} is spent: $0.000034 of $0.00003; it resets at {moment}"
             assert str(error["message"]).startswith(said)
-            assert "whoever runs this gateway can raise it" in str(error["message"])
+            assert "the operator of this gateway can raise it" in str(error["message"])
         assert scene.spent(f"budget:{account}") == ONE_CALL
         assert len(await scene.rows()) == 1
         refusals = scene.running.metric(f'gateway_budget_refusals_total{{scope="{budget.split()[1].rstrip(",")}"}}')
@@ -146,9 +146,7 @@ async def test_what_calls_under_way_may_come_to_is_held(tmp_path: Path) -> None:
             assert "x-should-retry" not in refused.headers
             error = error_of(refused)
             assert (error["type"], error["code"]) == ("requests", "rate_limit_exceeded")
-            assert str(error["message"]).startswith(
-                "the rest of the budget of $0.20 a month is held by calls under way"
-            )
+            assert str(error["message"]).startswith("calls under way hold the rest of the budget of $0.20 a month")
         await exchange_is_over(scene.running)
         scene.upstreams[0].script(error_json(500), chat_json(), chat_json(), chat_json())
         statuses = [(await scene.ask()).status for _ in range(4)]
@@ -307,9 +305,7 @@ async def test_an_upstream_whose_price_nobody_knows(
         assert names_of([response]) == [answered]
         if response.status != 200:
             assert response.status == 503
-            assert str(error_of(response)["message"]).startswith(
-                "first/m: its price is not known, and the budget of $1"
-            )
+            assert str(error_of(response)["message"]).startswith("first/m: its price is unknown, and the budget of $1")
 
 
 async def test_an_unpriced_call_is_refused_once_the_budget_is_spent(tmp_path: Path) -> None:

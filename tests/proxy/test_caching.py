@@ -14,6 +14,7 @@ from gateway.core.plan import Terms
 from gateway.dialects.body import read_call
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.proxy.caching import Caching, Hit, Miss
+from gateway.proxy.outlet import Outlet
 from gateway.stores.cache import MemoryCache
 from gateway.types import CachePolicy, Candidate, Provider, Route, RouteKind, Upstream, Usage
 from tests.faults import (
@@ -317,7 +318,9 @@ async def test_only_its_own_answers_are_a_routes(by: bytes, kept: bool) -> None:
     caching, usage = Caching(MemoryCache(1 << 20, clock), clock), Usage(input_tokens=3)
     miss = await caching.lookup(call, route, Terms(1), one, "", {}, b"")
     assert isinstance(miss, Miss)
-    miss.watch(Scripted(asyncio.get_running_loop())).respond(200, b"x-gateway-route: %b\r\n" % by, b"{}")
+    outlet = Outlet(Scripted(asyncio.get_running_loop()))
+    miss.watch(outlet)
+    outlet.respond(200, b"x-gateway-route: %b\r\n" % by, b"{}")
     assert miss.keep(one, usage) is kept
     found = await caching.lookup(call, route, Terms(1), one, "", {}, b"")
     assert isinstance(found, Hit if kept else Miss)

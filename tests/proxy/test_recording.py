@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.core.caching import CHUNK_OVERHEAD
+from gateway.proxy.outlet import Outlet
 from gateway.proxy.recording import Recording
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Scripted:
         self.calls: list[tuple[object, ...]] = []
         self._full_after = full_after
 
+    def body_at_hand(self, limit: int) -> bytes | None:
+        return b"body"[:limit]
+
     async def read_body(self, limit: int) -> bytes:
         return b"body"[:limit]
 
@@ -57,95 +61,93 @@ class Scripted:
         self.calls.append(("abort",))
 
 
-def recording(limit: int = PLENTY, *, full_after: int = 1000) -> tuple[Recording, Scripted]:
-    client = Scripted(asyncio.get_running_loop(), full_after=full_after)
-    return Recording(client, limit, b"x-added: 1\r\n"), client
+class Written:
+    """An outlet with a recording, and the client's side behind it."""
+
+    def __init__(self, limit: int = PLENTY, *, full_after: int = 1000) -> None:
+        self.client = Scripted(asyncio.get_running_loop(), full_after=full_after)
+        self.outlet = Outlet(self.client)
+        self.recording = self.outlet.recording = Recording(limit, b"x-added: 1\r\n")
+
+    def start(self, lines: bytes, length: int | None) -> None:
+        self.outlet.start(200, lines, length, keeps=False, holds_end=False)
+
+    def write(self, piece: bytes) -> bool:
+        return self.outlet.write(piece, is_last_event=False)
 
 
 async def test_a_plain_answer() -> None:
     """It passes with the line that is added, and is kept without it."""
-    one, client = recording()
-    one.respond(200, b"a: b\r\n", b"{}")
+    one = Written()
+    kept, client = one.recording, one.client
+    one.outlet.respond(200, b"a: b\r\n", b"{}")
     assert client.calls == [("respond", 200, b"a: b\r\nx-added: 1\r\n", b"{}")]
-    assert (one.status, one.lines, one.length, one.chunks, one.is_whole) == (200, b"a: b\r\n", 2, (b"{}",), True)
+    assert (kept.status, kept.lines, kept.length, kept.chunks, kept.is_whole) == (200, b"a: b\r\n", 2, (b"{}",), True)
 
 
 @pytest.mark.parametrize("length", [None, 5])
 async def test_a_stream(length: int | None) -> None:
     """Piece by piece, and whole only when it is finished."""
-    one, client = recording(full_after=3)
-    one.start(200, b"a: b\r\n", length)
+    one = Written(full_after=3)
+    kept, client = one.recording, one.client
+    one.start(b"a: b\r\n", length)
     assert [one.write(b"abc"), one.write(b"de")] == [True, False]
-    assert not one.is_whole
-    one.finish()
+    assert not kept.is_whole
+    one.outlet.finish()
     assert client.calls == [
         ("start", 200, b"a: b\r\nx-added: 1\r\n", length), ("write", b"abc"), ("write", b"de"), ("finish",),
     ]  # fmt: skip
-    assert (one.chunks, one.length, one.is_whole) == ((b"abc", b"de"), length, True)
+    assert (kept.chunks, kept.length, kept.is_whole) == ((b"abc", b"de"), length, True)
 
 
 @pytest.mark.parametrize("length", [3, 7])
 async def test_another_length_than_was_announced_is_not_whole(length: int) -> None:
     """The connection breaks such an answer off."""
-    one, _ = recording()
-    one.start(200, b"", length)
+    one = Written()
+    kept = one.recording
+    one.start(b"", length)
     one.write(b"abcde")
-    one.finish()
-    assert not one.is_whole
+    one.outlet.finish()
+    assert not kept.is_whole
 
 
 async def test_what_breaks_off_is_let_go_of() -> None:
     """At once, and nothing that follows is kept."""
-    one, client = recording()
-    one.start(200, b"", None)
+    one = Written()
+    kept, client = one.recording, one.client
+    one.start(b"", None)
     one.write(b"abc")
-    one.abort()
+    one.outlet.break_off()
     one.write(b"more")
     assert client.calls[-2:] == [("abort",), ("write", b"more")]
-    assert (one.chunks, one.is_whole) == ((), False)
-    assert repr(one) == "<Recording 200 nothing>"
+    assert (kept.chunks, kept.is_whole) == ((), False)
+    assert repr(kept) == "<Recording 200 nothing>"
 
 
 async def test_what_is_too_long_is_let_go_of() -> None:
     """Nobody's memory is taken by an answer that will not be kept, however long it goes on."""
     limit = 10 * (100 + CHUNK_OVERHEAD)
     for pieces, whole in ((10, True), (11, False), (1000, False)):
-        one, client = recording(limit)
-        one.start(200, b"", None)
+        one = Written(limit)
+        kept, client = one.recording, one.client
+        one.start(b"", None)
         for _ in range(pieces):
             one.write(b"x" * 100)
-            assert len(one.chunks) <= 10
-        one.finish()
-        assert (one.is_whole, len(one.chunks)) == (whole, 10 if whole else 0)
+            assert len(kept.chunks) <= 10
+        one.outlet.finish()
+        assert (kept.is_whole, len(kept.chunks)) == (whole, 10 if whole else 0)
         assert len(client.calls) == pieces + 2
-    one, _ = recording(limit)
-    one.respond(200, b"", b"x" * limit)
-    assert (one.is_whole, one.chunks) == (False, ())
+    one = Written(limit)
+    kept = one.recording
+    one.outlet.respond(200, b"", b"x" * limit)
+    assert (kept.is_whole, kept.chunks) == (False, ())
 
 
 async def test_nothing_is_copied() -> None:
     """It holds the very pieces that passed."""
-    one, _ = recording()
+    one = Written()
+    kept = one.recording
     piece = b"x" * 1000
-    one.start(200, b"", None)
+    one.start(b"", None)
     one.write(piece)
-    assert one.chunks[0] is piece
-
-
-async def test_the_rest_is_the_clients() -> None:
-    """Its request, its state, and the call-backs that are set and taken back."""
-    one, client = recording()
-    assert (await one.read_body(3), await one.read_some(), one.content_length) == (b"bod", b"some", 3)
-    assert (one.loop, one.task, one.headers, one.received_at) == (
-        client.loop, client.task, client.headers, client.received_at,
-    )  # fmt: skip
-    client.gone = True
-    assert one.gone
-
-    def call() -> None:
-        """Never called."""
-
-    one.on_hang_up = one.on_writable = call
-    assert (client.on_hang_up, client.on_writable) == (call, call)
-    one.on_hang_up = one.on_writable = None
-    assert (client.on_hang_up, client.on_writable, one.on_hang_up, one.on_writable) == (None, None, None, None)
+    assert kept.chunks[0] is piece

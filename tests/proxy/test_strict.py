@@ -91,7 +91,7 @@ async def test_a_stream_whose_charge_is_not_on_disk_does_not_end(tmp_path: Path,
         assert response.complete == (b"[DONE]" in response.events) == (not strict)
         assert (response.broken_by is not None) == strict
         await exchange_is_over(scene.running)
-        assert not scene.books.open_tabs
+        assert not scene.books.under_way
 
 
 BROKEN: dict[str, tuple[bytes, Script]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from gateway.proxy.answer import LONGEST_EPILOGUE_S
+from gateway.proxy.relay import LONGEST_EPILOGUE_S
 from tests.faults import (
     ROLE,
     Client,

@@ -13,8 +13,10 @@ from math import ceil
 from random import Random
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gateway.core import outcome as o
-from gateway.core.failover import GiveUp, Relay, Try, Wait, next_step
+from gateway.core.failover import Aloft, GiveUp, Hedge, Relay, Resume, Try, Wait, next_step
 from gateway.core.plan import NO_NEEDS, Terms, make_plan
 from gateway.core.waits import retry_after_s
 from gateway.stores.memory import Memory
@@ -204,6 +206,10 @@ class ScriptedUpstream:
     slower: float = 10.0
     errors: float = 0.0
     """The share of requests that fail at any time."""
+    stalls: float = 0.0
+    """The share of answers whose first token takes `slower` times as long."""
+    cuts: float = 0.0
+    """The share of answers that break off half-way."""
     cold_after_s: float | None = None
     """It is unloaded when it was idle for so long, and then its first answer takes `cold_s`."""
     cold_s: float = 8.0
@@ -238,6 +244,8 @@ class ScriptedUpstream:
         self._last = now
         latency_s = self.latency_s * rng.lognormvariate(0.0, self.spread) + (self.cold_s if cold else 0.0)
         latency_s *= self.slower if within(self.slow, now) else 1.0
+        if self.stalls and rng.random() < self.stalls:
+            latency_s *= self.slower
         if within(self.failing, now) or rng.random() < self.errors:
             return Reply(o.SERVER_ERROR, latency_s / 4)
         headers: list[Header] = []
@@ -247,7 +255,8 @@ class ScriptedUpstream:
             headers = self.wall.headers(now)
         if self.price is not None:
             self.cost_nanousd += (self.price.input * 1000 + self.price.output * 200) // 1_000_000
-        return Reply(o.OK, latency_s, self.rest_s * rng.uniform(0.2, 1.8), headers, Usage(1000, 200))
+        outcome = o.TRUNCATED if self.cuts and rng.random() < self.cuts else o.OK
+        return Reply(outcome, latency_s, self.rest_s * rng.uniform(0.2, 1.8), headers, Usage(1000, 200))
 
     def count(self, outcome: Outcome, start: float = 0.0, end: float = float("inf")) -> int:
         """How many requests within a time came to this."""
@@ -269,6 +278,8 @@ class Asked:
     max_wait_s: float = 10.0
     needs: Needs = NO_NEEDS
     patience_s: float = 0.0
+    hedge_after_s: float = 0.0
+    resumes: bool = False
     route: Route = field(init=False)
     by_id: dict[str, ScriptedUpstream] = field(init=False)
 
@@ -285,6 +296,7 @@ class Caller:
         self.world = world
         self.asked = asked
         self.attempts: list[Attempt] = []
+        self.aloft: list[Aloft] = []
         self.sent = 0
         self.began_at = world.now
         self.ended_at: float | None = None
@@ -297,20 +309,30 @@ class Caller:
         world, asked = self.world, self.asked
         world.calls.append(self)
         terms = Terms(asked.max_attempts, asked.retries, asked.max_wait_s, needs=asked.needs)
-        self.plan = make_plan(asked.route, terms, world.memory.known, world.now, world.wall, world.rng)
+        plan = make_plan(asked.route, terms, world.memory.known, world.now, world.wall, world.rng)
+        self.plan = replace(plan, hedge_after_s=asked.hedge_after_s, resumes=asked.resumes)
         self.step()
 
     def step(self) -> None:
         """Do what is to be done next."""
         world = self.world
-        match next_step(self.plan, self.attempts, world.now):
-            case Try(candidate):
+        if self.ended_at is not None:
+            return
+        match next_step(self.plan, self.attempts, world.now, self.aloft):
+            case Try(candidate) | Resume(candidate):
                 self._try(candidate)
-            case Wait(until):
+                if self.plan.hedge_after_s and self.aloft:
+                    self.step()
+            case Hedge(candidate):
+                self._try(candidate)
+            case Wait(until) if until < self.plan.deadline or not self.aloft:
                 world.at(until, self.step)
+            case Wait():
+                pass  # an attempt under way ends before that, and steps on
             case Relay():
                 last = self.attempts[-1]
                 self.ended_at = world.now
+                self.aloft.clear()  # a hedge that lost is cancelled
                 if last.outcome is o.OK:
                     self.served_by = last.candidate.upstream.model
                     self.first_token_s = world.now - self.began_at - last.duration_s + (last.first_token_s or 0.0)
@@ -326,24 +348,30 @@ class Caller:
         self.sent += 1
         scripted = self.asked.by_id[upstream.id]
         began = world.now
+        mine = Aloft(candidate, began)
+        self.aloft.append(mine)
         scripted.open_now += 1
         reply = scripted.answer(world.now, world.rng)
 
         def over() -> None:
             scripted.open_now -= 1
-            refused = reply.outcome.then is not Then.RELAY
+            lost = mine not in self.aloft
+            outcome = o.HUNG_UP if lost else reply.outcome
+            refused = outcome.then is not Then.RELAY
             attempt = Attempt(
                 candidate,
-                reply.outcome,
-                status={o.OK: 200, o.RATE_LIMITED: 429, o.SERVER_ERROR: 500}.get(reply.outcome),
+                outcome,
+                status={o.OK: 200, o.RATE_LIMITED: 429, o.SERVER_ERROR: 500}.get(outcome),
                 retry_after_s=retry_after_s(reply.headers, world.wall) if refused else None,
                 first_byte_s=reply.first_token_s if reply.outcome is not o.NO_CONNECT else None,
-                first_token_s=reply.first_token_s if reply.outcome is o.OK else None,
+                first_token_s=reply.first_token_s if reply.outcome in (o.OK, o.TRUNCATED) else None,
                 duration_s=world.now - began,
                 ended_at=world.now,
             )
             world.memory.end(upstream, attempt, reply.headers, reply.usage, world.wall)
-            self.attempts.append(attempt)
-            self.step()
+            if not lost:
+                self.aloft.remove(mine)
+                self.attempts.append(attempt)
+                self.step()
 
         world.at(began + reply.first_token_s + reply.rest_s, over)

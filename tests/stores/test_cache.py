@@ -168,7 +168,7 @@ def test_an_entry_of_another_shape_is_no_answer() -> None:
 @pytest.mark.parametrize("url", ["redis://host:notaport-secret/0", "http://x"])
 def test_a_url_that_makes_no_sense(url: str) -> None:
     """It is refused at once, without its password."""
-    with pytest.raises(StoreError, match=r"stores\.redis is no URL of Redis") as error:
+    with pytest.raises(StoreError, match=r"stores\.redis is not a Redis URL") as error:
         open_cache(1 << 20, url)
     assert "secret" not in str(error.value)
 

@@ -447,7 +447,7 @@ def test_segments_that_were_cut_to_nothing(
             segment_path(directory, A, 1).write_bytes(b"")
         caplog.clear()
         assert recover(directory, store).quarantined == said
-        assert sum("has been cut to nothing" in one for one in caplog.messages) == said
+        assert sum("has been truncated to nothing" in one for one in caplog.messages) == said
         assert left(directory) == []
     # One of which something had been imported.
     leave(directory, [settle(attempt(1, 1, B))], B)
@@ -605,13 +605,13 @@ def test_a_database_that_is_away(directory: Path, path: Path, caplog: pytest.Log
         assert 10_000 < one.backlog_bytes < 20_000
         eventually(lambda: one.import_errors >= 3)
         assert [record.getMessage() for record in caplog.records] == [
-            "the journal waits to be imported: the database is away; start it"
+            "the journal cannot be imported: the database is away; start it"
         ]
         away.is_away = False
         eventually(lambda: len(rows_in(path)) == 59)
         eventually(lambda: not one.is_short)
         assert one.backlog_bytes == 0
-        assert caplog.records[-1].getMessage() == "the journal is imported again"
+        assert caplog.records[-1].getMessage() == "the journal is being imported again"
         assert one.stop(20.0)
 
 
@@ -760,7 +760,7 @@ def test_what_waits_for_a_database_that_is_away_is_told(directory: Path, path: P
     one = Importer(directory, away.open)
     one.start()
     eventually(lambda: one.import_errors)
-    with pytest.raises(StoreError, match="the ledger's database is away"):
+    with pytest.raises(StoreError, match="the ledger's database cannot be reached"):
         one.run(kept)
     waiting: list[BaseException] = []
 

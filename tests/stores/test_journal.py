@@ -190,10 +190,10 @@ def test_a_bit_that_flips_is_noticed(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("payload", "fault"),
     [
-        (b"\xc1", "no record that this version knows"),
-        (encode(["z", 1, 2]), "no record that this version knows"),
-        (encode(["i", "\x80"]), "no record that this version knows"),
-        (b"\x91" * 100_000, "no record that this version knows"),
+        (b"\xc1", "a record that this version cannot read"),
+        (encode(["z", 1, 2]), "a record that this version cannot read"),
+        (encode(["i", "\x80"]), "a record that this version cannot read"),
+        (b"\x91" * 100_000, "a record that this version cannot read"),
     ],
 )
 def test_what_is_no_record_is_a_fault(directory: Path, payload: bytes, fault: str) -> None:
@@ -216,7 +216,7 @@ def test_records_longer_than_what_is_read_at_once(directory: Path) -> None:
         for record in long:
             journal.append(encode(record))
             eventually(lambda: journal._spare is not None)
-        with pytest.raises(ValueError, match="are the most"):
+        with pytest.raises(ValueError, match="the limit is"):
             journal.append(bytes(journal.largest + 1))
     assert all_of(directory) == long
 
@@ -256,7 +256,7 @@ def test_one_process_one_journal(directory: Path) -> None:
     """A writer that exists is refused, alive or dead; others are not disturbed."""
     with closing(Journal(directory, A)), closing(Journal(directory, B)), pytest.raises(FileExistsError, match=A):
         Journal(directory, A)
-    with pytest.raises(FileExistsError, match="each process has its own"):
+    with pytest.raises(FileExistsError, match="each process needs its own"):
         Journal(directory, A)
     lock = take_lock(lock_path(directory, A))
     assert lock is not None

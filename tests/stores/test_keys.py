@@ -203,7 +203,7 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "keys.sqlite"
     store = SQLiteKeys(file)
     file.write_bytes(b"no database" * 100)
-    with pytest.raises(StoreError, match=r"keys\.sqlite: file is not a database; see that .* GATEWAY_STATE_DIR"):
+    with pytest.raises(StoreError, match=r"keys\.sqlite: file is not a database; let .* GATEWAY_STATE_DIR"):
         store.version()
     file.unlink()
     store.insert(key("ci"))

@@ -106,14 +106,14 @@ def test_what_is_counted_outlives_the_process(path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ({HELD + 7: 5}, "what is held is not what its leases hold"),
+        ({HELD + 7: 5}, "the amounts held differ from the sums of its leases"),
         ({USED: 1}, "its list of free rows is broken"),
         ({FREE: 3}, "its list of free rows is broken"),
-        ({USED: LEASES + 1}, "more leases than there is room for"),
-        ({USED: 1, EXPIRES: 9, SIZES: 99}, "a lease holds more than it can"),
+        ({USED: LEASES + 1}, "more leases than fit"),
+        ({USED: 1, EXPIRES: 9, SIZES: 99}, "a lease has more charges than fit"),
         ({COUNTED + 1: -1}, "a counter is out of range"),
         ({2: 10_000}, "its journal is longer than it can be"),
-        ({2: 1, 16: 2**40}, "its journal leads out of it"),
+        ({2: 1, 16: 2**40}, "its journal has addresses outside the file"),
     ],
 )
 def test_what_cannot_be_is_set_aside(
@@ -190,7 +190,7 @@ def test_a_lock_that_stays_taken(path: Path) -> None:
     Mapped(path).close()
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(TimeoutError, match=r"limits\.mem stays locked; is another gateway process stopped\?"):
+        with pytest.raises(TimeoutError, match=r"limits\.mem stays locked; perhaps another gateway"):
             _open(path, 0.02)
 
 

@@ -166,7 +166,7 @@ def test_an_older_gateway_keeps_its_hands_off(connect: Callable[[], Connection])
     assert migrate(connection, "ledger") == 0
     connection.execute("INSERT INTO schema_migrations (family, number, name) VALUES ('ledger', 99, 'x')")
     with pytest.raises(
-        StoreError, match=r"tables of the ledger were made by a newer gateway \(step 99; this one knows 1"
+        StoreError, match=r"tables of the ledger were made by a newer gateway \(step 99; this version knows 1"
     ):
         migrate(connection, "ledger")
 

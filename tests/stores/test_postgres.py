@@ -57,7 +57,7 @@ def test_it_connects_when_it_has_something_to_do(server: PostgresServer) -> None
         store.write([row(1)])
     with (
         PostgresStore(server.url("nowhere")) as other,
-        pytest.raises(StoreError, match='"nowhere" does not exist; see that'),
+        pytest.raises(StoreError, match='"nowhere" does not exist; check that'),
     ):
         other.write([row(1)])
 

@@ -480,7 +480,7 @@ async def test_the_end_while_it_is_away(server: RedisServer) -> None:
         await until(lambda: "away" in repr(limits))
         began = time.perf_counter()
     assert time.perf_counter() - began < 3.0
-    assert repr(limits) == "<RedisLimits away, 0 leases, 1 accounts to tell of>"
+    assert repr(limits) == "<RedisLimits away, 0 leases, 1 accounts to report>"
 
 
 LIMIT, CALL = 20_000, 50
@@ -517,7 +517,7 @@ def test_four_processes_at_the_edge(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "said"), [("http://x", "redis://"), ("redis://x:port", "address of Redis"), ("", "address of Redis")]
+    ("url", "said"), [("http://x", "redis://"), ("redis://x:port", "not a Redis URL"), ("", "not a Redis URL")]
 )
 def test_an_address_that_is_none(url: str, said: str) -> None:
     with pytest.raises(StoreError, match=said):

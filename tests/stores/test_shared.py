@@ -574,7 +574,7 @@ def test_what_waits_for_the_lock_is_bounded(path: Path, caplog: pytest.LogCaptur
     for _ in range(65_536 + 10):
         limits.settle("x", [charge()], [1], NOW)
     assert len(limits._late) == 65_536
-    assert caplog.text.count("is in the ledger only") == 1
+    assert caplog.text.count("is only in the ledger") == 1
     del limits._memory.acquire
     os.close(fd)
     limits._memory.close()
@@ -760,7 +760,7 @@ def test_a_file_that_is_found_corrupt_while_others_count(path: Path, caplog: pyt
     one._memory.words[IDS - 1], one._memory.words[IDS + 3 * COUNTERS] = 0, 99
     with caplog.at_level(logging.WARNING):
         other = SharedLimits(path)
-    assert "what is held is not what its leases hold" in caplog.text
+    assert "the amounts held differ from the sums of its leases" in caplog.text
     one.renew(["x"], NOW + 1)
     assert other.counted("a", START) == (0, 30)
     one.settle("x", [charge(amount=30)], [20], NOW + 2)

@@ -145,7 +145,7 @@ def test_a_file_that_is_no_ledger(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
     for read_only in (False, True):
-        with pytest.raises(StoreError, match=r"ledger\.sqlite: it is (no SQLite database|damaged)"):
+        with pytest.raises(StoreError, match=r"ledger\.sqlite: it is (not a SQLite database|damaged)"):
             SQLiteStore(path, read_only=read_only)
     assert path.read_bytes() == content
     path.unlink()
@@ -178,7 +178,7 @@ def test_a_newer_ledger(path: Path) -> None:
 def test_a_place_that_is_none(tmp_path: Path) -> None:
     """It is named, and where another is named."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"Not a directory; GATEWAY_STATE_DIR names another place"):
+    with pytest.raises(StoreError, match=r"Not a directory; set GATEWAY_STATE_DIR to another place"):
         SQLiteStore(tmp_path / "file" / "state" / "ledger.sqlite")
 
 

@@ -268,10 +268,10 @@ def test_what_usage_is_summed_by(store: Store, by: tuple[str, ...], asked: Any, 
 @pytest.mark.parametrize(
     "by, where, said",
     [
-        (("weekday",), {}, 'usage is not summed by "weekday"; it is by hour, day, key'),
-        ((), {"x": "1"}, 'usage is not summed by "x"'),
-        ((), {"day": "yesterday"}, '"yesterday" is no day; write it as 2026-11-21'),
-        ((), {"hour": "2026-11-21"}, '"2026-11-21" is no hour; write it as 2026-11-21T05'),
+        (("weekday",), {}, 'usage cannot be grouped or filtered by "weekday"; choose among hour, day, key'),
+        ((), {"x": "1"}, 'usage cannot be grouped or filtered by "x"'),
+        ((), {"day": "yesterday"}, '"yesterday" is not a valid day; write it as 2026-11-21'),
+        ((), {"hour": "2026-11-21"}, '"2026-11-21" is not a valid hour; write it as 2026-11-21T05'),
     ],
 )
 def test_what_cannot_be_asked(store: Store, by: tuple[str, ...], where: dict[str, str], said: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core.keys import charges_of
+from gateway.proxy.entry import Entry
 from gateway.types import Needs
 from tests.faults import (
     DONE,
@@ -170,7 +171,7 @@ async def test_calls_at_once(tmp_path: Path, answer: Answer) -> None:
         under_way = asyncio.ensure_future(scene.ask(by(CI, stream=True)))
         await scene.upstreams[0].wait_request()
         message = refused(await scene.ask(by(CI)), "streams", 1)
-        assert message == 'the limit of 1 calls at once of key "ci" is reached; wait until one of them has ended'
+        assert message == 'the limit of 1 calls at once of key "ci" is reached; wait until one of these calls has ended'
         await under_way
         await exchange_is_over(scene.running)
         assert held(scene) == 0
@@ -248,8 +249,9 @@ async def test_a_long_call_goes_on_holding(tmp_path: Path) -> None:
             await client.chunk(await client.head())
             limits, now = scene.books.limits, time.time()
             (charge,) = charges_of(keys[0], Needs(), now)
-            (tab,) = scene.books.open_tabs
-            charges = [charge, *(one for one, _ in tab._charged)]
+            (entry,) = scene.books.under_way
+            assert isinstance(entry, Entry)
+            charges = [charge, *entry._held]
             assert len(charges) == 2
             list(scene.books.go_on(now + 25))
             for one in charges:

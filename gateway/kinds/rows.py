@@ -1,0 +1,271 @@
+"""One row for each kind of provider. Rule: adding a kind is adding a row; a provider that needs code is no row.
+
+Read in November 2026 from the providers' documentation and SDKs; docs/providers.md says which facts are not verified.
+The order is that of preference where nothing is configured: providers that can be free of charge come first.
+"""
+
+from __future__ import annotations
+
+from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question
+from gateway.types import Capability, LimitScope
+
+BUILT_IN = "demo"
+OTHER = "openai-compatible"
+
+# The first request loads the model before a byte is sent: Ollama allows itself five minutes for that.
+_LOADS_ON_DEMAND = {"first_byte_s": 300.0, "first_token_s": 330.0}
+# With no worker up, RunPod holds the request in a queue until one has booted and loaded the model.
+_COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
+
+# Servers with grammars hold any model to a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
+_SCHEMA = frozenset({Capability.JSON_SCHEMA})
+
+_LOCAL_DIALECTS = ("chat", "completions", "responses", "embeddings", "messages")
+
+ROWS = (
+    Kind(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        ("OPENROUTER_API_KEY",),
+        speaks=("chat", "responses", "messages"),  # their OpenAPI document
+        strict_max_tokens=True,  # "you requested about 138956 tokens (7884 of text input, 131072 in the output)"
+        limits=LimitScope.FREE_ACCOUNT,
+        publishers=Publishers.ALL,
+        usual=Models("openrouter/free", "google/gemma-4-31b-it:free", "google/gemma-4-31b-it:free"),
+        list_api=ListApi.OPENROUTER,
+        key_check="/key",
+        free_by_name=True,
+        id_header=b"x-generation-id",
+        balance_api=BalanceApi.OPENROUTER,
+        bill_api=BillApi.OPENROUTER,
+    ),
+    Kind(
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        publishers=Publishers.USUAL,
+        usual=Models("gemini-3.5-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-embedding-001"),
+    ),
+    Kind(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        ("GROQ_API_KEY",),
+        speaks=("chat", "responses"),  # console.groq.com/docs/openai
+        strict_max_tokens=True,  # "max_tokens must be less than or equal to 40960"
+        publishers=Publishers.ANY,
+        usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+    ),
+    Kind(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        ("CEREBRAS_API_KEY",),
+        usual=Models("qwen-3.8-27b", "qwen-3.8-27b"),
+    ),
+    Kind(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        ("MISTRAL_API_KEY",),
+        strict_max_tokens=True,  # 422 where it is above what the model writes (openclaw pull request 53006)
+        usual=Models("mistral-large-latest", "mistral-small-latest", "mistral-medium-latest", "mistral-embed"),
+    ),
+    Kind(
+        "nvidia",
+        "https://integrate.api.nvidia.com/v1",
+        ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"),
+        publishers=Publishers.ANY,
+        usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+    ),
+    Kind(
+        "zai",
+        "https://api.z.ai/api/paas/v4",
+        ("ZAI_API_KEY", "ZHIPU_API_KEY"),
+        usual=Models("glm-5.1", "glm-4.7-flash", "glm-4.6v-flash"),
+    ),
+    Kind(
+        "cohere",
+        "https://api.cohere.ai/compatibility/v1",
+        ("COHERE_API_KEY", "CO_API_KEY"),
+        speaks=("chat", "embeddings"),  # docs.cohere.com/docs/compatibility-api
+        strict_max_tokens=True,  # "too many tokens: total number of tokens (prompt and prediction) cannot exceed"
+        usual=Models("command-a-plus-05-2026", "command-a-03-2025", "command-a-vision-07-2025", "embed-v4.0"),
+    ),
+    Kind(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        ("DEEPSEEK_API_KEY",),
+        strict_max_tokens=True,  # "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
+        limits=LimitScope.ACCOUNT,  # its 429 is the concurrency of the account
+        usual=Models("deepseek-v4-pro", "deepseek-v4-flash"),
+        balance_api=BalanceApi.DEEPSEEK,
+    ),
+    Kind(
+        "minimax",
+        "https://api.minimax.io/v1",
+        ("MINIMAX_API_KEY",),
+        usual=Models("MiniMax-M3", "MiniMax-M3-highspeed"),
+    ),
+    Kind(
+        "moonshot",
+        "https://api.moonshot.ai/v1",
+        ("MOONSHOT_API_KEY",),
+        strict_max_tokens=True,  # "model max length exceeded, max length:8192"
+        limits=LimitScope.ACCOUNT,  # shared by all models
+        usual=Models("kimi-k3", "kimi-k2.6"),
+    ),
+    Kind(
+        "together",
+        "https://api.together.ai/v1",
+        ("TOGETHER_API_KEY",),
+        publishers=Publishers.ANY,
+        usual=Models("zai-org/GLM-5.3", "google/gemma-4-31B-it", "google/gemma-4-31B-it"),
+        list_api=ListApi.TOGETHER,
+    ),
+    Kind(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        ("FIREWORKS_API_KEY",),
+        publishers=Publishers.ANY,
+        usual=Models("accounts/fireworks/models/glm-5p3", "accounts/fireworks/models/glm-5p3-flash"),
+    ),
+    Kind(
+        "xai",
+        "https://api.x.ai/v1",
+        ("XAI_API_KEY",),
+        speaks=("chat", "responses"),  # docs.x.ai
+        usual=Models("grok-4.5", "grok-4.3", "grok-4.5"),
+        stream_usage=True,
+    ),
+    Kind(
+        "openai",
+        "https://api.openai.com/v1",
+        ("OPENAI_API_KEY",),
+        url_var="OPENAI_BASE_URL",
+        speaks=("chat", "completions", "responses", "embeddings"),
+        # "max_tokens is too large: 20480. This model supports at most 16384 completion tokens"
+        strict_max_tokens=True,
+        usual=Models("gpt-5.5", "gpt-5-mini", "gpt-5-mini", "text-embedding-3-small"),
+        stream_usage=True,
+        bill_api=BillApi.OPENAI,
+    ),
+    Kind(
+        "anthropic",
+        "https://api.anthropic.com/v1",  # their OpenAI-compatible endpoint, which takes the key as a bearer token
+        ("ANTHROPIC_API_KEY",),
+        speaks=("chat", "messages"),
+        strict_max_tokens=True,  # "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000"
+        usual=Models("claude-sonnet-5", "claude-haiku-4-5", "claude-haiku-4-5"),
+        # The compatible endpoint ignores `response_format` and drops sound:
+        # platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
+        takes=frozenset({Capability.JSON_SCHEMA, Capability.AUDIO}),
+        list_api=ListApi.ANTHROPIC,
+        stream_usage=True,
+        bill_api=BillApi.ANTHROPIC,
+    ),
+    Kind(
+        "runpod",
+        "https://api.runpod.ai/v2/{endpoint_id}/openai/v1",
+        ("RUNPOD_API_KEY",),
+        endpoint_id_from="RunPod shows it in the address of the endpoint",
+        speaks=("chat", "completions", "responses", "messages"),  # docs.runpod.io and worker-vllm's README
+        timeouts=_COLD_START,
+        strict_max_tokens=True,  # its workers are vLLM
+        publishers=Publishers.ANY,
+        # Everything below /openai is a job like any other, the list of models too, and would wake a worker that is
+        # paid by the second. The health of the queue is free.
+        discover=False,
+        lists_other_names=True,
+        probe=False,
+        health=Question("/health", below="/openai/v1", only_there=True),
+        stream_usage=True,
+    ),
+    Kind(
+        "azure",
+        "",
+        ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        key_header="api-key",
+        key_prefix="",
+        has_api_version=True,
+        strict_max_tokens=True,  # as OpenAI
+        may_lack_list=True,
+        lists_other_names=True,  # base models instead of one's deployments
+        stream_usage=True,
+    ),
+    Kind(
+        "ollama",
+        "http://127.0.0.1:11434/v1",
+        key_required=False,
+        speaks=_LOCAL_DIALECTS,  # server/routes.go
+        timeouts=_LOADS_ON_DEMAND,
+        publishers=Publishers.ANY,
+        tagged=True,
+        adds=_SCHEMA,
+        list_api=ListApi.OLLAMA,
+        health=Question("/api/version", below="/v1"),
+        stream_usage=True,
+    ),
+    Kind(
+        "lmstudio",
+        "http://127.0.0.1:1234/v1",
+        ("LM_API_TOKEN",),
+        key_required=False,
+        speaks=_LOCAL_DIALECTS,  # lmstudio.ai/docs/developer
+        timeouts=_LOADS_ON_DEMAND,
+        publishers=Publishers.ANY,
+        tagged=True,
+        adds=_SCHEMA,
+        list_api=ListApi.LMSTUDIO,
+        stream_usage=True,
+    ),
+    Kind(
+        "llamacpp",
+        "http://127.0.0.1:8080/v1",
+        ("LLAMA_API_KEY",),
+        key_required=False,
+        speaks=_LOCAL_DIALECTS,  # tools/server/README.md
+        timeouts=_LOADS_ON_DEMAND,
+        publishers=Publishers.ANY,
+        tagged=True,
+        any_name=True,
+        adds=_SCHEMA,
+        lists_other_names=True,  # the file that it was started with
+        health=Question("/health", below="/v1", tells_readiness=True),
+        stream_usage=True,
+    ),
+    Kind(
+        "vllm",
+        "http://127.0.0.1:8000/v1",
+        ("VLLM_API_KEY",),
+        key_required=False,
+        speaks=_LOCAL_DIALECTS,  # docs/serving/online_serving, vllm/entrypoints/anthropic
+        strict_max_tokens=True,  # vLLM issue 42474: "you requested 65535 output tokens and your prompt contains"
+        publishers=Publishers.ANY,
+        tagged=True,
+        adds=_SCHEMA,
+        health=Question("/health", below="/v1", tells_readiness=True),
+        stream_usage=True,
+    ),
+    Kind(
+        "litellm",
+        "http://127.0.0.1:4000/v1",
+        ("LITELLM_API_KEY",),
+        key_required=False,
+        publishers=Publishers.ALL,
+        tagged=True,
+        # Its plain /health calls every model behind it, and pays.
+        health=Question("/health/liveliness", below="/v1"),
+        free_when_local=False,
+        stream_usage=True,
+        cost_in_headers=True,
+    ),
+    Kind(OTHER, key_required=False, tagged=True, may_lack_list=True),
+    Kind(
+        BUILT_IN,
+        "demo:",
+        key_required=False,
+        built_in=True,
+        publishers=Publishers.ALL,
+        tagged=True,
+        discover=False,
+        probe=False,
+    ),
+)

@@ -1,0 +1,31 @@
+"""What a call was admitted with. All of its attempts share it, and none of them changes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gateway.core.plan import Terms
+    from gateway.proxy.gateway import Gateway
+    from gateway.types import Call, Key, Route
+
+
+class Admission(msgspec.Struct, frozen=True, gc=False):
+    """One call of one caller: who asks, for what, on which terms."""
+
+    gateway: Gateway
+    key: Key
+    call: Call
+    route: Route
+    """Where the caller's name for the model led. A spent budget may send the call to another one."""
+    terms: Terms
+    request_id: bytes
+    """The client's name for the call, or a new one."""
+    forwarded: bytes
+    """Header lines of the client's that go to every upstream."""
+    received_at: float
+    """When the request was there, on `time.monotonic`."""
+    parent: str = ""
+    """The request id of the call on whose behalf the gateway itself makes this one; empty: a client made it."""

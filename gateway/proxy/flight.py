@@ -1,0 +1,197 @@
+"""One attempt under way: its entry in the books, its answer, and what the memory counts as busy.
+
+Rule: a flight that has begun ends exactly once, in `land`. There memory and books hear that it is over, in one
+synchronous call, because code behind an `await` may never run once the client has hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from gateway.core import outcome as o
+from gateway.errors import BadRequest
+from gateway.proxy.answer import Answer
+from gateway.proxy.books import NotOnDisk
+from gateway.proxy.entry import Entry
+from gateway.proxy.request import written
+from gateway.upstream.h1 import ConnectError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.deadlines import Limits
+    from gateway.proxy.admission import Admission
+    from gateway.proxy.downstream import Inbound
+    from gateway.proxy.tab import Tab
+    from gateway.types import Attempt, Candidate, RestOfForm, Route, Usage
+    from gateway.upstream.client import Target
+    from gateway.upstream.h1 import Channel
+
+
+class Flight:
+    """One attempt of one call. `begin`, `send`, await what is `decided` of the answer, and `land` at the end."""
+
+    __slots__ = (
+        "_admission", "_asks_for_usage", "_has_landed", "_inbound", "_pieces", "_request", "_target", "answer",
+        "candidate", "entry", "place",
+    )  # fmt: skip
+
+    answer: Answer
+
+    def __init__(
+        self, admission: Admission, inbound: Inbound, tab: Tab, route: Route, candidate: Candidate, place: int
+    ) -> None:
+        """`place`: where the attempt will stand among the attempts of its call.
+
+        Raises:
+            Refusal: the call cannot be written for this candidate. No attempt was made.
+        """
+        gateway, call = admission.gateway, admission.call
+        upstream = candidate.upstream
+        self._admission = admission
+        self._inbound = inbound
+        self.candidate = candidate
+        self.place = place
+        self._has_landed = True
+        self._asks_for_usage = (
+            call.stream
+            and not call.wants_usage
+            and call.endpoint.usage_on_request
+            and upstream.provider.stream_usage
+            and gateway.config.inject_stream_usage
+        )
+        self._target: Target = gateway.client.target(upstream.provider, call.endpoint)
+        self._request: bytes
+        self._pieces: Sequence[bytes | memoryview]
+        self._request, self._pieces = written(
+            call, candidate, admission.terms.needs, self._target, gateway.client.model_value(upstream, call.endpoint),
+            admission.forwarded, ask_for_usage=self._asks_for_usage,
+        )  # fmt: skip
+        self.entry = Entry(tab, admission, route, candidate)
+
+    def __repr__(self) -> str:
+        return f"<Flight to {self.candidate.label}{', landed' if self._has_landed else ''}>"
+
+    @property
+    def is_under_way(self) -> bool:
+        """It has begun and has not landed."""
+        return not self._has_landed
+
+    def begin(self, limits: Limits, now: float, *, is_retry: bool) -> bool:
+        """Begin the attempt. False: its upstream is failing, and too much was retried of late.
+
+        `now`: monotonic. `is_retry`: the attempt is not the first of its call, here or elsewhere.
+        """
+        admission, entry = self._admission, self.entry
+        if not admission.gateway.memory.begin(self.candidate.upstream, time(), now, is_retry=is_retry):
+            entry.give_back()
+            return False
+        self._has_landed = False
+        self.answer = entry.answer = Answer(
+            admission.call, self.candidate, limits, self._inbound.loop,
+            strip_usage=self._asks_for_usage, mask=self._target.mask,
+        )  # fmt: skip
+        entry.begin()
+        return True
+
+    def send_at_once(self) -> bool:
+        """Send the request over a kept connection; False: `send` it, for there is none, or it has to wait."""
+        # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
+        if self._pieces or self._admission.call.rest is not None or self._admission.gateway.books.is_strict:
+            return False
+        channel = self._target.origin.take()
+        if channel is None:
+            return False
+        self.answer.send(channel, self._request)
+        self._request = b""
+        return True
+
+    async def send(self, deadline: float, *, fresh: bool) -> None:
+        """Send the request. `deadline`: monotonic. `fresh`: over a new connection.
+
+        Raises:
+            Refusal: the call ends here. The ledger is strict and cannot write, or the rest of a form is no good.
+        """
+        answer, origin, call = self.answer, self._target.origin, self._admission.call
+        channel = None if fresh or call.rest is not None else origin.take()
+        if channel is None:
+            try:
+                left_s = max(deadline - monotonic(), 0.0)
+                channel = await origin.connect(min(self.candidate.upstream.provider.timeouts.connect_s, left_s))
+            except ConnectError as error:
+                answer.fail(error.failure)
+                return
+        if self._admission.gateway.books.is_strict:
+            await self._written_down(channel)
+        answer.send(channel, self._request)
+        for piece in self._pieces:
+            channel.write(piece)
+        self._request, self._pieces = b"", ()
+        if call.rest is not None:
+            await self._upload(channel, call.rest)
+
+    def land(self, attempt: Attempt, usage: Usage | None, call_status: int, *, is_fallback: bool) -> None:
+        """End the attempt. `call_status`: what the client was answered, 0 if the call goes on."""
+        if self._has_landed:
+            return
+        self._has_landed = True
+        memory = self._admission.gateway.memory
+        memory.end(self.candidate.upstream, attempt, self.answer.headers, usage, time())
+        self.entry.settle(attempt, usage, call_status, is_fallback=is_fallback)
+
+    async def _written_down(self, channel: Channel) -> None:
+        """Wait until the ledger's disk has the intent.
+
+        Raises:
+            NotOnDisk: the disk does not have it, so nothing is sent.
+        """
+        try:
+            await self._admission.gateway.books.on_disk(self.entry.position)
+        except NotOnDisk:
+            channel.close()
+            self.answer.end_as(o.SHUT_DOWN)
+            raise
+        except asyncio.CancelledError:
+            channel.close()
+            raise
+
+    async def _upload(self, channel: Channel, rest: RestOfForm) -> None:
+        """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
+
+        Raises:
+            BadRequest: what came cannot be sent. The upstream, which has a part, sees its connection end.
+        """
+        answer = self.answer
+        is_chunked = self._admission.call.rest_bytes is None
+        channel.whole = False
+        while not channel.whole and not answer.decided.done():
+            answer.stop_waiting()
+            piece = await self._next_piece()
+            answer.wait_again()
+            if piece is None:
+                return
+            try:
+                ready = rest.feed(piece) if piece else rest.end()
+            except BadRequest:
+                answer.close()
+                answer.end_as(o.BAD_REQUEST)
+                raise
+            if is_chunked:
+                ready = b"%x\r\n%b\r\n" % (len(ready), ready) if ready else b""
+                ready += b"" if piece else b"0\r\n\r\n"
+            channel.whole = not piece
+            if ready and not channel.write(ready):
+                await answer.writable()
+
+    async def _next_piece(self) -> bytes | None:
+        """Return the next piece of the form, empty at its end; None: the upstream has answered without it."""
+        decided = self.answer.decided
+        reading = self._inbound.loop.create_task(self._inbound.read_some())
+        try:
+            await asyncio.wait((reading, decided), return_when=asyncio.FIRST_COMPLETED)
+            return None if decided.done() else reading.result()
+        finally:
+            if not reading.cancel() and not reading.cancelled():
+                reading.exception()  # a client that left is told to the task of the exchange

@@ -1,0 +1,65 @@
+"""The head of an answer: the upstream's header lines, and ours about where the answer comes from and what it cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.core.fallbacks import header as reason_header
+from gateway.errors import NO_RETRY
+from gateway.proxy.headers import relayed
+from gateway.proxy.request import lowering_line
+from gateway.proxy.verdicts import made, plan_in_a_header
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.core.fallbacks import Passed
+    from gateway.proxy.admission import Admission
+    from gateway.proxy.answer import Answer
+    from gateway.types import Attempt, Plan, Route
+
+NO_RETRY_LINE = b"%b: %b\r\n" % NO_RETRY
+
+
+def lines_of(
+    admission: Admission, plan: Plan, route: Route, attempts: Sequence[Attempt], passed: Sequence[Passed],
+    answer: Answer, cost_nanousd: int | None = None,
+) -> bytes:  # fmt: skip
+    """Return the header lines of the answer to the last of `attempts`.
+
+    `passed`: the candidates that stood before the one that answers. `cost_nanousd`: of the answer; None: not known yet.
+    """
+    candidate = attempts[-1].candidate
+    upstream = candidate.upstream
+    lines = relayed(answer.headers, answer.fields)
+    if answer.status >= 400 or answer.mask.occurs(lines):
+        lines = answer.mask.bytes(lines)
+    number = 1 if len(attempts) == 1 else made(attempts)
+    ours = b"%bx-request-id: %b\r\nx-gateway-attempts: %d\r\n%b" % (
+        lines, admission.request_id, number, admission.gateway.lines(route, upstream),
+    )  # fmt: skip
+    if cost_nanousd is not None:
+        ours += b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd)
+    if passed:
+        ours += b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
+    if upstream.provider.strict_max_tokens:
+        ours += lowering_line(admission.call, candidate, admission.terms.needs)
+    if admission.terms.explain:
+        ours += b"x-gateway-plan: %b\r\n" % plan_in_a_header(plan)
+    return ours
+
+
+def usd(nanousd: int) -> bytes:
+    """Return an amount in USD, exactly: 0.000123000, 12."""
+    whole, rest = divmod(nanousd, 1_000_000_000)
+    return b"%d.%09d" % (whole, rest) if rest else b"%d" % whole
+
+
+def length_of(answer: Answer) -> int | None:
+    """Return the length that the upstream announced, where the client will get as much."""
+    reader = answer.judge.reader
+    if reader is not None and reader.strips_usage:
+        return None
+    length = answer.fields.get(b"content-length")
+    # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).
+    return int(length) if length is not None and length.isdigit() else None
