@@ -316,3 +316,16 @@ def test_what_a_judge_is_called() -> None:
     """In a log or a debugger."""
     assert repr(Judge(PLAIN)) == "<Judge held>"
     assert repr(judged(STREAMED, CONTENT, SSE)[0]) == "<Judge broken, truncated>"
+
+
+def test_only_events_that_pass_as_they_came_may_pass_unjudged() -> None:
+    """A stream in a coding is read at every piece, and a plain answer has no events."""
+    assert (judge := judged(STREAMED, CONTENT, SSE, ends=False)[0]).steady is judge.reader is not None
+    assert judged(STREAMED, compress(STREAM), SSE, coding=b"gzip", ends=False)[0].steady is None
+    assert judged(PLAIN, ANSWER)[0].steady is None
+
+
+def test_a_refusal_that_cannot_be_read_has_a_body_in_the_clients_dialect() -> None:
+    for endpoint in (CHAT, RESPONSES, EMBEDDINGS):
+        said = json.loads(Judge(call(endpoint)).unreadable())["error"]
+        assert (said["type"], said["code"]) == ("upstream_error", "upstreams_failed")
