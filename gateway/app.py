@@ -13,6 +13,7 @@ from gateway.background.discovery import Discovery
 from gateway.background.probes import Probes
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
+from gateway.dialects.refusals import refusal_body
 from gateway.metrics import Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
@@ -126,6 +127,6 @@ class App:
 def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
     app = App(config, place=place, recovered=recovered)
-    server = make_server(app, config.server, app.stop, supervised=bool(place))
+    server = make_server(app, config.server, refusal_body, app.stop, supervised=bool(place))
     server.run(sockets=[listener])
     return 0 if server.started else 1

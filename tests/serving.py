@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.app import App
 from gateway.config import load
+from gateway.dialects.refusals import refusal_body
 from gateway.server import make_server
 from tests.invariants import Audit
 
@@ -75,7 +76,7 @@ async def serving(config: Config | str, *, discover: bool = False, remember: boo
         config = replace(config, retries=0)
     app = App(config, discover=discover)
     audit = Audit(app, remember=remember)
-    server = make_server(audit, config.server)
+    server = make_server(audit, config.server, refusal_body)
     server.config.load()
     server.lifespan = server.config.lifespan_class(server.config)
     await server.startup()

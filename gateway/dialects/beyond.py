@@ -1,7 +1,8 @@
 """Know the fields of a request by which another gateway, behind this one, lets its caller choose.
 
-Rule: a caller chooses no URL, no host and no credential, whoever obeys the field (`LOCATIONS`). A caller whose key is
-for certain models chooses none in a place where this gateway does not look names up (`CHOICES`).
+Rule: a caller chooses no URL, no host and no credential, even where this gateway itself obeys no such field
+(`LOCATIONS`). A key that is for certain models chooses no model in a field that this gateway does not look up
+(`CHOICES`).
 
 Source, read in November 2026: LiteLLM's proxy/auth/auth_utils.py (what it bans itself, and what it was found to have
 missed: nested objects, `api_key`, `extra_headers`) and its pages on client-side fallbacks and credentials; the pages of
@@ -28,7 +29,7 @@ LOCATIONS = frozenset({
     "aws_bedrock_runtime_endpoint", "aws_sts_endpoint", "aws_web_identity_token", "aws_role_name", "aws_profile_name",
     "s3_endpoint_url", "sagemaker_base_url", "deployment_url", "virtual_key", "tensorzero::credentials",
 })  # fmt: skip
-"""Where a call goes and with whose credential: the operator's to say, never a caller's."""
+"""Fields that say where a call goes and with which credential: the operator's to set, never a caller's."""
 
 CHOICES = frozenset({
     "fallbacks", "default_fallbacks", "fallback_config", "context_window_fallbacks", "content_policy_fallbacks",
@@ -37,22 +38,22 @@ CHOICES = frozenset({
     "specific_deployment", "deployment_id", "disable_global_guardrails", "disable_global_guardrail", "route", "preset",
     "tensorzero::variant_name", "tensorzero::internal_dynamic_variant_config",
 })  # fmt: skip
-"""Which model answers, beside `model` and `models`."""
+"""Fields that say which model answers, beside `model` and `models`."""
 
 CARRIERS = frozenset({
     "litellm_params", "litellm_metadata", "litellm_embedding_config", "extra_body", "providerOptions",
     "provider_options", "plugins", "config", "proxy",
 })  # fmt: skip
-"""Objects that hold such fields."""
+"""Fields whose objects hold such fields."""
 
 TOP = LOCATIONS | CARRIERS
-# A longer one would be looked through for longer than other calls may wait. Real ones have some hundred bytes.
+# Looking through a longer object would keep other calls waiting. Real ones have some hundred bytes.
 _LONGEST_CARRIER = 32 * 1024
 _OPERATOR = "the gateway's configuration says where a call goes and with which key; leave the field out"
 
 
 def _plain(name: str) -> str:
-    """Return a name without what spellings differ in: apiBase, api-base, API_BASE."""
+    """Return a name that is the same for all of its spellings: apiBase, api-base, API_BASE."""
     return name.casefold().replace("_", "").replace("-", "")
 
 
@@ -61,10 +62,10 @@ _NESTED_CHOICES = frozenset(map(_plain, CHOICES | {"model", "models", "analysis_
 
 
 def refuse_locations(fields: Mapping[str, object]) -> None:
-    """Return if a caller chooses neither a URL nor a host nor a credential. `fields`: of a JSON body, values unread.
+    """Check that a caller chooses neither a URL nor a host nor a credential. `fields`: of a JSON body, values unread.
 
     Raises:
-        BadRequest: it does; the message names the field.
+        BadRequest: a field chooses one; the message names the field.
     """
     for name in fields:
         if name in LOCATIONS:
@@ -91,7 +92,7 @@ def refused(name: str) -> BadRequest:
 
 
 def _nested(fields: Mapping[str, object], names: frozenset[str]) -> str | None:
-    """Return where one of these names stands within an object that carries such fields, as `extra_body.api_base`."""
+    """Return the path to one of these names within a carrier (`extra_body.api_base`), or None."""
     for carrier in fields:
         raw = fields[carrier]
         if carrier in CARRIERS and isinstance(raw, msgspec.Raw):

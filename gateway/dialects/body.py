@@ -1,10 +1,10 @@
-"""Read a JSON request only as far as the gateway decides on it, and change nothing but what it must.
+"""Read a JSON request only as far as the gateway decides on it, and change as little of it as can be.
 
-The body is validated in one pass at C speed and stays bytes. What goes to the upstream differs from it inside the
-`model` value, in `stream_options` where usage has to be asked for, and in parameters that the configuration sets.
+The body is validated in one pass at C speed and stays bytes. The upstream's copy differs inside the `model` value, in
+the option that asks for a stream's usage, and in parameters that the configuration sets.
 
 Rule: a key that the gateway decides on has one spelling and occurs once. Parsers disagree about duplicates, and some
-match keys without regard to case; either is how a cheap key would smuggle an expensive model past a policy.
+match keys without regard to case. A cheap key would smuggle an expensive model past a policy by either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from gateway.dialects import lenient
 from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS
-from gateway.dialects.fields import MOST_FIELDS, Field, NotAnObject, TooManyFields, end_of_value, fields_of
+from gateway.dialects.endpoints import DIALECTS
+from gateway.dialects.fields import MOST_FIELDS, STRING, Field, NotAnObject, TooManyFields, end_of_value, fields_of
 from gateway.errors import BadRequest
 from gateway.types import Call, Params
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.types import Endpoint
 
-# The keys on which this gateway, or a policy in front of an upstream, may decide.
+# Keys that this gateway, or a policy in front of an upstream, may decide on.
 DECIDED = frozenset({
     "model", "models", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
     "user", "service_tier",
@@ -36,19 +37,19 @@ DECIDED = frozenset({
 _MEANT = {key.casefold(): key for key in DECIDED}
 _QUOTED = {key: b'"%b"' % key.encode() for key in DECIDED}
 
-# The commonest of the others, which need no second look.
+# The commonest other keys, which need no second look.
 _PLAIN = frozenset({
     "messages", "temperature", "top_p", "tools", "tool_choice", "input", "prompt", "stop", "seed", "response_format",
     "presence_penalty", "frequency_penalty", "parallel_tool_calls", "reasoning_effort", "metadata", "store",
 })  # fmt: skip
 
-# A key of letters can be spelled with escapes only by \u0041 to \u007a.
+# Only \u0041 to \u007a can spell a letter of a key as an escape.
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SCALAR = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[-+.\w]+', re.DOTALL)
 _SELF_DELIMITING = frozenset({b"{", b"[", b'"'})
 _MODEL = b'"model"'
-# From here on a body is walked field by field, so that no number of fields takes long; below, all at once is quicker.
+# A body of this size is walked field by field, so that no number of fields takes long. Smaller ones are read at once,
+# which is quicker.
 LARGE = 128 * 1024
 _PIECE = 1 << 20
 _utf8 = codecs.getincrementaldecoder("utf-8")
@@ -60,8 +61,6 @@ _flag = msgspec.json.Decoder(bool | None).decode
 _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 
 T = TypeVar("T")
-
-ASK_FOR_USAGE = b'"stream_options":{"include_usage":true}'
 
 
 def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"application/json") -> Call:
@@ -81,20 +80,29 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
     if raw_model is None:
         if endpoint.default_model:
             return read_call(endpoint, _with_model(body, endpoint.default_model, alone=not fields), content_type)
-        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
-    model = _typed(_string, raw_model, "model", "a string")
+        raise no_model()
+    try:  # `_typed` without its call: every request comes by here
+        model = _string(raw_model)
+    except msgspec.MsgspecError:
+        raise _wrong_type("model", "a string") from None
     if not model.strip() or "\0" in model:
         raise BadRequest('"model" is empty or holds a NUL; name a role, an alias or a model', param="model")
     stream = wants_usage = False
     if (raw := fields.get("stream")) is not None:
         stream = bool(_typed(_flag, raw, "stream", "true or false"))
-    if (raw := fields.get("stream_options")) is not None:
-        options = _typed(_options, raw, "stream_options", "an object")
-        if options and (asked := options.get("include_usage")) is not None:
-            wants_usage = bool(_typed(_flag, asked, "stream_options.include_usage", "true or false"))
+    option = DIALECTS[endpoint.dialect].words.usage
+    if option is not None and (raw := fields.get(option.name)) is not None:
+        options = _typed(_options, raw, option.name, "an object")
+        if options and (asked := options.get(option.flag)) is not None:
+            wants_usage = bool(_typed(_flag, asked, f"{option.name}.{option.flag}", "true or false"))
     start = exact["model"][0] if exact else _value_start(body, body.index(_MODEL) + len(_MODEL))
     span = start, start + len(bytes(raw_model))
     return Call(endpoint, model, body, span, fields, stream, wants_usage, content_type)
+
+
+def no_model() -> BadRequest:
+    """Return the refusal of a body that names no model."""
+    return BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
 
 
 def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:
@@ -106,19 +114,21 @@ def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:
 def render(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> bytes:
     """Return the body for an upstream that knows the model as `model` (a JSON string).
 
-    `ask_for_usage` turns on `stream_options.include_usage`, keeping the client's other options.
+    `ask_for_usage` turns on the flag of the dialect's `UsageOption`, and keeps the client's other options.
     """
     start, end = call.model_span
     body = call.body
     if not params and not ask_for_usage:
         return b"".join((body[:start], model, body[end:]))
-    if not params and "stream_options" not in call.fields:
-        return b"".join((body[:start], model, b",", ASK_FOR_USAGE, body[end:]))
+    if not params:
+        option = DIALECTS[call.endpoint.dialect].words.usage
+        if option is not None and option.name not in call.fields:
+            return b"".join((body[:start], model, b",", option.asked, body[end:]))
     return b"".join(_rewrite(call, _changes(call, model, params, ask_for_usage=ask_for_usage)))
 
 
 def render_in_pieces(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> Sequence[bytes | memoryview]:
-    """Return what `render` does, in pieces that refer to a large body: a copy of 30 MB takes 10 ms."""
+    """Return the body that `render` returns, in pieces that refer to the client's: copying 30 MB takes 10 ms."""
     changes = {"model": model}
     if params or ask_for_usage:
         changes = _changes(call, model, params, ask_for_usage=ask_for_usage)
@@ -126,7 +136,7 @@ def render_in_pieces(call: Call, model: bytes, params: Params, *, ask_for_usage:
 
 
 def without(call: Call, key: str) -> Call:
-    """Return the call without a top-level field that was meant for the gateway alone. It is one of `DECIDED`."""
+    """Return the call without a top-level field, one of `DECIDED`, that was meant for the gateway alone."""
     fields = list(_fields_of(call.body, call.fields))
     place = next((i for i, field in enumerate(fields) if field.key == key), None)
     if place is None:
@@ -152,17 +162,18 @@ def _changes(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -
                 raise BadRequest(f'the field "{key}" must be written "{key.casefold()}"', param=key.casefold())
         changes.update(params.forced)
     changes["model"] = model
-    if ask_for_usage:
-        sent = call.fields.get("stream_options")
+    option = DIALECTS[call.endpoint.dialect].words.usage if ask_for_usage else None
+    if option is not None:
+        sent = call.fields.get(option.name)
         options = (_options(sent) if isinstance(sent, msgspec.Raw) else None) or {}
-        changes["stream_options"] = msgspec.json.encode({**options, "include_usage": msgspec.Raw(b"true")})
+        changes[option.name] = msgspec.json.encode({**options, option.flag: msgspec.Raw(b"true")})
     return changes
 
 
 def _rewrite(call: Call, changes: Mapping[str, bytes]) -> Sequence[bytes | memoryview]:
     """Put the changed values where they stand, and new fields behind the opening brace."""
     body = memoryview(call.body)
-    # A key that nobody decides on may occur twice: each is changed, or a reader that takes the other sees the client's.
+    # A key outside DECIDED may occur twice. Both are changed, or a reader of the other would see the client's value.
     spans = [("model", call.model_span)]
     if len(changes) > 1:
         fields = _fields_of(call.body, call.fields)
@@ -179,7 +190,7 @@ def _rewrite(call: Call, changes: Mapping[str, bytes]) -> Sequence[bytes | memor
 
 
 def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
-    """Return the fields of a body that is plain JSON, read all at once; None: it needs a closer look."""
+    """Return the fields of a body that is plain JSON, read all at once; None: the body needs a closer look."""
     if not body:
         raise BadRequest('the request has no body; send a JSON object with the field "model"')
     try:
@@ -198,7 +209,7 @@ def _read_fields(body: bytes) -> dict[str, msgspec.Raw] | None:
 def _read_closely(body: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, tuple[int, int]]]:
     """Return the fields of a body field by field, and the spans of their values.
 
-    What the strict reader does not take, but the readers of Python and JavaScript do, is looked at through its twin.
+    A body that the strict reader refuses, and Python's and JavaScript's readers take, is looked at through its twin.
     """
     try:
         if not body.isascii():
@@ -240,7 +251,7 @@ def _check_text(body: bytes) -> None:
 
 def _not_json(body: bytes, reason: str) -> BadRequest:
     if body.startswith(b"\xef\xbb\xbf"):
-        # Taken out, the body would no longer be the client's; sent on, most upstreams refuse it.
+        # Without its mark the body would no longer be the client's; with it, most upstreams refuse the body.
         reason = "it begins with a byte order mark, which JSON must not (RFC 8259 section 8.1); send it without"
     elif body[:2] in (b"\xff\xfe", b"\xfe\xff"):
         reason = "it is UTF-16; encode it as UTF-8"
@@ -286,22 +297,22 @@ def _check_key(field: Field, meant: str, seen: Mapping[str, object]) -> None:
 def _fields_of(body: bytes, fields: Mapping[str, object]) -> Iterator[Field]:
     """Yield the top-level fields of `body`, which is a JSON object and was read into `fields`.
 
-    A value is stepped over by its length; only where a key occurs twice, so that the length may be the other one's,
-    is it read again.
+    A value is stepped over by its length. Where a key occurs twice, the length may be the other value's, and the value
+    is read again.
 
     Raises:
         BadRequest: there are too many of them, or one occurs twice and is not plain JSON.
     """
     at = body.index(b"{") + 1
     number = 0
-    while (found := _STRING.search(body, at)) is not None:
+    while (found := STRING.search(body, at)) is not None:
         number += 1
         if number > MOST_FIELDS:
             raise _too_many()
         key = _key_of(found.group())
         start = _value_start(body, found.end())
         raw = bytes(value) if isinstance(value := fields.get(key), msgspec.Raw) else b""
-        # Strings, arrays and objects say themselves where they end, so whatever begins like one is that one.
+        # Strings, arrays and objects say where they end, so a value that begins with all of `raw` is `raw`.
         if raw[:1] in _SELF_DELIMITING and body.startswith(raw, start):
             end = start + len(raw)
         else:
@@ -318,7 +329,7 @@ def _key_of(spelled: bytes) -> str:
 
 
 def _value_start(body: bytes, at: int) -> int:
-    """Where the value begins whose key ends at `at`."""
+    """Return where a value begins, given where its key ends."""
     while body[at] in _SPACE:
         at += 1
     at += 1  # the colon
@@ -340,4 +351,8 @@ def _typed(decode: Callable[[msgspec.Raw], T], raw: msgspec.Raw, name: str, expe
     try:
         return decode(raw)
     except msgspec.MsgspecError:
-        raise BadRequest(f'"{name}" must be {expected}', param=name, code="invalid_type") from None
+        raise _wrong_type(name, expected) from None
+
+
+def _wrong_type(name: str, expected: str) -> BadRequest:
+    return BadRequest(f'"{name}" must be {expected}', param=name, code="invalid_type")

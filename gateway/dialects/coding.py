@@ -1,6 +1,7 @@
 """Undo the content coding of a request body, a bounded piece at a time (RFC 9110 section 8.4).
 
-Rule: what comes out is bounded by whoever asks for it, never by what went in. A megabyte of gzip holds a gigabyte.
+Rule: the caller bounds the decoded bytes; the size of the coded bytes bounds nothing. A megabyte of gzip holds a
+gigabyte.
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from gateway.errors import BadRequest, UnsupportedMediaType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# zstd and br need libraries that the gateway does not have; RFC 7694 has a 415 say what is read.
+# zstd and br need libraries that the gateway does not have. A 415 lists the codings that are read (RFC 7694).
 ACCEPTED = b"gzip, deflate, identity"
-# Clients send one. Each further one multiplies what a small body can cost.
+# Clients send one coding. Each further one multiplies the cost of a small body.
 MOST_CODINGS = 2
-# Parallel compressors write a member for each 128 KB or so; an empty one costs as much as a full one.
+# Parallel compressors write a member for each 128 KB or so. An empty member costs as much as a full one.
 MOST_MEMBERS = 10_000
-# How much goes in at a time: zlib copies what it has not got to yet.
+# So much is given to zlib at a time: it copies the bytes that it has not got to yet.
 _FEED = 64 * 1024
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 
 
 def codings_of(value: bytes) -> tuple[str, ...]:
-    """Return the codings of a `content-encoding` in the order they were applied in; `identity` is none.
+    """Return the codings of a `content-encoding`, in the order of their application. `identity` is none.
 
     Raises:
-        UnsupportedMediaType: there is one that is not read here, or too many.
+        UnsupportedMediaType: the gateway does not read one of them, or there are too many.
     """
     said = [one.strip().lower() for one in value.decode("latin-1").split(",")]
     codings = tuple("gzip" if one in _GZIP else one for one in said if one not in ("", "identity"))
@@ -43,15 +44,15 @@ def codings_of(value: bytes) -> tuple[str, ...]:
 
 
 def decoded(coding: str, body: bytes, most: int) -> Iterator[bytes]:
-    """Yield what a body holds under one coding, at most `most` bytes at a time.
+    """Yield the decoded bytes of a body under one coding, at most `most` at a time.
 
-    An empty piece is yielded now and then: time has passed, and nothing has come of it.
+    An empty piece means that time has passed without any result.
 
     Raises:
-        BadRequest: it is not in that coding, or not all of it is there.
+        BadRequest: the body is not in that coding, or is not complete.
     """
     if coding == "deflate" and not _has_zlib_header(body):
-        bits = -zlib.MAX_WBITS  # what some clients take deflate for (RFC 9110 section 8.4.1.2)
+        bits = -zlib.MAX_WBITS  # some clients send deflate so (RFC 9110 section 8.4.1.2)
     else:
         bits = zlib.MAX_WBITS | (16 if coding == "gzip" else 0)
     at = 0

@@ -1,7 +1,7 @@
-"""Read the object `usage` of an answer, whoever wrote it: one meaning for all providers.
+"""Read the object `usage` of an answer, with one meaning for all providers.
 
-Rule: nothing here raises and nothing overflows. What is absurd is clamped and leaves `is_suspect` behind; what is not
-said stays zero, and an object that says nothing at all is no usage.
+Rule: nothing here raises and nothing overflows. An absurd number is clamped and leaves `is_suspect` behind. A missing
+number is zero, and an object without any is no usage.
 
 Sources: recorded answers in tests/fixtures, the usage extractors of genai-prices 0.2.3 and the SDKs' types, 2026-11.
 """
@@ -19,11 +19,11 @@ from gateway.types import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# No call has more; what says so is broken or hostile. At the dearest price it is still far below 2**63 nano-USD.
+# A call with more is broken or hostile. At the dearest price it would still be far below 2**63 nano-USD.
 MOST_TOKENS = 1_000_000_000
 MOST_SEARCHES = 10_000
 MOST_SECONDS = 1_000_000
-# Nor does any call cost more than this many dollars.
+# A call that costs more dollars is broken too.
 MOST_USD = 1_000_000
 _TICKS = 10_000_000_000
 
@@ -32,7 +32,7 @@ _USUAL_TIERS = frozenset({"default", "auto", "standard", "standard_only", "on_de
 
 
 class Parts(msgspec.Struct, gc=False):
-    """How the tokens of one side break down."""
+    """The parts of one side's tokens."""
 
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
@@ -46,7 +46,7 @@ class Parts(msgspec.Struct, gc=False):
 
 
 class Counted(msgspec.Struct, gc=False):
-    """The object `usage`, with the fields of everybody who has one."""
+    """The object `usage`, with the fields of every provider."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -61,7 +61,7 @@ class Counted(msgspec.Struct, gc=False):
     # transcriptions, realtime
     input_token_details: Parts | None = None
     output_token_details: Parts | None = None
-    # what was read from a cache: DeepSeek, Moonshot, Mistral
+    # read from a cache: DeepSeek, Moonshot, Mistral
     prompt_cache_hit_tokens: int | None = None
     cached_tokens: int | None = None
     num_cached_tokens: int | None = None
@@ -69,7 +69,7 @@ class Counted(msgspec.Struct, gc=False):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_creation: Any = None
-    # Cohere: what it bills, which is not what it counts
+    # Cohere bills other numbers than it counts
     billed_units: Any = None
     # OpenRouter, Perplexity, Vercel; xAI; DeepInfra; LLM Gateway
     cost: Any = None
@@ -100,7 +100,7 @@ _DETAILS = frozenset(name for name, kind in Counted.__annotations__.items() if k
 
 
 def usage_of(counted: Counted, tier: object = None) -> Usage | None:
-    """Return the usage that `usage` and the answer's own `service_tier` tell of, or None if that is nothing."""
+    """Return the usage that `usage` and the answer's own `service_tier` tell, or None if they tell none."""
     given, made = counted.prompt_tokens, counted.completion_tokens or 0
     # Nearly every answer: a prompt, a completion, and nothing that needs a second look.
     if (
@@ -109,7 +109,7 @@ def usage_of(counted: Counted, tier: object = None) -> Usage | None:
         and 0 <= given <= MOST_TOKENS
         and 0 <= made <= MOST_TOKENS
         and (tier is None or tier == "default")
-        # It is as if made of these alone: nothing else was said.
+        # It equals one made of these alone: nothing else was said.
         and counted == Counted(
             given, counted.completion_tokens, counted.total_tokens,
             read := counted.prompt_tokens_details, written := counted.completion_tokens_details,
@@ -130,7 +130,7 @@ def usage_of(counted: Counted, tier: object = None) -> Usage | None:
 
 
 def usage_of_dict(usage: Mapping[str, Any], tier: object = None) -> Usage | None:
-    """Return the usage of the object when it has been decoded already, or when it has fields of other types."""
+    """Return the usage of an object that is decoded already. Its fields may be of any types."""
     try:
         return usage_of(msgspec.convert(usage, Counted), tier)
     except msgspec.ValidationError:
@@ -139,7 +139,7 @@ def usage_of_dict(usage: Mapping[str, Any], tier: object = None) -> Usage | None
 
 
 def nanousd(amount: object) -> int | None:
-    """Return an amount of USD in nano-USD, as exactly as it is written, or None if it is no sensible amount.
+    """Return an amount of USD in nano-USD, as exactly as it is written; None for one that makes no sense.
 
     The digits of a float are those of its JSON. Half a nano-USD is rounded to the even one.
     """
@@ -148,7 +148,7 @@ def nanousd(amount: object) -> int | None:
 
 
 class Auditor:
-    """Takes numbers as strangers write them, and remembers whether one was absurd."""
+    """Reads numbers as strangers write them, and remembers whether one was absurd."""
 
     __slots__ = ("is_suspect",)
 
@@ -156,7 +156,7 @@ class Auditor:
         self.is_suspect = False
 
     def count(self, value: object, most: int = MOST_TOKENS) -> int:
-        """Return a count that may be absent, a fraction of one as a whole; 0 for one that cannot be true."""
+        """Return a count: 0 if it is absent or cannot be true, and the next whole number for a fraction."""
         if type(value) is int and 0 <= value <= most:
             return value
         return self._rounded_up(value, most, 1)
@@ -175,7 +175,7 @@ class Auditor:
         return int((exact * factor).to_integral_value(ROUND_CEILING))
 
     def part(self, count: int, whole: int) -> int:
-        """Return a count that is contained in another."""
+        """Return a count that is contained in another one, and never more than that."""
         if count <= whole:
             return count
         self.is_suspect = True
@@ -221,11 +221,11 @@ def _audited(counted: Counted, tier: object, audit: Auditor) -> Usage:
     from_cache = count(counted.cache_read_input_tokens)
     to_cache = count(counted.cache_creation_input_tokens) or hour + minutes
     if counted.prompt_tokens is None and counted.input_tokens_details is None:
-        # Anthropic's `input_tokens` leaves out what the cache gave and what it took, as nobody else's does.
+        # Anthropic alone leaves the cache's part out of `input_tokens`: the tokens read from it and written to it.
         given += from_cache + to_cache
     if not given and total > made:
         given = total - made  # Voyage counts nothing but the total
-    # xAI and Gemini leave reasoning out of what was completed, but not out of the total.
+    # xAI and Gemini leave reasoning out of `completion_tokens`, but not out of the total.
     made = max(made, total - given)
 
     cached = (
@@ -268,7 +268,7 @@ def _searches(counted: Counted, audit: Auditor) -> int:
 
 
 def _cost(counted: Counted, audit: Auditor) -> int | None:
-    """Return what the provider charges. An absurd sum is not clamped but not believed: what remains is nobody's."""
+    """Return the provider's charge. An absurd sum is not clamped but dropped: a clamped one would be invented."""
     cost, unit = counted.cost, 1
     currency = counted.currency
     if isinstance(cost, dict):
@@ -281,7 +281,7 @@ def _cost(counted: Counted, audit: Auditor) -> int | None:
         return None
     amount = _decimal(cost, MOST_USD * unit)
     if amount is not None and counted.is_byok is True:
-        # With one's own key OpenRouter's `cost` is its fee alone; without, it contains what the other charged.
+        # With the caller's own key OpenRouter's `cost` is its fee alone. Else it contains the other's charge.
         details = counted.cost_details if isinstance(counted.cost_details, dict) else {}
         theirs = _decimal(details.get("upstream_inference_cost") or 0, MOST_USD)
         amount = None if theirs is None else amount + theirs
@@ -292,7 +292,7 @@ def _cost(counted: Counted, audit: Auditor) -> int | None:
 
 
 def is_usd(currency: object) -> bool:
-    """Tell whether an amount is in dollars, which goes without saying. Others are not converted, and so say nothing."""
+    """Tell whether an amount is in dollars: no currency means dollars. Other currencies are not converted."""
     return currency is None or (isinstance(currency, str) and currency.strip().upper() in ("", "USD", "$"))
 
 
@@ -300,7 +300,7 @@ def _decimal(amount: object, most: int) -> Decimal | None:
     if isinstance(amount, bool) or not isinstance(amount, (int, float, str)):
         return None
     if (isinstance(amount, int) and not 0 <= amount <= most) or len(text := str(amount)) > 40:
-        return None  # the first also because Python refuses to write an integer of 4301 digits
+        return None  # before `str`: Python refuses to write an integer of 4301 digits
     if "_" in text or not text.isascii():
         return None  # Decimal reads 1_000, and the digits of every script
     try:

@@ -1,33 +1,43 @@
-"""The operations of OpenAI's API that go to an upstream, one row each."""
+"""Every dialect, a line each, and its operations, a row each in the dialect's own module."""
 
 from __future__ import annotations
 
-from gateway.types import BodyKind, Endpoint
+from typing import TYPE_CHECKING
 
-CHAT = Endpoint("chat", "/chat/completions", terminal="done", usage_on_request=True, generates=True)
-COMPLETIONS = Endpoint("completions", "/completions", terminal="done", usage_on_request=True, generates=True)
-# A response is stored at the provider unless the call says otherwise, so a second one is a second object there.
-RESPONSES = Endpoint("responses", "/responses", terminal="response", generates=True, repeatable=False)
-EMBEDDINGS = Endpoint("embeddings", "/embeddings")
-# OpenAI's reference, read in November 2026: `model` is optional and defaults to this one.
-MODERATIONS = Endpoint("moderations", "/moderations", default_model="omni-moderation-latest")
-RERANK = Endpoint("rerank", "/rerank")
-IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations", generates=True, repeatable=False)
-IMAGE_EDITS = Endpoint("image_edits", "/images/edits", BodyKind.MULTIPART, generates=True, repeatable=False)
-SPEECH = Endpoint("speech", "/audio/speech", answers_json=False, repeatable=False)
-TRANSCRIPTIONS = Endpoint("transcriptions", "/audio/transcriptions", BodyKind.MULTIPART, answers_json=False)
-TRANSLATIONS = Endpoint("translations", "/audio/translations", BodyKind.MULTIPART, answers_json=False)
-
-ENDPOINTS = (
-    CHAT,
-    COMPLETIONS,
-    RESPONSES,
+from gateway.dialects import chat, completions, plain, responses
+from gateway.dialects.chat import CHAT
+from gateway.dialects.completions import COMPLETIONS
+from gateway.dialects.plain import (
     EMBEDDINGS,
+    IMAGE_EDITS,
+    IMAGE_GENERATIONS,
     MODERATIONS,
     RERANK,
-    IMAGE_GENERATIONS,
-    IMAGE_EDITS,
     SPEECH,
     TRANSCRIPTIONS,
     TRANSLATIONS,
 )
+from gateway.dialects.responses import RESPONSES
+
+if TYPE_CHECKING:
+    from gateway.dialects.dialect import Dialect
+    from gateway.types import Endpoint
+
+__all__ = [
+    "CHAT", "COMPLETIONS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "IMAGE_EDITS", "IMAGE_GENERATIONS", "MODERATIONS",
+    "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
+]  # fmt: skip
+
+_ALL = (
+    chat.DIALECT,
+    completions.DIALECT,
+    responses.DIALECT,
+    plain.DIALECT,
+)
+DIALECTS: dict[str, Dialect] = {one.name: one for one in _ALL}
+ENDPOINTS = tuple(endpoint for one in _ALL for endpoint in one.endpoints)
+
+
+def dialect_of(endpoint: Endpoint) -> Dialect:
+    """Return the dialect of an endpoint."""
+    return DIALECTS[endpoint.dialect]

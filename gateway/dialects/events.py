@@ -1,118 +1,39 @@
 """Follow an event stream: how much of it may pass, and what it has come to.
 
-Rule: the bytes of an event are never changed. An event passes whole, passes in pieces if it is too large to hold, or
-is left out: the usage that only the gateway asked for, and what no SDK could read.
+The grammar of its dialect says what its events mean; here they are cut, counted, left out and let pass.
+
+Rule: the bytes of an event are never changed. An event passes whole, or in pieces if it is too large to be held, or not
+at all: the usage that only the gateway asked for, and text that no SDK can read.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from gateway.core import sse
-from gateway.dialects.plain import decode, failure_in, has_content
+from gateway.dialects.answers import decode
 from gateway.dialects.skim import Skim
 from gateway.dialects.upstream_error import error_in, read_error
-from gateway.dialects.usage import merged, read_usage
 from gateway.types import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.sse import Event
-    from gateway.types import Endpoint, Usage
+    from gateway.dialects.dialect import Grammar
+    from gateway.types import Usage
 
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
-# Once content has passed, a larger event passes in pieces: nobody's memory is for rent.
+# A larger event passes in pieces once content has passed: an upstream must not fill our memory.
 LARGEST_HELD_EVENT = 1 << 20
 
-_RESPONSE_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
-_RESPONSE_PREAMBLE = frozenset({
-    "response.created", "response.queued", "response.in_progress", "response.output_item.added",
-    "response.content_part.added", "response.reasoning_summary_part.added", "keepalive",
-})  # fmt: skip
 # How much of a large event is looked at to tell preamble from content.
 _BEGINNING = 4096
 
 
-class _Choice(msgspec.Struct, gc=False):
-    index: int | None = None
-    finish_reason: Any = None
-    error: Any = None
-
-
-class _ChatEvent(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    object: Any = None
-    base_resp: Any = None
-    x_groq: Any = None
-
-
-class _ResponseEvent(msgspec.Struct, gc=False):
-    type: str = ""
-    error: Any = None
-
-
-class _OtherEvent(msgspec.Struct, gc=False):
-    usage: Any = None
-    error: Any = None
-    object: Any = None
-    type: Any = None
-    message: Any = None
-
-
-_chat_event = msgspec.json.Decoder(_ChatEvent).decode
-_response_event = msgspec.json.Decoder(_ResponseEvent).decode
-_other_event = msgspec.json.Decoder(_OtherEvent).decode
-_unreadable = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-
-
-def _plain_chat(unfinished: set[int]) -> Callable[[bytes], bool]:
-    def is_plain(chunk: bytes) -> bool:
-        if not (chunk.startswith(b"data: {") and chunk.endswith(EVENT_ENDS)):
-            return False
-        try:
-            event = _chat_event(chunk[6:])
-        except _unreadable:
-            return False  # not one event, or one for a closer look
-        choices = event.choices
-        if not choices or event.usage is not None or event.error is not None or event.object == "error":
-            return False
-        for choice in choices:
-            if choice.finish_reason is not None or choice.error is not None or (choice.index or 0) not in unfinished:
-                return False
-        return event.base_resp is None and event.x_groq is None
-
-    return is_plain
-
-
-def _is_plain_response(chunk: bytes) -> bool:
-    if not chunk.endswith(EVENT_ENDS):
-        return False
-    try:
-        event = _response_event(chunk[_data_at(chunk) :])
-    except _unreadable:
-        return False
-    return event.error is None and event.type.endswith(".delta")
-
-
-def _is_plain_other(chunk: bytes) -> bool:
-    if not chunk.endswith(EVENT_ENDS):
-        return False
-    try:
-        event = _other_event(chunk[_data_at(chunk) :])
-    except _unreadable:
-        return False
-    fails = event.error is not None or event.object == "error" or event.type == "error"
-    return not fails and event.usage is None and event.message is None
-
-
-def _data_at(chunk: bytes) -> int:
-    """Where the data of an event begins, if it is an event with one line of data."""
+def data_at(chunk: bytes) -> int:
+    """Return where the data of an event begins that has one line of data."""
     return 6 if chunk.startswith(b"data: {") else chunk.find(b"\ndata: {") + 7
 
 
@@ -121,60 +42,59 @@ _WORDLESS = UpstreamError(message="an error without a word")
 
 
 class StreamReader:
-    """Follows one event stream: feed it what arrives, pass on what it returns.
+    """Follows one event stream. `feed` takes the bytes that arrive, and returns those that may pass.
 
-    It returns whole events, so that a stream which breaks can end in an event of its own.
+    They are whole events, so that a stream which breaks can end in an event of its own.
     """
 
     __slots__ = (
-        "_done", "_expected", "_large", "_seam", "_terminal", "answer_id", "broken", "committed",
-        "ended", "error", "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished",
-        "usage",
+        "_expected", "_grammar", "_large", "_seam", "answer_id", "broken", "committed", "done", "ended", "error",
+        "is_amid_event", "is_unsure", "odd", "opened", "says_so", "strips_usage", "unfinished", "usage",
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, *, strip_usage: bool = False, choices: int = 1) -> None:
-        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+    def __init__(self, grammar: Grammar, *, strip_usage: bool = False, choices: int = 1) -> None:
+        """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
 
-        `choices`: how many the client asked for (`n`).
+        `choices`: as many as the client asked for.
         """
-        self._terminal = endpoint.terminal
+        self._grammar = grammar
         self._expected = choices
         self.strips_usage = strip_usage
         self.opened = bytearray()
-        """Of an event that has not come to its end."""
+        """The beginning of an event that has not come to its end."""
         self.odd = bytearray()
-        """Text that came in place of JSON and was left out. It says what broke, if nothing follows it."""
+        """Text that came in place of JSON and was left out. If nothing follows, the text says what broke."""
         self._large: Skim | None = None
-        """Of an event that is passing in pieces."""
+        """The outline of an event that passes in pieces."""
         self.is_amid_event = False
-        """Part of such an event has passed, and not its end."""
+        """The beginning of such an event has passed, and its end has not."""
         self._seam = b""
-        """The last bytes that passed of that event: the empty line that ends it may have begun there."""
+        """The last bytes that passed of such an event: its empty line may have begun there."""
         self.committed = False
-        """Content has been seen: from here on nothing can be undone."""
+        """Content has been seen. From here on nothing can be undone."""
         self.ended = False
-        """The terminal event has been seen; whatever follows is not part of the answer."""
+        """The last event of the answer has been seen. Later events are no part of it."""
         self.unfinished: set[int] = set()
-        """Choices that have been seen and have no finish reason yet."""
-        self._done: frozenset[int] = frozenset()
-        """Choices that have one."""
+        """Choices that have begun and have no finish reason yet."""
+        self.done: frozenset[int] = frozenset()
+        """Choices that have their finish reason."""
         self.is_unsure = False
-        """An event was too large to be read: it may have been the last one."""
+        """An event was too large to be read, and may have been the last one."""
         self.error: UpstreamError | None = None
         self.says_so = False
         """The error passed in an event on which the client's SDK raises by itself."""
         self.broken = ""
-        """Why the stream cannot be whole any more, by its content; nothing of it passes from there on."""
+        """Why the content of the stream can no longer be whole; nothing passes from there on."""
         self.usage: Usage | None = None
         self.answer_id = ""
-        """What the provider calls the answer."""
+        """The answer's name at its provider."""
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else "failed" if self.error else "ended" if self.ended else "open"
         return f"<StreamReader {state}{', committed' if self.committed else ''}>"
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the bytes that may pass: all events that are complete by now."""
+        """Return the bytes that may pass: every event that is complete by now."""
         if self._large is not None:
             return self._flow(chunk, self._large)
         if self.opened or not chunk.endswith(EVENT_ENDS):
@@ -182,13 +102,13 @@ class StreamReader:
         return self._read(chunk)
 
     def finish(self) -> bytes:
-        """Return what is left at the end of the stream: an event that lacks its empty line, unless it lacks more."""
+        """Return the rest at the end of the stream: an event that lacks nothing but its empty line."""
         if self._large is not None:
             large, self._large = self._large, None
             self._note_large(large)
             return b""
         rest = bytes(self.opened)
-        if not rest or (self._terminal != "none" and not self.ended and _cut_short(rest)):
+        if not rest or (self._grammar.has_end and not self.ended and _cut_short(rest)):
             return b""
         self.opened.clear()
         return self._read(rest)
@@ -196,7 +116,7 @@ class StreamReader:
     @property
     def finished(self) -> bool:
         """The model was done, even if the terminal event is missing: every choice has a finish reason."""
-        return bool(self._done) and not self.unfinished and len(self._done) >= self._expected
+        return bool(self.done) and not self.unfinished and len(self.done) >= self._expected
 
     @property
     def complete(self) -> bool:
@@ -207,22 +127,20 @@ class StreamReader:
             return True
         if self.odd and not self.finished:
             return False
-        return self._terminal == "none" or (self.finished and not self.opened)
+        return not self._grammar.has_end or (self.finished and not self.opened)
 
     def plain(self) -> Callable[[bytes], bool]:
-        """Return what tells of a chunk, while the stream flows, that it is one event with content and nothing else.
+        """Return the test whether a chunk is one event with content and nothing else, while the stream flows.
 
-        Nearly every chunk of every stream goes by there: to read the few fields that matter costs less than to look
-        for the words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
+        Nearly every chunk of every stream is put to it. Reading the few fields that matter costs less than looking for
+        words that may stand for them (0.5 us against 0.7 for an event of 230 bytes), and is exact.
         """
-        if self._terminal == "done":
-            return _plain_chat(self.unfinished)
-        return _is_plain_response if self._terminal == "response" else _is_plain_other
+        return self._grammar.plain(self.unfinished)
 
     # -- bytes
 
     def _align(self, chunk: bytes) -> bytes:
-        """Return the events that are complete by now, and keep the rest. One too large to hold begins to flow."""
+        """Return the events that are complete by now, and keep the rest. An event too large to hold begins to flow."""
         # One buffer that grows and is searched once: an event in fragments of a byte must not cost its size squared.
         buffer = self.opened
         searched = len(buffer)
@@ -244,14 +162,12 @@ class StreamReader:
     def _begins_content(self, beginning: bytes) -> bool:
         """Whether a large event is content, by its beginning. A `response.created` echoes the whole request."""
         if not beginning.lstrip(b"\r\n").startswith(b"data:") and not _DATA_LINE.search(beginning):
-            return False  # a comment, so far
-        if self._terminal != "response":
-            return True
-        names = [kind.encode() for kind in _RESPONSE_PREAMBLE]
+            return False  # no more than a comment so far
+        names = self._grammar.preamble
         return not any(b'"%b"' % name in beginning or name + b"\n" in beginning for name in names)
 
     def _flow(self, chunk: bytes, large: Skim) -> bytes:
-        """Return a piece of an event that is too large to hold, and what follows it."""
+        """Return a piece of an event that is too large to be held, and the events that follow it."""
         seam = len(self._seam)
         end = sse.first_end(self._seam + chunk) - seam
         if end <= 0:
@@ -276,7 +192,7 @@ class StreamReader:
                 self.is_unsure = True
                 continue
             if isinstance(value, dict):
-                self._note(value, event)
+                self._grammar.note(self, value, event.name)
 
     def _read(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
@@ -297,124 +213,56 @@ class StreamReader:
         text = event.data
         if text is None:
             return True
-        if text.startswith(b"[DONE]"):  # of the Responses API it is no part, although some servers send it there too
-            return self._terminal == "response" or self._end()
+        if text.startswith(b"[DONE]"):
+            return self._end() if self._grammar.done_ends else True
         try:
             value = decode(text)
         except ValueError:
             return self._pass_over(text, event, is_cut=text[:1] in b"{[" and len(text) > 0)
         if isinstance(value, list) and (error := error_in(value)) is not None:  # Gemini's
-            self._fail(error, says_so=False)
+            self.fail(error, says_so=False)
             return True
-        return self._note(value, event) if isinstance(value, dict) else True  # else not ours to judge
+        if not isinstance(value, dict):
+            return True  # not ours to judge
+        return self._grammar.note(self, value, event.name)
 
     def _end(self) -> bool:
-        """The terminal event is here. Return whether it is one: after half an answer it would be a lie."""
+        """Take the last event. Return whether it passes: after half an answer it would be a lie."""
         if self.odd and not self.finished:
             self.broken = bytes(self.odd).decode("utf-8", "replace")
-        elif self._done and self.unfinished:
+        elif self.done and self.unfinished:
             self.broken = f"choice {min(self.unfinished)} has no end"
         else:
             self.ended = True
         return self.ended
 
     def _pass_over(self, text: bytes, event: Event, *, is_cut: bool) -> bool:
-        """An event that no SDK can read: leave it out, and say so if it was content, or if nothing follows it."""
+        """Leave out an event that no SDK can read. It breaks the stream if it was content, or if nothing follows it."""
         if event.name == b"error":
-            self._fail(read_error(text), says_so=False)
+            self.fail(read_error(text), says_so=False)
         elif is_cut:
             self.broken = "it sent an event that is not JSON"
         else:
             self.odd[:] = text[:200] or b"an event without data"
         return False
 
-    def _fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
+    # -- what a grammar says
+
+    def commit(self) -> None:
+        """An event holds content of what was asked for."""
+        self.committed = True
+        self.odd.clear()
+
+    def fail(self, error: UpstreamError | None, *, says_so: bool) -> None:
+        """An event is an error. `says_so`: the client's SDK raises on it by itself."""
         self.error = error if error is not None and (error.message or error.code) else _WORDLESS
         self.says_so = says_so
         if not says_so and self.committed:
             self.broken = self.error.message or str(self.error.code)
 
-    def _note(self, value: dict[str, Any], event: Event) -> bool:
-        """Take note of one event's value. Return whether it passes: not if it is the usage that nobody asked for."""
-        if event.name == b"error" and not value.get("error"):
-            self._fail(
-                error_in({"error": value}), says_so=self._terminal == "response" and value.get("type") == "error"
-            )
-            return True
-        if self._terminal == "response":
-            self._note_response(value)
-            return True
-        usage = read_usage(value)
-        self.usage = merged(self.usage, usage)
-        if not self.answer_id and isinstance(identity := value.get("id"), str):
-            self.answer_id = identity[:200]
-        if (error := self._failure(value)) is not None:
-            self._fail(error, says_so=bool(value.get("error")))
-            return True
-        choices = value.get("choices")
-        if choices:
-            self._note_choices(choices)
-        elif choices is None and self._terminal == "none":
-            self.committed = True
-            self.odd.clear()
-        return not (self.strips_usage and usage is not None and choices == [])
-
-    def _failure(self, value: dict[str, Any]) -> UpstreamError | None:
-        """Return the error that an event is. Events may have a `message` that is none: Anthropic's, or a progress."""
-        if value.get("error") or value.get("object") == "error" or value.get("type") == "error" or value.get("choices"):
-            return failure_in(value)
-        if isinstance(value.get("base_resp"), dict) or value.keys() == {"detail"}:
-            return error_in(value)
-        says_kind = value.get("code") is not None or "error" in str(value.get("type"))
-        is_said = isinstance(value.get("message"), str) and "choices" not in value and says_kind
-        return error_in({"error": value}) if is_said else None
-
-    def _note_choices(self, choices: Any) -> None:
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict):
-                continue
-            index = choice.get("index")
-            index = index if isinstance(index, int) else 0
-            if choice.get("finish_reason"):
-                self._done |= {index}
-                self.unfinished.discard(index)
-            else:
-                if index not in self._done:
-                    self.unfinished.add(index)
-                if not has_content(choice, "delta"):
-                    continue
-            self.committed = self.committed or self.error is None
-            self.odd.clear()
-
-    def _note_response(self, value: dict[str, Any]) -> None:
-        said = value.get("type")
-        kind = said if isinstance(said, str) else None
-        if value.get("error") and kind in (None, "error"):
-            self._fail(error_in({"error": value["error"]}), says_so=True)
-        elif kind == "error":
-            self._fail(error_in({"error": value}), says_so=True)
-        elif value.get("object") == "error" or (kind is None and isinstance(value.get("message"), str)):
-            self._fail(error_in(value), says_so=False)
-        if kind in _RESPONSE_ENDS:
-            self._note_response_end(value, kind)
-        if kind not in _RESPONSE_PREAMBLE and self.error is None:
-            self.committed = True
-            self.odd.clear()
-
-    def _note_response_end(self, value: dict[str, Any], kind: str) -> None:
-        self.ended = True
-        self._done = frozenset({0})
-        response = value.get("response")
-        if not isinstance(response, dict):
-            return
-        self.usage = merged(self.usage, read_usage(response))
-        if kind == "response.failed":
-            error = error_in({"error": response.get("error") or {"message": "the response failed"}})
-            self._fail(error, says_so=True)
-
 
 def _cut_short(rest: bytes) -> bool:
-    """Whether the last event of a stream, which lacks its empty line, lacks some of its data too."""
+    """Whether the last event of a stream lacks some of its data, besides its empty line."""
     for event in sse.events(rest):
         if event.data is None:
             if (line := event.raw.strip(b"\r\n")) and not line.startswith(b":"):

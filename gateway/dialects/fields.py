@@ -1,11 +1,11 @@
-"""Walk the top-level fields of a JSON object, each value in one step at C speed, however large it is.
+"""Walk the top-level fields of a JSON object, each value in one step at C speed.
 
-The strict reader reads one value and says where something follows it. Nothing is built, so a field costs some
-microseconds whatever it holds, and a body with too many fields is given up at the first that is too many.
+The strict reader reads one value and says where the next text begins. Nothing is built, so a field costs some
+microseconds whatever its value, and a body with too many fields is given up at the first one too many.
 
 A long array or object is read in windows, because one call of the reader keeps the interpreter from all else. A window
-ends at a comma and is closed by a bracket of its own. If that reads as one value, the reader would have come to that
-comma in the same state without it; so it may go on behind the comma as it would behind the opening bracket.
+ends at a comma and is closed by an extra bracket. If the window reads as one value, the reader would have come to that
+comma in the same state without the bracket. So it may go on behind the comma as behind the opening bracket.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MOST_FIELDS = 1000
 
 # A millisecond or four of reading.
 WINDOW = 1 << 20
-# What stands before a comma between messages, and then between less.
+# The text before a comma: first between messages, then between smaller things.
 _CUTS = (b"]},", b"}},", b"},", b"],", b",")
 _CLOSING = {b"[": b"]", b"{": b"}"}
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NUMBER = re.compile(rb"[-+.\w]+")
-# "JSON is malformed: trailing characters (byte 8)": what comes behind the value and its white space, counted from 1.
+# "JSON is malformed: trailing characters (byte 8)": the byte behind the value and its white space, counted from 1.
 _FOLLOWED = re.compile(r"trailing characters \(byte (\d+)\)$")
 _AT_BYTE = re.compile(r"\(byte (\d+)\)$")
 
@@ -39,15 +39,15 @@ _string = msgspec.json.Decoder(str).decode
 
 
 class NotAnObject(Exception):
-    """It is not one JSON object. Says why, as the end of a sentence."""
+    """The body is not one JSON object. Says why, as the end of a sentence."""
 
 
 class TooManyFields(Exception):
-    """It has more than `MOST_FIELDS`."""
+    """The body has more than `MOST_FIELDS`."""
 
 
 class Field(NamedTuple):
-    """A top-level field: its key as written and as meant, where that stands, and the span of its value."""
+    """A top-level field: its key as written and as meant, the offset of the key, and the span of the value."""
 
     spelled: bytes
     key: str
@@ -57,9 +57,9 @@ class Field(NamedTuple):
 
 
 def fields_of(body: bytes, window: int = WINDOW) -> Iterator[Field]:
-    """Yield the fields in their order, repeated ones too. What follows a field has not been looked at by then.
+    """Yield the fields in their order, repeated ones too. The text behind a field is unread when the field is yielded.
 
-    `window`: how much of a value is read at a time, where it can be cut.
+    `window`: how many bytes of a value are read at a time, where the value can be cut.
 
     Raises:
         NotAnObject: see there.
@@ -75,7 +75,7 @@ def fields_of(body: bytes, window: int = WINDOW) -> Iterator[Field]:
         number += 1
         if number > MOST_FIELDS:
             raise TooManyFields
-        spelled = _STRING.match(body, at)
+        spelled = STRING.match(body, at)
         colon = _past_space(body, spelled.end()) if spelled is not None else at
         if spelled is None or body[colon : colon + 1] != b":":
             raise NotAnObject(_whole_reason(body))
@@ -98,11 +98,11 @@ def fields_of(body: bytes, window: int = WINDOW) -> Iterator[Field]:
 
 
 def _end_of_value(body: bytes, view: memoryview, start: int, window: int = WINDOW) -> tuple[int, int]:
-    """Return where a value ends, and where the next thing behind it stands."""
+    """Return where a value ends, and where the next text behind its white space begins."""
     at, text = start, view[start:]
     opening = body[start : start + 1]
     if opening in _CLOSING and (behind := _past_windows(body, start, window)) > start + 1:
-        at = behind - 1  # instead of the comma there is a bracket
+        at = behind - 1  # a bracket takes the place of the comma
         text = memoryview(opening + view[behind:])
     short = _NUMBER.match(body, start)
     try:
@@ -125,13 +125,13 @@ def _end_of_value(body: bytes, view: memoryview, start: int, window: int = WINDO
 
 
 def _past_windows(body: bytes, start: int, window: int) -> int:
-    """Read the array or object at `start` as far as it can be cut, and return where it goes on: behind a comma."""
+    """Read the array or object at `start` as far as it can be cut. Return where the rest begins, behind a comma."""
     opening = body[start : start + 1]
     closing = _CLOSING[opening]
     at = start + 1
     while True:
         first = _past_space(body, at)
-        if body[first : first + 1] in (b",", b"]", b"}"):  # which a bracket before it would make good
+        if body[first : first + 1] in (b",", b"]", b"}"):  # which an opening bracket before it would make good
             if at > start + 1:
                 raise NotAnObject(f"a comma with nothing behind it (byte {at - 1})")
             return at
@@ -142,7 +142,7 @@ def _past_windows(body: bytes, start: int, window: int) -> int:
 
 
 def _cut(body: bytes, at: int, window: int, opening: bytes, closing: bytes) -> int | None:
-    """Return a comma of that array or object, not much further than a window; None: none was found."""
+    """Return the offset of a comma of that array or object, within a window; None if none is found."""
     for mark in _CUTS:
         cut = body.rfind(mark, at, at + window) + len(mark) - 1
         if cut < at:
@@ -150,7 +150,7 @@ def _cut(body: bytes, at: int, window: int, opening: bytes, closing: bytes) -> i
         try:
             _value(b"".join((opening, body[at:cut], closing)))
         except msgspec.DecodeError as error:
-            if _FOLLOWED.search(str(error)) is not None:  # it ends before that
+            if _FOLLOWED.search(str(error)) is not None:  # the value ends before that comma
                 return None
         except RecursionError:
             return None
@@ -163,7 +163,7 @@ def end_of_value(body: bytes, start: int) -> int:
     """Return where the value ends that begins at `start` of a JSON object.
 
     Raises:
-        NotAnObject: it is no value.
+        NotAnObject: there is no value.
     """
     return _end_of_value(body, memoryview(body), start)[0]
 
@@ -174,7 +174,7 @@ def _past_space(body: bytes, at: int) -> int:
 
 
 def _whole_reason(body: bytes) -> str:
-    """What the strict reader has to say of a body whose form is wrong at the top; it gets no further than that."""
+    """Return the strict reader's objection to a body whose outermost form is wrong."""
     try:
         _value(body)
     except RecursionError:
@@ -185,7 +185,7 @@ def _whole_reason(body: bytes) -> str:
 
 
 def _reason(error: msgspec.DecodeError, offset: int) -> str:
-    # msgspec says "truncated" of a lone surrogate too: the second half it expects is what is missing.
+    # msgspec says "truncated" of a lone surrogate too, because it misses the second half.
     text = str(error).removeprefix("JSON is malformed: ")
     if "truncated" in text:
         return "it ends too early, or holds half of a surrogate pair"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 
-# A plain answer is read no further than an honest one would reach: what is read of a bomb is for metering only.
+# No honest plain answer is longer. Of a bomb no more than this is read, and only for metering.
 MOST_DECODED = 16 << 20
-# Chat events repeat themselves, and deflate takes a tenth or a thirtieth of them. A bomb takes a thousandth.
+# Chat events repeat themselves: deflate leaves a tenth or a thirtieth of them. Of a bomb a thousandth is left.
 LARGEST_RATIO = 250
 # Below this size no ratio is suspicious.
 UNSUSPICIOUS = 16 << 20
@@ -27,7 +27,7 @@ def is_readable(coding: bytes) -> bool:
 
 
 def decoded(coding: bytes, body: bytes, most: int = MOST_DECODED) -> bytes:
-    """Return the first `most` bytes of a coded body, as far as it can be read; nothing for an unknown coding."""
+    """Return the first `most` bytes of a coded body, as far as they can be read; nothing for an unknown coding."""
     if not is_readable(coding):
         return b""
     try:
@@ -44,10 +44,10 @@ class Inflate:
         self._read = self._made = 0
 
     def feed(self, piece: bytes) -> bytes:
-        """Return what a piece decodes to.
+        """Return the decoded bytes of a piece.
 
         Raises:
-            ValueError: it is not in the coding, or it is a bomb.
+            ValueError: the piece is not in the coding, or the body is a bomb.
         """
         self._read += len(piece)
         found: list[bytes] = []

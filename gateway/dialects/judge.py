@@ -1,25 +1,16 @@
 """Judge what an upstream answers: is it a whole answer, half of one, an error, or nothing?
 
-This is the hardest machine of the gateway, so all of it is in one place and without a socket, a clock or a client.
-Bytes go in as they arrive; bytes that may pass and a `Phase` come out.
+This is the hardest machine of the gateway, so it is in one place, without a socket, a clock or a client. Bytes go in as
+they arrive; bytes that may pass and a `Phase` come out. What leads from one phase to the next is the table in `phases`.
 
-An answer is in one of five phases. HELD: nothing that the client asked for has come, so another upstream may still
-be asked. OPEN: content has come, and from here on bytes may go to the client and nothing can be undone. The other
-three are ends. WHOLE: it is complete. REFUSED: it is no answer, and no byte of it was shown. BROKEN: part of it was.
-Five things can happen to it, its signs. CONTENT: the first event or byte of what was asked for. FAULT: an error in
-it, an end too soon, a broken connection, a timer, the wrong kind of content, more than may be held. END: all of it is
-here. What follows from what is the table `_NEXT`, and nothing else changes the phase. Three lines of it are rules of
-the house: a failure is never overwritten by an end; an answer that is whole is not broken by what happens to its
-connection afterwards; what is held fails over whatever happens to it.
+An answer has a form, and its first bytes tell the form where they can, because headers lie: streams come as
+`text/plain`, errors as `text/event-stream` or `audio/mpeg`. An event stream is judged event by event (`events`), JSON
+when it is complete (`answers`), sound by being there at all. A form that was not asked for is a fault, but an error
+inside it is believed first. The same rules hold for JSON and for streams: an answer without choices, an error in a
+choice, a choice without its end. Which words say so is the dialect's to tell (`dialect`).
 
-What an answer is made of is its form. It is told by its first bytes where they say it, because headers lie: streams
-come as `text/plain`, errors as `text/event-stream` or `audio/mpeg`. An event stream is judged event by event
-(`events`), JSON when it is complete (`plain`), sound by being there at all. A form that nobody asked for is a fault,
-but an error inside it is believed first. The same rules hold for JSON and for streams: an answer without choices, an
-error in a choice, a choice without its end.
-
-What is held has a limit in every form. Beyond it JSON begins to flow, and its outline is followed (`skim`) for its
-usage and its error; a stream that has brought no content by then is refused.
+Every form has a limit on what is held of it. Beyond the limit JSON begins to flow, and its outline is followed (`skim`)
+for its usage and its error; a stream that has brought no content by then is refused.
 """
 
 from __future__ import annotations
@@ -27,17 +18,27 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.core import outcome as o
-from gateway.dialects.endpoints import COMPLETIONS
+from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.events import StreamReader
+from gateway.dialects.faults import NO_STREAM, error_in_stream, not_json, wanting
 from gateway.dialects.inflate import Inflate, decoded, is_coded, is_readable
-from gateway.dialects.openai import error_event
-from gateway.dialects.plain import Read, decode, failure_in, is_blocked, read_answer
+from gateway.dialects.phases import (
+    BROKEN,
+    CONTENT,
+    END,
+    FAULT,
+    HELD,
+    ONCE_SHOWN,
+    OPEN,
+    REFUSED,
+    WHILE_HELD,
+    WHOLE,
+    Phase,
+)
 from gateway.dialects.skim import Skim
 from gateway.dialects.upstream_error import read_error
-from gateway.dialects.usage import read_usage
+from gateway.errors import UpstreamsFailed
 from gateway.types import BodyKind
 
 if TYPE_CHECKING:
@@ -45,63 +46,25 @@ if TYPE_CHECKING:
 
     from gateway.types import Call, Outcome, UpstreamError, Usage
 
-# So much of one answer is held at most, in bytes. Longer ones are embeddings by the thousand, or pictures.
+__all__ = ["BROKEN", "HELD", "LARGEST_ERROR", "LARGEST_HELD", "OPEN", "REFUSED", "WHOLE", "Judge", "Phase"]
+
+# At most this much of one answer is held, in bytes. Longer answers are embeddings by the thousand, or pictures.
 LARGEST_HELD = 16 << 20
-# Of an error of the upstream's own less is held. One of the client's may echo its whole request (FastAPI's 422).
+# Less is held of an upstream's own failure. A refusal of the client's request may echo all of it (FastAPI's 422).
 LARGEST_ERROR = 1 << 20
+_UNREADABLE = "the upstream refused, in a coding that was not asked for"
 _EVENT_STREAM = b"text/event-stream"
 # What an event stream may begin with (WHATWG HTML section 9.2.5).
 _FIELDS = (b"data:", b"event:", b":", b"id:", b"retry:")
-_NO_STREAM = "a plain answer was asked for, and the answer is a stream"
 _JSON = b"application/json"
 _JSON_BEGINS = frozenset({b"{", b"["})
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 
 
-class Phase:
-    """Where an answer stands. Compared by identity; enumerations hash by name, which every answer would pay for."""
-
-    __slots__ = ("is_end", "name", "next")
-
-    def __init__(self, name: str, *, is_end: bool = False) -> None:
-        self.name = name
-        self.is_end = is_end
-        """It ended before any of it was shown, well or badly."""
-        self.next: dict[str, Phase] = {}
-        """What follows, by sign."""
-
-    def __repr__(self) -> str:
-        return f"<Phase {self.name}>"
-
-
-HELD, OPEN, BROKEN = Phase("held"), Phase("open"), Phase("broken")
-WHOLE, REFUSED = Phase("whole", is_end=True), Phase("refused", is_end=True)
-PHASES = (HELD, OPEN, WHOLE, REFUSED, BROKEN)
-CONTENT, FAULT, END = SIGNS = ("content", "fault", "end")
-
-_NEXT = {
-    (HELD, CONTENT): OPEN,
-    (HELD, FAULT): REFUSED,
-    (HELD, END): WHOLE,
-    (OPEN, CONTENT): OPEN,
-    (OPEN, FAULT): BROKEN,
-    (OPEN, END): WHOLE,
-    **{(over, sign): over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS},
-}
-for (_before, _sign), _after in _NEXT.items():
-    _before.next[_sign] = _after
-
-# The same fault has another name once part of the answer was shown, and one that it can have only then.
-_ONCE_SHOWN = {o.BROKEN: o.TRUNCATED, o.MALFORMED: o.TRUNCATED, o.EMPTY: o.TRUNCATED, o.STALLED: o.IDLE_TIMEOUT}
-_WHILE_HELD = {o.IDLE_TIMEOUT: o.STALLED}
-
-_number = msgspec.json.Decoder(int).decode
-
-
 class Judge:
     """The judgement of one answer. `head`, then `receive` what comes, then `end` or `cut`."""
 
-    # Defaults of the class, not slots: of most answers nearly all of these stay as they are, and setting them costs.
+    # Defaults of the class, not slots: most answers leave nearly all of these as they are, and setting them costs.
     phase = HELD
     outcome: Outcome | None = None
     """None: there is no verdict yet."""
@@ -109,15 +72,15 @@ class Judge:
     error: UpstreamError | None = None
     """What the upstream itself said of its failure."""
     usage: Usage | None = None
-    """What the answer says it took, as far as it has said."""
+    """Of the answer, as far as the answer has said it."""
     reader: StreamReader | None = None
     """Follows the events of a stream."""
     says_events = False
     """Its head announces an event stream."""
     content_type: bytes | None = None
-    """What the client is to be told in place of the upstream's header, where that is wrong."""
+    """For the client, in place of an upstream's header that is wrong."""
     is_coded = False
-    """It is a stream in a content coding: a decoded copy is judged."""
+    """The answer is a stream in a content coding; a decoded copy of it is judged."""
     _status = 0
     _fields: Mapping[bytes, bytes] = MappingProxyType({})
     _coding = b""
@@ -127,15 +90,15 @@ class Judge:
     _body_bytes = 0
 
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
-        """`strip_usage`: take out the usage event again, because only the gateway asked for it.
+        """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
 
-        `mask`: takes the provider's credentials out of what it says of an error.
+        `mask`: takes the provider's credentials out of the words of an error.
         """
         self._call = call
         self._mask = mask
         self._strip_usage = strip_usage
         self._body: list[bytes] = []
-        """What is kept of a body to be read when it is complete."""
+        """Pieces of a body that is read when it is complete."""
         # A function, for a bound method would be a cycle that every answer leaves to the garbage collector.
         self._take: Callable[[Judge, bytes], bytes] = Judge._first
 
@@ -143,28 +106,33 @@ class Judge:
         return f"<Judge {self.phase.name}{f', {self.outcome.name}' if self.outcome is not None else ''}>"
 
     @property
-    def is_stream(self) -> bool:
-        """It is an event stream: a broken one can say so in an event of its own."""
-        return self.reader is not None
-
-    @property
     def is_decoded(self) -> bool:
-        """The coding is undone on the way, because an event has to be taken out; headers about it are not true then."""
+        """The coding is undone on the way, because an event has to be taken out: headers about it are not true."""
         return self.is_coded and self._strip_usage
 
     @property
+    def _passes_coded(self) -> bool:
+        """The client gets the coding as it came."""
+        return self.is_coded and not self._strip_usage
+
+    @property
+    def steady(self) -> StreamReader | None:
+        """The reader of a stream whose plain events (`StreamReader.plain`) may pass without `receive`; else None."""
+        return None if self.is_coded else self.reader
+
+    @property
     def finished(self) -> bool:
-        """The model was done, whatever became of the end."""
+        """The model was done, even if the end of its stream never came."""
         return self.reader is not None and self.reader.finished
 
     @property
     def is_said(self) -> bool:
-        """The upstream itself said what broke, in an event on which the client's SDK raises."""
+        """The client has the upstream's own error event, on which its SDK raises."""
         return self.reader is not None and self.reader.error is not None and self.reader.says_so
 
     @property
     def is_conclusive(self) -> bool:
-        """It is whole by its own word, not only because nothing contradicts it."""
+        """The answer is whole by its own word, not only because nothing contradicts it."""
         if self.phase is not WHOLE or (reader := self.reader) is None:
             return self.phase is WHOLE
         return reader.ended and (reader.finished or not self._call.endpoint.generates)
@@ -185,17 +153,17 @@ class Judge:
         elif self._coding and self.says_events:
             self._inflate, self.is_coded = Inflate(), True
         elif self._coding or not (self._call.stream or self.says_events or not self._call.endpoint.answers_json):
-            self._take = Judge._keep  # if it is events all the same, that shows at the end
+            self._take = Judge._keep  # a stream that comes all the same shows at the end
 
     def receive(self, piece: bytes) -> bytes:
-        """Take the next piece of the body. Return what may go on: to be held, or to the client."""
+        """Take the next piece of the body. Return the bytes that may go on: to be held, or to the client."""
         if self._inflate is not None:
             return self._receive_coded(piece, self._inflate)
         return self._take(self, piece)
 
     def end(self) -> bytes:
-        """The body is complete by the rules of HTTP. Return what may still go on."""
-        if self.phase is HELD and self._take is Judge._keep and 200 <= self._status < 300:
+        """The body is complete by the rules of HTTP. Return the bytes that may still go on."""
+        if self.phase is HELD and self._take is Judge._keep:
             self._end_body()
             return b""
         if self.phase not in (HELD, OPEN):
@@ -205,30 +173,32 @@ class Judge:
             return rest + self._end_events(self.reader)
         if self.phase is OPEN:
             self._end_of_flow()
-        elif not 200 <= self._status < 300:
-            self._fail(read_error(self._whole_body()))
         else:
             self._end_body()
         return rest
 
     def cut(self, outcome: Outcome, message: str) -> None:
-        """It will not be complete: the connection broke, a timer ran out, or the gateway has to end it."""
+        """The answer will not be complete: its connection broke, a timer ran out, or the gateway has to end it."""
         self._fault(outcome, message)
 
     def closing(self) -> bytes:
-        """Return the event that ends a broken stream for its client; empty if the client knows already."""
+        """Return the event that ends a broken stream for its client; empty if the client has one already."""
         reader = self.reader
         if self.phase is not BROKEN or reader is None or self.is_said or self.outcome is None:
             return b""
-        if self.is_coded and not self.is_decoded:
-            return b""  # it would have to be in the coding too
-        event = error_event(self.message, f"upstream_{self.outcome.name}", terminal=self._call.endpoint.terminal)
+        if self._passes_coded:
+            return b""  # the event would have to be in the coding too
+        event = DIALECTS[self._call.endpoint.dialect].broken(self.message, f"upstream_{self.outcome.name}")
         return b"\n\n" + event if reader.is_amid_event else event
+
+    def unreadable(self) -> bytes:
+        """Return the body that stands in for a refusal whose coding cannot be undone."""
+        return DIALECTS[self._call.endpoint.dialect].refusal(UpstreamsFailed(_UNREADABLE))
 
     # -- what form it has
 
     def _first(self, piece: bytes) -> bytes:
-        """Take what the body begins with."""
+        """Take the beginning of the body, until it tells the form."""
         if self._body:
             self._body.append(piece)
             piece = b"".join(self._body)
@@ -244,7 +214,7 @@ class Judge:
         return self._settle_form(piece)
 
     def _settle_form(self, piece: bytes | None = None) -> bytes:
-        """Decide the form by the first bytes, and take them. None: there is no more than what is kept."""
+        """Decide the form by the first bytes, and take them. None: the kept bytes are all there are."""
         if piece is None:
             piece = b"".join(self._body)
             self._body.clear()
@@ -254,7 +224,8 @@ class Judge:
         call = self._call
         may_be_events = call.stream or call.endpoint.answers_json
         if (says_events and start and not is_json) or (may_be_events and start.startswith(_FIELDS)):
-            self.reader = StreamReader(call.endpoint, strip_usage=self._strip_usage, choices=_choices_of(call))
+            grammar = DIALECTS[call.endpoint.dialect].grammar
+            self.reader = StreamReader(grammar, strip_usage=self._strip_usage, choices=grammar.choices(call))
             self._is_wanted = call.stream or _may_stream(call)
             if not says_events:
                 self.content_type = _EVENT_STREAM
@@ -275,11 +246,11 @@ class Judge:
             self._fault(o.MALFORMED, str(error))
             return b""
         passes = self._take(self, plain) if plain else b""
-        if self._strip_usage:
+        if not self._passes_coded:
             return passes
         reader = self.reader
         if reader is not None and reader.error is not None and self._mask is not None and self._mask(plain) != plain:
-            reader.says_so = False  # what holds a credential cannot be masked within its coding: it is broken off
+            reader.says_so = False  # a credential cannot be masked within a coding: the stream is broken off
             return b""
         return piece
 
@@ -300,7 +271,7 @@ class Judge:
         elif reader.ended and self.phase is HELD:
             self._fault(o.EMPTY, "the stream ended without any content")
         elif reader.ended:
-            if self._inflate is None or self._strip_usage:  # else the checksum of the coding is still to come
+            if not self._passes_coded:  # the checksum of a coding is still to come
                 self._move(END)
         elif self.phase is HELD:
             self._body_bytes += len(piece)
@@ -314,11 +285,13 @@ class Judge:
         if self._is_wanted:
             self._move(CONTENT)
         else:
-            self._fault(o.WRONG_CONTENT, _NO_STREAM)
+            self._fault(o.WRONG_CONTENT, NO_STREAM)
 
     def _end_events(self, reader: StreamReader) -> bytes:
-        """The body of a stream is complete. Return its last event if that only lacks its empty line."""
-        rest = reader.finish() if not self.is_coded or self.is_decoded else reader.finish()[:0]
+        """The body of a stream is complete. Return its last event, if that event lacks nothing but its empty line."""
+        rest = reader.finish()
+        if self._passes_coded:  # the rest has passed in its coding
+            rest = b""
         self.usage = reader.usage
         if reader.committed and self.phase is HELD:
             self._open_events()
@@ -338,14 +311,14 @@ class Judge:
     # -- bodies
 
     def body(self) -> bytes:
-        """Return what is kept of a body that is read when it is complete."""
+        """Return the kept body, of an answer that is read when it is complete."""
         body = self._body
         if len(body) != 1:
             body = self._body = [b"".join(body)]
         return body[0]
 
     def _keep(self, piece: bytes) -> bytes:
-        """Keep a piece of a body that is read when it is complete. None of it goes on before."""
+        """Keep a piece of a body that is read when it is complete. Nothing of such a body goes on before."""
         self._body.append(piece)
         self._body_bytes += len(piece)
         if self._body_bytes > (LARGEST_HELD if self._status < 500 else LARGEST_ERROR):
@@ -353,7 +326,7 @@ class Judge:
         return b""
 
     def _begin_flow(self) -> bytes:
-        """A body is too large to hold: return all there is of it."""
+        """A body is too large to be held: return all of it that has come."""
         if not 200 <= self._status < 300:
             self._fault(o.MALFORMED, f"an error of more than {self._body_bytes} bytes")
             return b""
@@ -373,72 +346,63 @@ class Judge:
         return piece
 
     def _pass(self, piece: bytes) -> bytes:
-        """Take a piece of sound, or of anything else that cannot be read."""
+        """Take a piece of sound, or of another body that cannot be read."""
         self._move(CONTENT)
         return piece
 
-    def _whole_body(self) -> bytes:
-        return decoded(self._coding, self.body()) if self._coding else self.body()
-
     def _end_body(self) -> None:
-        """All of a plain answer is here before any of it was shown."""
-        body = self._whole_body() if self._coding else self.body()
+        """A plain answer is complete, and nothing of it was shown."""
+        body = self.body()
+        if self._coding:
+            body = decoded(self._coding, body)
+        if not 200 <= self._status < 300:
+            self._fail(read_error(body))
+            return
         call = self._call
-        if not body and (self.says_events or not call.endpoint.answers_json):
+        endpoint = call.endpoint
+        if not body and (self.says_events or not endpoint.answers_json):
             self._fault(o.EMPTY, "the answer is empty")
             return
         try:
-            read = read_answer(body, call.endpoint)
+            read = DIALECTS[endpoint.dialect].answer(body, endpoint)
         except ValueError:
             self._not_json(body)
             return
         self.usage = read.usage
-        if read.error is None and not read.lack and not (call.stream and call.endpoint.generates):
+        if read.error is None and not read.lack and not (call.stream and endpoint.generates):
             self.phase, self.outcome = self.phase.next[END], o.OK
         elif read.error is not None:
             self._fail(read.error)
-        elif read.lack and call.endpoint.answers_json and call.endpoint.generates and is_blocked(decode(body)):
-            self._fault(o.POLICY, "the prompt was blocked for its content")
-        elif read.lack:
-            self._lacking(read)
         else:
-            self._fault(o.WRONG_CONTENT, "a stream was asked for and the answer is not one")
+            self._fault(*wanting(read, call))
 
     def _not_json(self, body: bytes) -> None:
-        if not self._call.endpoint.answers_json and not self._says_html():
+        endpoint = self._call.endpoint
+        if not endpoint.answers_json and not self._says_html():
             self._move(END)  # sound or subtitles that begin like JSON
         elif body.lstrip(_BLANK).startswith(_FIELDS):
-            reader = StreamReader(self._call.endpoint)
-            reader.feed(body)
-            reader.finish()
-            if reader.error is not None:
-                self._fail(reader.error)
-            self._fault(o.WRONG_CONTENT, _NO_STREAM)
+            if (error := error_in_stream(body, DIALECTS[endpoint.dialect].grammar)) is not None:
+                self._fail(error)
+            self._fault(o.WRONG_CONTENT, NO_STREAM)
         else:
-            self._fault(o.WRONG_CONTENT, f"the answer is not JSON: {read_error(body[:512]).message}")
+            self._fault(*not_json(body))
 
     def _says_html(self) -> bool:
         return self._fields.get(b"content-type", b"")[:9].lower() == b"text/html"
 
-    def _lacking(self, read: Read) -> None:
-        """It is JSON without an answer in it."""
-        if read.lack == "an object":
-            self._fault(o.WRONG_CONTENT, "the answer is not a JSON object")
-        else:
-            self._fault(o.EMPTY, f"the answer lacks {read.lack}")
-
     def _end_of_flow(self) -> None:
-        """A body that flowed is complete. Its outline says what it took, and whether it was an error."""
+        """A body that flowed is complete. Its outline tells its usage, and whether it was an error."""
         outline = self._skim.outline() if self._skim is not None else b""
-        try:
-            value = decode(outline) if outline else None
-        except ValueError:
-            self._fault(o.MALFORMED, "the answer is not JSON")
-            return
-        if isinstance(value, dict):
-            self.usage = read_usage(value)
-            if (error := failure_in(value)) is not None:
-                self._fail(error)
+        if outline:
+            endpoint = self._call.endpoint
+            try:
+                read = DIALECTS[endpoint.dialect].answer(outline, endpoint)
+            except ValueError:
+                self._fault(o.MALFORMED, "the answer is not JSON")
+                return
+            self.usage = read.usage
+            if read.error is not None:
+                self._fail(read.error)
                 return
         self._move(END)
 
@@ -461,34 +425,14 @@ class Judge:
 
     def _fault(self, outcome: Outcome, message: str) -> None:
         if self.phase in (HELD, OPEN):
-            names = _ONCE_SHOWN if self.phase is OPEN else _WHILE_HELD
+            names = ONCE_SHOWN if self.phase is OPEN else WHILE_HELD
             self.outcome = names.get(outcome, outcome)
             self.message = message if self._mask is None else self._mask(message.encode()).decode()
         self._move(FAULT)
 
 
-def _choices_of(call: Call) -> int:
-    """Return how many choices were asked for."""
-    raw = call.fields.get("n")
-    try:
-        asked = _number(raw) if isinstance(raw, msgspec.Raw) else 1
-        if call.endpoint is COMPLETIONS and isinstance(prompts := call.fields.get("prompt"), msgspec.Raw):
-            asked *= _prompts_in(prompts)
-    except msgspec.MsgspecError:
-        return 1
-    return max(1, asked)
-
-
-def _prompts_in(raw: msgspec.Raw) -> int:
-    """Return how many prompts a completion has: a list of texts, or of lists of tokens, is one each."""
-    if memoryview(raw)[:1].tobytes() != b"[":
-        return 1
-    value = msgspec.json.decode(raw)
-    return len(value) if value and isinstance(value[0], (str, list)) else 1
-
-
 def _may_stream(call: Call) -> bool:
-    """Whether a call may have asked for a stream in words that are not read: in a form, or of sound."""
+    """Whether a call may have asked for a stream in words that the gateway does not read: in a form, or of sound."""
     return call.endpoint.body is BodyKind.MULTIPART or "stream_format" in call.fields
 
 

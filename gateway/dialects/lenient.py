@@ -1,9 +1,9 @@
-"""Read JSON as lenient readers do, where the strict reader has failed: never instead of it.
+"""Read JSON as lenient readers do, after the strict reader has failed and never in its place.
 
 Python's and JavaScript's readers take half of a surrogate pair (RFC 8259 section 8.2 leaves it open), and Python's
-takes and writes NaN and Infinity. A relay that is stricter than both of its ends breaks calls between them.
+takes and writes NaN and Infinity. A relay that is stricter than both of its ends would break calls between them.
 
-Rule: no more is let through than the `json` module takes, and the bytes that are relayed do not change.
+Rule: a text that the `json` module refuses is refused here. The relayed bytes do not change.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-# Beyond this a body has to be plain JSON: every look at it takes some milliseconds a megabyte.
+# A longer body has to be plain JSON: looking at it takes some milliseconds a megabyte.
 LARGEST = 8 << 20
-# In one body. Each is looked at.
+# Limits for one body, because each one is looked at.
 MOST_HALVES = 50_000
 MOST_CONSTANTS = 10_000
-# CPython refuses to read more digits than this into an int, because that takes time.
+# CPython reads no longer integers, because that takes time.
 _MOST_DIGITS = 4000
 
 # Each begins with a literal, which the regex engine finds at a nanosecond a byte.
@@ -36,12 +36,12 @@ _REPLACEMENT = rb"\\ufffd"
 
 
 def decode(body: bytes) -> Any:
-    """Return what a body says, as the `json` module reads it, with U+FFFD for each half of a surrogate pair.
+    """Return the value of a body, as the `json` module reads it, with U+FFFD for each half of a surrogate pair.
 
-    So no text in it is one that could not be written out again.
+    So every text in the value can be written out again.
 
     Raises:
-        ValueError: it is not even that, or nested too deeply.
+        ValueError: the `json` module refuses the body too, or it is nested too deeply.
     """
     try:
         return json.loads(_with_whole_pairs(body).decode(), parse_int=_int)
@@ -50,7 +50,7 @@ def decode(body: bytes) -> Any:
 
 
 def value_of(raw: msgspec.Raw) -> Any:
-    """Return what a field of a request says, which has been read before, strictly or not."""
+    """Return the value of a field of a request that has been read before, strictly or not."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.DecodeError:
@@ -58,13 +58,13 @@ def value_of(raw: msgspec.Raw) -> Any:
 
 
 def twin(body: bytes) -> bytes:
-    """Return plain JSON in which everything stands where it stands in `body`, to be looked at in its stead.
+    """Return plain JSON with every value at the offset that it has in `body`, to be looked at in place of the body.
 
-    Halves of surrogate pairs have become U+FFFD, and numbers that are none have become 0. What is not JSON for any
-    other reason still is not.
+    Halves of surrogate pairs have become U+FFFD, and NaN and Infinity have become 0. A body that is not JSON for any
+    other reason stays so.
 
     Raises:
-        ValueError: there is nothing of the kind in it, or it is too large to find out.
+        ValueError: the body holds neither, or is too large to be looked at.
     """
     if len(body) > LARGEST:
         raise ValueError(f"it is longer than the {LARGEST} bytes of a body that may be other than plain JSON")
@@ -92,7 +92,7 @@ def _with_numbers(body: bytes) -> bytes:
         return body
     if b"\0" in body:
         raise ValueError("it holds a zero byte")
-    # Without escaped quotes, what stands behind an odd number of quotes stands in a string.
+    # With no escaped quotes left, text behind an odd number of quotes is in a string.
     plain = body.replace(_ESCAPED_BACKSLASH, _BLANK).replace(_ESCAPED_QUOTE, _BLANK)
     pieces: list[bytes] = []
     at = quotes = 0
@@ -106,7 +106,7 @@ def _with_numbers(body: bytes) -> bytes:
 
 
 def _constants(plain: bytes) -> list[tuple[int, int]]:
-    """Where something stands that is a number to Python, in a string or not."""
+    """Return the spans of NaN and Infinity, within strings too."""
     found = [*islice(_NAN.finditer(plain), MOST_CONSTANTS + 1), *islice(_INFINITY.finditer(plain), MOST_CONSTANTS + 1)]
     if len(found) > MOST_CONSTANTS:
         raise ValueError(f"it holds more than {MOST_CONSTANTS} numbers that are none")

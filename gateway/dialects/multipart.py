@@ -5,11 +5,11 @@ The reader is one machine, the same for a form that is held and for one that flo
     START ── boundary ──▶ HEAD ── empty line ──▶ CONTENT ── boundary ──▶ HEAD …
                            ▲                        └── boundary, two dashes ──▶ CLOSED
 
-It keeps back what it cannot judge yet: the beginning of a boundary, and the head of a part up to its empty line. What
-it has let pass therefore never holds any piece of a part that will be refused, however the form is cut on its way.
+The reader keeps back the bytes that it cannot judge yet: the beginning of a boundary, and the head of a part up to its
+empty line. So the bytes that have passed never hold a piece of a part that will be refused, however the form is cut.
 
-Rule: nothing is decoded but the one value that decides, and what parsers read in different ways is refused: that is
-how a form would name one model to a policy and another to the upstream.
+Rule: nothing is decoded but the one value that decides. A form that parsers read in different ways is refused, because
+it would name one model to a policy and another to the upstream.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enum import Enum, auto
 from gateway.dialects.beyond import CARRIERS, CHOICES, LOCATIONS, refused
 from gateway.errors import BadRequest
 
-# Of forms nothing but `model` is read, so what could choose another one is refused to every caller.
+# Only `model` is read of a form, so a field that could choose another model is refused to every caller.
 _NOT_A_CALLER_S = frozenset(map(str.lower, LOCATIONS | CHOICES | CARRIERS))
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s;,"]{1,70}))\s*(?=;|$)', re.IGNORECASE)
 # Every spelling that some parser takes for the parameter: `boundary =`, and the `boundary*0=` of RFC 2231.
@@ -34,7 +34,7 @@ _PLAIN_NAME = re.compile(rb'"[^"\\%\x00-\x1f]*"|[^"\\%\'\x00-\x1f]+')
 # PHP, Rails and qs read `model[]` and `model[0]` as the field `model`.
 _MEANS_MODEL = re.compile(rb"\s*model\s*(?:\[[^\]]*\]\s*)*", re.IGNORECASE)
 _LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0")
-# No model has a longer name, and a file that calls itself `model` is not a name.
+# No model has a longer name. A file that is sent as `model` is no name.
 _LONGEST_VALUE = 1024
 _LONGEST_HEAD = 8192
 # As many as Starlette's and werkzeug's parsers take; a form of OpenAI's has some twenty.
@@ -79,27 +79,27 @@ class FormReader:
         self._state = _START
         self._undecided = b""
         self._offset = 0
-        """Where `_undecided` begins. All offsets count from the beginning of the form."""
+        """The offset at which `_undecided` begins. All offsets count from the beginning of the form."""
         self._at = 0
-        """Up to where the form has been read."""
+        """The offset up to which the form has been read."""
         self._holds_from = 0
-        """From where on nothing may pass yet."""
+        """The offset from which nothing may pass yet."""
         self._parts = 0
         self._value_at: int | None = None
-        """Where the value of `model` begins, while it is being read."""
+        """The offset at which the value of `model` begins, while the value is being read."""
         self.span: tuple[int, int] | None = None
-        """Where the value of `model` stands, once it has been read to its end."""
+        """The offsets of the value of `model`, once the value has been read to its end."""
 
     def __repr__(self) -> str:
         return f"<FormReader {self._state.name}, {self._parts} parts, {self._offset} bytes passed>"
 
     @property
     def passed(self) -> int:
-        """How many bytes of the form have been let pass. Once there is a `span`, it lies before that."""
+        """How many bytes of the form have passed. A `span` lies among them."""
         return self._offset
 
     def feed(self, piece: bytes) -> bytes:
-        """Take the next piece of the form, and return what may pass now. It may be cut anywhere.
+        """Take the next piece of the form, cut anywhere, and return the bytes that may pass now.
 
         Raises:
             BadRequest: `model` occurs twice (parsers disagree about which one counts) or is no plain value, or the
@@ -114,7 +114,7 @@ class FormReader:
         return form[:passes]
 
     def end(self) -> bytes:
-        """The form has ended: return what was still kept back.
+        """The form has ended: return the bytes that were still kept back.
 
         Raises:
             BadRequest: it ends before its first part, or inside the header of one.
@@ -126,7 +126,7 @@ class FormReader:
         return rest
 
     def _step(self, form: bytes) -> bool:
-        """Read the next whole thing, and tell whether it was all there."""
+        """Read the next boundary, head or content, and tell whether all of it was there."""
         state, at = self._state, self._at - self._offset
         if state is _CONTENT:
             return self._read_content(form, at)
@@ -173,7 +173,7 @@ class FormReader:
             self._holds_from = self._at
         elif self.span is not None:
             raise BadRequest('the field "model" occurs twice; send it once', param="model")
-        else:  # its part is held back until all of the value is here
+        else:  # the part of `model` is kept back until all of its value is here
             self._value_at = self._at
         return True
 
@@ -182,7 +182,7 @@ class FormReader:
         is_whole = found >= 0
         if is_whole and (found - 2 < at or form[found - 2 : found] != b"\r\n"):
             raise BadRequest("a part of the multipart body holds the boundary, or has no line end before it")
-        # A line end belongs to the boundary behind it, and either may only have begun.
+        # A line end belongs to the boundary behind it, and both may be cut off here.
         ends = found - 2 if is_whole else max(at, len(form) - len(self._delimiter) - 1)
         if self._value_at is None:
             self._at = self._holds_from = self._offset + ends

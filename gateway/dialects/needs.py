@@ -1,7 +1,7 @@
-"""Read from a request what it needs of a model: abilities, and room for its words. All are estimates.
+"""Read from a request the abilities that it needs of a model, and the room for its words. All are estimates.
 
 Structure decides, never a word somewhere in the body: a picture is a part of a message whose `type` says so. A schema
-with a property of that name, a tool's result that quotes one, and prose about pictures are none.
+with a property of that name is no picture, nor is a tool's result that quotes one, nor prose about pictures.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.dialects import lenient
-from gateway.dialects.endpoints import EMBEDDINGS
+from gateway.dialects.endpoints import DIALECTS
 from gateway.types import BodyKind, Capability, Needs
 
 if TYPE_CHECKING:
@@ -22,40 +22,22 @@ if TYPE_CHECKING:
 
 # English averages four bytes a token; other scripts are nearer to two, but their bytes are two or three a letter.
 BYTES_PER_TOKEN = 4
-# What providers charge for an image of common size, whatever the bytes of its encoding. A minute of speech and a page
-# of a document are of the same order.
+# Providers charge about so much for an image of common size, whatever the bytes of its encoding. A minute of speech and
+# a page of a document are of the same order.
 TOKENS_PER_MEDIUM = 1000
 
-# In what is the client's own words: chat and Anthropic, Responses, completions and a Responses template's variables.
-_SPOKEN = ("messages", "input", "prompt")
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _JSON = BodyKind.JSON
 _VISION, _AUDIO = Capability.VISION, Capability.AUDIO
 
-# What a part may be besides text, and what that needs. Files need nothing: providers turn most of them into text.
-_MEDIA: dict[bytes, Capability | None] = {
-    b'"image_url"': _VISION,  # chat
-    b'"input_image"': _VISION,  # Responses
-    b'"image"': _VISION,  # Anthropic, MCP
-    b'"image_file"': _VISION,
-    b'"computer_screenshot"': _VISION,
-    b'"input_audio"': _AUDIO,
-    b'"audio_url"': _AUDIO,  # vLLM
-    b'"file"': None,
-    b'"input_file"': None,
-    b'"document"': None,  # Anthropic
-    b'"document_url"': None,  # Mistral
-    b'"video_url"': None,
-    b'"input_video"': None,
-    b'"image_generation_call"': None,  # Responses: a picture that was made before, in base64
-}
-# Parts lie in messages, messages in the list; a tool's result is a part with parts of its own, and so is a document.
+# What a part may be besides text. Providers of one dialect take the parts of another, so all dialects' are known.
+_MEDIA = {kind: needed for one in DIALECTS.values() for kind, needed in one.words.media.items()}
+# Messages lie in a list, parts in messages. A tool's result is a part with parts of its own, and so is a document.
 _DEEPEST = 4
-# Escapes are looked for in long bodies, by samples: six bytes may stand for one letter.
+# Long bodies are sampled for escapes: six bytes may stand for one letter.
 _WORTH_SAMPLING = 8192
 _SAMPLE = 128
 
-# A closer look takes about a microsecond each.
+# Looking closer takes about a microsecond for each object.
 MOST_OBJECTS = 10_000
 _WORTH_COUNTING = 64 * 1024
 _TYPED = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*(%b)' % b"|".join(_MEDIA))
@@ -72,7 +54,7 @@ class _Item(msgspec.Struct, gc=False):
     type: msgspec.Raw = _NOTHING
     content: msgspec.Raw = _NOTHING
     output: msgspec.Raw = _NOTHING
-    """What a tool gave back, in Responses."""
+    """A tool's result, in Responses."""
     images: msgspec.Raw = _NOTHING
     """Of an earlier answer, in a chat at OpenRouter."""
     variables: msgspec.Raw = _NOTHING
@@ -99,8 +81,10 @@ _format = msgspec.json.Decoder(_Format).decode
 _NONE: frozenset[Capability] = frozenset()
 _STREAMED = frozenset({Capability.STREAMING})
 _EMBEDDING = frozenset({Capability.EMBEDDINGS})
-# Fields that say what is needed, beside the content itself.
-_SAID = frozenset({"tools", "functions", "response_format", "text", *_LIMITS})
+# Fields that say needs in one dialect or another, beside the content itself.
+_SAID = frozenset(
+    name for one in DIALECTS.values() for name in (*one.words.tools, *one.words.limits, one.words.schema) if name
+)
 # Sets are made once: a call needs one of few.
 _sets: dict[tuple[bool, ...], frozenset[Capability]] = {}
 _ORDER = (
@@ -119,22 +103,26 @@ def read_needs(call: Call) -> Needs:
     if text_bytes <= _WORTH_SAMPLING and _SAID.isdisjoint(fields) and body.find(b'"type"') < 0:
         # Plain text, and nothing is said about the answer: most calls in number.
         return Needs(_plain_set(call), text_bytes // BYTES_PER_TOKEN)
+    words = DIALECTS[call.endpoint.dialect].words
     vision = audio = False
-    # Content in parts says the type of each. Plain text, which is most of what is sent, says none.
+    # Every part says its type. Plain text, which most requests are, says none.
     if b'"type"' in body:
-        for medium in _media_of(call):
+        for medium in _media_of(call, words.spoken):
             vision = vision or medium.needs is _VISION
             audio = audio or medium.needs is _AUDIO
             text_bytes -= medium.size
             media_tokens += TOKENS_PER_MEDIUM
+    tools = False
+    for name in words.tools:
+        if name in fields:
+            tools = tools or _is_filled(fields[name])
     asked = (
-        ("tools" in fields and _is_filled(fields["tools"]))
-        or ("functions" in fields and _is_filled(fields["functions"])),
+        tools,
         vision,
         audio,
-        ("response_format" in fields or "text" in fields) and _asks_for_schema(call),
+        words.schema in fields and _asks_for_schema(fields[words.schema], within=words.schema_within),
         call.stream,
-        call.endpoint is EMBEDDINGS,
+        call.endpoint.embeds,
     )
     capabilities = _sets.get(asked)
     if capabilities is None:
@@ -142,20 +130,20 @@ def read_needs(call: Call) -> Needs:
     if text_bytes > _WORTH_SAMPLING:
         text_bytes -= _wasted_on_escapes(body)
     output_tokens = 0
-    for name in _LIMITS:
+    for name in words.limits:
         if (raw := fields.get(name)) is not None and (output_tokens := output_limit(raw)):
             break
     return Needs(capabilities, text_bytes // BYTES_PER_TOKEN + media_tokens, output_tokens)
 
 
 def _plain_set(call: Call) -> frozenset[Capability]:
-    if call.endpoint is EMBEDDINGS:
+    if call.endpoint.embeds:
         return _EMBEDDING | _STREAMED if call.stream else _EMBEDDING
     return _STREAMED if call.stream else _NONE
 
 
 def output_limit(raw: object) -> int:
-    """Return how many tokens a field allows. 0 if it is no positive number: then the upstream says what is wrong."""
+    """Return how many tokens a field allows; 0 for no positive number, which is the upstream's to refuse."""
     try:
         asked = _limit(raw) if isinstance(raw, msgspec.Raw) else None
     except msgspec.MsgspecError:
@@ -164,14 +152,15 @@ def output_limit(raw: object) -> int:
 
 
 def lowered_limits(call: Call, most: int) -> dict[str, bytes]:
-    """Return the fields that allow a longer answer than `most` tokens, with that in place of their value."""
-    return {name: b"%d" % most for name in _LIMITS if output_limit(call.fields.get(name)) > most}
+    """Return the fields that allow a longer answer than `most` tokens, each with `most` for its value."""
+    limits = DIALECTS[call.endpoint.dialect].words.limits
+    return {name: b"%d" % most for name in limits if output_limit(call.fields.get(name)) > most}
 
 
-def _media_of(call: Call) -> list[_Medium]:
+def _media_of(call: Call, spoken: tuple[str, ...]) -> list[_Medium]:
     """Return the pictures, sounds and files that a call sends along."""
     found: list[_Medium] = []
-    for name in _SPOKEN:
+    for name in spoken:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             text = bytes(raw)
@@ -194,14 +183,14 @@ def _media_in(text: bytes) -> list[_Medium]:
 
 
 def _media_by_pattern(text: bytes) -> list[_Medium]:
-    """Return nearly the same of a text with too many objects to look at each. Inside a string quotes are escaped."""
+    """Return nearly the same for a text with too many objects to look at each. Quotes inside a string are escaped."""
     encoded = sum(one.end() - one.start() for one in _ENCODED.finditer(text))
     kinds = [one.group(1) for one in islice(_TYPED.finditer(text), MOST_OBJECTS)]
     return [_Medium(_MEDIA[kind], 0 if at else encoded) for at, kind in enumerate(kinds)]
 
 
 def _look_for_media(raw: object, found: list[_Medium], depth: int = 0) -> None:
-    """Add the pictures, sounds and files of a list of messages or parts, and of what those hold."""
+    """Add the pictures, sounds and files of a list of messages or parts, and of the parts within them."""
     if not isinstance(raw, msgspec.Raw):
         return
     first = memoryview(raw)[0]
@@ -252,23 +241,19 @@ def _is_filled(raw: object) -> bool:
     return view[0] == _LIST and not bytes(view[1:64]).lstrip(b" \t\r\n").startswith(b"]")
 
 
-def _asks_for_schema(call: Call) -> bool:
-    """Whether the answer is to follow a schema: `response_format.type`, or `text.format.type` of Responses."""
-    for name in ("response_format", "text"):
-        raw = call.fields.get(name)
-        try:
-            said = _format(raw) if isinstance(raw, msgspec.Raw) else None
-            if said is not None and name == "text":
-                said = _format(said.format)
-        except msgspec.DecodeError:  # null, or a mistake that the upstream will name
-            continue
-        if said is not None and bytes(said.type) == b'"json_schema"':
-            return True
-    return False
+def _asks_for_schema(raw: object, *, within: bool) -> bool:
+    """Whether the answer is to follow a schema. `within`: the format stands in a field `format` of that."""
+    try:
+        said = _format(raw) if isinstance(raw, msgspec.Raw) else None
+        if said is not None and within:
+            said = _format(said.format)
+    except msgspec.DecodeError:  # null, or a mistake that the upstream will name
+        return False
+    return said is not None and bytes(said.type) == b'"json_schema"'
 
 
 def _wasted_on_escapes(body: bytes) -> int:
-    """How many bytes more a body has because letters are written as \\u1234. UTF-8 has two or three bytes for each."""
+    """Return how many bytes escapes (\\u1234) add to a body. UTF-8 has two or three bytes for such a letter."""
     quarter = len(body) // 4
     for start in (quarter, 2 * quarter, 3 * quarter):
         if b"\\u" in body[start : start + _SAMPLE]:

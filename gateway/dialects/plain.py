@@ -1,7 +1,4 @@
-"""Read a plain answer: what it took, the error inside it, and whether there is an answer in it at all.
-
-Rule: `failure_in` says of any decoded value whether it is an error, of a body and of a stream event alike.
-"""
+"""OpenAI's other operations, which hold no conversation: embeddings, moderations, reranking, pictures and sound."""
 
 from __future__ import annotations
 
@@ -9,166 +6,134 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.dialects import lenient
-from gateway.dialects.endpoints import (
-    CHAT,
-    COMPLETIONS,
-    EMBEDDINGS,
-    IMAGE_EDITS,
-    IMAGE_GENERATIONS,
-    RESPONSES,
-)
-from gateway.dialects.upstream_error import error_in
-from gateway.dialects.usage import Answered, read_usage, usage_of_answer
-from gateway.types import UpstreamError, Usage  # msgspec reads the annotations
+from gateway.dialects import choices, openai
+from gateway.dialects.answers import ANSWER, UNREADABLE, Read, decode, lack_of_content, read_value
+from gateway.dialects.dialect import Dialect, Grammar, Words
+from gateway.dialects.events import EVENT_ENDS, data_at
+from gateway.dialects.usage import usage_of_answer
+from gateway.types import BodyKind, Endpoint
 
 if TYPE_CHECKING:
-    from gateway.types import Endpoint
+    from collections.abc import Callable
 
-_CONTENT_KEYS = ("content", "reasoning", "reasoning_content", "reasoning_details", "tool_calls", "function_call",
-                 "refusal", "audio", "images")  # fmt: skip
-# Why a model was not asked at all: Gemini's compatible endpoint and its clones.
-_BLOCKED = ("promptFeedback", "prompt_feedback")
+    from gateway.dialects.events import StreamReader
+    from gateway.types import Call
 
-
-# Fields that describe an answer and are no part of it.
-_ABOUT = frozenset({
-    "id", "object", "created", "created_at", "model", "usage", "error", "status", "system_fingerprint", "service_tier",
-    "provider", "base_resp", "code", "type", "version", "request_id", "meta", "metadata", "incomplete_details",
-})  # fmt: skip
-
-
-class Read(msgspec.Struct, frozen=True, gc=False):
-    """What a plain answer says."""
-
-    usage: Usage | None
-    error: UpstreamError | None = None
-    lack: str = ""
-    """What there is not in it, although it would be in every answer; empty if it is an answer."""
+EMBEDDINGS = Endpoint("embeddings", "/embeddings", "plain", embeds=True)
+# OpenAI's reference, read in November 2026: `model` is optional and defaults to this one.
+MODERATIONS = Endpoint("moderations", "/moderations", "plain", default_model="omni-moderation-latest")
+RERANK = Endpoint("rerank", "/rerank", "plain")
+IMAGE_GENERATIONS = Endpoint("image_generations", "/images/generations", "plain", generates=True, repeatable=False)
+IMAGE_EDITS = Endpoint("image_edits", "/images/edits", "plain", BodyKind.MULTIPART, generates=True, repeatable=False)
+SPEECH = Endpoint("speech", "/audio/speech", "plain", answers_json=False, repeatable=False)
+TRANSCRIPTIONS = Endpoint("transcriptions", "/audio/transcriptions", "plain", BodyKind.MULTIPART, answers_json=False)
+TRANSLATIONS = Endpoint("translations", "/audio/translations", "plain", BodyKind.MULTIPART, answers_json=False)
 
 
-class _Choice(msgspec.Struct, gc=False):
-    finish_reason: Any = None
+class _Event(msgspec.Struct, gc=False):
+    usage: Any = None
     error: Any = None
-
-
-class _Answer(Answered, gc=False):
-    error: Any = None
-    base_resp: Any = None
     object: Any = None
-    choices: list[_Choice] | None = None
+    type: Any = None
+    message: Any = None
 
 
-_answer = msgspec.json.Decoder(_Answer).decode
+_event = msgspec.json.Decoder(_Event).decode
+_text = msgspec.json.Decoder(str).decode
 
 
-def decode(body: bytes) -> Any:
-    """Return the value of a JSON text, as leniently as clients read it.
+def plain_event(_: set[int]) -> Callable[[bytes], bool]:
+    """Return what tells of a chunk that it is one event with content, and no more."""
+    return _is_plain
 
-    Python's and JavaScript's SDKs take half of a surrogate pair (RFC 8259 section 8.2 leaves that open), bytes that
-    are no UTF-8, and Python's also `NaN` and `-Infinity`. A relay has no reason to be stricter.
 
-    Raises:
-        ValueError: it is not even that.
-    """
+def _is_plain(chunk: bytes) -> bool:
+    if not chunk.endswith(EVENT_ENDS):
+        return False
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return lenient.decode(body.decode("utf-8", "replace").removeprefix("\ufeff").encode())
+        event = _event(chunk[data_at(chunk) :])
+    except UNREADABLE:
+        return False
+    fails = event.error is not None or event.object == "error" or event.type == "error"
+    return not fails and event.usage is None and event.message is None
+
+
+def note_event(reader: StreamReader, value: dict[str, Any], name: bytes) -> bool:
+    """Take note of an event: of pictures and sound any that is no error is content."""
+    passes = choices.note_event(reader, value, name)
+    if reader.error is None and value.get("choices") is None:
+        reader.commit()
+    return passes
 
 
 def read_answer(body: bytes, endpoint: Endpoint) -> Read:
-    """Return what a complete JSON answer of an endpoint says.
+    """Return what a plain answer says.
 
     Raises:
         ValueError: it is not JSON.
     """
-    try:
-        answer = _answer(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _read_value(decode(body), endpoint)  # other types than expected, or JSON for lenient readers
-    choices = answer.choices
-    if answer.error or answer.base_resp or answer.object == "error" or not (choices or answer.data):
-        return _read_value(decode(body), endpoint)
-    if choices:  # nearly every answer has one, with its reason
-        for choice in choices:
-            if choice.finish_reason is None or choice.finish_reason == "error" or choice.error is not None:
-                return _read_value(decode(body), endpoint)
-    elif endpoint is not EMBEDDINGS or not answer.data or memoryview(answer.data[0].embedding).nbytes <= 4:
-        return _read_value(decode(body), endpoint)
-    return Read(usage_of_answer(answer))
+    if endpoint.embeds:
+        try:
+            answer = ANSWER(body)
+        except UNREADABLE:
+            pass  # other types than expected, or JSON for lenient readers
+        else:
+            is_fault = answer.error or answer.base_resp or answer.object == "error"
+            if answer.data and not is_fault and memoryview(answer.data[0].embedding).nbytes > 4:
+                return Read(usage_of_answer(answer))
+    return read_value(decode(body), _LACKS.get(endpoint, _lack_of_anything), choices.failure_in)
 
 
-def failure_in(value: Any) -> UpstreamError | None:
-    """Return the error that a decoded answer or event is, or that one of its choices ended in."""
-    if (error := error_in(value)) is not None:
-        return error
-    choices = value.get("choices") if isinstance(value, dict) else None
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict) and (choice.get("error") or choice.get("finish_reason") == "error"):
-            said = error_in({"error": choice["error"]}) if choice.get("error") else None
-            return said or UpstreamError(message="the model ended with an error")
-    return None
+def _lack_of_anything(value: Any) -> str:
+    # Hugging Face's rerankers send the bare list.
+    return "" if isinstance(value, list) and value else lack_of_content(value)
 
 
-def has_content(choice: dict[str, Any], key: str) -> bool:
-    """Tell whether a choice says anything: in its `message` or `delta` (`key`), or as the text of a completion."""
-    part = choice.get(key)
-    return bool(choice.get("text")) or (isinstance(part, dict) and any(part.get(name) for name in _CONTENT_KEYS))
+def _lack_of_embeddings(value: Any) -> str:
+    return "embeddings" if _holds_nothing(value) else _lack_of_anything(value)
 
 
-def _read_value(value: Any, endpoint: Endpoint) -> Read:
-    """Read an answer that is not what it mostly is."""
-    usage = read_usage(value) if isinstance(value, dict) else None
-    if endpoint is RESPONSES and isinstance(value, dict) and value.get("status") == "failed":
-        error = error_in({"error": value.get("error") or {"message": "the response failed"}})
-        return Read(usage, error)
-    if (error := failure_in(value)) is not None:
-        return Read(usage, error)
-    return Read(usage, lack=_lack_of(value, endpoint))
+def _lack_of_pictures(value: Any) -> str:
+    return "pictures" if _holds_nothing(value) else lack_of_content(value)
 
 
-def _lack_of(value: Any, endpoint: Endpoint) -> str:
-    """Return what a decoded answer lacks to be one, or nothing.
-
-    Of chats the shape is known. Others answer in shapes of their own (rerankers above all), so that only an answer in
-    which nothing stands but what describes it is none.
-    """
-    if isinstance(value, list) and value and not endpoint.generates:  # Hugging Face's rerankers send the bare list
-        return ""
-    if not isinstance(value, dict):
-        return "an object"
-    if endpoint is CHAT or endpoint is COMPLETIONS:
-        return _lack_of_choices(value)
-    if endpoint is RESPONSES and isinstance(value.get("output"), list):  # in the background it is empty at first
-        return ""
-    if endpoint is EMBEDDINGS or endpoint is IMAGE_GENERATIONS or endpoint is IMAGE_EDITS:
-        data = value.get("data")
-        if isinstance(data, list) and not any(_is_made(one) for one in data):
-            return "embeddings" if endpoint is EMBEDDINGS else "pictures"
-    says = any(one is not None for name, one in value.items() if name not in _ABOUT)
-    return "" if says else "content"
-
-
-def _is_made(one: Any) -> bool:
-    """Whether an entry of `data` holds an embedding or a picture."""
-    return isinstance(one, dict) and any(one.get(name) for name in ("embedding", "url", "b64_json"))
-
-
-def _lack_of_choices(value: dict[str, Any]) -> str:
-    choices = value.get("choices")
-    if not isinstance(choices, list) or not choices:
-        return "choices"
-    known = (choice for choice in choices if isinstance(choice, dict))
-    return "" if any(choice.get("finish_reason") or has_content(choice, "message") for choice in known) else "content"
-
-
-def is_blocked(value: Any) -> bool:
-    """Tell whether an answer without choices says that the prompt was refused for its content."""
-    return isinstance(value, dict) and any(
-        isinstance(said := value.get(name), dict) and bool(said.get("blockReason") or said.get("block_reason"))
-        for name in _BLOCKED
+def _holds_nothing(value: Any) -> bool:
+    """Whether there is a list `data`, and neither an embedding nor a picture in it."""
+    data = value.get("data") if isinstance(value, dict) else None
+    return isinstance(data, list) and not any(
+        isinstance(one, dict) and any(one.get(name) for name in ("embedding", "url", "b64_json")) for one in data
     )
+
+
+# Rerankers above all answer in shapes of their own, so that only an answer without any content is none.
+_LACKS = {
+    EMBEDDINGS: _lack_of_embeddings,
+    IMAGE_GENERATIONS: _lack_of_pictures,
+    IMAGE_EDITS: _lack_of_pictures,
+}
+
+
+def characters_of(call: Call) -> int:
+    """Return how many characters a call wants read out; 0 if it wants none. Code points, escapes decoded."""
+    raw = call.fields.get("input") if call.endpoint is SPEECH else None
+    if not isinstance(raw, msgspec.Raw):
+        return 0
+    try:
+        return len(_text(raw))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        # Half a surrogate pair, or no text at all: the upstream will say, and until then its bytes are as good.
+        return len(memoryview(raw).tobytes().decode(errors="replace"))
+
+
+DIALECT = Dialect(
+    name="plain",
+    endpoints=(
+        EMBEDDINGS, MODERATIONS, RERANK, IMAGE_GENERATIONS, IMAGE_EDITS, SPEECH, TRANSCRIPTIONS, TRANSLATIONS,
+    ),
+    words=Words(spoken=("input", "prompt"), answers=("n",)),
+    grammar=Grammar(note=note_event, plain=plain_event, has_end=False),
+    answer=read_answer,
+    refusal=openai.error_body,
+    broken=openai.error_event,
+    too_long=openai.with_code,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Read what a request says, for the few decisions that look at its words. Never on the way of a call that has none."""
+"""Read the words of a request, for the few decisions that look at them. Other calls never come by here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects import lenient
+from gateway.dialects.endpoints import DIALECTS
 
 if TYPE_CHECKING:
     from gateway.types import Call
 
 
-# Of a call with more messages or texts than this, only the last ones are looked at: they are what decisions look at.
+# Only the last messages or texts of a longer call are looked at: decisions are about those.
 MOST_LOOKED_AT = 1000
 
 _items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def last_words(call: Call) -> tuple[str, int]:
-    """Return what the user said last, and how many messages there are. Works for chats, prompts and responses."""
-    for name in ("messages", "input", "prompt"):
+    """Return the user's last words, and the number of messages."""
+    for name in DIALECTS[call.endpoint.dialect].words.spoken:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             items = _items_of(raw)
@@ -38,7 +39,7 @@ def last_words(call: Call) -> tuple[str, int]:
 
 
 def _items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
-    """Return the items of a list, unread; None if it is something else."""
+    """Return the items of a list, unread; None for a value that is no list."""
     try:
         return _items(raw)
     except msgspec.ValidationError:
@@ -49,7 +50,7 @@ def _items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
 
 
 def text_field(call: Call, name: str) -> str:
-    """Return a top-level field, or the one of that name in `metadata`, if it is a string."""
+    """Return a top-level field that is a string, else the one of that name in `metadata`; empty if there is neither."""
     for raw in (call.fields.get(name), call.fields.get("metadata")):
         if isinstance(raw, msgspec.Raw):
             value = lenient.value_of(raw)
@@ -60,7 +61,7 @@ def text_field(call: Call, name: str) -> str:
 
 
 def names_in(call: Call, name: str) -> list[str] | None:
-    """Return a top-level list of strings, None if the field is not there, and an empty list if it is something else."""
+    """Return a top-level list of strings: None without the field, and an empty list if its value is no list."""
     raw = call.fields.get(name)
     if not isinstance(raw, msgspec.Raw):
         return None

@@ -1,24 +1,24 @@
-"""Read the outline of a JSON text that is too large to hold: all of it but its long strings and long rows of numbers.
+"""Read the outline of a JSON text that is too large to be held: all but its long strings and long rows of numbers.
 
-A picture is one string of megabytes, an answer with embeddings rows of numbers. Both pass in pieces, and what the
-gateway wants to know (type, finish reason, usage, error) stands around them. The outline is valid JSON if the text is.
+A picture is one string of megabytes; embeddings are rows of numbers. Both pass in pieces, and the fields that the
+gateway reads (type, finish reason, usage, error) stand around them. The outline of valid JSON is valid JSON.
 """
 
 from __future__ import annotations
 
 import re
 
-# So much is kept of a long string.
+# Bytes that are kept of a long string.
 LONGEST_STRING = 4096
-# An outline larger than this is no outline: nothing is known of such a text.
+# A larger outline is given up: nothing is known of such a text.
 LARGEST_OUTLINE = 256 << 10
 
 _CONTENT = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-# Numbers and spaces that go on for longer are left out.
+# Longer rows of numbers and spaces are left out.
 SHORTEST_ROW = 64
 _NUMBER = re.compile(rb"-?\d")
 _ROW = re.compile(rb"-?\d[\d.eE+\-,\s]{62,}\d|\s{64,}")
-# `\u20ac` cut in two. After an escaped backslash it is plain text, and no harm is done by waiting for the rest.
+# `\u20ac` cut in two. Behind an escaped backslash it is plain text, and waiting for the rest does no harm.
 _CUT_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{0,3}\Z")
 _OF_A_ROW = b"0123456789.eE+-, \t\r\n"
 _CLOSES = frozenset({b"]", b"}", b":", b","})
@@ -34,11 +34,11 @@ class Skim:
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._carried = b""
-        """A backslash at the end of a piece: what it escapes is in the next one."""
+        """A backslash at the end of a piece, whose escaped letter is in the next piece."""
         self._in_string = False
         self._in_row = False
         self._room = 0
-        """How much more is kept of the string under way."""
+        """How many more bytes of the string under way are kept."""
         self.is_complete = True
         """The outline has not become too large."""
 
@@ -53,7 +53,7 @@ class Skim:
             at = self._string(piece, at) if self._in_string else self._between(piece, at)
 
     def outline(self) -> bytes:
-        """Return the text without its long strings and rows; nothing if that is too much."""
+        """Return the text without its long strings and rows; nothing if the outline is too large."""
         if not self.is_complete:
             return b""
         return b"".join(self._kept).decode("utf-8", "ignore").encode()  # a letter may have been cut in two
@@ -93,7 +93,7 @@ class Skim:
             if between[:1] not in _CLOSES:
                 self._keep(b",")
         if not opens:
-            # A row that reaches the end of the piece goes on in the next one, in the middle of a number perhaps.
+            # A row at the end of a piece goes on in the next piece, perhaps within a number.
             start = len(between.rstrip(_OF_A_ROW))
             if len(between) - start >= SHORTEST_ROW and (first := _NUMBER.search(between, start)) is not None:
                 between = between[: first.start()] + b"0"

@@ -1,6 +1,6 @@
-"""Read from a call, and from the end of its answer, what is charged otherwise than by the token.
+"""Read the units that are charged otherwise than by the token, from a call and from the end of its answer.
 
-Rule: nothing here is on the way of a call whose price has no such unit.
+Rule: a call whose price has no such unit never comes by here.
 """
 
 from __future__ import annotations
@@ -11,50 +11,37 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects.counted import Auditor
-from gateway.dialects.endpoints import SPEECH
+from gateway.dialects.endpoints import DIALECTS
 
 if TYPE_CHECKING:
     from gateway.types import Call
 
-# More answers, or pictures, than this are not made for one call: OpenAI makes 128 at most.
+# No provider makes more answers or pictures for one call: OpenAI makes 128 at most.
 MOST_ANSWERS = 1000
-# A transcript of common speech, all languages of Europe alike: 150 words of six letters a minute.
+# Common speech in any language of Europe, transcribed: 150 words of six letters a minute.
 BYTES_PER_SECOND = 15
 
 # `00:01:27,480` in srt, `01:27.480` in vtt.
 _TIME = re.compile(rb"(?:(\d{1,3}):)?([0-5]\d):([0-5]\d)[.,](\d{3})")
 
-_text = msgspec.json.Decoder(str).decode
 _count = msgspec.json.Decoder(int | None).decode
 
 
-def characters_of(call: Call) -> int:
-    """Return how many characters a call wants read out; 0 if it wants none. Code points, escapes decoded."""
-    raw = call.fields.get("input") if call.endpoint is SPEECH else None
-    if not isinstance(raw, msgspec.Raw):
-        return 0
-    try:
-        return len(_text(raw))
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        # Half a surrogate pair, or no text at all: the upstream will say, and until then its bytes are as good.
-        return len(memoryview(raw).tobytes().decode(errors="replace"))
-
-
 def answers_of(call: Call) -> int:
-    """Return how many answers or pictures a call wants, and pays for."""
+    """Return how many answers or pictures a call asks for, and pays for."""
     most = 1
-    for name in ("n", "best_of"):
+    for name in DIALECTS[call.endpoint.dialect].words.answers:
         raw = call.fields.get(name)
         if isinstance(raw, msgspec.Raw):
             try:
                 most = max(most, _count(raw) or 1)
             except msgspec.MsgspecError:
-                continue  # the upstream will say what is wrong with it
+                continue  # the upstream says what is wrong with the value
     return min(most, MOST_ANSWERS)
 
 
 def heard_ms(end: bytes, size: int) -> int:
-    """Return a guess at how long the sound of a transcript was, in milliseconds; 0 where there is nothing to guess by.
+    """Return a guess at the length of a transcript's sound, in milliseconds; 0 where there is nothing to guess by.
 
     `end`: the last bytes of the answer. Subtitles and segments end with a time, plain text has `size` bytes.
     """
@@ -66,7 +53,7 @@ def heard_ms(end: bytes, size: int) -> int:
         try:
             said = _transcript(end)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # of some other shape: by its size
+            pass  # another shape is measured by its size
         else:
             if said.segments and (last := Auditor().milliseconds(said.segments[-1].end)):
                 return last

@@ -15,19 +15,19 @@ from gateway.core.durations import duration_s
 from gateway.core.waits import LONGEST_WAIT_S, date_in, wait_in
 from gateway.types import Header, UpstreamError
 
-# Longer texts are somebody's HTML page.
+# A longer text is an HTML page.
 _LONGEST_MESSAGE = 500
-# A wait is looked for in so much of a message.
+# A wait is looked for in this much of a message.
 _LOOKED_AT = 4096
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|title|h1|\?xml|center)", re.IGNORECASE)
-# RunPod's word for a job, in place of an answer: it waits for a worker, or has failed.
+# RunPod's words for a job that waits for a worker or has failed, in place of an answer.
 JOB_STATES = frozenset({"IN_QUEUE", "IN_PROGRESS", "FAILED", "CANCELLED", "TIMED_OUT"})
 _HEADER_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _MOST_HEADERS = 32
 
 
 def read_error(body: bytes) -> UpstreamError:
-    """Return what an error body says. Never raises: a body that cannot be read is its own message."""
+    """Return the error that a body tells. Never raises: a body that cannot be read is its own message."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -37,7 +37,7 @@ def read_error(body: bytes) -> UpstreamError:
 
 
 def error_in(value: Any) -> UpstreamError | None:
-    """Return the error inside a decoded answer, or None if it is not an error.
+    """Return the error inside a decoded answer, or None if there is none.
 
     Asked of 200s too: OpenRouter, vLLM and RunPod put `error` there, MiniMax a `base_resp`.
     """
@@ -62,8 +62,8 @@ def error_in(value: Any) -> UpstreamError | None:
         and "choices" not in value
     ):
         return UpstreamError(message=f"the job is {status}", code=status)
-    # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too,
-    # but theirs is an object.
+    # Mistral, Cerebras, Cohere and Bedrock put the fields at the top. Cohere's answers have an id and a message too, an
+    # object.
     said = "message" in value and "choices" not in value and ("id" not in value or isinstance(value["message"], str))
     if error or value.get("object") == "error" or said:
         return _from_object(value, {})
@@ -74,7 +74,7 @@ def error_in(value: Any) -> UpstreamError | None:
 
 
 def _from_detail(detail: object) -> UpstreamError:
-    """FastAPI's list of complaints repeats the input that it refuses; of that nothing is read."""
+    """Read FastAPI's list of complaints, without the refused input that it repeats."""
     if isinstance(detail, list) and detail and isinstance(detail[0], dict) and "msg" in detail[0]:
         first = detail[0]
         loc = [_written(part) for part in first["loc"]] if isinstance(first.get("loc"), list) else []
@@ -87,7 +87,7 @@ def _from_detail(detail: object) -> UpstreamError:
 
 
 def _from_object(error: dict[str, Any], around: dict[str, Any]) -> UpstreamError:
-    """`around`: the object that the error stands in."""
+    """Read an error object. `around`: the object that it stands in."""
     message = error.get("message")
     text = "" if message is None else _written(message)
     code = _text(error.get("code"))
@@ -114,7 +114,7 @@ def _from_object(error: dict[str, Any], around: dict[str, Any]) -> UpstreamError
 
 
 def _with_metadata(said: UpstreamError, metadata: dict[str, Any]) -> UpstreamError:
-    """OpenRouter says it best there: what limits, whose refusal it is, which words of it, and when to come back."""
+    """Add OpenRouter's metadata: the limit, the provider behind, that provider's words, and when to come back."""
     code = _text(metadata.get("limit_source")) or _text(metadata.get("error_type")) or said.code
     behind = _text(metadata.get("provider_name"))
     message = said.message
@@ -122,7 +122,7 @@ def _with_metadata(said: UpstreamError, metadata: dict[str, Any]) -> UpstreamErr
     if isinstance(raw := metadata.get("raw"), str) and raw:
         words = read_error(raw.encode("utf-8", "replace"))
         message = _plain(f"{message}: {words.message}")
-        # "400" and the like say no more than the status.
+        # A number like "400" says no more than the status.
         if words.code is not None and not words.code.isdecimal() and (code is None or code.isdecimal()):
             code = words.code
     if behind and said.code == "429":
@@ -134,12 +134,12 @@ def _with_metadata(said: UpstreamError, metadata: dict[str, Any]) -> UpstreamErr
         behind=None if flagged else behind,
         flagged=said.flagged or flagged,
         headers=_lines(metadata.get("headers")),
-        until_midnight="free-models-per-day" in said.message or code == "openrouter_free_tier_daily",
+        until_midnight=code == "openrouter_free_tier_daily",
     )
 
 
 def _with_waits(said: UpstreamError, text: str, *objects: dict[str, Any]) -> UpstreamError:
-    """Add when to come back, from the fields that gateways use for it or from the text."""
+    """Add when to come back, from the fields that gateways have for it or from the text."""
     wait_s = said.retry_after_s
     for one in objects:
         for name, unit_s in (("retry_after", 1.0), ("retry_after_seconds", 1.0), ("retry_after_ms", 0.001),
@@ -154,7 +154,7 @@ def _with_waits(said: UpstreamError, text: str, *objects: dict[str, Any]) -> Ups
 
 
 def _lines(headers: object) -> tuple[Header, ...]:
-    """Header lines that a body repeats, as far as they can be lines."""
+    """Return the header lines that a body repeats, as far as they can be lines."""
     if not isinstance(headers, dict):
         return ()
     found: list[Header] = []
@@ -175,14 +175,14 @@ def _delay(details: list[dict[str, Any]]) -> float | None:
 
 
 def _text(value: object) -> str | None:
-    """A code or type as text; providers write 429, "429" and null."""
+    """Return a code or type as text: providers write 429, "429" and null."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     return str(value) or None
 
 
 def _written(value: object) -> str:
-    """Any decoded value as text; nothing of one that is nested deeper than the interpreter can follow."""
+    """Return a decoded value as text; empty for one that is nested deeper than the interpreter can follow."""
     try:
         return str(value)
     except RecursionError:
@@ -190,5 +190,5 @@ def _written(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """One printable line: what upstreams say ends up in logs, terminals and consoles."""
+    """Return one printable line: the words of upstreams end up in logs, terminals and consoles."""
     return "".join(char if char.isprintable() else " " for char in text[:_LONGEST_MESSAGE]).strip()

@@ -1,6 +1,7 @@
-"""Find what an answer or a stream event says of its usage, wherever that stands in its dialect.
+"""Find the usage that an answer or a stream event tells, wherever its provider writes it.
 
-Rule: nothing here raises. How the object `usage` itself is read is in `counted`.
+Rule: nothing here raises. `counted` reads the object `usage` itself. Providers of one dialect count in each other's
+words, so the places are known here for all dialects together.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.types import Header
 
-# What an answer is said to have made or looked up: more of it is a mistake.
+# An answer with more pictures than this is mistaken.
 MOST_MADE = 10_000
 _PICTURE_IS_DONE = frozenset({"image_generation.completed", "image_edit.completed"})
 # AI/ML API (docs.aimlapi.com: `meta.usage.usd_spent`), Vercel (`provider_metadata.gateway.cost`), NanoGPT; 2026.
@@ -41,7 +42,7 @@ class Item(msgspec.Struct, gc=False):
 
 
 class Answered(msgspec.Struct, gc=False):
-    """What a whole answer says of its usage. A reader of answers may add fields of its own."""
+    """The fields of a whole answer that tell its usage. A reader of answers may add fields of its own."""
 
     usage: Counted | None = None
     service_tier: Any = None
@@ -57,7 +58,7 @@ class Answered(msgspec.Struct, gc=False):
 
 
 def usage_of_answer(answer: Answered) -> Usage | None:
-    """Return the usage of a whole answer, or None if it has none. It says what `read_usage` says."""
+    """Return the usage of a whole answer, or None if it tells none. `read_usage` returns the same of its value."""
     counted = answer.usage
     usage = usage_of(counted, answer.service_tier) if counted is not None else None
     if answer.data or answer.output:
@@ -75,7 +76,7 @@ def usage_of_answer(answer: Answered) -> Usage | None:
 def read_usage(value: Mapping[str, Any]) -> Usage | None:
     """Return the usage of a decoded answer or stream event, or None if it has none.
 
-    Of several in one stream `merged` says what they come to.
+    `merged` adds up several events of one stream.
     """
     usage = value.get("usage")
     if not isinstance(usage, dict):
@@ -101,11 +102,11 @@ def read_usage(value: Mapping[str, Any]) -> Usage | None:
 
 
 def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
-    """Return what two events of one stream say together.
+    """Return the usage that two events of one stream tell together.
 
-    Rule: the last one wins, because it is the one that counted to the end. But of the input, and of the output, an
-    event that counts none says nothing; and one of Anthropic's that repeats its input without what the cache gave or
-    took says less than its `message_start`.
+    Rule: the later event wins, because it counted to the end. An event that counts no input says nothing of the input,
+    and the same holds for the output. One of Anthropic's repeats its input without the cache's part: it says less than
+    its `message_start`.
     """
     if earlier is None or later is None:
         return later if earlier is None else earlier
@@ -156,10 +157,10 @@ def searches_among(output: Iterable[Item]) -> int:
 
 
 def with_made(usage: Usage | None, pictures: int, searches: int, details: object = None) -> Usage | None:
-    """Return the usage together with what was found in the answer itself, and None if all of that is nothing.
+    """Return the usage together with the pictures and searches of the answer itself; None if there is neither.
 
-    `details`: of the output, as `Parts` or as it was decoded. Where they do not say what the pictures took, an answer
-    that consists of pictures took all of its output for them: gpt-image-1.5 sends none.
+    `details`: of the output, as `Parts` or decoded. gpt-image-1.5 sends no details: an answer that consists of pictures
+    then took all of its output for them.
     """
     if not pictures and not searches:
         return usage
@@ -183,7 +184,7 @@ def _text_tokens(details: object) -> int:
 
 
 def _heard(usage: Usage | None, duration: object) -> Usage | None:
-    """Return the usage with the length of the sound, if nothing else tells it."""
+    """Return the usage with the length of the sound, unless the usage tells it already."""
     heard = Auditor().milliseconds(duration)
     if not heard or (usage is not None and usage.audio_ms):
         return usage
@@ -191,7 +192,7 @@ def _heard(usage: Usage | None, duration: object) -> Usage | None:
 
 
 def _charged_beside(usage: Usage | None, meta: object, metadata: object, pricing: object) -> Usage | None:
-    """Return the usage with what the provider charges, where it says so outside of `usage`."""
+    """Return the usage with the provider's charge, where the provider tells it outside of `usage`."""
     if usage is not None and usage.cost_nanousd is not None:
         return usage
     charged: object = None
@@ -211,7 +212,7 @@ def _holds(raw: msgspec.Raw) -> bool:
 
 
 def _is_search(kind: object, action: object) -> bool:
-    # To open a page that was found costs nothing: the prices at developers.openai.com/api/docs/pricing, 2026.
+    # Opening a page that was found costs nothing: prices at developers.openai.com/api/docs/pricing, 2026.
     return kind == "web_search_call" and (not isinstance(action, dict) or action.get("type", "search") == "search")
 
 
@@ -234,11 +235,11 @@ def _nested(value: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _native(value: Mapping[str, Any]) -> Usage | None:
-    """Return what is counted under another name than `usage`."""
+    """Return the usage that a provider counts under another name than `usage`."""
     if isinstance(metadata := value.get("usageMetadata"), dict):
         return _gemini(metadata, Auditor())
     if isinstance(timings := value.get("timings"), dict) and ("prompt_n" in timings or "predicted_n" in timings):
-        # llama.cpp: what it found in its cache is not in `prompt_n`.
+        # llama.cpp: `prompt_n` leaves out the tokens that its cache gave.
         audit = Auditor()
         cached = audit.count(timings.get("cache_n"))
         read, written = audit.count(timings.get("prompt_n")), audit.count(timings.get("predicted_n"))
@@ -251,7 +252,7 @@ def _native(value: Mapping[str, Any]) -> Usage | None:
 
 
 def _gemini(metadata: Mapping[str, Any], audit: Auditor) -> Usage:
-    """Read Gemini's own counts: thoughts and what tools were given stand beside the rest, cached content within it."""
+    """Read Gemini's own counts. Thoughts and tools' prompts are counted beside the rest, cached content within it."""
     count, part = audit.count, audit.part
     given = count(metadata.get("promptTokenCount")) + count(metadata.get("toolUsePromptTokenCount"))
     thoughts = count(metadata.get("thoughtsTokenCount"))

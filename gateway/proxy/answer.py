@@ -308,7 +308,7 @@ class Answer:
 
     def _hide_secrets(self) -> None:
         if self.mask and (body := self.body()):
-            hidden = masked(self.mask, self.headers, self.fields, body)
+            hidden = masked(self.mask, self.headers, self.fields, body, self.judge.unreadable)
             if hidden is not None:
                 self.headers, body = hidden
                 self._held = [body]

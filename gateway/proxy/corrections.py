@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.dialects.inflate import decoded, is_coded
-from gateway.dialects.openai import error_body
-from gateway.errors import UpstreamsFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.core.secrets import Mask
     from gateway.types import Header
 
 # Headers that are about the bytes as the upstream sent them.
 _ABOUT_CODING = frozenset({b"content-encoding", b"content-length"})
-_UNREADABLE = error_body(UpstreamsFailed("the upstream refused, in a coding that was not asked for"))
 
 
 def corrected(headers: Sequence[Header], content_type: bytes | None, *, is_decoded: bool) -> list[Header]:
@@ -32,12 +29,12 @@ def corrected(headers: Sequence[Header], content_type: bytes | None, *, is_decod
 
 
 def masked(
-    mask: Mask, headers: Sequence[Header], fields: Mapping[bytes, bytes], body: bytes
+    mask: Mask, headers: Sequence[Header], fields: Mapping[bytes, bytes], body: bytes, unreadable: Callable[[], bytes]
 ) -> tuple[list[Header], bytes] | None:
     """Take our credentials out of the body of a refusal; return new headers and body, or None if none was in it.
 
     A body in which one stood goes on without its coding. A coding that cannot be undone was not asked for, and may
-    hide them: then nothing of the body goes on.
+    hide them: then nothing of the body goes on, and `unreadable` makes the one that takes its place.
     """
     coding = fields.get(b"content-encoding", b"")
     plain = decoded(coding, body) if is_coded(coding) else body
@@ -46,4 +43,4 @@ def masked(
         return None
     if hidden:
         return corrected(headers, None, is_decoded=True), hidden
-    return corrected(headers, b"application/json", is_decoded=True), _UNREADABLE
+    return corrected(headers, b"application/json", is_decoded=True), unreadable()

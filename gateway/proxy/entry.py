@@ -17,7 +17,8 @@ from gateway.core import spend
 from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.ledger import Intent, Progress, Settle, encode
 from gateway.core.pricing import cost_of, worst_case
-from gateway.dialects.units import answers_of, characters_of
+from gateway.dialects.plain import characters_of
+from gateway.dialects.units import answers_of
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate
 from gateway.kinds import kind_of

@@ -15,7 +15,7 @@ from gateway.core.deadlines import deadlines_for
 from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
 from gateway.core.fallbacks import is_fallback, looked_back
 from gateway.core.plan import make_plan
-from gateway.dialects.overlong import with_code
+from gateway.dialects.endpoints import dialect_of
 from gateway.errors import Refusal, ShuttingDown
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.flight import Flight
@@ -284,7 +284,7 @@ class Exchange:
             lines = self._lines_of(answer) + (b"" if may_retry else NO_RETRY_LINE)
             body = answer.body()
             if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
-                body = with_code(body)
+                body = dialect_of(self._admission.call.endpoint).too_long(body)
             self._outlet.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts, self._admission.call.endpoint))

@@ -70,10 +70,10 @@ class Relay:
         answer.on_data = self._take
         if judge.phase is not OPEN:
             self._end_soon()
-        elif judge.reader is not None and not judge.is_coded and outlet.tap is not None:
+        elif (reader := judge.steady) is not None and outlet.tap is not None:
             write = outlet.writer()
             if write is not None and answer.channel is not None:
-                answer.on_data = self._steady(write, outlet.tap, judge.reader)
+                answer.on_data = self._steady(write, outlet.tap, reader)
 
     def release(self) -> None:
         """Send the end that the outlet holds back, if there is one."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gateway.config import ServerSettings
+    from gateway.errors import Refusal
 
 _log = logging.getLogger("gateway.server")
 
@@ -168,9 +169,18 @@ class Server(uvicorn.Server):
 
 
 def make_server(
-    app: Any, settings: ServerSettings, on_stop: Callable[[], None] = lambda: None, *, supervised: bool = False
+    app: Any,
+    settings: ServerSettings,
+    refusal_body: Callable[[str, Refusal], bytes],
+    on_stop: Callable[[], None] = lambda: None,
+    *,
+    supervised: bool = False,
 ) -> Server:
-    """Return a server for `app` (ASGI 3), ready to `run`. `on_stop`: called as soon as it is asked to end."""
+    """Return a server for `app` (ASGI 3), ready to `run`.
+
+    `refusal_body`: writes the body of a refusal for a path, in the dialect that its clients read. `on_stop`: called as
+    soon as the server is asked to end.
+    """
     crowd = Crowd(most_connections(settings.max_connections))
     if settings.max_connections is not None and settings.max_connections > crowd.most:
         _log.warning(
@@ -182,7 +192,7 @@ def make_server(
         host=settings.host,
         port=settings.port,
         loop="uvloop" if _has_uvloop() else "asyncio",
-        http=cast("Any", partial(ClientProtocol, settings=settings, crowd=crowd)),
+        http=cast("Any", partial(ClientProtocol, settings=settings, crowd=crowd, refusal_body=refusal_body)),
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from gateway.dialects.openai import error_body
 from gateway.errors import BodyTooLarge, Refusal, ShuttingDown
 from gateway.proxy.downstream import ClientGone
 
@@ -22,6 +21,7 @@ _log = logging.getLogger("gateway.server")
 
 # What is read ahead of whoever reads the body.
 HIGH_WATER = 64 * 1024
+_FAILED = "the gateway failed to handle this request; its log says why"
 
 _FRAMED_HERE = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -53,6 +53,9 @@ class Connection(Protocol):
 
     def date_line(self) -> bytes:
         """The date header of answers that are the gateway's own."""
+
+    def refusal_body(self, path: str, refusal: Refusal, /) -> bytes:
+        """The body of a refusal, in the dialect that is spoken on a path."""
 
 
 class Cycle:
@@ -245,19 +248,18 @@ class Cycle:
                 self.abort()
             else:
                 self.keep_alive = False
-                refusal = Refusal("the gateway failed to handle this request; its log says why", code="internal_error")
-                refusal.type = "server_error"
-                self.refuse(refusal, status=500)
+                self.refuse(Refusal(_FAILED, status=500, code="internal_error"))
         finally:
             if not self.response_complete:
                 self.abort()
             # The scope holds this cycle: without the garbage collector both would stay.
             self.scope["extensions"] = {}
 
-    def refuse(self, refusal: Refusal, *, status: int | None = None) -> None:
-        """Answer with a refusal in OpenAI's shape."""
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with a refusal, in the dialect that is spoken on this path."""
         lines = [b"content-type: application/json\r\n", *(b"%b: %b\r\n" % header for header in refusal.headers)]
-        self.respond(status or refusal.status, b"".join(lines), error_body(refusal))
+        body = self._protocol.refusal_body(self.scope["path"], refusal)
+        self.respond(refusal.status, b"".join(lines), body)
 
     async def receive(self) -> ASGIReceiveEvent:
         """ASGI `receive`: the body in pieces, then `http.disconnect` once the exchange is over."""

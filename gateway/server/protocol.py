@@ -16,7 +16,6 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.core.authority import host_of
-from gateway.dialects.openai import error_body
 from gateway.errors import BadRequest, Refusal, RequestTimeout
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.server.cycle import Cycle, status_line
@@ -24,7 +23,7 @@ from gateway.server.head import LARGEST_HEAD, MOST_HEADERS, HeadTooLarge, object
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gateway.config import ServerSettings
     from gateway.server.crowd import Crowd
@@ -76,9 +75,7 @@ def _too_many_trailers() -> HeadTooLarge:
 
 def _crowded(most: int) -> Refusal:
     message = f"the gateway has all the {most} connections it may have (server.max_connections); try again in a moment"
-    refusal = Refusal(message, status=503, code="too_many_connections", headers=[(b"retry-after", b"1")])
-    refusal.type = "server_error"
-    return refusal
+    return Refusal(message, status=503, code="too_many_connections", headers=[(b"retry-after", b"1")])
 
 
 class _Continuation:
@@ -111,12 +108,22 @@ class _Continuation:
 class ClientProtocol(HttpToolsProtocol):
     """One client connection. `deadline` is when it is closed unless something happens first."""
 
-    def __init__(self, *args: Any, settings: ServerSettings, crowd: Crowd, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        settings: ServerSettings,
+        crowd: Crowd,
+        refusal_body: Callable[[str, Refusal], bytes],
+        **kwargs: Any,
+    ) -> None:
+        """`refusal_body`: writes a refusal in the dialect that is spoken on a path."""
         super().__init__(*args, **kwargs)
         self.settings = settings
+        self.refusal_body = refusal_body
         self.crowd = crowd
         self.is_guest = False
         """There are too many connections: it may ask for the health, and is closed after that."""
+        self.url = b""
         self.parser = httptools.HttpRequestParser(self)  # strict: uvicorn's own is lenient about data after close
         self.deadline = _NEVER
         self.write_paused = False
@@ -410,7 +417,8 @@ class ClientProtocol(HttpToolsProtocol):
                 self.cycle.refuse(refusal)
                 self.cycle.hang_up()  # or whoever reads the body would wait for ever
             return
-        body = error_body(refusal)
+        path = self.url.partition(b"?")[0].decode("latin-1")  # as far as it has come
+        body = self.refusal_body(path, refusal)
         lines = b"".join(b"%b: %b\r\n" % header for header in refusal.headers)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(b"".join((status_line(refusal.status), lines, head, body)))

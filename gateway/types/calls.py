@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -29,9 +29,11 @@ class Endpoint:
     """As a metric label: `chat`, `embeddings`."""
     path: str
     """Below the base URL on both sides: `/chat/completions`."""
+    dialect: str
+    """The name of the dialect whose operation it is (`dialects.endpoints`)."""
     body: BodyKind = BodyKind.JSON
-    terminal: Literal["done", "response", "none"] = "none"
-    """What a complete event stream ends with: `[DONE]`, a `response.*` event, or nothing in particular."""
+    embeds: bool = False
+    """Only models that make embeddings can carry it out."""
     usage_on_request: bool = False
     """Streams of this endpoint know `stream_options.include_usage`."""
     generates: bool = False

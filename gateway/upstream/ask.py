@@ -18,9 +18,9 @@ from gateway.catalog import MOST_MODELS, model_id
 from gateway.core import outcome as o
 from gateway.core import sse
 from gateway.core.explain import Problem, problem
-from gateway.dialects.endpoints import CHAT
+from gateway.dialects.chat import CHAT, GRAMMAR
+from gateway.dialects.choices import read_answer
 from gateway.dialects.events import StreamReader
-from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.kinds import kind_of
 from gateway.types import UpstreamError
@@ -250,7 +250,7 @@ class _Follower:
 
     def __init__(self, provider: Provider, model: str) -> None:
         self._upstream = provider, model
-        self.reader = StreamReader(CHAT)
+        self.reader = StreamReader(GRAMMAR)
         self.status: int | None = None
         self.first_token_at = 0.0
         self.chunks = 0

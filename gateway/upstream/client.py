@@ -12,6 +12,7 @@ import msgspec
 from gateway import __version__
 from gateway.core.bounded import keep
 from gateway.core.secrets import mask_of
+from gateway.dialects.endpoints import dialect_of
 from gateway.types import BodyKind
 from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
@@ -130,12 +131,13 @@ class Client:
 def _head(provider: Provider, endpoint: Endpoint) -> bytes:
     url = urlsplit(provider.base_url)
     query = f"?{provider.query}" if provider.query else ""
+    head = dialect_of(endpoint).head(endpoint, provider)
     lines = [
-        f"POST {url.path}{endpoint.path}{query} HTTP/1.1".encode(),
+        f"POST {url.path}{head.path}{query} HTTP/1.1".encode(),
         b"host: " + url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"),
         b"user-agent: " + USER_AGENT.encode(),
         # Compressed answers would have to be decoded to be read, and the client may not support the coding.
         b"accept-encoding: identity",
-        *(name + b": " + value for name, value in provider.headers),
+        *(name + b": " + value for name, value in (*head.lines, *provider.headers)),
     ]
     return b"\r\n".join(lines) + b"\r\n"

@@ -9,7 +9,7 @@ from hashlib import sha256
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gateway.dialects.openai import error_body
+from gateway.dialects.endpoints import dialect_of
 from gateway.errors import ModelNotFound, Refusal
 from gateway.proxy.admission import Admission
 from gateway.proxy.caching import Hit
@@ -112,7 +112,7 @@ class Operation:
                 gateway.metrics.refuse(self._endpoint, refusal.status)
                 if refusal.code in ABOUT_KEYS:
                     gateway.metrics.key_refused(refusal.code)
-            refuse(client, refusal, identity)
+            refuse(client, refusal, identity, dialect_of(self._endpoint).refusal(refusal))
 
 
 async def serve_kept(exchange: Exchange, admission: Admission, client: Downstream, outlet: Outlet, tab: Tab) -> None:
@@ -161,8 +161,8 @@ def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:
     return key.id or sha256(credential_of(headers) or b"").hexdigest()
 
 
-def refuse(client: Downstream, refusal: Refusal, identity: bytes) -> None:
-    """Answer with a refusal in OpenAI's shape."""
+def refuse(client: Downstream, refusal: Refusal, identity: bytes, body: bytes) -> None:
+    """Answer with a refusal. `body`: in the client's dialect."""
     lines = [b"content-type: application/json\r\nx-request-id: ", identity, b"\r\n"]
     lines += [b"%b: %b\r\n" % header for header in refusal.headers]
-    client.respond(refusal.status, b"".join(lines), error_body(refusal))
+    client.respond(refusal.status, b"".join(lines), body)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gateway.dialects.body import read_call
+from gateway.dialects.body import no_model, read_call
 from gateway.dialects.coding import codings_of, decoded
 from gateway.dialects.multipart import FormReader
 from gateway.dialects.needs import read_needs
@@ -150,7 +150,7 @@ def _call_of(
     endpoint: Endpoint, form: FormReader, body: bytes, content_type: bytes, rest_bytes: int | None = 0
 ) -> Call:
     if form.span is None:
-        raise BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
+        raise no_model()
     start, end = form.span
     try:
         model = body[start:end].decode()

@@ -11,10 +11,11 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
+from gateway.dialects import messages
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
 from gateway.stores.keyring import Keyring
-from gateway.web.answers import anthropic_refusal_answer, refusal_answer
+from gateway.web.answers import refusal_answer
 from gateway.web.door import CALLER, Access, Door
 from gateway.web.explain import Explain
 from gateway.web.health import Health
@@ -39,7 +40,6 @@ PREFIXES = ("/v1", "")
 _OPEN = frozenset({Access.PUBLIC, Access.METRICS})
 _SLASHES = re.compile("//+")
 _REPEATED_PREFIX = re.compile("(?:/v1)+(?=/v1(?:/|$))")
-_ANTHROPIC = re.compile("(?:/v1)?/(?:messages|complete)(?:/.*)?")
 
 
 class UpgradeRequired(Refusal):
@@ -133,14 +133,14 @@ class Web:
     async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if _wants_websocket(scope):
-            await _no_websocket()(scope, receive, send)
+            await _no_websocket(path)(scope, receive, send)
             return
-        if _ANTHROPIC.fullmatch(path):
-            await anthropic_refusal_answer(NotFound(_NO_MESSAGES))(scope, receive, send)
+        if messages.PATHS.fullmatch(path):
+            await refusal_answer(path, NotFound(_NO_MESSAGES))(scope, receive, send)
             return
         near = get_close_matches(path[:100], self._paths, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else "; the API is below /v1"
-        await refusal_answer(NotFound(f'no such path "{path[:200]}"{hint}'))(scope, receive, send)
+        await refusal_answer(path, NotFound(f'no such path "{path[:200]}"{hint}'))(scope, receive, send)
 
 
 _NO_MESSAGES = (
@@ -185,10 +185,11 @@ def _wants_websocket(scope: Scope) -> bool:
     return b"websocket" in {token.strip() for token in offered.split(b",")}
 
 
-def _no_websocket() -> Response:
+def _no_websocket(path: str) -> Response:
     message = "this gateway does not speak WebSocket; send the request with POST, and stream with server-sent events"
     # RFC 9110 section 15.5.22 asks for the protocol that is spoken.
-    return refusal_answer(UpgradeRequired(message, headers=[(b"upgrade", b"HTTP/1.1"), (b"connection", b"close")]))
+    headers = [(b"upgrade", b"HTTP/1.1"), (b"connection", b"close")]
+    return refusal_answer(path, UpgradeRequired(message, headers=headers))
 
 
 def _preflight_answer(headers: Sequence[Header]) -> Response:
@@ -199,15 +200,15 @@ def _preflight_answer(headers: Sequence[Header]) -> Response:
 
 def _not_allowed(scope: Scope, allowed: str) -> Response:
     if _wants_websocket(scope):
-        return _no_websocket()
+        return _no_websocket(scope["path"])
     message = f"{scope['method']} is not possible here; use {allowed}"
-    return refusal_answer(MethodNotAllowed(message, headers=[(b"allow", allowed.encode())]))
+    return refusal_answer(scope["path"], MethodNotAllowed(message, headers=[(b"allow", allowed.encode())]))
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, Refusal):
         raise error
-    return refusal_answer(error)
+    return refusal_answer(request.scope["path"], error)
 
 
 async def _refused_by_starlette(request: Request, error: Exception) -> Response:
@@ -216,4 +217,4 @@ async def _refused_by_starlette(request: Request, error: Exception) -> Response:
         raise error
     if error.status_code == MethodNotAllowed.status:
         return _not_allowed(request.scope, (error.headers or {}).get("Allow", "GET"))
-    return refusal_answer(NotFound(str(error.detail), status=error.status_code))
+    return refusal_answer(request.scope["path"], NotFound(str(error.detail), status=error.status_code))

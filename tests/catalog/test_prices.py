@@ -22,7 +22,7 @@ from gateway.catalog.prices import MOST_KEPT, PriceBook
 from gateway.core import sse
 from gateway.core.abilities import combined
 from gateway.core.pricing import cost_of, settle_cost
-from gateway.dialects.endpoints import CHAT
+from gateway.dialects.endpoints import CHAT, dialect_of
 from gateway.dialects.events import StreamReader
 from gateway.dialects.usage import merged, read_usage
 from gateway.types import Ability, CostSource, Hours, Price, Provider, Tier, Upstream, Usage
@@ -132,7 +132,7 @@ def test_recorded_streams(book: PriceBook, name: str) -> None:
     """From the bytes that came to what they cost, at the prices of that day."""
     recorded = RECORDED[name]
     body = (FIXTURES / f"{name}.body").read_bytes()
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     for start in range(0, len(body), 50):
         reader.feed(body[start : start + 50])
     reader.finish()

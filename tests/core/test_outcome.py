@@ -9,9 +9,9 @@ import pytest
 from gateway.core import outcome as o
 from gateway.core.outcome import classify
 from gateway.core.waits import come_back_s
-from gateway.dialects.endpoints import CHAT
+from gateway.dialects.choices import read_answer
+from gateway.dialects.endpoints import CHAT, dialect_of
 from gateway.dialects.events import StreamReader
-from gateway.dialects.plain import read_answer
 from gateway.dialects.upstream_error import read_error
 from gateway.types import About, Blame, Outcome, Then, UpstreamError
 from tests.core.refused import REFUSED, WORDINGS, openai
@@ -35,7 +35,7 @@ def outcome_of(name: str) -> tuple[Outcome, float | None]:
     status, headers, body = recorded(name)
     error: UpstreamError | None
     if dict(headers)[b"content-type"].startswith(b"text/event-stream"):
-        reader = StreamReader(CHAT)
+        reader = StreamReader(dialect_of(CHAT).grammar)
         reader.feed(body)
         reader.finish()
         error = reader.error

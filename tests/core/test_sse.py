@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.sse import Event, events, whole_events
-from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES
+from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES, dialect_of
 from gateway.dialects.events import StreamReader
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def is_between_events(stream: bytes, at: int) -> bool:
 
 def check_passes(stream: bytes, endpoint: Endpoint, pieces: list[bytes]) -> None:
     """Feed a reader: what it passes is the stream, never ends within an event, and lacks none that is complete."""
-    reader = StreamReader(endpoint)
+    reader = StreamReader(dialect_of(endpoint).grammar)
     passed = 0
     for piece in pieces:
         ready = reader.feed(piece)
@@ -156,14 +156,14 @@ def test_every_way_to_cut_a_stream_in_three(stream: bytes, endpoint: Endpoint) -
 def test_byte_by_byte() -> None:
     """An event passes with its last byte, not later, unless that is a CR."""
     for stream in (STREAMS["LF"], STREAMS["CRLF"]):
-        reader = StreamReader(CHAT)
+        reader = StreamReader(dialect_of(CHAT).grammar)
         passed = [ready for byte in stream if (ready := reader.feed(bytes((byte,))))]
         assert passed == [event.raw for event in events(stream)]
 
 
 def test_an_event_that_lacks_only_its_empty_line_passes_at_the_end() -> None:
     """The upstream's bytes are not ours to judge, and some end with a single line end."""
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     assert reader.feed(b"data: 1\n\ndata: [DONE]\n") == b"data: 1\n\n"
     assert not reader.ended
     assert reader.finish() == b"data: [DONE]\n"
@@ -172,7 +172,7 @@ def test_an_event_that_lacks_only_its_empty_line_passes_at_the_end() -> None:
 
 def test_small_fragments_do_not_cost_the_square_of_an_event() -> None:
     """A quarter of a megabyte, 16 bytes at a time: a moment, where looking at all of it each time took a minute."""
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     piece = b"x" * 16
     started = time.process_time()
     for _ in range(1 << 14):
@@ -196,7 +196,7 @@ def test_any_fragments_of_anything(stream: bytes, cuts: list[int]) -> None:
     at = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     pieces = [stream[start:end] for start, end in pairwise(at)]
     for endpoint in ENDPOINTS:
-        at_once, in_pieces = StreamReader(endpoint), StreamReader(endpoint)
+        at_once, in_pieces = StreamReader(dialect_of(endpoint).grammar), StreamReader(dialect_of(endpoint).grammar)
         expected = at_once.feed(stream) + at_once.finish()
         # Before an event that is cut short there may be an empty line, which goes its way.
         passed = b"".join(map(in_pieces.feed, pieces)) + in_pieces.finish()

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, IMAGE_GENERATIONS, RESPONSES, SPEECH
+from gateway.dialects.endpoints import (
+    CHAT,
+    COMPLETIONS,
+    EMBEDDINGS,
+    IMAGE_GENERATIONS,
+    RESPONSES,
+    SPEECH,
+    dialect_of,
+)
 from gateway.dialects.events import LARGEST_HELD_EVENT, StreamReader
 from gateway.types import Endpoint, Usage
 from tests.faults.recipes import FIXTURES
@@ -49,7 +57,7 @@ def two(index: int, reason: str | None = None) -> bytes:
 
 def read(stream: bytes, endpoint: Endpoint = CHAT, size: int = 1 << 20, *, strip: bool = False) -> tuple[Came, bytes]:
     """Return what a stream has come to when it is over, and what has passed."""
-    reader = StreamReader(endpoint, strip_usage=strip)
+    reader = StreamReader(dialect_of(endpoint).grammar, strip_usage=strip)
     passed = b"".join([reader.feed(stream[at : at + size]) for at in range(0, len(stream), size)])
     passed += reader.finish()
     said = reader.error.message if reader.error is not None else None
@@ -253,7 +261,7 @@ def test_a_large_event_passes_in_pieces_and_is_read(event: bytes, endpoint: Endp
     stream = (
         CONTENT + event % (PICTURE, b'{"input_tokens":100,"output_tokens":4160,"total_tokens":4260}') + b": ping\n\n"
     )
-    reader = StreamReader(endpoint)
+    reader = StreamReader(dialect_of(endpoint).grammar)
     passed = b"".join(reader.feed(stream[at : at + size]) for at in range(0, len(stream), size)) + reader.finish()
     assert passed == stream
     assert reader.complete
@@ -264,7 +272,7 @@ def test_a_large_event_passes_in_pieces_and_is_read(event: bytes, endpoint: Endp
 
 def test_a_large_event_that_fails() -> None:
     """An error of megabytes is one too."""
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     for piece in (CONTENT, b'data: {"error":{"message":"boom","echo":', PICTURE, b"}}\n\n"):
         reader.feed(piece)
     assert reader.error is not None
@@ -273,7 +281,7 @@ def test_a_large_event_that_fails() -> None:
 
 def test_a_large_event_that_cannot_be_read_may_have_been_the_last() -> None:
     """Where that is not known, the end of the body is taken for the end."""
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     for piece in (CONTENT, b'data: {"x":[', b'{"a":1},' * (LARGE // 8), b"1]}\n\n"):
         reader.feed(piece)
     reader.finish()
@@ -284,7 +292,7 @@ def test_a_large_event_that_cannot_be_read_may_have_been_the_last() -> None:
 def test_a_large_preamble_is_held() -> None:
     """It echoes the request, and nothing of the answer is in it."""
     created = b'event: response.created\ndata: {"type":"response.created","response":{"instructions":%b}}\n\n' % PICTURE
-    reader = StreamReader(RESPONSES)
+    reader = StreamReader(dialect_of(RESPONSES).grammar)
     for at in range(0, len(created), 50_000):
         assert reader.feed(created[at : at + 50_000]) in (b"", created)
     assert not reader.committed
@@ -305,7 +313,7 @@ NOT_PLAIN = [
 
 def test_what_is_plain_while_a_stream_flows() -> None:
     """One whole event with content of a choice that is known, and nothing else in it."""
-    reader = StreamReader(CHAT)
+    reader = StreamReader(dialect_of(CHAT).grammar)
     reader.feed(CONTENT)
     is_plain = reader.plain()
     assert [is_plain(chunk) for chunk in PLAIN] == [True] * len(PLAIN)
@@ -328,7 +336,7 @@ def test_what_is_plain_while_a_stream_flows() -> None:
 )
 def test_what_is_plain_elsewhere(endpoint: Endpoint, chunk: bytes, expected: bool) -> None:
     """Deltas without an error in them."""
-    assert StreamReader(endpoint).plain()(chunk) is expected
+    assert StreamReader(dialect_of(endpoint).grammar).plain()(chunk) is expected
 
 
 events = st.sampled_from([

@@ -21,19 +21,8 @@ from gateway.dialects.endpoints import (
     SPEECH,
     TRANSCRIPTIONS,
 )
-from gateway.dialects.judge import (
-    _NEXT,
-    BROKEN,
-    HELD,
-    LARGEST_HELD,
-    OPEN,
-    PHASES,
-    REFUSED,
-    SIGNS,
-    WHOLE,
-    Judge,
-    Phase,
-)
+from gateway.dialects.judge import BROKEN, HELD, LARGEST_HELD, OPEN, REFUSED, WHOLE, Judge, Phase
+from gateway.dialects.phases import NEXT, PHASES, SIGNS
 from gateway.types import Call, Endpoint, Outcome
 
 # Without the time: what a test is called must not depend on when it was collected.
@@ -72,10 +61,10 @@ def judged(
 
 def test_the_table_is_whole() -> None:
     """Every phase knows every sign, and an end is an end."""
-    assert set(_NEXT) == {(phase, sign) for phase in PHASES for sign in SIGNS}
-    assert all(_NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS)
-    assert {after for (before, _), after in _NEXT.items() if before is HELD} == {OPEN, WHOLE, REFUSED}
-    assert {after for (before, _), after in _NEXT.items() if before is OPEN} == {OPEN, WHOLE, BROKEN}
+    assert set(NEXT) == {(phase, sign) for phase in PHASES for sign in SIGNS}
+    assert all(NEXT[over, sign] is over for over in (WHOLE, REFUSED, BROKEN) for sign in SIGNS)
+    assert {after for (before, _), after in NEXT.items() if before is HELD} == {OPEN, WHOLE, REFUSED}
+    assert {after for (before, _), after in NEXT.items() if before is OPEN} == {OPEN, WHOLE, BROKEN}
 
 
 STREAMED, PLAIN = call(stream=True), call()
@@ -327,3 +316,16 @@ def test_what_a_judge_is_called() -> None:
     """In a log or a debugger."""
     assert repr(Judge(PLAIN)) == "<Judge held>"
     assert repr(judged(STREAMED, CONTENT, SSE)[0]) == "<Judge broken, truncated>"
+
+
+def test_only_events_that_pass_as_they_came_may_pass_unjudged() -> None:
+    """A stream in a coding is read at every piece, and a plain answer has no events."""
+    assert (judge := judged(STREAMED, CONTENT, SSE, ends=False)[0]).steady is judge.reader is not None
+    assert judged(STREAMED, compress(STREAM), SSE, coding=b"gzip", ends=False)[0].steady is None
+    assert judged(PLAIN, ANSWER)[0].steady is None
+
+
+def test_a_refusal_that_cannot_be_read_has_a_body_in_the_clients_dialect() -> None:
+    for endpoint in (CHAT, RESPONSES, EMBEDDINGS):
+        said = json.loads(Judge(call(endpoint)).unreadable())["error"]
+        assert (said["type"], said["code"]) == ("upstream_error", "upstreams_failed")

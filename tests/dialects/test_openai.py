@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import httpx2
 import openai
 import pytest
 
-from gateway.dialects.endpoints import RESPONSES
+from gateway.dialects import responses
+from gateway.dialects.endpoints import RESPONSES, dialect_of
 from gateway.dialects.events import StreamReader
-from gateway.dialects.openai import error_body, error_event
+from gateway.dialects.openai import TOO_LONG, error_body, error_event, with_code
 from gateway.errors import ModelNotFound
 
 ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
@@ -43,8 +47,8 @@ def test_the_sdk_raises_what_an_error_event_says() -> None:
 
 def test_the_sdk_raises_what_an_error_event_says_in_a_response() -> None:
     """The Responses API has its own."""
-    body = error_event("broke off", "upstream_truncated", terminal="response")
-    reader = StreamReader(RESPONSES)
+    body = responses.broken("broke off", "upstream_truncated")
+    reader = StreamReader(dialect_of(RESPONSES).grammar)
     assert reader.feed(body) == body
     assert reader.error is not None
     assert (reader.error.message, reader.says_so) == ("broke off", True)
@@ -62,3 +66,35 @@ def test_the_sdk_maps_a_refusal() -> None:
     error = raised.value
     assert (error.code, error.param, error.type) == ("model_not_found", "model", "invalid_request_error")
     assert 'did you mean "y"?' in error.message
+
+
+@pytest.mark.parametrize(
+    ("said", "now"),
+    [
+        ({"error": {"message": "m", "code": 400, "n": 1}}, {"error": {"message": "m", "code": TOO_LONG, "n": 1}}),
+        ({"error": {"message": "m"}}, {"error": {"message": "m", "code": TOO_LONG}}),
+        ({"error": "prompt too long"}, {"error": "prompt too long", "code": TOO_LONG}),  # Ollama
+        ({"object": "error", "code": 400}, {"object": "error", "code": TOO_LONG}),  # vLLM
+    ],
+)
+def test_the_code_of_a_prompt_that_is_too_long_is_put_in(said: Any, now: Any) -> None:
+    """Into the object that SDKs read; all else stays."""
+    assert json.loads(with_code(json.dumps(said).encode())) == now
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"too long",
+        b"<html>",
+        b"[1]",
+        b'[{"error":{"code":400}}]',
+        b'"x"',
+        b"\xff",
+        b'{"error":{"code": "context_length_exceeded"} }',
+    ],
+)
+def test_a_refusal_without_place_for_the_code_stays_as_it_is(body: bytes) -> None:
+    """It has the code, or no place for one."""
+    assert with_code(body) is body

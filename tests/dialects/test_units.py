@@ -6,7 +6,8 @@ import pytest
 
 from gateway.dialects.body import read_call
 from gateway.dialects.endpoints import CHAT, SPEECH
-from gateway.dialects.units import MOST_ANSWERS, answers_of, characters_of, heard_ms
+from gateway.dialects.plain import characters_of
+from gateway.dialects.units import MOST_ANSWERS, answers_of, heard_ms
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects import endpoints
+from gateway.dialects import choices, endpoints, plain
 from gateway.dialects.counted import MOST_TOKENS, MOST_USD, nanousd
-from gateway.dialects.plain import read_answer
 from gateway.dialects.usage import MOST_MADE, cost_of_headers, merged, read_usage
 from gateway.types import Usage
 
@@ -23,8 +22,8 @@ CHOICE = {"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}
 def of_a_whole_answer(value: dict[str, Any]) -> Usage | None:
     """What the reader of whole answers says, which decodes no more of them than it needs."""
     if "data" in value:
-        return read_answer(json.dumps(value).encode(), endpoints.EMBEDDINGS).usage
-    return read_answer(json.dumps({"choices": [CHOICE], **value}).encode(), endpoints.CHAT).usage
+        return plain.read_answer(json.dumps(value).encode(), endpoints.EMBEDDINGS).usage
+    return choices.read_answer(json.dumps({"choices": [CHOICE], **value}).encode(), endpoints.CHAT).usage
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,17 @@ from gateway.dialects.endpoints import (
     RESPONSES,
     SPEECH,
     TRANSCRIPTIONS,
+    dialect_of,
 )
-from gateway.dialects.plain import read_answer
 from tests.streams import random_document
 
 if TYPE_CHECKING:
+    from gateway.dialects.answers import Read
     from gateway.types import Endpoint
+
+
+def read_answer(body: bytes, endpoint: Endpoint) -> Read:
+    return dialect_of(endpoint).answer(body, endpoint)
 
 
 def test_random_answers() -> None:

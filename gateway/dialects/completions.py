@@ -1,0 +1,51 @@
+"""OpenAI's legacy completions: a prompt, and the text that goes on from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.dialects import choices, openai
+from gateway.dialects.dialect import Dialect, Grammar, Words
+from gateway.types import Endpoint
+
+if TYPE_CHECKING:
+    from gateway.types import Call
+
+COMPLETIONS = Endpoint("completions", "/completions", "completions", usage_on_request=True, generates=True)
+
+
+def asked_for(call: Call) -> int:
+    """Return how many choices a call asks for: `n` for each of its prompts."""
+    prompts = call.fields.get("prompt")
+    return choices.asked_for(call) * (_prompts_in(prompts) if isinstance(prompts, msgspec.Raw) else 1)
+
+
+def _prompts_in(raw: msgspec.Raw) -> int:
+    """Return how many prompts a completion has: a list of texts, or of lists of tokens, is one each."""
+    if memoryview(raw)[:1].tobytes() != b"[":
+        return 1
+    try:
+        value = msgspec.json.decode(raw)
+    except msgspec.MsgspecError:
+        return 1
+    return len(value) if value and isinstance(value[0], (str, list)) else 1
+
+
+DIALECT = Dialect(
+    name="completions",
+    endpoints=(COMPLETIONS,),
+    words=Words(
+        spoken=("prompt",),
+        limits=("max_tokens",),
+        schema="response_format",
+        answers=("n", "best_of"),
+        usage=openai.USAGE,
+    ),
+    grammar=Grammar(note=choices.note_event, plain=choices.plain_event, choices=asked_for),
+    answer=choices.read_answer,
+    refusal=openai.error_body,
+    broken=openai.error_event,
+    too_long=openai.with_code,
+)

@@ -1,0 +1,171 @@
+"""What a dialect is: all that the shared rooms have to be told of one API's words.
+
+A dialect is one frozen row, and each has a module of its own that fills it (`chat`, `completions`, `responses`,
+`plain`). `endpoints` lists them; a further dialect is one module and one line there.
+
+The machinery is shared, and knows no dialect's words: `body` and `needs` read a call by the row's `Words`, `body`
+renders it, `events` follows a stream by the row's `Grammar`, `judge` reads a plain answer by its `answer`. What can be
+said in another dialect too goes through the pivot (`deltas`), by the row's `codec`.
+
+Rule: pure. Bytes in, values and bytes out; no clock, no socket, no state beside what a decoder keeps of its stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.dialects.answers import Read
+    from gateway.dialects.deltas import Ask, Delta, Written
+    from gateway.dialects.events import StreamReader
+    from gateway.errors import Refusal
+    from gateway.types import Call, Capability, Endpoint, Header, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOption:
+    """The field of a request that asks for the usage of a stream: a flag in an object."""
+
+    name: str
+    flag: str
+    asked: bytes
+    """That field with that flag alone, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The top-level fields of a request that the gateway decides on, each group in the order it is looked through."""
+
+    spoken: tuple[str, ...] = ()
+    """Where the client's own words stand, with the pictures and files among them."""
+    limits: tuple[str, ...] = ()
+    """The most tokens that the answer may have."""
+    tools: tuple[str, ...] = ()
+    """Lists of tools."""
+    schema: str = ""
+    """The object whose `type` is `json_schema` if the answer is to follow one; empty: there is none."""
+    schema_within: bool = False
+    """That type stands a level deeper, in its `format`."""
+    answers: tuple[str, ...] = ()
+    """How many answers are made, and paid for."""
+    usage: UsageOption | None = None
+    """None: a stream says its usage without being asked, or never."""
+    media: Mapping[bytes, Capability | None] = field(default_factory=dict)
+    """What a part may be besides text (its `type`, as JSON), and what that needs of a model."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grammar:
+    """How the event streams of a dialect are read."""
+
+    note: Callable[[StreamReader, dict[str, Any], bytes], bool]
+    """Takes note of an event, by its value and its name. Returns whether the client gets it."""
+    plain: Callable[[set[int]], Callable[[bytes], bool]]
+    """Returns what tells of a chunk that it is one event with content and nothing else, given the choices that are
+    unfinished. Nearly every chunk of every stream goes by there."""
+    choices: Callable[[Call], int] = lambda _: 1
+    """How many choices a call asks for: so many ends a whole stream has."""
+    has_end: bool = True
+    """A stream that only stops is not whole."""
+    done_ends: bool = True
+    """`data: [DONE]` is an end. Else it is no part of the dialect, and passes."""
+    preamble: tuple[bytes, ...] = ()
+    """Names of events that come before any content and may be large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is the dialect's in a request head."""
+
+    path: str
+    """Below the provider's base URL. It may hold the model."""
+    lines: tuple[Header, ...] = ()
+    """Header lines besides the provider's own: a version."""
+
+
+class Decoder(Protocol):
+    """Reads one answer into deltas. It may come in any pieces."""
+
+    def feed(self, piece: bytes) -> list[Delta]:
+        """Return what the events say that are complete by now.
+
+        Raises:
+            ValueError: an event cannot be read.
+        """
+
+    def whole(self, body: bytes) -> list[Delta]:
+        """Return what a plain answer says, in the order in which a stream would have said it.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+
+
+class Encoder(Protocol):
+    """Writes one answer from deltas."""
+
+    def feed(self, deltas: list[Delta]) -> bytes:
+        """Return the events that say these deltas; nothing while they only begin to say something."""
+
+    def finish(self) -> bytes:
+        """Return the events that end a whole stream. Nothing follows.
+
+        Some providers end without a reason (`Finished`); where the dialect needs one, it is that the model was done.
+        """
+
+    def whole(self, deltas: list[Delta]) -> bytes:
+        """Return the plain answer that says all of these deltas."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Codec:
+    """How one operation of a dialect is read into the pivot, and written from it."""
+
+    endpoint: Endpoint
+    """The operation that holds a conversation."""
+    parse: Callable[[Call], Ask]
+    """Raises BadRequest if the body is not what the dialect's own servers would take."""
+    write: Callable[[Ask, str], Written]
+    """Writes the body of a request to a model, and names what it could not say."""
+    decoder: Callable[[], Decoder]
+    encoder: Callable[[Call, float], Encoder]
+    """Writes the answer to a call, made at that time in wall-clock seconds."""
+
+
+def _as_given(endpoint: Endpoint, _: Provider) -> Head:
+    return Head(endpoint.path)
+
+
+def _unchanged(body: bytes) -> bytes:
+    return body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dialect:
+    """One API's words, for both of its ends: the client that speaks it, and the provider that does."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    """Its operations. Each names its dialect."""
+    words: Words
+    """By which a call is read, its needs too, and rendered."""
+    grammar: Grammar
+    """By which a stream is followed: its content, end, usage and error."""
+    answer: Callable[[bytes, Endpoint], Read]
+    """Reads a plain answer. Raises ValueError if it is not JSON."""
+    refusal: Callable[[Refusal], bytes]
+    """Writes the body of a refusal."""
+    broken: Callable[[str, str], bytes]
+    """Writes the event (message, code) that ends a stream which cannot be completed: the client's SDK raises on it."""
+    too_long: Callable[[bytes], bytes] = _unchanged
+    """Puts the code by which agents know a prompt that is too long into a provider's refusal of it."""
+    head: Callable[[Endpoint, Provider], Head] = _as_given
+    """Says what is the dialect's in a request head, once for each endpoint at each provider."""
+    codec: Codec | None = None
+    """None: its answers pass straight or not at all."""
+
+    def __repr__(self) -> str:
+        return f"<Dialect {self.name}{', with a codec' if self.codec is not None else ''}>"
