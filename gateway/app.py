@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router
@@ -17,6 +18,7 @@ from gateway.background.supervisor import Supervisor, Work
 from gateway.metrics import Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
+from gateway.proxy.ruleset import make_ruleset
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
 from gateway.stores.keys import open_keys
@@ -48,14 +50,15 @@ class App:
         `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
         `recovered`: what was found of the ledger before the start.
         """
-        self._config = config
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
+        ruleset = make_ruleset(config, {}, version=1, loaded_at=time())
         self._keyring = Keyring(open_keys(config.ledger), seen=seen_beside(config.ledger))
-        self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring, recovered)
+        self.bookkeeping = Bookkeeping(ruleset, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
-        self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)
+        self.gateway = Gateway(ruleset, client, metrics, memory, self.bookkeeping.books, caching)
+        self.gateway.followers = (self.bookkeeping.follow,)
         self.gateway.metrics.watch(self.gateway)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
@@ -114,7 +117,7 @@ class App:
 
     def _sharing(self) -> Sharing | None:
         """Return what shares knowledge with other processes, if there are any."""
-        ledger, gateway = self._config.ledger, self.gateway
+        ledger, gateway = self.gateway.now.config.ledger, self.gateway
         run, _, worker = self._place.partition(".")
         files = Files(ledger.state_dir / "workers", run, worker) if worker and ledger.state_dir is not None else None
         board = Board(ledger.redis_url, f"{gateway.books.writer}.{worker}") if ledger.redis_url else None

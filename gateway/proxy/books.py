@@ -84,12 +84,11 @@ class NotOnDisk(Refusal):
 class Books:
     """What all calls of one process have in common: prices, budgets, the journal."""
 
-    def __init__(self, writer: str, prices: Prices, limits: Limits, spending: Spending, metrics: Metrics) -> None:
+    def __init__(self, writer: str, prices: Prices, limits: Limits, metrics: Metrics) -> None:
         """`writer`: 12 hexadecimal digits that no other process has. Nothing is written down before `use`."""
         self.writer = writer
         self.prices = prices
         self.limits = limits
-        self.spending = spending
         self.metrics = metrics
         self.journal: Journal | None = None
         self.is_strict = False
@@ -119,9 +118,9 @@ class Books:
         self.is_strict = is_strict
         self.keeps_content = keeps_content
 
-    def open(self, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs) -> Tab:
-        """Begin a call."""
-        return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs)
+    def open(self, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs, spending: Spending) -> Tab:
+        """Begin a call, with the budgets of its ruleset."""
+        return Tab(self, f"{self.writer}{next(self._numbers):010x}", request_id, key, route, call, needs, spending)
 
     async def count_refused(self, request_id: bytes, key: Key) -> Refusal | None:
         """Count a request that is refused before it is a call; return what it is told instead if the key has no room.
@@ -219,14 +218,14 @@ class Tab:
 
     __slots__ = (
         "_attempt", "_began_at", "_books", "_call", "_characters", "_charged", "_id", "_key", "_key_charges", "_n",
-        "_needs", "_price", "_request_id", "_route", "_settled", "_told", "answer", "candidate", "cost", "downgraded",
-        "is_fallback",
-        "position", "used_tokens",
+        "_needs", "_price", "_request_id", "_route", "_settled", "_spending", "_told", "answer", "candidate", "cost",
+        "downgraded", "is_fallback", "position", "used_tokens",
     )  # fmt: skip
 
     def __init__(
-        self, books: Books, identity: str, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs
-    ) -> None:
+        self, books: Books, identity: str, request_id: bytes, key: Key, route: Route, call: Call, needs: Needs,
+        spending: Spending,
+    ) -> None:  # fmt: skip
         self._books = books
         self._id = identity
         self._request_id = request_id
@@ -235,6 +234,7 @@ class Tab:
         self._route = route
         self._call = call
         self._needs = needs
+        self._spending = spending
         self._n = 0
         self._attempt = ""
         self._began_at = 0.0
@@ -299,7 +299,7 @@ class Tab:
         self._began_at = now = time()
         self._price = price = self._books.prices.price_of(upstream, now)
         self._characters = characters_of(self._call) if price is not None and price.characters else 0
-        spending = self._books.spending
+        spending = self._spending
         if upstream.ability.free or not spending.concerns(self._key):
             return ()
         worst: int | None = None

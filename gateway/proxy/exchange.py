@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Candidate, Params, Plan, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
@@ -50,8 +51,8 @@ class Exchange:
 
     __slots__ = (
         "_answer", "_attempts", "_call", "_client", "_earlier", "_forwarded", "_gateway", "_hung_up", "_over_budget",
-        "_overhead_s", "_passed", "_place", "_plan", "_request_id", "_route", "_status", "_tab", "_terms", "_under_way",
-        "_usage",
+        "_overhead_s", "_passed", "_place", "_plan", "_request_id", "_route", "_ruleset", "_status", "_tab", "_terms",
+        "_under_way", "_usage",
     )  # fmt: skip
 
     def __init__(
@@ -63,11 +64,16 @@ class Exchange:
         client: Downstream,
         tab: Tab,
         *,
+        ruleset: Ruleset,
         request_id: bytes,
         forwarded: bytes,
     ) -> None:
-        """`tab`: what the call runs up. `forwarded`: the lines that go to every upstream as the client sent them."""
+        """`ruleset`: the one that the call was steered by. `tab`: what the call runs up.
+
+        `forwarded`: the lines that go to every upstream as the client sent them.
+        """
         self._gateway = gateway
+        self._ruleset = ruleset
         self._call = call
         self._route = route
         self._client = client
@@ -153,7 +159,7 @@ class Exchange:
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
         """Make an attempt. None: none was made, and there is another plan."""
         tab = self._tab
-        target = self._gateway.client.target(candidate.upstream.provider, self._call.endpoint)
+        target = self._ruleset.target(self._gateway.client, candidate.upstream.provider, self._call.endpoint)
         ask_for_usage = self._asks_for_usage(candidate)
         try:  # before anything is held or counted: what cannot be written is no attempt
             request, large = self._render(candidate, target, ask_for_usage=ask_for_usage)
@@ -226,7 +232,7 @@ class Exchange:
         if not budget.to or self._tab.downgraded:
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         self._earlier, self._attempts = tuple(self._attempts), []
-        self._route = self._gateway.resolve(budget.to)
+        self._route = self._gateway.resolve(budget.to, self._ruleset)
         self._tab.downgrade(self._route)
         self._plan = make_plan(
             self._route, self._terms, self._gateway.memory.known, monotonic(), time(), self._gateway.rng
@@ -320,7 +326,7 @@ class Exchange:
             and not call.wants_usage
             and call.endpoint.usage_on_request
             and candidate.upstream.provider.stream_usage
-            and self._gateway.config.inject_stream_usage
+            and self._ruleset.config.inject_stream_usage
         )
 
     def _limits(self, candidate: Candidate) -> Limits:
@@ -387,7 +393,7 @@ class Exchange:
             lines,
             b"x-request-id: ", self._request_id,
             b"\r\nx-gateway-attempts: %d\r\n" % (1 if len(self._attempts) == 1 else _made(self._attempts)),
-            self._gateway.lines(self._route, upstream),
+            self._ruleset.lines(self._route, upstream),
             b"x-gateway-fallback-reason: %b\r\n" % reason_header(self._passed) if self._passed else b"",
             lowering_line(self._call, candidate, self._terms.needs) if strict else b"",
             b"x-gateway-cost-usd: %b\r\n" % usd(cost_nanousd) if cost_nanousd is not None else b"",

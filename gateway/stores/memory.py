@@ -5,7 +5,9 @@ Everything is called from the event loop, so a read, a decision and a write belo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from gateway.core import budget, facts, health, quota
 from gateway.core.breaker import State
@@ -17,7 +19,7 @@ from gateway.core.turns import turn_of
 from gateway.types import unpaid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from gateway.core.breaker import Event
     from gateway.core.budget import RetryBudget
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
     from gateway.core.turns import Turn
-    from gateway.types import Attempt, Header, Upstream, Usage
+    from gateway.types import Attempt, Header, Provider, Upstream, Usage
 
 # Clients may name models that nobody configured, so what is kept by name is bounded; the oldest goes first.
 MOST_KEPT = 8192
@@ -37,6 +39,9 @@ PLENTY = 0.2
 MOST_BEGUN = 512
 # An attempt's own clock starts a moment after it was noted to begin, and counts by itself.
 CLOCKS_DIFFER_S = 0.00001
+# Other processes of this gateway read a new configuration within a second or two. Until then they still tell what is
+# forgotten here.
+OTHERS_WITHIN_S = 5.0
 
 Value = TypeVar("Value")
 
@@ -60,6 +65,8 @@ class Memory:
         self._looked_at: dict[str, float] = {}
         self.turned: Callable[[Turn], None] | None = None
         """Told when an upstream or an account goes out of use or comes back."""
+        self._replaced: dict[str, tuple[Provider | None, float]] = {}
+        """By name: what stands now in the place of a provider (None: nothing), and until when others may not know."""
 
     def __repr__(self) -> str:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
@@ -97,6 +104,8 @@ class Memory:
     ) -> None:
         """An attempt that began is over."""
         self._land(upstream.id)
+        if self._replaced and self._is_of_another(upstream.provider):
+            return
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         after = facts.observe(known, attempt, usage, wall)
         self._keep(self.facts, upstream.id, after)
@@ -113,6 +122,8 @@ class Memory:
 
     def heard(self, upstream: Upstream, attempt: Attempt, headers: list[Header], wall: float) -> None:
         """A stream has begun. What its head says of limits need not wait for its end."""
+        if self._replaced and self._is_of_another(upstream.provider):
+            return
         self._look(upstream.domain, headers, attempt, wall)
 
     def told(self, domain: str, limits: tuple[quota.Limit, ...]) -> None:
@@ -140,6 +151,9 @@ class Memory:
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
         """Another process told what it knows: take over what is news."""
+        if self._replaced:
+            facts = {name: one for name, one in facts.items() if not self._is_stale(name, wall)}
+            quotas = {name: one for name, one in quotas.items() if not self._is_stale(name, wall)}
         for name, theirs in facts.items():
             ours = self.facts.get(name, UNKNOWN)
             both = merge_facts(ours, theirs, wall)
@@ -151,6 +165,45 @@ class Memory:
             merged = merge_quotas(known, said, wall)
             if merged != known:
                 self._keep(self.quotas, domain, merged)
+
+    def forget(
+        self, elsewhere: Collection[str], rekeyed: Collection[str], providers: Mapping[str, Provider], wall: float
+    ) -> None:
+        """A reload has replaced providers: forget what is no longer true of those of these names.
+
+        `elsewhere`: other servers now, or gone; nothing known of them holds. `rekeyed`: the same servers with another
+        key; what is known of the account does not hold. `providers`: by name, as they are now. An attempt at a
+        replaced provider that is under way teaches nothing when it ends.
+        """
+        for name in (*elsewhere, *rekeyed):
+            self._replaced[name] = (providers.get(name), wall + OTHERS_WITHIN_S)
+        kept: tuple[dict[str, Any], ...] = (
+            self.facts, self.quotas, self.begun, self.trends, self._tallies, self._looked_at, self.budgets,
+        )  # fmt: skip
+        of_accounts = (self.quotas, self.begun, self._looked_at)
+        for one in kept:
+            for key in [key for key in one if _provider_of(key) in elsewhere]:
+                del one[key]
+        for account in of_accounts:
+            for key in [key for key in account if _provider_of(key) in rekeyed]:
+                del account[key]
+        for key in [key for key in self.facts if _provider_of(key) in rekeyed]:
+            if "/" in key:  # how fast and sound a model is, its server decides
+                self.facts[key] = msgspec.structs.replace(self.facts[key], usable_at=0.0, limited=False)
+            else:
+                del self.facts[key]
+
+    def _is_of_another(self, provider: Provider) -> bool:
+        """Tell whether a reload has put another provider in the place of this one."""
+        if provider.name not in self._replaced:
+            return False
+        now, _ = self._replaced[provider.name]
+        return now is None or not is_same(now, provider)
+
+    def _is_stale(self, name: str, wall: float) -> bool:
+        """Tell whether others may speak of a provider that a reload has replaced."""
+        found = self._replaced.get(_provider_of(name))
+        return found is not None and wall < found[1]
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
         """Compare what these did since the last review with what they usually do; return who is marked or unmarked."""
@@ -208,3 +261,18 @@ class Memory:
         if kept.pop(key, None) is None and len(kept) >= MOST_KEPT:
             del kept[next(iter(kept))]
         kept[key] = value
+
+
+def is_same(one: Provider, other: Provider) -> bool:
+    """Tell whether two providers of one name are the same account at the same server."""
+    return is_same_server(one, other) and one.headers == other.headers
+
+
+def is_same_server(one: Provider, other: Provider) -> bool:
+    """Tell whether two providers of one name are the same server, with whatever key."""
+    return (one.base_url, one.kind, one.query) == (other.base_url, other.kind, other.query)
+
+
+def _provider_of(name: str) -> str:
+    """Return the provider of an upstream (`shop/m`), an account (`shop:unpaid`) or an allowance (`shop:free`)."""
+    return name.partition("/")[0].partition(":")[0]

@@ -1,4 +1,4 @@
-"""From a provider and an endpoint to somewhere a request can be sent, worked out once for each pair."""
+"""From a provider and an endpoint to somewhere a request can be sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.core.secrets import Mask
     from gateway.types import Endpoint, Provider, Upstream
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 USER_AGENT = f"llm-gateway/{__version__}"
 _JSON = BodyKind.JSON
-# A pair of provider and endpoint each; a large configuration has some hundred.
-MOST_TARGETS = 4096
 
 
 class Origin(Protocol):
@@ -42,7 +40,7 @@ class Origin(Protocol):
         """
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close what is idle, and from now on what no longer is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,6 @@ class Client:
         """`make_tls`: what the system trusts and allows, of which nothing below TLS 1.2 is used."""
         self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
-        self._targets: dict[tuple[int, str], Target] = {}
         self._models: dict[tuple[str, bool], bytes] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -75,21 +72,13 @@ class Client:
         return f"<Client {list(self._origins.values())}>"
 
     def target(self, provider: Provider, endpoint: Endpoint) -> Target:
-        """Return where to send calls of `endpoint` for `provider`."""
-        # By identity: a reload makes new providers, and hashing one hashes all it holds. The value keeps it alive.
-        key = (id(provider), endpoint.path)
-        target = self._targets.get(key)
-        if target is None:
-            if len(self._targets) >= MOST_TARGETS:  # of providers that a reload has replaced
-                self._targets.clear()
-            origin = self.origin(provider.base_url)
-            target = self._targets[key] = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
-        return target
+        """Work out where to send calls of `endpoint` for `provider`."""
+        return Target(provider, self.origin(provider.base_url), _head(provider, endpoint), mask_of(provider))
 
     def origin(self, base_url: str) -> Origin:
         """Return the origin of a base URL."""
         url = urlsplit(base_url)
-        name = f"{url.scheme}://{url.netloc}"
+        name = _origin_of(base_url)
         origin = self._origins.get(name)
         if origin is None:
             if base_url == DEMO_URL:
@@ -112,6 +101,12 @@ class Client:
             self._models[key] = value
         return value
 
+    def keep_only(self, base_urls: Iterable[str]) -> None:
+        """Let go of the connections to all other origins. Those in use are closed when they are no longer needed."""
+        kept = {_origin_of(one) for one in base_urls}
+        for name in self._origins.keys() - kept:
+            self._origins.pop(name).close()
+
     def close(self) -> None:
         """Close every idle connection."""
         for origin in self._origins.values():
@@ -124,6 +119,11 @@ class Client:
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
+
+
+def _origin_of(base_url: str) -> str:
+    url = urlsplit(base_url)
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _head(provider: Provider, endpoint: Endpoint) -> bytes:

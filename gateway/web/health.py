@@ -42,7 +42,7 @@ class Health:
             return self._said("draining", 503)
         if self._keyring.ring is None:
             return self._said("the keys have not been read", 503)
-        if not any(provider.unusable is None for provider in gateway.directory.providers.values()):
+        if not any(provider.unusable is None for provider in gateway.now.directory.providers.values()):
             return self._said("no usable provider", 503)
         return self._said("ok")
 

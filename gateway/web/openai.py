@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.proxy.books import Tab
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Endpoint, Key, Route
     from gateway.web.door import Door
 
@@ -73,7 +74,7 @@ class Operation:
         key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
-            call = await read_request(self._endpoint, client, self._gateway.config.server.max_body_bytes)
+            call = await read_request(self._endpoint, client, self._gateway.now.config.server.max_body_bytes)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
                     f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',
@@ -81,27 +82,31 @@ class Operation:
                 )
             if key.routes:
                 refuse_other_names(key, call, headers)
+            ruleset = self._gateway.now  # all that is decided from here on, also after a reload, is by this one
             try:
-                steered = steer(self._gateway, call, headers)
+                steered = steer(self._gateway, ruleset, call, headers)
             except ModelNotFound:
                 if not await self._gateway.looked_again():
                     raise
-                steered = steer(self._gateway, call, headers)
+                ruleset = self._gateway.now
+                steered = steer(self._gateway, ruleset, call, headers)
             call, route, terms = steered
             lines = forwarded(scope["headers"], headers)
-            tab = self._gateway.books.open(identity, key, route, call, terms.needs)
+            tab = self._gateway.books.open(identity, key, route, call, terms.needs, ruleset.spending)
             if tab.is_limited():
                 counted = True
                 await tab.admit()
             routed = True
             if route.cache is None:
                 await Exchange(
-                    self._gateway, call, route, terms, client, tab, request_id=identity, forwarded=lines
-                ).run()
+                    self._gateway, call, route, terms, client, tab,
+                    ruleset=ruleset, request_id=identity, forwarded=lines,
+                ).run()  # fmt: skip
             else:
                 await self._serve_kept(
-                    call, route, terms, client, tab, whose(key, headers), request_id=identity, forwarded=lines
-                )
+                    call, route, terms, client, tab, whose(key, headers),
+                    ruleset=ruleset, request_id=identity, forwarded=lines,
+                )  # fmt: skip
         except Refusal as refused:
             refusal = refused
             if not routed and not counted and key is not None:  # what is refused is a request too
@@ -114,11 +119,13 @@ class Operation:
 
     async def _serve_kept(
         self, call: Call, route: Route, terms: Terms, client: Downstream, tab: Tab, caller: str,
-        *, request_id: bytes, forwarded: bytes,
+        *, ruleset: Ruleset, request_id: bytes, forwarded: bytes,
     ) -> None:  # fmt: skip
         """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
         gateway = self._gateway
-        exchange = Exchange(gateway, call, route, terms, client, tab, request_id=request_id, forwarded=forwarded)
+        exchange = Exchange(
+            gateway, call, route, terms, client, tab, ruleset=ruleset, request_id=request_id, forwarded=forwarded
+        )
         try:
             found = await gateway.caching.lookup(call, route, terms, exchange.first, caller, client.headers, forwarded)
             if found is not None:
