@@ -13,9 +13,10 @@ from gateway.background.bookkeeping import Bookkeeping
 from gateway.background.discovery import Discovery
 from gateway.background.keyring import Keyring
 from gateway.background.probes import Probes
+from gateway.background.reloading import News, Reloading
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
-from gateway.metrics import Metrics
+from gateway.metrics import ConfigurationState, Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
 from gateway.proxy.ruleset import make_ruleset
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
     from socket import socket
 
+    from gateway.background.reloading import Feed, Reader
     from gateway.config import Config
+    from gateway.server import HangUp
     from gateway.stores.importer import Recovered
 
 # A revoked key is to be refused within a second.
@@ -43,23 +46,38 @@ class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
     def __init__(
-        self, config: Config, *, discover: bool = True, place: str = "", recovered: Recovered | None = None
+        self,
+        config: Config,
+        *,
+        discover: bool = True,
+        place: str = "",
+        recovered: Recovered | None = None,
+        reader: Reader | None = None,
+        feed: Feed | None = None,
+        news: News | None = None,
     ) -> None:
         """`discover`: ask providers in the background for their models, their health and what is left.
 
         `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
         `recovered`: what was found of the ledger before the start.
+        `reader`: reads the configuration again; `feed`: brings what a supervisor has read. With neither it stays as
+        it is. `news`: of the version that `config` is.
         """
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
-        ruleset = make_ruleset(config, {}, version=1, loaded_at=time())
+        news = news or News(loaded_at=time())
+        ruleset = make_ruleset(config, {}, version=news.version, loaded_at=news.loaded_at)
         self._keyring = Keyring(open_keys(config.ledger), seen=seen_beside(config.ledger))
         self.bookkeeping = Bookkeeping(ruleset, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(ruleset, client, metrics, memory, self.bookkeeping.books, caching)
         self.gateway.followers = (self.bookkeeping.follow,)
+        self.gateway.reading = news.reading
+        self.reloading = Reloading(self.gateway, reader)
+        self._reads, self._feed = reader is not None, feed
         self.gateway.metrics.watch(self.gateway)
+        metrics.configuration_watch(self._configuration)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
         self._web = Web(self.gateway, self._keyring, self.supervisor.standings)
@@ -104,6 +122,10 @@ class App:
         # Where keys are kept nowhere, there is nothing to look for.
         keys = Work("keys", self._keyring.run, ends=True, longest_pause_s=_KEYS_WITHIN_S)
         work = [keys, *self.bookkeeping.works()]
+        if self._reads:
+            work.append(Work("reload", self.reloading.run))
+        elif (feed := self._feed) is not None:
+            work.append(Work("reload", lambda: self.reloading.follow(feed)))
         if self._discover:
             gateway = self.gateway
             work += [
@@ -114,6 +136,10 @@ class App:
             if gateway.books.journal is not None:
                 work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))
         return work
+
+    def _configuration(self) -> ConfigurationState:
+        ruleset, reading = self.gateway.now, self.gateway.reading
+        return ConfigurationState(ruleset.version, ruleset.loaded_at, not reading.error, reading.results)
 
     def _sharing(self) -> Sharing | None:
         """Return what shares knowledge with other processes, if there are any."""
@@ -126,9 +152,22 @@ class App:
         return Sharing(gateway.memory, gateway.metrics, files=files, board=board)
 
 
-def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
+def serve(
+    config: Config,
+    listener: socket,
+    place: str = "",
+    recovered: Recovered | None = None,
+    *,
+    reader: Reader | None = None,
+    feed: Feed | None = None,
+    news: News | None = None,
+    hang_up: HangUp | None = None,
+) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    app = App(config, place=place, recovered=recovered)
-    server = make_server(app, config.server, app.stop, supervised=bool(place))
+    app = App(config, place=place, recovered=recovered, reader=reader, feed=feed, news=news)
+    server = make_server(
+        app, config.server, app.stop, on_reload=app.reloading.ask, hang_up=hang_up, supervised=bool(place)
+    )
+    app.gateway.followers += (lambda _, after: server.use(after.config.server),)
     server.run(sockets=[listener])
     return 0 if server.started else 1

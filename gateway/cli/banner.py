@@ -98,8 +98,6 @@ def _troubles(config: Config, providers: Sequence[Provider], silent: Collection[
         yield f"no provider of {config.source} can be used yet, so only {_DEMO} answers"
     elif providers and all(one.name in silent for one in providers):
         yield f"no provider answers at the moment; {_DEMO} does, and says how to add one"
-    if not has_file(config) and os.path.exists(".env"):  # noqa: PTH110  # pathlib is not worth its import here
-        yield "./.env is not read without a gateway.yaml beside it"
 
 
 def _best_name(config: Config, silent: Collection[str]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where and how the gateway listens. A change needs a restart."""
+    """Where and how the gateway listens. A change of the first three needs a restart."""
 
     host: str = "127.0.0.1"
     port: int = 8400
@@ -37,6 +37,8 @@ class ServerSettings:
     """Of clients, in each process; None: as many as the limit of file descriptors allows."""
     cors: Cors | None = None
     """Which pages of other sites may read answers; None: none."""
+    watch: bool = True
+    """The files of the configuration are looked at, and read again when they have changed."""
 
 
 @dataclass(frozen=True, slots=True)

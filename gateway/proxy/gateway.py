@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import names
 from gateway.proxy.notices import Notices
-from gateway.proxy.ruleset import moved
+from gateway.proxy.ruleset import Reading, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,8 @@ class Gateway:
     ) -> None:
         self.now = ruleset
         """Replaced as a whole, by `use` only. Read it once for each request."""
+        self.reading = Reading()
+        """How the configuration was read last."""
         self.books = books
         self.caching = caching
         self.client = client

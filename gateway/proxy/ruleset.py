@@ -196,3 +196,17 @@ def _hash(kind: str, *parts: bytes) -> bytes:
         digest.update(b"%d:" % len(part))
         digest.update(part)
     return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the configuration was read last, and how often it came to what."""
+
+    count: int = 0
+    """0: not since the start."""
+    error: str = ""
+    """Why the version in use was kept, a line for each mistake; empty if it is what the files say."""
+    waits: tuple[str, ...] = ()
+    """What takes effect after a restart, a sentence each."""
+    results: Mapping[str, int] = field(default_factory=dict)
+    """How many readings ended as `loaded`, `unchanged` or `failed`."""

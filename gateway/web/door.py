@@ -234,6 +234,16 @@ def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cor
         raise Forbidden(_FOREIGN_PAGE)
 
 
+def is_here(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request comes from this machine, and neither through a proxy nor from a page of another site."""
+    try:
+        _refuse_others(scope, headers, None)
+    except Forbidden:
+        return False
+    return _PROXIED.isdisjoint(headers)
+
+
+_PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _FOREIGN_PAGE = (
     "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
 )
