@@ -138,7 +138,8 @@ def test_what_is_said_of_it(news: News, sentences: tuple[str, ...]) -> None:
 
 def test_news_for_a_worker_that_is_still_starting() -> None:
     """They wait for it, and come in their order."""
-    feed, heard = Feed(), []
+    feed = Feed()
+    heard: list[News] = []
     feed.put(News(2))
     feed.put(News(3))
     feed.listen(heard.append)
