@@ -74,7 +74,7 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
     if as_json:
         terminal.print_json({"alias": alias, "target": target, "overlay": str(file)})
     else:
-        click.echo(f"{alias} leads to {target}, says {file}; restart the gateway if it runs")
+        click.echo(f"{alias} leads to {target}, says {file}; a gateway that runs takes it over by itself")
 
 
 @models.command()
@@ -96,7 +96,7 @@ def demote(alias: str, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"alias": alias, "overlay": str(file)})
     else:
-        click.echo(f"{alias} is gone from {file}; restart the gateway if it runs")
+        click.echo(f"{alias} is gone from {file}; a gateway that runs takes it over by itself")
 
 
 def by_kind(directory: Directory) -> Iterator[Route]:
