@@ -190,7 +190,8 @@ def test_demote(file: Path, here: Path) -> None:
         1, f'{overlay}: there is no alias "eagle-7c"; did you mean "eagle-7b"?\n'
     )  # fmt: skip
     done = run("demote", "eagle-7b")
-    assert (done.exit_code, done.output) == (0, f"eagle-7b is gone from {overlay}; a gateway that runs takes it over by itself\n")
+    said = f"eagle-7b is gone from {overlay}; a gateway that runs takes it over by itself\n"
+    assert (done.exit_code, done.output) == (0, said)
     assert "eagle" not in overlay.read_text()
     assert json.loads(run("demote", "--json", "eagle-7b").stdout or "null") is None
     run("promote", "demo/echo", "--as", "e")
