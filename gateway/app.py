@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Router
@@ -11,12 +12,14 @@ from gateway.background.balances import Balances
 from gateway.background.bookkeeping import Bookkeeping
 from gateway.background.discovery import Discovery
 from gateway.background.probes import Probes
+from gateway.background.reloading import News, Reloading
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
 from gateway.dialects.refusals import refusal_body
-from gateway.metrics import Metrics
+from gateway.metrics import ConfigurationState, Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
+from gateway.proxy.ruleset import make_ruleset
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
 from gateway.stores.keyring import Keyring
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
     from socket import socket
 
+    from gateway.background.reloading import Feed, Reader
     from gateway.config import Config
+    from gateway.server import HangUp
     from gateway.stores.importer import Recovered
 
 # A revoked key is to be refused within a second.
@@ -42,22 +47,38 @@ class App:
     """The gateway as an ASGI application. It owns everything that is open."""
 
     def __init__(
-        self, config: Config, *, discover: bool = True, place: str = "", recovered: Recovered | None = None
+        self,
+        config: Config,
+        *,
+        discover: bool = True,
+        place: str = "",
+        recovered: Recovered | None = None,
+        reader: Reader | None = None,
+        feed: Feed | None = None,
+        news: News | None = None,
     ) -> None:
         """`discover`: ask providers in the background for their models, their health and what is left.
 
         `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
         `recovered`: what was found of the ledger before the start.
+        `reader`: reads the configuration again; `feed`: brings what a supervisor has read. With neither it stays as
+        it is. `news`: of the version that `config` is.
         """
-        self._config = config
         self._place = place
         self._discover = discover
         client, metrics, memory = Client(), Metrics(), Memory()
+        news = news or News(loaded_at=time())
+        ruleset = make_ruleset(config, {}, version=news.version, loaded_at=news.loaded_at)
         self._keyring = Keyring(open_keys(config.ledger), seen=seen_beside(config.ledger))
-        self.bookkeeping = Bookkeeping(config, metrics, client, self._keyring, recovered)
+        self.bookkeeping = Bookkeeping(ruleset, metrics, client, self._keyring, recovered)
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
-        self.gateway = Gateway(config, client, metrics, memory, self.bookkeeping.books, caching)
+        self.gateway = Gateway(ruleset, client, metrics, memory, self.bookkeeping.books, caching)
+        self.gateway.followers = (self.bookkeeping.follow,)
+        self.gateway.reading = news.reading
+        self.reloading = Reloading(self.gateway, reader)
+        self._reads, self._feed = reader is not None, feed
         self.gateway.metrics.watch(self.gateway)
+        metrics.configuration_watch(self._configuration)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
         self._web = Web(self.gateway, self._keyring, self.supervisor.standings)
@@ -102,6 +123,10 @@ class App:
         # Where keys are kept nowhere, there is nothing to look for.
         keys = Work("keys", self._keyring.run, ends=True, longest_pause_s=_KEYS_WITHIN_S)
         work = [keys, *self.bookkeeping.works()]
+        if self._reads:
+            work.append(Work("reload", self.reloading.run))
+        elif (feed := self._feed) is not None:
+            work.append(Work("reload", lambda: self.reloading.follow(feed)))
         if self._discover:
             gateway = self.gateway
             work += [
@@ -113,9 +138,13 @@ class App:
                 work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))
         return work
 
+    def _configuration(self) -> ConfigurationState:
+        ruleset, reading = self.gateway.now, self.gateway.reading
+        return ConfigurationState(ruleset.version, ruleset.loaded_at, not reading.error, reading.results)
+
     def _sharing(self) -> Sharing | None:
         """Return what shares knowledge with other processes, if there are any."""
-        ledger, gateway = self._config.ledger, self.gateway
+        ledger, gateway = self.gateway.now.config.ledger, self.gateway
         run, _, worker = self._place.partition(".")
         files = Files(ledger.state_dir / "workers", run, worker) if worker and ledger.state_dir is not None else None
         board = Board(ledger.redis_url, f"{gateway.books.writer}.{worker}") if ledger.redis_url else None
@@ -124,9 +153,23 @@ class App:
         return Sharing(gateway.memory, gateway.metrics, files=files, board=board)
 
 
-def serve(config: Config, listener: socket, place: str = "", recovered: Recovered | None = None) -> int:
+def serve(
+    config: Config,
+    listener: socket,
+    place: str = "",
+    recovered: Recovered | None = None,
+    *,
+    reader: Reader | None = None,
+    feed: Feed | None = None,
+    news: News | None = None,
+    hang_up: HangUp | None = None,
+) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    app = App(config, place=place, recovered=recovered)
-    server = make_server(app, config.server, refusal_body, app.stop, supervised=bool(place))
+    app = App(config, place=place, recovered=recovered, reader=reader, feed=feed, news=news)
+    server = make_server(
+        app, config.server, refusal_body, app.stop,
+        on_reload=app.reloading.ask, hang_up=hang_up, supervised=bool(place),
+    )  # fmt: skip
+    app.gateway.followers += (lambda _, after: server.use(after.config.server),)
     server.run(sockets=[listener])
     return 0 if server.started else 1

@@ -20,7 +20,7 @@ from gateway.background.reconciliation import Reconciliation
 from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
 from gateway.core.bounded import keep
-from gateway.core.spend import USUAL_CALENDAR, Calendar, Spending, Spent, window_of
+from gateway.core.spend import USUAL_CALENDAR, Calendar, Spent, window_of
 from gateway.metrics import BudgetShare, LedgerState
 from gateway.proxy.books import Books
 from gateway.stores.importer import Importer, Recovered, recover
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from gateway.config import Config, LedgerSettings
+    from gateway.config import LedgerSettings
     from gateway.core.ledger import Row
     from gateway.metrics import Metrics
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Ruleset
     from gateway.stores.keyring import Keyring
     from gateway.stores.limits import Limits
     from gateway.stores.redis import RedisLimits
@@ -71,15 +72,21 @@ class Bookkeeping:
     """Makes the books of one process, and keeps them going while it lives."""
 
     def __init__(
-        self, config: Config, metrics: Metrics, client: Client, keyring: Keyring, recovered: Recovered | None = None
+        self,
+        ruleset: Ruleset,
+        metrics: Metrics,
+        client: Client,
+        keyring: Keyring,
+        recovered: Recovered | None = None,
     ) -> None:
         """`recovered`: what was found before the start, for the metrics."""
+        config = ruleset.config
         self._recovered = recovered or Recovered()
         self._ledger = config.ledger
         self._keyring = keyring
         self._metrics = metrics
         self._calendar = config.calendar
-        self._spending = Spending(config.budgets, config.calendar)
+        self._spending = ruleset.spending
         self._prices = PriceBook()
         self._importer: Importer | None = None
         self._redis: RedisLimits | None = None
@@ -88,11 +95,19 @@ class Bookkeeping:
         self._wants_seeds = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.alerts = Alerts(client)
-        self.books = Books(secrets.token_hex(6), self._prices, self._limits(), self._spending, metrics)
+        self.books = Books(secrets.token_hex(6), self._prices, self._limits(), metrics)
         metrics.ledger_watch(self._state)
 
     def __repr__(self) -> str:
         return f"<Bookkeeping {self.books!r}>"
+
+    def follow(self, before: Ruleset, after: Ruleset) -> None:
+        """Keep the budgets of another ruleset. What was spent on new ones before is read from the ledger."""
+        old, new = before.config, after.config
+        self._spending, self._calendar = after.spending, new.calendar
+        if (old.budgets, old.calendar) != (new.budgets, new.calendar):
+            self._counted = {account: one for account, one in self._counted.items() if after.spending.has(account)}
+            self._wants_seeds.set()
 
     async def open(self) -> None:
         """Begin to write down, and count what was spent before.
@@ -204,19 +219,20 @@ class Bookkeeping:
         """Raise the counters of budgets to what the ledger says was spent."""
         ring = self._keyring.ring
         keys = {holder.key.id: holder.key for holder in ring.holders.values()} if ring is not None else {}
-        windows = self._spending.windows(keys.values())
+        spending, calendar = self._spending, self._calendar
+        windows = spending.windows(keys.values())
         if not windows or journal_of(self._ledger) is None:
             return
         now = time.time()
         try:
             found = await asyncio.to_thread(
-                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now, self._calendar
+                spent, partial(open_store, self._ledger, read_only=True), windows, keys, now, calendar
             )
         except StoreError as error:
             _log.warning("what was spent before cannot be read: %s", error)
             return
         for window, sums in found.items():
-            for (account, start), amount in self._spending.seeds(window, sums, now).items():
+            for (account, start), amount in spending.seeds(window, sums, now).items():
                 self.books.limits.seed(account, start, amount)
 
     # -- again and again

@@ -48,7 +48,8 @@ class Discovery:
         self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
         self._state: dict[str, Refresh] = {}
         self._asker: Asker | None = None
-        self._asked_at: dict[str, float] = {}
+        self._asked: dict[str, tuple[Provider, float]] = {}
+        """Who was asked last under a name, and when. What a reload has changed has not been asked yet."""
         self._look: asyncio.Task[None] | None = None
         self._in_vain = 0
         """Looks in a row that brought no model."""
@@ -75,11 +76,14 @@ class Discovery:
                     await asyncio.wait({self._look})
 
     async def refresh(self, asker: Asker) -> None:
-        """Ask all providers once."""
-        asked = [one for one in self._gateway.directory.providers.values() if is_asked(one)]
-        await self._ask(asker, asked)
-        for name in self._state.keys() - {one.name for one in asked}:
+        """Ask all providers once, and those that a reload brings meanwhile."""
+        asked = self._askable()
+        while asked:
+            await self._ask(asker, asked)
+            asked = self._unasked()
+        for name in self._state.keys() - {one.name for one in self._askable()}:
             del self._state[name]
+            self._asked.pop(name, None)
 
     def look(self) -> asyncio.Task[None] | None:
         """Begin to ask those providers again that may be asked by now, and return that; None if there are none.
@@ -93,11 +97,7 @@ class Discovery:
             return self._look
         now = self._now()
         others_s = min(OTHERS_AGAIN_S * 2**self._in_vain, self._every_s)
-        due = [
-            one
-            for one in self._gateway.directory.providers.values()
-            if is_asked(one) and now - self._asked_at.get(one.name, 0.0) >= (OWN_AGAIN_S if one.local else others_s)
-        ]
+        due = [one for one in self._askable() if now - self._asked_at(one) >= (OWN_AGAIN_S if one.local else others_s)]
         if not due:
             return None
         self._look = asyncio.get_running_loop().create_task(self._ask_again(self._asker, due))
@@ -105,15 +105,28 @@ class Discovery:
 
     async def _ask_again(self, asker: Asker, due: list[Provider]) -> None:
         before = len(self._gateway.directory.bare)
-        await self._ask(asker, due)
+        while due:
+            await self._ask(asker, due)
+            due = self._unasked()
         self._in_vain = 0 if len(self._gateway.directory.bare) > before else min(self._in_vain + 1, 10)
+
+    def _askable(self) -> list[Provider]:
+        return [one for one in self._gateway.directory.providers.values() if is_asked(one)]
+
+    def _unasked(self) -> list[Provider]:
+        """Return the providers that have not been asked as they are configured now."""
+        return [one for one in self._askable() if not self._asked_at(one)]
+
+    def _asked_at(self, provider: Provider) -> float:
+        who, when = self._asked.get(provider.name, (None, 0.0))
+        return when if who == provider else 0.0
 
     async def _ask(self, asker: Asker, asked: list[Provider]) -> None:
         places = asyncio.Semaphore(AT_ONCE)  # bounds how many lists, some of a megabyte, are read at the same time
 
         async def ask(provider: Provider) -> Mapping[str, Ability]:
             async with places:
-                self._asked_at[provider.name] = self._now()
+                self._asked[provider.name] = (provider, self._now())
                 listing = await asker.models(provider)
                 # A long list takes some tens of milliseconds, which no stream should have to wait for.
                 found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
@@ -124,7 +137,7 @@ class Discovery:
             tasks = {provider.name: group.create_task(ask(provider)) for provider in asked}
         # An empty list is not believed: it is more often a server that has just started than one that has nothing.
         if found := {name: task.result() for name, task in tasks.items() if task.result()}:
-            await self._tell(found)
+            await self._tell(found, {one.name: one for one in asked})
 
     def _note(self, provider: Provider, listing: Listing, count: int) -> None:
         before = self._state.get(provider.name)
@@ -134,13 +147,15 @@ class Discovery:
         known = count or (before.count if before is not None else 0)
         self._state[provider.name] = Refresh(self._now(), error, known)
 
-    async def _tell(self, found: Mapping[str, Mapping[str, Ability]]) -> None:
+    async def _tell(self, found: Mapping[str, Mapping[str, Ability]], asked: Mapping[str, Provider]) -> None:
         """Have the gateway resolve names by what was found, also if its configuration is replaced meanwhile."""
         while True:
-            directory = self._gateway.directory
-            told = await asyncio.to_thread(directory.with_discovered, found)
-            if self._gateway.directory is directory:
-                self._gateway.use(told)
+            ruleset = self._gateway.now
+            now = ruleset.directory.providers
+            still = {name: models for name, models in found.items() if now.get(name) == asked[name]}
+            told = await asyncio.to_thread(ruleset.with_found, still)
+            if self._gateway.now is ruleset:
+                self._gateway.learn(told, still)
                 return
 
 

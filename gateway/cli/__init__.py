@@ -16,8 +16,10 @@ from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
 from gateway.cli.models import models
+from gateway.cli.reload import reload
 from gateway.cli.run import run
 from gateway.cli.schema import schema
+from gateway.cli.status import status
 from gateway.cli.test import test
 from gateway.cli.usage import usage
 
@@ -61,7 +63,7 @@ def version() -> None:
 
 
 def _commands() -> Sequence[click.Command]:
-    return (run, check, models, explain, keys, usage, test, schema, healthcheck, version)
+    return (run, check, status, reload, models, explain, keys, usage, test, schema, healthcheck, version)
 
 
 for _command in _commands():

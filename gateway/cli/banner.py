@@ -97,9 +97,7 @@ def _troubles(config: Config, providers: Sequence[Provider], silent: Collection[
     if has_file(config) and not providers:
         yield f"no provider in {config.source} is usable yet, so only {_DEMO} answers"
     elif providers and all(one.name in silent for one in providers):
-        yield f"no provider answers at the moment, except {_DEMO}, which says how to add one"
-    if not has_file(config) and os.path.exists(".env"):  # noqa: PTH110  # pathlib is not worth its import here
-        yield "./.env is not read without a gateway.yaml beside it"
+        yield f"no provider answers at the moment; {_DEMO} does, and says how to add one"
 
 
 def _best_name(config: Config, silent: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from gateway.cli.terminal import Unusable, count
 from gateway.kinds import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.config import Config, Detected
     from gateway.types import Provider
@@ -77,13 +77,38 @@ def without_file(servers: Sequence[Detected]) -> Config:
     Raises:
         BrokenConfiguration: the environment has mistakes.
     """
-    from gateway.config import zero
     from gateway.errors import ConfigError
 
     try:
-        return zero(os.environ, servers)
+        return zero(servers)
     except ConfigError as error:
         raise BrokenConfiguration("environment", error.problems) from None
+
+
+def zero(servers: Sequence[Detected]) -> Config:
+    """Make do with local servers, the environment and the `.env` of the current directory.
+
+    Raises:
+        ConfigError: they have mistakes.
+    """
+    from gateway.config import zero as made_of
+
+    return made_of(environment(Path()), servers)
+
+
+def environment(folder: Path) -> Mapping[str, str]:
+    """Return the environment, and what a `.env` in a folder adds to it. It overrides nothing.
+
+    Lines that are none are passed over. They are mistakes beside a configuration file, whose reading names them.
+    """
+    try:
+        text = (folder / ".env").read_text("utf-8-sig")
+    except (OSError, ValueError):
+        return os.environ
+    from gateway.config.environment import parse_dotenv
+
+    found, _ = parse_dotenv(text)
+    return {**found, **os.environ}
 
 
 def detected() -> tuple[Detected, ...]:

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import configuration, terminal
+from gateway.cli.running import readyz
 from gateway.cli.terminal import Mistake
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# Below the five seconds that the container image allows.
-WITHIN_S = 3.0
 
 
 @click.command()
@@ -27,7 +25,7 @@ def healthcheck(path: Path | None, host: str | None, port: int | None, *, as_jso
     usual_host, usual_port = _address(path)
     host, port = host or usual_host, port or usual_port
     host = terminal.reachable(host)
-    status, said = _readyz(host, port)
+    status, said = readyz(host, port)
     if as_json:
         terminal.print_json({"ready": status == 200, "host": host, "port": port, "said": said})
     if status == 200:
@@ -49,17 +47,3 @@ def _address(path: Path | None) -> tuple[str, int]:
         if file is not None:
             server = configuration.read_file(file).server
     return server.host, server.port
-
-
-def _readyz(host: str, port: int) -> tuple[int, str]:
-    from http.client import HTTPConnection, HTTPException
-
-    connection = HTTPConnection(host, port, timeout=WITHIN_S)
-    try:
-        connection.request("GET", "/readyz")
-        response = connection.getresponse()
-        return response.status, response.read(1000).decode("utf-8", "replace")
-    except (OSError, HTTPException) as error:
-        return 0, str(error) or type(error).__name__
-    finally:
-        connection.close()

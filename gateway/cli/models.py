@@ -74,7 +74,7 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
     if as_json:
         terminal.print_json({"alias": alias, "target": target, "overlay": str(file)})
     else:
-        click.echo(f"{alias} leads to {target} ({file}); restart the gateway if it is running")
+        click.echo(f"{alias} leads to {target} ({file}); a running gateway takes the change over")
 
 
 @models.command()
@@ -96,7 +96,7 @@ def demote(alias: str, *, as_json: bool) -> None:
     if as_json:
         terminal.print_json({"alias": alias, "overlay": str(file)})
     else:
-        click.echo(f"{alias} is removed from {file}; restart the gateway if it is running")
+        click.echo(f"{alias} is removed from {file}; a running gateway takes the change over")
 
 
 def by_kind(directory: Directory) -> Iterator[Route]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import signal
 import sys
-from contextlib import closing, suppress
+import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from gateway.cli import configuration
-from gateway.cli.terminal import Unusable
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Hashable
     from pathlib import Path
     from types import FrameType
 
+    from gateway.background.reloading import Feed, News, Reader
+    from gateway.cli.again import Said
     from gateway.config import Config
+    from gateway.server import HangUp
     from gateway.stores.importer import Recovered
 
 
@@ -37,95 +41,77 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
         from gateway.cli.workers import work
 
         sys.exit(work(fd, take_signals, serve))
-    config, silent = _read(path)
-    config = _with_options(config, host=host, port=port, workers=workers)
-    config = _closed_to_strangers(config)
-    sys.exit(_serve(config, silent))
+    from gateway.cli.again import Said, closed_to_strangers, stamp_of
+
+    file = configuration.find(path)
+    said = Said(path, file is not None, host, port, workers)
+    # Before the files are read: what changes from here on is read again.
+    stamp, loaded_at = stamp_of(said), time.time()
+    config, silent = _read(file)
+    config = closed_to_strangers(said.applied_to(config))
+    sys.exit(_serve(config, silent, said, stamp, loaded_at))
 
 
-def _read(path: Path | None) -> tuple[Config, frozenset[str]]:
+def _read(file: Path | None) -> tuple[Config, frozenset[str]]:
     """Return the configuration and the local providers that do not answer, importing the server meanwhile."""
     import asyncio
 
     from gateway.cli.startup import prepare
 
-    return asyncio.run(prepare(configuration.find(path)))
+    return asyncio.run(prepare(file))
 
 
-def _with_options(config: Config, *, host: str | None, port: int | None, workers: int | None) -> Config:
-    from gateway.config.resolve import warnings
-
-    server = replace(
-        config.server,
-        host=config.server.host if host is None else host,
-        port=config.server.port if port is None else port,
-        workers=workers or config.server.workers,
-    )
-    # What was said of the configured address is no longer true of another one.
-    stale = set(warnings(config.server, {})) - set(warnings(server, {}))
-    return replace(config, server=server, warnings=tuple(one for one in config.warnings if one not in stale))
-
-
-def _closed_to_strangers(config: Config) -> Config:
-    """Return the configuration, if nobody else can reach the gateway without a key."""
-    from gateway.config.clients import is_open_to_others
-    from gateway.config.resolve import warnings
-    from gateway.core.keys import ring_of
-    from gateway.stores.opening import open_keys
-    from gateway.stores.store import StoreError
-
-    if not is_open_to_others(config.server):
-        return config
-    try:
-        if (store := open_keys(config.ledger)) is not None:
-            with closing(store):
-                if ring_of(store.all()).wants_key:
-                    open_said = set(warnings(config.server, {}))
-                    return replace(config, warnings=tuple(one for one in config.warnings if one not in open_said))
-    except StoreError as error:
-        raise Unusable(f"whether there are keys cannot be told: {error}") from None
-    raise Unusable(
-        f"refusing to listen on {config.server.host} without a key: anyone who reaches it could spend your money.",
-        "Set GATEWAY_API_KEY (or server.api_keys) to the key that clients must send, such as",
-        '  GATEWAY_API_KEY="$(openssl rand -hex 24)" gateway',
-        "or create one for each of them: gateway keys create NAME",
-        "or listen for this machine only: --host 127.0.0.1",
-    )
-
-
-def _serve(config: Config, silent: frozenset[str]) -> int:
+def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, loaded_at: float) -> int:
+    from gateway.background.reloading import News, Reader
+    from gateway.cli.again import Again
     from gateway.cli.banner import banner
     from gateway.cli.listening import listen
     from gateway.cli.state import claimed, recover
+    from gateway.server import HangUp
 
-    take_signals()
-    workers = config.server.workers
+    hang_up = HangUp()
+    take_signals(hang_up.is_end)
+    workers, asked = config.server.workers, config
     config, claim = claimed(config)
     listeners = listen(config.server, workers)
     # Port 0 is the kernel's choice; from here on it has a number.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
+    claim.tell(config.server, loaded_at)
     recovered = recover(config)
     click.echo(banner(config, workers=workers, silent=silent))
+    news = News(loaded_at=loaded_at)
+    reader = Reader(Again(said, asked, config), config, stamp, news)
     try:
         if workers > 1:
             from gateway.cli.workers import supervise
 
-            status = supervise(config, listeners, recovered)
+            status = supervise(config, listeners, recovered, reader=reader, hang_up=hang_up)
             recover(config)  # the worker that imported may have ended before another had written its last word
             return status
-        return serve(config, listeners[0], recovered=recovered)
+        return serve(config, listeners[0], recovered=recovered, reader=reader, news=news, hang_up=hang_up)
     finally:
         claim.release()
 
 
-def serve(config: Config, listener: socket.socket, place: str = "", recovered: Recovered | None = None) -> int:
+def serve(
+    config: Config,
+    listener: socket.socket,
+    place: str = "",
+    recovered: Recovered | None = None,
+    *,
+    reader: Reader | None = None,
+    feed: Feed | None = None,
+    news: News | None = None,
+    hang_up: HangUp | None = None,
+) -> int:
     """Serve on a socket in this process until a signal ends it. Returns the exit status."""
     from gateway.app import serve as serve_until_signalled
 
     _log_to_stderr()
-    take_signals()
     _use_all_descriptors()
-    return serve_until_signalled(config, listener, place, recovered)
+    return serve_until_signalled(
+        config, listener, place, recovered, reader=reader, feed=feed, news=news, hang_up=hang_up
+    )
 
 
 def _log_to_stderr() -> None:
@@ -140,12 +126,21 @@ def _log_to_stderr() -> None:
         logging.getLogger(talkative).setLevel(max(level, logging.WARNING))
 
 
-def take_signals() -> None:
-    """End well at a signal that comes while the server does not take it. Neither SIGHUP nor SIGUSR1 and 2 kill."""
+def take_signals(is_end: Callable[[], bool]) -> None:
+    """End well at a signal that comes while the server does not take it. Neither SIGHUP nor SIGUSR1 and 2 kill.
+
+    `is_end`: whether a SIGHUP is the end. One that asks for a reload has nothing to do: all has just been read.
+    """
     from gateway.server import hang_up_signals, idle_signals
 
-    for one in (signal.SIGTERM, signal.SIGINT, *hang_up_signals()):
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        if is_end():
+            _end(number, frame)
+
+    for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, _end)
+    for one in hang_up_signals():
+        signal.signal(one, hang_up)
     for one in idle_signals():
         signal.signal(one, signal.SIG_IGN)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +17,41 @@ if sys.platform != "win32":
     import fcntl
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.config import Config
+    from gateway.config import Config, ServerSettings
     from gateway.stores.importer import Recovered
 
 LOCK = "gateway.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The gateway that has a state directory."""
+
+    pid: int
+    host: str
+    port: int
+    workers: int
+    started_at: float
+    """Wall-clock seconds."""
+
+
+def holder(environ: Mapping[str, str]) -> Holder | None:
+    """Return the gateway that has the usual state directory, or that of GATEWAY_STATE_DIR; None if none runs there."""
+    folder = overlay.state_dir(environ)
+    if folder is None or sys.platform == "win32":
+        return None
+    try:
+        with (folder / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:  # whoever has it lives
+                return Holder(**json.loads(file.read().split(b"\n")[1]))
+    except (OSError, ValueError, TypeError, IndexError):  # none; or of another version, or about to say it
+        pass
+    return None
 
 
 class Claim:
@@ -29,6 +59,12 @@ class Claim:
 
     def __init__(self, lock: int | None) -> None:
         self._lock = lock
+
+    def tell(self, server: ServerSettings, started_at: float) -> None:
+        """Say where this gateway can be asked, for commands on this machine."""
+        if self._lock is not None:
+            said = Holder(os.getpid(), server.host, server.port, server.workers, started_at)
+            os.pwrite(self._lock, f"{said.pid}\n{json.dumps(asdict(said))}\n".encode(), 0)
 
     def release(self) -> None:
         """Give the directory up, so that another gateway can claim it."""
@@ -70,7 +106,7 @@ def claimed(config: Config) -> tuple[Config, Claim]:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode(errors="replace").strip() or "not known"
+        holder = os.pread(lock, 20, 0).decode(errors="replace").partition("\n")[0].strip() or "not known"
         os.close(lock)
         raise Unusable(
             f"another gateway (pid {holder}) uses the state directory {folder}.",

@@ -1,21 +1,23 @@
 """Several processes on one address: a supervisor that keeps them running, and what a worker does.
 
-The configuration is read once and handed to every worker, so that all of them serve the same one, also one that is
-started later.
+The supervisor reads the configuration, and hands each version to every worker, so that all of them serve the same one,
+also one that is started later.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import queue
 import secrets
 import signal
 import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from gateway.background.reloading import Feed, News, Reader
     from gateway.config import Config
+    from gateway.server import HangUp
     from gateway.stores.importer import Recovered
 
-    Serve = Callable[[Config, socket.socket, str, Recovered | None], int]
+    Given = tuple[Config, str, Recovered | None, News]
+    """What a worker begins with: its configuration, its place, what was found of the ledger, what is in use."""
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _IDLE = (signal.SIGUSR1, signal.SIGUSR2)
@@ -37,19 +42,38 @@ _IDLE = (signal.SIGUSR1, signal.SIGUSR2)
 SHORT_LIFE_S = 5.0
 MOST_SHORT_LIVES = 5
 REST_S = 0.5
+_LENGTH_BYTES = 8
 
 
-def supervise(config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None = None) -> int:
+def supervise(
+    config: Config,
+    listeners: Sequence[socket.socket],
+    recovered: Recovered | None = None,
+    *,
+    reader: Reader,
+    hang_up: HangUp,
+) -> int:
     """Keep a worker running for each listener until a signal ends them all. Returns the exit status."""
+    from gateway.background.reloading import LOOK_EVERY_S
+
     # Blocked signals wait for `sigwait`, so that none arrives at a moment when it would be missed.
-    ending = (*_STOPS, *hang_up_signals())
-    watched = {*ending, *_IDLE, signal.SIGCHLD}
+    watched = {*_STOPS, *hang_up_signals(), *_IDLE, signal.SIGCHLD, signal.SIGALRM}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    supervisor = _Supervisor(config, listeners, recovered)
+    supervisor = _Supervisor(config, listeners, recovered, reader)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_EVERY_S, LOOK_EVERY_S)
     while True:
         received = signal.sigwait(watched)
-        if received in ending:
-            return supervisor.end(0, asked=received in _STOPS)
+        if received in _STOPS:
+            return supervisor.end(0, asked=True)
+        if received in hang_up_signals():
+            if hang_up.is_end():
+                return supervisor.end(0)
+            supervisor.reload()
+            continue
+        if received == signal.SIGALRM:
+            if reader.watches and reader.has_changed():
+                supervisor.reload()
+            continue
         if received in _IDLE:
             click.echo(f"{signal.Signals(received).name} means nothing here; SIGTERM ends the gateway", err=True)
             continue
@@ -61,7 +85,10 @@ def supervise(config: Config, listeners: Sequence[socket.socket], recovered: Rec
 class _Supervisor:
     """The workers and the sockets they serve."""
 
-    def __init__(self, config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None) -> None:
+    def __init__(
+        self, config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None, reader: Reader
+    ) -> None:
+        self._reader = reader
         self._run = secrets.token_hex(6)
         self._recovered = recovered
         self._config = config
@@ -85,17 +112,28 @@ class _Supervisor:
             self._workers[index] = self._started(index)
         return True
 
+    def reload(self) -> None:
+        """Read the configuration, and let all workers have what came of it."""
+        news = self._reader.read()
+        self._config = news.config or self._config
+        for worker in self._workers:
+            worker.send(news)
+        for sentence in news.sentences():
+            click.echo(sentence, err=True)
+
     def _started(self, number: int) -> _Worker:
         # Whoever takes the place of a dead worker goes on from what that had counted.
         # What was found before the start is for one of them to tell, once.
         recovered, self._recovered = self._recovered, None
-        return _Worker(pickle.dumps((self._config, f"{self._run}.{number}", recovered)), self._listeners[number])
+        news = replace(self._reader.news, config=None)
+        return _Worker((self._config, f"{self._run}.{number}", recovered, news), self._listeners[number])
 
     def end(self, status: int, *, asked: bool = False) -> int:
         """Let the workers finish what they are doing; a second SIGTERM or SIGINT cuts that short.
 
         `asked`: there has been a first one. A terminal that is closed sends SIGHUP, maybe more than once.
         """
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         for listener in self._listeners:
             listener.close()
         self._tell(signal.SIGTERM)
@@ -116,7 +154,7 @@ class _Supervisor:
 class _Worker:
     """One process, started with its socket, its configuration and its place."""
 
-    def __init__(self, given: bytes, listener: socket.socket) -> None:
+    def __init__(self, given: Given, listener: socket.socket) -> None:
         self.started_at = monotonic()
         fd = listener.fileno()
         self.process = subprocess.Popen(  # noqa: S603  # ourselves
@@ -126,39 +164,84 @@ class _Worker:
             process_group=0,  # a terminal tells only the supervisor of Ctrl-C and of its end
         )
         # It stays open: its end tells the worker that nobody supervises it any more.
-        pipe = self.process.stdin
-        with suppress(BrokenPipeError):  # it has ended already, which `replace_dead` will see
-            if pipe is not None:
-                pipe.write(given)
-                pipe.flush()
+        self._pipe = self.process.stdin
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # A worker that does not read would otherwise hold up those that do, and the signals.
+        self._writer = threading.Thread(target=self._write, daemon=True)
+        self._writer.start()
+        self.send(given)
+
+    def send(self, what: Given | News) -> None:
+        """Send the worker something, without waiting for it."""
+        self._outbox.put(pickle.dumps(what))
 
     def let_go(self) -> None:
         """Close what is left of a worker that has ended."""
-        if self.process.stdin is not None:
-            with suppress(BrokenPipeError):  # what it has not read by now, nobody will
-                self.process.stdin.close()
+        self._outbox.put(None)
+        self._writer.join()  # the other end of the pipe is closed, so it does not wait
+
+    def _write(self) -> None:
+        pipe = self._pipe
+        if pipe is None:
+            return
+        with suppress(BrokenPipeError), pipe:  # it has ended already, which `replace_dead` will see
+            while (given := self._outbox.get()) is not None:
+                pipe.write(len(given).to_bytes(_LENGTH_BYTES, "big"))
+                pipe.write(given)
+                pipe.flush()
 
 
 def _how(status: int) -> str:
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
-def work(fd: int, take_signals: Callable[[], None], serve: Serve) -> int:
+class Serve(Protocol):
+    """Serves on a socket until a signal ends it."""
+
+    def __call__(
+        self, config: Config, listener: socket.socket, place: str, recovered: Recovered | None, *, feed: Feed,
+        news: News,
+    ) -> int:  # fmt: skip
+        """Return the exit status."""
+
+
+def work(fd: int, take_signals: Callable[[Callable[[], bool]], None], serve: Serve) -> int:
     """Serve on an inherited socket, with the configuration that comes over standard input. Returns the exit status."""
     import socket
 
-    # Over a pipe from the process that started this one, and from nobody else.
-    with open(0, "rb", closefd=False) as pipe:
-        config: Config
-        config, place, recovered = pickle.load(pipe)  # noqa: S301  # see above
-    threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    take_signals()
+    from gateway.background.reloading import Feed
+
+    given: Given | None = _received()
+    if given is None:
+        return 1
+    config, place, recovered, news = given
+    feed = Feed()
+    threading.Thread(target=_follow_supervisor, args=[feed], daemon=True).start()
+    take_signals(lambda: False)  # a terminal tells the supervisor, which tells its workers
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    return serve(config, socket.socket(fileno=fd), place, recovered)
+    return serve(config, socket.socket(fileno=fd), place, recovered, feed=feed, news=news)
 
 
-def _end_with_supervisor() -> None:
-    """End this process gracefully when the pipe ends. os.read, because a buffered one holds a lock at the exit."""
-    while os.read(0, 1):
-        pass
+def _follow_supervisor(feed: Feed) -> None:
+    """Hand on what the supervisor has read. End this process gracefully when the pipe ends."""
+    while (news := _received()) is not None:
+        feed.put(news)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _received() -> Any:
+    """Return what the supervisor sends next; None: nothing more."""
+    length = _bytes(_LENGTH_BYTES)
+    # Over a pipe from the process that started this one, and from nobody else.
+    return pickle.loads(_bytes(int.from_bytes(length, "big"))) if length else None  # noqa: S301  # see above
+
+
+def _bytes(count: int) -> bytes:
+    """Return so many bytes of the pipe, none at its end. os.read, because a buffered one holds a lock at the exit."""
+    found = bytearray()
+    while len(found) < count:
+        piece = os.read(0, count - len(found))
+        if not piece:
+            return b""
+        found += piece
+    return bytes(found)

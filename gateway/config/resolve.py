@@ -229,6 +229,7 @@ class Resolution:
             drain_delay_s=said.drain_delay,
             max_connections=said.max_connections,
             cors=_cors(said.cors) if said.cors.origins else None,
+            watch=said.watch,
         )
         return clients.with_environment(
             server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Where and how the gateway listens. A change needs a restart."""
+    """Where and how the gateway listens. A change of the first three needs a restart."""
 
     host: str = "127.0.0.1"
     port: int = 8400
@@ -37,6 +37,8 @@ class ServerSettings:
     """The most client connections in each process; None: as many as the limit of file descriptors allows."""
     cors: Cors | None = None
     """The pages of other sites that may read answers; None: no pages."""
+    watch: bool = True
+    """The configuration is read again when its files change."""
 
 
 @dataclass(frozen=True, slots=True)

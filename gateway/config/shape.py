@@ -70,7 +70,7 @@ class Cors(Strict):
 
 
 class Server(Strict):
-    """Where and how the gateway listens. A change needs a restart."""
+    """Where and how the gateway listens. A change of host, port or workers needs a restart."""
 
     host: str = Field(
         default="127.0.0.1",
@@ -101,6 +101,10 @@ class Server(Strict):
         description="The most client connections in each process. By default, half of the file descriptors.",
     )
     cors: Cors = Field(default=Cors(), description="The pages of other sites that may call the gateway.")
+    watch: n.Flag = Field(
+        default=True,
+        description="Read the configuration again when its files change. false: at SIGHUP and `gateway reload` only.",
+    )
 
 
 class Timeouts(Strict):

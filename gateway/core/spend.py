@@ -300,6 +300,10 @@ class Spending:
         own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
         return keep(self._own, name, own, MOST_KEPT)
 
+    def has(self, account: str) -> bool:
+        """Tell whether an account is one of these budgets', or of a key's own, which no configuration says."""
+        return account.startswith(f"budget:{_OWN}:") or self._budget_of(account) is not None
+
     def _budget_of(self, account: str) -> Budget | None:
         budget = self._named.get(account)
         if budget is None and account.startswith("budget:" + _EACH):

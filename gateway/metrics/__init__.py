@@ -16,7 +16,15 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from gateway.metrics import families
-from gateway.metrics.counts import BudgetShare, Counts, Histogram, LedgerState, decode, encode
+from gateway.metrics.counts import (
+    BudgetShare,
+    ConfigurationState,
+    Counts,
+    Histogram,
+    LedgerState,
+    decode,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,7 +37,9 @@ if TYPE_CHECKING:
     from gateway.core.quota import Quota
     from gateway.types import Endpoint, Receipt, Route, Settlement, Upstream
 
-__all__ = ["CONTENT_TYPE", "OTHER", "BudgetShare", "Histogram", "LedgerState", "Metrics", "Other"]
+__all__ = [
+    "CONTENT_TYPE", "OTHER", "BudgetShare", "ConfigurationState", "Histogram", "LedgerState", "Metrics", "Other",
+]  # fmt: skip
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
@@ -75,6 +85,7 @@ class Metrics(Collector):
         self._now = now
         self._watched: Watched | None = None
         self._ledger: Callable[[], LedgerState] | None = None
+        self._configuration: Callable[[], ConfigurationState] | None = None
         self._background: Callable[[], Mapping[str, bool]] | None = None
         self._counts = Counts()
         self._before = Counts()
@@ -92,6 +103,10 @@ class Metrics(Collector):
     def ledger_watch(self, ledger: Callable[[], LedgerState]) -> None:
         """Include, at every scrape, the state of the ledger and the budgets."""
         self._ledger = ledger
+
+    def configuration_watch(self, configuration: Callable[[], ConfigurationState]) -> None:
+        """At every scrape, also tell how the configuration is."""
+        self._configuration = configuration
 
     def background_watch(self, background: Callable[[], Mapping[str, bool]]) -> None:
         """Include, at every scrape, which background tasks are running."""
@@ -215,6 +230,8 @@ class Metrics(Collector):
         counts = self._together()
         yield from families.counted(counts)
         yield from families.ledger(counts)
+        if self._configuration is not None:
+            yield from families.configuration(self._configuration())
         watched = self._watched
         if watched is None:
             yield from families.standing([], {}, {}, {}, self._now())

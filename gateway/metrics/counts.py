@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Reasoning models answer after minutes; the gateway itself in microseconds.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
@@ -130,6 +133,17 @@ class LedgerState(NamedTuple):
             self.in_doubt + other.in_doubt,
             tuple(sorted(budgets.values(), key=lambda one: -one.ratio)[:MOST_BUDGETS]),
         )
+
+
+class ConfigurationState(NamedTuple):
+    """How the configuration is. All processes of a gateway have the same, so it is never added up."""
+
+    version: int
+    loaded_at: float
+    is_current: bool
+    """The version in use is what the files say."""
+    readings: Mapping[str, int]
+    """How many ended as `loaded`, `unchanged` or `failed` since the start."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.core.facts import Facts
     from gateway.core.health import Trend
     from gateway.core.quota import Quota
-    from gateway.metrics.counts import Counts, Labels
+    from gateway.metrics.counts import ConfigurationState, Counts, Labels
     from gateway.types import Upstream
 
 _BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
@@ -133,6 +133,20 @@ def ledger(counts: Counts) -> Iterator[Metric]:
         ("gateway_in_doubt_attempts", "Attempts that a crash of the gateway interrupted.", state.in_doubt),
     ):
         yield CounterMetricFamily(name, text, value=value)
+
+
+def configuration(state: ConfigurationState) -> Iterator[Metric]:
+    """Yield how the configuration is."""
+    yield _counter(
+        "gateway_config_reloads", "How often the configuration was read again, by what came of it.", ("result",),
+        (((result,), state.readings.get(result, 0)) for result in ("loaded", "unchanged", "failed")),
+    )  # fmt: skip
+    for name, text, value in (
+        ("last_reload_successful", "1: what is in use is what the files say. 0: they have mistakes.", state.is_current),
+        ("loaded_timestamp_seconds", "When the version in use was read.", state.loaded_at),
+        ("version", "1 for the configuration of the start, one more with each change.", state.version),
+    ):
+        yield GaugeMetricFamily(f"gateway_config_{name}", text, value=float(value))
 
 
 def standing(

@@ -9,6 +9,7 @@ import msgspec
 if TYPE_CHECKING:
     from gateway.core.plan import Terms
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Key, Route
 
 
@@ -21,6 +22,8 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     route: Route
     """Where the caller's name for the model led. A spent budget may send the call to another one."""
     terms: Terms
+    ruleset: Ruleset
+    """The version of the configuration that the call was steered by; it stays with the call."""
     request_id: bytes
     """The client's name for the call, or a new one."""
     forwarded: bytes

@@ -29,7 +29,6 @@ from gateway.types import Scope
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.core.spend import Spending
     from gateway.metrics import Metrics
     from gateway.stores.journal import Journal
     from gateway.stores.limits import Limits
@@ -82,12 +81,11 @@ class NotOnDisk(Refusal):
 class Books:
     """What all calls of one process have in common: prices, budgets, the journal."""
 
-    def __init__(self, writer: str, prices: Prices, limits: Limits, spending: Spending, metrics: Metrics) -> None:
+    def __init__(self, writer: str, prices: Prices, limits: Limits, metrics: Metrics) -> None:
         """`writer`: 12 hexadecimal digits that no other process has. Nothing is written down before `use`."""
         self.writer = writer
         self.prices = prices
         self.limits = limits
-        self.spending = spending
         self.metrics = metrics
         self.journal: Journal | None = None
         self.is_strict = False

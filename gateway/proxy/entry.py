@@ -62,7 +62,7 @@ class Entry:
             self._characters = characters_of(admission.call)
         self._asked: Sequence[tuple[Charge, Budget]] = ()
         """The budgets in which the attempt needs room; mostly none."""
-        if not upstream.ability.free and books.spending.concerns(tab.key):
+        if not upstream.ability.free and admission.ruleset.spending.concerns(tab.key):
             self._asked = self._charges()
         self._held: Sequence[Charge] = ()
         self._is_settled = True
@@ -76,13 +76,15 @@ class Entry:
         return f"<Entry {self.identity}{' settled' if self.bill is not None else ''}>"
 
     def _charges(self) -> Sequence[tuple[Charge, Budget]]:
-        books, key, upstream = self._tab.books, self._tab.key, self.candidate.upstream
+        key, upstream = self._tab.key, self.candidate.upstream
         worst: int | None = None
         if self._price is not None:
             longest, answers = upstream.ability.max_output_tokens, answers_of(self._admission.call)
             needs = self._admission.terms.needs
             worst = worst_case(needs, self._price, longest, answers=answers, characters=self._characters)
-        return books.spending.charges(key, self._route, upstream, spend.labels_of(key), worst, self.began_at)
+        return self._admission.ruleset.spending.charges(
+            key, self._route, upstream, spend.labels_of(key), worst, self.began_at
+        )
 
     # -- before the attempt
 

@@ -169,7 +169,7 @@ class Exchange:
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         gateway, admission = self._gateway, self._admission
         self._earlier, self._attempts = tuple(self._attempts), []
-        self._route = gateway.resolve(budget.to)
+        self._route = gateway.resolve(budget.to, admission.ruleset)
         self._tab.downgraded = True
         self._plan = make_plan(self._route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng)
         return None

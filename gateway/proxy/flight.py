@@ -60,9 +60,9 @@ class Flight:
             and not call.wants_usage
             and call.endpoint.usage_on_request
             and upstream.provider.stream_usage
-            and gateway.config.inject_stream_usage
+            and admission.ruleset.config.inject_stream_usage
         )
-        self._target: Target = gateway.client.target(upstream.provider, call.endpoint)
+        self._target: Target = admission.ruleset.target(gateway.client, upstream.provider, call.endpoint)
         self._request: bytes
         self._pieces: Sequence[bytes | memoryview]
         self._request, self._pieces = written(

@@ -37,7 +37,7 @@ def lines_of(
         lines = answer.mask.bytes(lines)
     number = 1 if len(attempts) == 1 else made(attempts)
     ours = b"%bx-request-id: %b\r\nx-gateway-attempts: %d\r\n%b" % (
-        lines, admission.request_id, number, admission.gateway.lines(route, upstream),
+        lines, admission.request_id, number, admission.ruleset.lines(route, upstream),
     )  # fmt: skip
     if cost_nanousd is not None:
         ours += b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd)

@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import threading
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,9 +39,32 @@ _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hang_up_signals() -> tuple[signal.Signals, ...]:
-    """Return SIGHUP, where there is one and nobody (`nohup`) has had it ignored."""
+    """Return SIGHUP, where there is one."""
     number = getattr(signal, "SIGHUP", None)
-    return () if number is None or signal.getsignal(number) is signal.SIG_IGN else (number,)
+    return () if number is None else (number,)
+
+
+class HangUp:
+    """What SIGHUP means: the end if the terminal that the gateway was started from is gone, else a reload.
+
+    Make it before the process takes its signals. Under `nohup`, which has SIGHUP ignored, it is never the end.
+    """
+
+    def __init__(self) -> None:
+        ignored = any(signal.getsignal(one) is signal.SIG_IGN for one in hang_up_signals())
+        self._ends_with_terminal = not ignored and _has_terminal()
+
+    def is_end(self) -> bool:
+        """Tell whether a SIGHUP that has just come is the end."""
+        return self._ends_with_terminal and not _has_terminal()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except (OSError, AttributeError):  # Windows has neither the file nor the flag
+        return False
+    return True
 
 
 def idle_signals() -> tuple[signal.Signals, ...]:
@@ -59,9 +82,13 @@ class Server(uvicorn.Server):
         crowd: Crowd,
         on_stop: Callable[[], None],
         *,
+        on_reload: Callable[[], None],
+        hang_up: HangUp,
         supervised: bool,
     ) -> None:
         """`on_stop`: called as soon as the end is asked for. `supervised`: only SIGINT is a second signal.
+
+        `on_reload`: called in the loop when SIGHUP asks for the configuration to be read again.
 
         A service manager tells all processes of a service at once, and then the supervisor tells them again.
         """
@@ -69,11 +96,26 @@ class Server(uvicorn.Server):
         self.crowd = crowd
         self._settings = settings
         self._on_stop = on_stop
+        self._on_reload = on_reload
+        self._hang_up = hang_up
+        self._wants_reload = False
         self._supervised = supervised
         self._stop_at: float | None = None
         self._asked = False
         self._news: list[str] = []
         """What a signal handler has to say; it may interrupt a line that is being written."""
+
+    @property
+    def settings(self) -> ServerSettings:
+        """The settings that new connections get."""
+        return self._settings
+
+    def use(self, settings: ServerSettings) -> None:
+        """Keep to other settings from now on, also on connections that are open. The address stays."""
+        self._settings = settings
+        self.crowd.most = most_connections(settings.max_connections)
+        for connection in list(self.server_state.connections):
+            cast("ClientProtocol", connection).settings = settings
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets)
@@ -88,6 +130,9 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
         self._tell_news()
+        if self._wants_reload:
+            self._wants_reload = False
+            self._on_reload()
         return ends or self.force_exit or (self._stop_at is not None and monotonic() >= self._stop_at)
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
@@ -139,6 +184,9 @@ class Server(uvicorn.Server):
         if sig in idle_signals():
             self._news.append(f"{name} means nothing here; SIGTERM ends the gateway")
             return
+        if sig in hang_up_signals() and not self._hang_up.is_end():
+            self._wants_reload = self._stop_at is None
+            return
         if self._stop_at is None:
             delay_s, drain_s = self._settings.drain_delay_s, self._settings.drain_s
             self._stop_at = monotonic() + delay_s
@@ -174,12 +222,14 @@ def make_server(
     refusal_body: Callable[[str, Refusal], bytes],
     on_stop: Callable[[], None] = lambda: None,
     *,
+    on_reload: Callable[[], None] = lambda: None,
+    hang_up: HangUp | None = None,
     supervised: bool = False,
 ) -> Server:
     """Return a server for `app` (ASGI 3), ready to `run`.
 
     `refusal_body`: writes the body of a refusal for a path, in the dialect that its clients read. `on_stop`: called as
-    soon as the server is asked to end.
+    soon as the server is asked to end. `on_reload`: called in the loop at a SIGHUP that is not the end.
     """
     crowd = Crowd(most_connections(settings.max_connections))
     if settings.max_connections is not None and settings.max_connections > crowd.most:
@@ -187,12 +237,16 @@ def make_server(
             "server.max_connections is %d, and the limit of file descriptors allows %d; raise it with ulimit -n",
             settings.max_connections, crowd.most,
         )  # fmt: skip
+
+    def protocol(*args: Any, **kwargs: Any) -> ClientProtocol:
+        return ClientProtocol(*args, settings=server.settings, crowd=crowd, refusal_body=refusal_body, **kwargs)
+
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop" if _has_uvloop() else "asyncio",
-        http=cast("Any", partial(ClientProtocol, settings=settings, crowd=crowd, refusal_body=refusal_body)),
+        http=cast("Any", protocol),
         ws="none",
         interface="asgi3",
         lifespan="on",
@@ -201,7 +255,10 @@ def make_server(
         server_header=False,
         proxy_headers=False,
     )
-    return Server(config, settings, crowd, on_stop, supervised=supervised)
+    server = Server(
+        config, settings, crowd, on_stop, on_reload=on_reload, hang_up=hang_up or HangUp(), supervised=supervised
+    )
+    return server
 
 
 def _has_uvloop() -> bool:

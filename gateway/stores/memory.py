@@ -5,7 +5,9 @@ Everything is called from the event loop, so reading, deciding and writing need 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from gateway.core import allowance, facts, health, quota
 from gateway.core.bounded import keep
@@ -18,7 +20,7 @@ from gateway.core.turns import turn_of
 from gateway.types import unpaid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from gateway.core.allowance import Allowance
     from gateway.core.breaker import Event
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.core.health import Tally, Trend
     from gateway.core.quota import Quota
     from gateway.core.turns import Turn
-    from gateway.types import Attempt, Header, Upstream, Usage
+    from gateway.types import Attempt, Header, Provider, Upstream, Usage
 
 # Entries per map, the oldest evicted first: clients may name models that are not configured.
 MOST_KEPT = 8192
@@ -38,6 +40,9 @@ PLENTY = 0.2
 MOST_BEGUN = 512
 # An attempt's own (monotonic) clock starts slightly after the wall-clock time that `begin` notes.
 CLOCKS_DIFFER_S = 0.00001
+# Other processes of this gateway read a new configuration within a second or two. Until then they still tell what is
+# forgotten here.
+OTHERS_WITHIN_S = 5.0
 
 
 class Memory:
@@ -58,7 +63,9 @@ class Memory:
         self._tallies: dict[str, Tally] = {}
         self._looked_at: dict[str, float] = {}
         self.turned: Callable[[Turn], None] | None = None
-        """Called when an upstream or an account goes out of use or comes back."""
+        """Told when an upstream or an account goes out of use or comes back."""
+        self._replaced: dict[str, tuple[Provider | None, float]] = {}
+        """By name: what stands now in the place of a provider (None: nothing), and until when others may not know."""
 
     def __repr__(self) -> str:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
@@ -96,6 +103,8 @@ class Memory:
     ) -> None:
         """Learn from an attempt that has ended."""
         self._land(upstream.id)
+        if self._replaced and self._is_of_another(upstream.provider):
+            return
         known = self.facts.get(upstream.id, facts.UNKNOWN)
         after = facts.observe(known, attempt, usage, wall)
         keep(self.facts, upstream.id, after, MOST_KEPT)
@@ -111,7 +120,9 @@ class Memory:
             self._look(upstream.domain, headers, attempt, wall)
 
     def heard(self, upstream: Upstream, attempt: Attempt, headers: list[Header], wall: float) -> None:
-        """Read the limits in a stream's head, without waiting for its end."""
+        """A stream has begun. What its head says of limits need not wait for its end."""
+        if self._replaced and self._is_of_another(upstream.provider):
+            return
         self._look(upstream.domain, headers, attempt, wall)
 
     def told(self, domain: str, limits: tuple[quota.Limit, ...]) -> None:
@@ -138,7 +149,10 @@ class Memory:
             self._tell(upstream_id, known, after, wall)
 
     def merge_in(self, facts: Mapping[str, Facts], quotas: Mapping[str, Quota], wall: float) -> None:
-        """Merge in what another process knows."""
+        """Another process told what it knows: take over what is news."""
+        if self._replaced:
+            facts = {name: one for name, one in facts.items() if not self._is_stale(name, wall)}
+            quotas = {name: one for name, one in quotas.items() if not self._is_stale(name, wall)}
         for name, theirs in facts.items():
             ours = self.facts.get(name, UNKNOWN)
             both = merge_facts(ours, theirs, wall)
@@ -150,6 +164,45 @@ class Memory:
             merged = merge_quotas(known, said, wall)
             if merged != known:
                 keep(self.quotas, domain, merged, MOST_KEPT)
+
+    def forget(
+        self, elsewhere: Collection[str], rekeyed: Collection[str], providers: Mapping[str, Provider], wall: float
+    ) -> None:
+        """A reload has replaced providers: forget what is no longer true of those of these names.
+
+        `elsewhere`: other servers now, or gone; nothing known of them holds. `rekeyed`: the same servers with another
+        key; what is known of the account does not hold. `providers`: by name, as they are now. An attempt at a
+        replaced provider that is under way teaches nothing when it ends.
+        """
+        for name in (*elsewhere, *rekeyed):
+            self._replaced[name] = (providers.get(name), wall + OTHERS_WITHIN_S)
+        kept: tuple[dict[str, Any], ...] = (
+            self.facts, self.quotas, self.begun, self.trends, self._tallies, self._looked_at, self.allowances,
+        )  # fmt: skip
+        of_accounts = (self.quotas, self.begun, self._looked_at)
+        for one in kept:
+            for key in [key for key in one if _provider_of(key) in elsewhere]:
+                del one[key]
+        for account in of_accounts:
+            for key in [key for key in account if _provider_of(key) in rekeyed]:
+                del account[key]
+        for key in [key for key in self.facts if _provider_of(key) in rekeyed]:
+            if "/" in key:  # how fast and sound a model is, its server decides
+                self.facts[key] = msgspec.structs.replace(self.facts[key], usable_at=0.0, limited=False)
+            else:
+                del self.facts[key]
+
+    def _is_of_another(self, provider: Provider) -> bool:
+        """Tell whether a reload has put another provider in the place of this one."""
+        if provider.name not in self._replaced:
+            return False
+        now, _ = self._replaced[provider.name]
+        return now is None or not is_same(now, provider)
+
+    def _is_stale(self, name: str, wall: float) -> bool:
+        """Tell whether others may speak of a provider that a reload has replaced."""
+        found = self._replaced.get(_provider_of(name))
+        return found is not None and wall < found[1]
 
     def review(self, upstream_ids: Iterable[str], wall: float) -> tuple[tuple[str, Trend], ...]:
         """Compare upstreams since the last review with their usual; return those newly degraded or recovered."""
@@ -200,3 +253,18 @@ class Memory:
             self.in_flight[key] = left
         else:
             del self.in_flight[key]
+
+
+def is_same(one: Provider, other: Provider) -> bool:
+    """Tell whether two providers of one name are the same account at the same server."""
+    return is_same_server(one, other) and one.headers == other.headers
+
+
+def is_same_server(one: Provider, other: Provider) -> bool:
+    """Tell whether two providers of one name are the same server, with whatever key."""
+    return (one.base_url, one.kind, one.query) == (other.base_url, other.kind, other.query)
+
+
+def _provider_of(name: str) -> str:
+    """Return the provider of an upstream (`shop/m`), an account (`shop:unpaid`) or an allowance (`shop:free`)."""
+    return name.partition("/")[0].partition(":")[0]

@@ -1,4 +1,4 @@
-"""The target of a request: origin and prepared head, computed once for each pair of provider and endpoint."""
+"""The target of a request: origin and prepared head, for a provider and an endpoint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from gateway.upstream.demo import DEMO_URL, DemoOrigin
 from gateway.upstream.h1 import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.core.secrets import Mask
     from gateway.types import Endpoint, Provider, Upstream
     from gateway.upstream.h1 import Channel
 
-USER_AGENT = f"llm-gateway/{__version__}"
-_JSON = BodyKind.JSON
-# One target per pair of provider and endpoint; a large configuration has a few hundred.
-MOST_TARGETS = 4096
 # Model names come from clients.
 MOST_MODELS = 4096
+USER_AGENT = f"llm-gateway/{__version__}"
+_JSON = BodyKind.JSON
 
 
 class Origin(Protocol):
@@ -46,7 +44,7 @@ class Origin(Protocol):
         """
 
     def close(self) -> None:
-        """Close idle channels."""
+        """Close what is idle, and from now on what no longer is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,6 @@ class Client:
         """`make_tls`: makes the TLS context, by default the system's. TLS below 1.2 is disabled in any case."""
         self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
-        self._targets: dict[tuple[int, str], Target] = {}
         self._models: dict[tuple[str, bool], bytes] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -79,21 +76,13 @@ class Client:
         return f"<Client {list(self._origins.values())}>"
 
     def target(self, provider: Provider, endpoint: Endpoint) -> Target:
-        """Return the target for calls of `endpoint` to `provider`."""
-        # By identity: a reload makes new providers, and hashing a provider hashes all its fields. The target keeps the
-        # provider alive, so that its id is not reused.
-        key = (id(provider), endpoint.path)
-        target = self._targets.get(key)
-        if target is None:
-            origin = self.origin(provider.base_url)
-            target = Target(provider, origin, _head(provider, endpoint), mask_of(provider))
-            keep(self._targets, key, target, MOST_TARGETS)  # some are of providers that a reload has replaced
-        return target
+        """Work out where to send calls of `endpoint` for `provider`."""
+        return Target(provider, self.origin(provider.base_url), _head(provider, endpoint), mask_of(provider))
 
     def origin(self, base_url: str) -> Origin:
         """Return the origin of a base URL."""
         url = urlsplit(base_url)
-        name = f"{url.scheme}://{url.netloc}"
+        name = _origin_of(base_url)
         origin = self._origins.get(name)
         if origin is None:
             if base_url == DEMO_URL:
@@ -114,6 +103,12 @@ class Client:
             keep(self._models, key, value, MOST_MODELS)
         return value
 
+    def keep_only(self, base_urls: Iterable[str]) -> None:
+        """Let go of the connections to all other origins. Those in use are closed when they are no longer needed."""
+        kept = {_origin_of(one) for one in base_urls}
+        for name in self._origins.keys() - kept:
+            self._origins.pop(name).close()
+
     def close(self) -> None:
         """Close every idle connection."""
         for origin in self._origins.values():
@@ -126,6 +121,11 @@ class Client:
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
+
+
+def _origin_of(base_url: str) -> str:
+    url = urlsplit(base_url)
+    return f"{url.scheme}://{url.netloc}"
 
 
 def _head(provider: Provider, endpoint: Endpoint) -> bytes:

@@ -434,6 +434,7 @@ class Pool:
         self._tls = tls
         self._idle: list[Connection] = []
         self._sweep: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<Pool {self.origin} {len(self._idle)} idle>"
@@ -474,7 +475,10 @@ class Pool:
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """Add a connection whose exchange is complete to the idle ones."""
+        """Take back a connection whose exchange is complete."""
+        if self._is_closed:
+            connection.close()
+            return
         connection.expires_at = monotonic() + connection.idle_s
         connection.idle = True
         self._idle.append(connection)
@@ -487,7 +491,8 @@ class Pool:
         connection.idle = False
 
     def close(self) -> None:
-        """Close idle connections. Exchanges under way end by themselves."""
+        """Close what is idle, and from now on each connection whose exchange is complete."""
+        self._is_closed = True
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None

@@ -12,7 +12,7 @@ from hashlib import sha256
 from ipaddress import IPv6Address
 from math import ceil, inf
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import LRUCache
 
@@ -66,19 +66,36 @@ class Access(StrEnum):
 _CALL = Access.CALL
 
 
-class Door:
-    """Admits callers by the keys of one configuration and by those of the keyring."""
+class Admits(Protocol):
+    """What a configuration says of callers."""
 
-    def __init__(
-        self, api_keys: frozenset[bytes], keyring: Keyring, now: Callable[[], float] = time, cors: Cors | None = None
-    ) -> None:
-        """`api_keys`: SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
-        self._cors = cors
-        self._api_keys = api_keys
+    @property
+    def api_keys(self) -> frozenset[bytes]:
+        """SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
+
+    @property
+    def cors(self) -> Cors | None:
+        """Which pages of other sites may call."""
+
+
+class Configured(Protocol):
+    """A gateway, as far as the door asks."""
+
+    @property
+    def now(self) -> Admits:
+        """The configuration of this moment."""
+
+
+class Door:
+    """Admits callers by the keys of the configuration as it is now and by those of the keyring."""
+
+    def __init__(self, configured: Configured, keyring: Keyring, now: Callable[[], float] = time) -> None:
+        self._configured = configured
         self._keyring = keyring
         self._now = now
         self._ring: Ring | None = None
-        """The one that `_admitted` is by."""
+        self._api_keys = configured.now.api_keys
+        """The keys that `_admitted` is by, with those of `_ring`."""
         self._admitted: dict[tuple[bytes | None, ...], Holder] = {}
         """By what was sent as a secret and found good; a digest costs more than all other checks."""
         self._failures: LRUCache[str, tuple[float, int]] = LRUCache(MOST_ADDRESSES)
@@ -86,7 +103,7 @@ class Door:
 
     def __repr__(self) -> str:
         virtual = "unread" if (ring := self._keyring.ring) is None else f"{len(ring.holders)} virtual"
-        return f"<Door {len(self._api_keys)} configured, {virtual}>"
+        return f"<Door {len(self._configured.now.api_keys)} configured, {virtual}>"
 
     def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], access: Access = Access.CALL) -> Key:
         """Return who the caller is, if it may go on. There is nobody that a failure could be taken for.
@@ -100,10 +117,11 @@ class Door:
         """
         if len(headers) != len(scope["headers"]):
             _refuse_repeated(scope["headers"])
-        ring = self._keyring.ring
-        if ring is not self._ring:
-            self._ring, self._admitted = ring, {}
-        if self._api_keys or ring is None or ring.wants_key:
+        ruleset = self._configured.now
+        ring, api_keys = self._keyring.ring, ruleset.api_keys
+        if ring is not self._ring or api_keys is not self._api_keys:
+            self._ring, self._api_keys, self._admitted = ring, api_keys, {}
+        if api_keys or ring is None or ring.wants_key:
             sent = (headers.get(b"authorization"), headers.get(b"x-api-key"), headers.get(b"api-key"))
             holder = self._admitted.get(sent)
             if holder is None or holder.until <= self._now():
@@ -115,7 +133,7 @@ class Door:
         else:
             if ring.holders:
                 self._refuse_revoked(scope, headers, ring)
-            _refuse_others(scope, headers, self._cors)
+            _refuse_others(scope, headers, ruleset.cors)
             key = LOCAL
         if access is _CALL:
             # The operator's own key, which has no id, is for everything.
@@ -216,6 +234,16 @@ def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cor
         raise Forbidden(_FOREIGN_PAGE)
 
 
+def is_here(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request comes from this machine, and neither through a proxy nor from a page of another site."""
+    try:
+        _refuse_others(scope, headers, None)
+    except Forbidden:
+        return False
+    return _PROXIED.isdisjoint(headers)
+
+
+_PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
 _FOREIGN_PAGE = (
     "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
 )

@@ -39,8 +39,9 @@ class Explain:
         if not may_ask(key := request.scope[CALLER], name):
             raise not_allowed(key, name)
         gateway = self._gateway
-        config = gateway.config
-        route = gateway.resolve(name)
+        ruleset = gateway.now
+        config = ruleset.config
+        route = gateway.resolve(name, ruleset)
         needs = needs_of(asked)
         terms = Terms(
             config.max_attempts, config.retries, config.max_wait_s,

@@ -1,13 +1,15 @@
-"""Is it alive, is it ready, and what has it counted. Open to everyone, and without secrets."""
+"""Is it alive, is it ready, which configuration is in use, and what has it counted. Open to everyone, no secrets."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from gateway.metrics import CONTENT_TYPE
 from gateway.web.answers import json_answer
+from gateway.web.door import is_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
     from gateway.stores.keyring import Keyring
+
+
+_HIDDEN = "the gateway's log says what"
 
 
 class Health:
@@ -31,7 +36,7 @@ class Health:
         """The loop turns."""
         return json_answer({"status": "ok"})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """A call could be served: it is known which keys there are, and some name has a usable upstream.
 
         Background work that has failed is named, and changes nothing else: calls go on without it. A database of keys
@@ -39,16 +44,16 @@ class Health:
         """
         gateway = self._gateway
         if gateway.draining:
-            return self._said("draining", 503)
+            return self._said(request, "draining", 503)
         if self._keyring.ring is None:
-            return self._said("the keys have not been read", 503)
-        if not any(provider.unusable is None for provider in gateway.directory.providers.values()):
-            return self._said("no usable provider", 503)
-        return self._said("ok")
+            return self._said(request, "the keys have not been read", 503)
+        if not any(provider.unusable is None for provider in gateway.now.directory.providers.values()):
+            return self._said(request, "no usable provider", 503)
+        return self._said(request, "ok")
 
-    def _said(self, status: str, code: int = 200) -> Response:
+    def _said(self, request: Request, status: str, code: int = 200) -> Response:
         """Answer with a status, and with what background work has failed since the start: its kind, not its words."""
-        answer: dict[str, object] = {"status": status}
+        answer: dict[str, object] = {"status": status, "configuration": self._configuration(request)}
         if self._keyring.problem:
             answer["keys"] = "stale" if self._keyring.ring is not None else "unknown"
         if failed := {
@@ -58,6 +63,23 @@ class Health:
         }:
             answer["background"] = failed
         return json_answer(answer, code)
+
+    def _configuration(self, request: Request) -> dict[str, object]:
+        """Say which version is in use, and why not another. What files say of names and paths is for this machine."""
+        ruleset, reading = self._gateway.now, self._gateway.reading
+        here = is_here(request.scope, dict(request.scope["headers"]))
+        loaded_at = datetime.fromtimestamp(ruleset.loaded_at, UTC).isoformat(timespec="milliseconds")
+        said: dict[str, object] = {
+            "version": ruleset.version,
+            "loaded_at": loaded_at.replace("+00:00", "Z"),
+            "readings": reading.count,
+            "error": (reading.error if here else _HIDDEN) if reading.error else None,
+        }
+        if here:
+            said["source"] = ruleset.config.source
+        if reading.waits:
+            said["after_restart"] = list(reading.waits) if here else _HIDDEN
+        return said
 
     async def metrics(self, _: Request) -> Response:
         """Everything counted so far, for Prometheus."""

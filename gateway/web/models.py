@@ -40,7 +40,7 @@ class Models:
         if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
         key = request.scope[CALLER]
-        listed = [self._entry(*one) for one in names(self._gateway.directory) if may_ask(key, one.name)]
+        listed = [self._entry(*one) for one in names(self._gateway.now.directory) if may_ask(key, one.name)]
         after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
         if after is not None:
             listed = listed[_place(listed, after) + 1 :]
@@ -60,8 +60,9 @@ class Models:
         name = request.path_params["model"]
         if not may_ask(key := request.scope[CALLER], name):
             raise not_allowed(key, name)
-        for one in names(self._gateway.directory):
-            if name == one.name or (one.name.partition("/")[2] == name and name in self._gateway.directory.bare):
+        directory = self._gateway.now.directory
+        for one in names(directory):
+            if name == one.name or (one.name.partition("/")[2] == name and name in directory.bare):
                 return json_answer(self._entry(*one))
         raise ModelNotFound(f'unknown model "{name}"; GET /v1/models lists what there is', param="model")
 

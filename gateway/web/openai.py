@@ -75,7 +75,7 @@ class Operation:
         key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
-            most = gateway.config.server.max_body_bytes
+            most = gateway.now.config.server.max_body_bytes
             call = read_at_once(self._endpoint, client, most) or await read_request(self._endpoint, client, most)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
@@ -84,15 +84,17 @@ class Operation:
                 )
             if key.routes:
                 refuse_other_names(key, call, headers)
+            ruleset = gateway.now  # all that is decided from here on, also after a reload, is by this one
             try:
-                steered = steer(gateway, call, headers)
+                steered = steer(gateway, ruleset, call, headers)
             except ModelNotFound:
                 if not await gateway.looked_again():
                     raise
-                steered = steer(gateway, call, headers)
+                ruleset = gateway.now
+                steered = steer(gateway, ruleset, call, headers)
             call, route, terms = steered
             lines = forwarded(scope["headers"], headers)
-            admission = Admission(gateway, key, call, route, terms, identity, lines, client.received_at)
+            admission = Admission(gateway, key, call, route, terms, ruleset, identity, lines, client.received_at)
             tab = Tab(gateway.books, key)
             if tab.is_limited():
                 counted = True

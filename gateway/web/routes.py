@@ -77,9 +77,9 @@ class Web:
 
         `background`: how each piece of background work is.
         """
-        self._cors = gateway.config.server.cors
+        self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
-        self.door = Door(gateway.config.server.api_keys, keyring, cors=self._cors)
+        self.door = Door(gateway, keyring)
         models, health, explain = (
             Models(gateway),
             Health(gateway, keyring, {} if background is None else background),
@@ -121,8 +121,8 @@ class Web:
             operation = self._operations.get(path)
         if operation is not None and scope["method"] == "POST":
             return operation(scope, receive, send)
-        if self._cors is not None and scope["method"] == "OPTIONS":
-            allowed = self._cors.preflight(dict(scope["headers"]))
+        if scope["method"] == "OPTIONS" and (cors := self._gateway.now.cors) is not None:
+            allowed = cors.preflight(dict(scope["headers"]))
             if allowed is not None:
                 return _preflight_answer(allowed)(scope, receive, send)
         if operation is not None:

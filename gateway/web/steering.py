@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Key, Needs, Route
 
 ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-gateway-task", b"x-gateway-explain"
 _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
-def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple[Call, Route, Terms]:
+def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes]) -> tuple[Call, Route, Terms]:
     """Return the call without what was said to the gateway alone, where it goes, and on which terms.
 
     Raises:
@@ -40,21 +41,21 @@ def steer(gateway: Gateway, call: Call, headers: Mapping[bytes, bytes]) -> tuple
         BadRequest: the client asks for an order that there is none of, or for nobody; or it says where the call goes
             and with which credential.
     """
-    config = gateway.config
+    config = ruleset.config
     if not TOP.isdisjoint(call.fields):
         refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
     name = call.model
     if config.rules:
-        name = choose(config.rules, _features(call, needs, headers, gateway.looked_at)) or name
-    if name == AUTO and gateway.resolve(name).kind is RouteKind.AUTO:  # an alias of that name is no choice
+        name = choose(config.rules, _features(call, needs, headers, ruleset.looked_at)) or name
+    if name == AUTO and gateway.resolve(name, ruleset).kind is RouteKind.AUTO:  # an alias of that name is no choice
         said, turns = last_words(call)
         hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
         name = auto_route(name, hard)
     fallbacks = _fallbacks(call, headers) if FALLBACK in headers or "models" in call.fields else ()
     if "models" in call.fields:  # OpenRouter's way to say it; no other provider knows the field
         call = without(call, "models")
-    route = names.resolve_many([name, *fallbacks], gateway.directory) if fallbacks else gateway.resolve(name)
+    route = names.resolve_many([name, *fallbacks], ruleset.directory) if fallbacks else gateway.resolve(name, ruleset)
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE

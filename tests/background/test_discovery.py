@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from gateway.background.discovery import EVERY_S, OTHERS_AGAIN_S, OWN_AGAIN_S, Discovery, is_asked
 from gateway.background.rounds import JITTER
 from gateway.core.explain import Problem
+from gateway.proxy.ruleset import make_ruleset
 from gateway.types import Capability, Price, Provider
 from gateway.upstream.ask import Asker, Listing
 from tests.faults import Client, FaultyUpstream, chat, chat_json, error_json, json_answer, like_openai, request
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
+    from gateway.proxy.ruleset import Found, Ruleset
     from tests.faults.script import Script
     from tests.faults.upstream import Answer, Request
 
@@ -80,12 +82,20 @@ class Holder:
     """As much of a gateway as discovery knows."""
 
     def __init__(self, yaml: str) -> None:
-        self.directory: Directory = config_of(yaml).directory
-        self.used = 0
+        self.now = ruleset_of(yaml)
+        self.learnt = 0
 
-    def use(self, directory: Directory) -> None:
-        self.directory = directory
-        self.used += 1
+    @property
+    def directory(self) -> Directory:
+        return self.now.directory
+
+    def learn(self, ruleset: Ruleset, found: Found) -> None:
+        self.now = ruleset
+        self.learnt += bool(found)
+
+
+def ruleset_of(yaml: str) -> Ruleset:
+    return make_ruleset(config_of(yaml), {}, version=1, loaded_at=0.0)
 
 
 class Lists:
@@ -158,17 +168,17 @@ async def test_who_cannot_be_asked_keeps_what_it_listed() -> None:
 async def test_nothing_found_changes_nothing() -> None:
     holder = Holder(TWO)
     await ask(discovery(holder), Lists(one=failing("no"), two=listing()))
-    assert holder.used == 0
+    assert holder.learnt == 0
 
 
 async def test_a_configuration_that_is_replaced_meanwhile_wins() -> None:
     """What was found is told to the new one."""
     holder = Holder(TWO)
-    other = config_of(TWO.replace("main:", "second:")).directory
+    other = ruleset_of(TWO.replace("main:", "second:"))
 
     class Replacing(Lists):
         async def models(self, provider: Provider) -> Listing:
-            holder.directory = other
+            holder.now = other
             return await super().models(provider)
 
     found = discovery(holder)
@@ -177,13 +187,31 @@ async def test_a_configuration_that_is_replaced_meanwhile_wins() -> None:
     assert "a" in holder.directory.bare
 
 
+async def test_what_another_server_listed_is_not_told() -> None:
+    """A reload has given the name to another server while the first one was asked; that one is asked in turn."""
+    holder = Holder(TWO)
+
+    class Moving(Lists):
+        async def models(self, provider: Provider) -> Listing:
+            if provider.base_url == "http://127.0.0.1:9/v1" and provider.name == "one":
+                holder.now = ruleset_of(TWO.replace("http://127.0.0.1:9/v1", "http://127.0.0.2:9/v1", 1))
+                self.listings = {**self.listings, "one": listing({"id": "new"})}
+                self.asked.append("one")
+                return listing({"id": "old"})
+            return await super().models(provider)
+
+    lists = Moving(one=listing(), two=listing({"id": "b"}))
+    await ask(discovery(holder), lists)
+    assert lists.asked.count("one") == 2
+    assert "new" in holder.directory.bare
+    assert "old" not in holder.directory.bare
+
+
 async def test_a_provider_that_is_gone_is_forgotten() -> None:
     holder = Holder(TWO)
     found = discovery(holder)
     await ask(found, Lists(one=listing({"id": "a"}), two=listing({"id": "b"})))
-    holder.directory = config_of(
-        'providers: {one: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1"}}'
-    ).directory
+    holder.now = ruleset_of('providers: {one: {kind: openai-compatible, base_url: "http://127.0.0.1:9/v1"}}')
     await ask(found, Lists(one=listing({"id": "a"})))
     assert set(found.state) == {"one"}
 
@@ -237,7 +265,7 @@ async def test_a_model_that_was_just_added_is_found_when_it_is_asked_for() -> No
     ):
         await asyncio.wait_for(knows(running, "tiny"), 5)
         found = cast("Discovery", running.gateway.look.__self__)  # type: ignore[union-attr]  # a bound method
-        found._asked_at.clear()
+        found._asked.clear()
         models.append("pulled")
         await client.send(chat("Hi", model="pulled"))
         assert (await client.response()).status == 200

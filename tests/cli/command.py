@@ -112,17 +112,19 @@ async def serving(
     env: Mapping[str, str] | None = None,
     descriptors: int | None = None,
     through: Sequence[str] = (),
+    stdin: int | None = None,
 ) -> AsyncIterator[Running]:
     """Run `gateway …` on a free port until the block ends, and wait until it is ready.
 
     `descriptors`: the limit of its files and sockets. `through`: a command that becomes it.
+    `stdin`: the descriptor of its standard input, else there is none.
     """
     process = await asyncio.create_subprocess_exec(
         *through,
         *command(*args),
         cwd=cwd,
         env=environment({"GATEWAY_PORT": "0", **(env or {})}, cwd=cwd),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.DEVNULL if stdin is None else stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -189,8 +189,8 @@ def test_demote(file: Path, here: Path) -> None:
         1, f'{overlay}: there is no alias "eagle-7c"; did you mean "eagle-7b"?\n'
     )  # fmt: skip
     done = run("demote", "eagle-7b")
-    message = f"eagle-7b is removed from {overlay}; restart the gateway if it is running\n"
-    assert (done.exit_code, done.output) == (0, message)
+    said = f"eagle-7b is removed from {overlay}; a running gateway takes the change over\n"
+    assert (done.exit_code, done.output) == (0, said)
     assert "eagle" not in overlay.read_text()
     assert json.loads(run("demote", "--json", "eagle-7b").stdout or "null") is None
     run("promote", "demo/echo", "--as", "e")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -94,7 +95,9 @@ async def test_a_second_gateway_refuses_to_start(tmp_path: Path, workers: str) -
         third.process.send_signal(signal.SIGKILL)
         await third.process.wait()
     async with serving(*args, cwd=tmp_path, env=env) as fourth:
-        assert (tmp_path / "state" / LOCK).read_text() == f"{fourth.process.pid}\n"
+        first_line, told = (tmp_path / "state" / LOCK).read_text().splitlines()
+        assert first_line == str(fourth.process.pid)
+        assert json.loads(told)["port"] == fourth.port
 
 
 # -- a place that cannot be written

@@ -78,8 +78,9 @@ class Kept:
 async def delegate(gateway: Gateway, body: bytes) -> Kept:
     """Make a call on behalf of another, as `req_1` knows it."""
     call = read_call(CHAT, body)
-    route = gateway.resolve(call.model)
-    admission = Admission(gateway, LOCAL, call, route, Terms(2), b"req_2", b"", monotonic(), parent="req_1")
+    ruleset = gateway.now
+    route = gateway.resolve(call.model, ruleset)
+    admission = Admission(gateway, LOCAL, call, route, Terms(2), ruleset, b"req_2", b"", monotonic(), parent="req_1")
     kept = Kept()
     await Exchange(admission, Within(), Outlet(kept), Tab(gateway.books, LOCAL)).run()
     return kept

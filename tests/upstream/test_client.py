@@ -11,7 +11,7 @@ import pytest
 
 from gateway.dialects.endpoints import CHAT
 from gateway.types import Provider
-from gateway.upstream.client import MOST_TARGETS, Client
+from gateway.upstream.client import Client
 from gateway.upstream.h1 import ConnectError, FailureKind
 
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
@@ -60,14 +60,14 @@ async def first_flight() -> bytes:
     return hello
 
 
-def test_what_is_worked_out_for_providers_is_bounded() -> None:
-    """Every reload of the configuration makes new ones, and the old ones are not kept for ever."""
+def test_origins_that_no_provider_has_are_let_go() -> None:
+    """A reload keeps the connections to servers that are still configured, and no others."""
     client = Client()
-    for number in range(2 * MOST_TARGETS):
-        provider = Provider(name=f"p{number}", kind="openai", base_url="http://127.0.0.1:9/v1")
-        assert client.target(provider, CHAT) is client.target(provider, CHAT)
-        assert client.target(provider, CHAT).provider is provider
-    assert len(client._targets) <= MOST_TARGETS
+    urls = [f"http://127.0.0.{number}:9/v1" for number in (1, 2)]
+    first, second = (client.target(Provider("p", "openai", url), CHAT).origin for url in urls)
+    client.keep_only([urls[0], "https://127.0.0.3/v1"])
+    assert client.origin(urls[0]) is first
+    assert client.origin(urls[1]) is not second
 
 
 async def test_no_tls_below_1_2_is_offered() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from gateway.core.cors import Cors
     from tests.faults import Answer, FaultyUpstream
     from tests.serving import Running
 
@@ -46,6 +47,26 @@ class Keyed:
     def forgive(self) -> None:
         """Forget who has failed: a table of refusals is no attack."""
         self.web.door._failures.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Admitting:
+    """What a configuration says of callers, in the place of a ruleset."""
+
+    api_keys: frozenset[bytes]
+    cors: Cors | None = None
+
+
+@dataclass(slots=True)
+class Configured:
+    """A gateway, as far as a door asks."""
+
+    now: Admitting
+
+
+def configured(*digests: bytes) -> Configured:
+    """Return a gateway whose configuration has the keys with these digests."""
+    return Configured(Admitting(frozenset(digests)))
 
 
 @asynccontextmanager

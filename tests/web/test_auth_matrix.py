@@ -14,7 +14,7 @@ from gateway.types import BodyKind
 from gateway.web.door import Access, Door
 from gateway.web.routes import Place, guarded
 from tests.faults import Client, request
-from tests.web.keyed import Keyed, key, keyed, secret
+from tests.web.keyed import Keyed, configured, key, keyed, secret
 from tests.web.test_endpoints import END, FORM, part
 
 if TYPE_CHECKING:
@@ -323,7 +323,7 @@ async def _answer(_: Request) -> Answer:
 
 def test_a_route_that_does_not_say_who_may_use_it() -> None:
     """The gateway does not start with it."""
-    door = Door(frozenset(), Keyring(None))
+    door = Door(configured(), Keyring(None))
     assert guarded([Place("/x", _answer, Access.ADMIN)], door)[0].access is Access.ADMIN
     for route in (Route("/x", _answer), Place("/x", _answer, None)):  # type: ignore[arg-type]  # what is to be refused
         with pytest.raises(TypeError, match="does not say who may use it"):

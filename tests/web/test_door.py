@@ -28,7 +28,7 @@ from tests.faults import (
     stream_head,
 )
 from tests.proxy.scene import ROLE_NAME, ask, proxied
-from tests.web.keyed import key, keyed, secret
+from tests.web.keyed import configured, key, keyed, secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -383,7 +383,7 @@ def test_failures_are_forgotten_with_their_window() -> None:
     now = [1000.0]
     keyring = Keyring(None)
     keyring.ring = ring_of([Kept(key("ci"))])
-    door = Door(frozenset(), keyring, lambda: now[0])
+    door = Door(configured(), keyring, lambda: now[0])
 
     def status(address: str) -> int:
         with pytest.raises(Refusal) as refused:
@@ -407,7 +407,7 @@ def test_strangers_do_not_fill_what_is_remembered() -> None:
     """Only secrets that are good are, and they are forgotten when a key changes."""
     keyring = Keyring(None)
     keyring.ring = ring_of([Kept(key("ci"))])
-    door = Door(frozenset(), keyring)
+    door = Door(configured(), keyring)
     for number in range(1000):
         with pytest.raises(Refusal):
             admitted(door, f"{number}")
@@ -428,23 +428,23 @@ def test_who_it_is() -> None:
     """Nobody is anybody by default."""
     keyring = Keyring(None)
     here = {"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}
-    assert Door(frozenset(), keyring).admit(here, {b"host": b"localhost"}) is LOCAL
-    assert admitted(Door(frozenset({digest_of(KEY.encode())}), keyring), KEY) is CONFIG
+    assert Door(configured(), keyring).admit(here, {b"host": b"localhost"}) is LOCAL
+    assert admitted(Door(configured(digest_of(KEY.encode())), keyring), KEY) is CONFIG
     with pytest.raises(Forbidden):  # not even on this machine
-        Door(frozenset(), keyring).admit(here, {b"host": b"localhost"}, Access.ADMIN)
-    assert repr(Door(frozenset(), keyring)) == "<Door 0 configured, 0 virtual>"
+        Door(configured(), keyring).admit(here, {b"host": b"localhost"}, Access.ADMIN)
+    assert repr(Door(configured(), keyring)) == "<Door 0 configured, 0 virtual>"
 
 
 def test_while_nobody_knows_the_keys(tmp_path: Path) -> None:
     """A caller may have a good one or may need one: come back later, except with one of the configuration."""
     keyring = Keyring(SQLiteKeys(tmp_path / "keys.sqlite"))
-    door = Door(frozenset({digest_of(KEY.encode())}), keyring)
+    door = Door(configured(digest_of(KEY.encode())), keyring)
     assert admitted(door, KEY) is CONFIG
     with pytest.raises(Refusal) as refused:
         admitted(door, secret("ci"))
     assert (refused.value.status, refused.value.code) == (503, "keys_unavailable")
     with pytest.raises(Refusal) as refused:
-        Door(frozenset(), keyring).admit({"headers": [], "client": ("127.0.0.1", 1)}, {})
+        Door(configured(), keyring).admit({"headers": [], "client": ("127.0.0.1", 1)}, {})
     assert (refused.value.status, refused.value.code) == (503, "keys_unavailable")
     keyring.close()
 
@@ -454,7 +454,7 @@ def test_any_bytes_are_refused_with_a_status() -> None:
     rng = Random(7)
     keyring = Keyring(None)
     keyring.ring = ring_of([Kept(key("ci"))])
-    door = Door(frozenset(), keyring)
+    door = Door(configured(), keyring)
     words = [b"Bearer ", b"bearer", b" ", b"\0", b"'", b"--", b"\xff", b"\t", b",", b"Basic ", secret("ci").encode()]
     for _ in range(20_000):
         lines = [

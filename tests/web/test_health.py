@@ -39,8 +39,9 @@ async def asked(running: Running, sent: bytes) -> Response:
 
 
 async def ready(running: Running) -> tuple[int, dict[str, Any]]:
+    """Return what `/readyz` says but of the configuration."""
     response = await asked(running, request("GET", "/readyz"))
-    return response.status, response.json
+    return response.status, {name: said for name, said in response.json.items() if name != "configuration"}
 
 
 def configured(upstream: FaultyUpstream, state: Path | str, extra: str = "", **environ: str) -> Config:

@@ -1,0 +1,57 @@
+"""Find the gateway that runs on this machine, and ask it how it is."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.cli import configuration, terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.cli.state import Holder
+
+# Below the five seconds that the image allows for its health check.
+WITHIN_S = 3.0
+
+
+class Said(NamedTuple):
+    """What `/readyz` answered."""
+
+    status: int
+    """0 if there was no answer."""
+    words: str
+    """The body, or what went wrong."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The answer as JSON; empty if it is none."""
+        try:
+            found = json.loads(self.words)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def running(path: Path | None) -> Holder | None:
+    """Return the gateway that has the state directory; None if none has. `path`: the configuration that is named."""
+    from gateway.cli.state import holder
+
+    file = configuration.find(path) or configuration.USUAL
+    return holder(configuration.environment(file.parent))
+
+
+def readyz(host: str, port: int) -> Said:
+    """Ask a gateway whether it is ready."""
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(terminal.reachable(host), port, timeout=WITHIN_S)
+    try:
+        connection.request("GET", "/readyz", headers={"host": f"127.0.0.1:{port}"})
+        response = connection.getresponse()
+        return Said(response.status, response.read(1_000_000).decode("utf-8", "replace"))
+    except (OSError, HTTPException) as error:
+        return Said(0, str(error) or type(error).__name__)
+    finally:
+        connection.close()
