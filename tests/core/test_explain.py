@@ -11,7 +11,7 @@ from gateway.types import Outcome, Provider, UpstreamError
 NOTHING = UpstreamError()
 LOCAL = Provider("box", "ollama", "http://127.0.0.1:11434/v1", local=True)
 KEY = "sk-secret-0123456789"
-REMOTE = Provider("acme", "openai", "https://acme.example/v1", ((b"authorization", b"Bearer " + KEY.encode()),))
+REMOTE = Provider("acme", "openai", "https://acme.test/v1", ((b"authorization", b"Bearer " + KEY.encode()),))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ REMOTE = Provider("acme", "openai", "https://acme.example/v1", ((b"authorization
         (o.NO_CONNECT, LOCAL, NOTHING, None,
          "box cannot be reached; is its server running at http://127.0.0.1:11434/v1?"),
         (o.NO_CONNECT, REMOTE, UpstreamError("no such host"), None,
-         "acme cannot be reached (no such host); check its base_url (https://acme.example/v1) and this machine's network"),
+         "acme cannot be reached (no such host); check its base_url (https://acme.test/v1) and this machine's network"),
         (o.MODEL_MISSING, REMOTE, UpstreamError("no m"), 404,
          "acme does not serve m there (HTTP 404: no m); choose another model, or check the base_url"),
         (o.HUNG_UP, REMOTE, NOTHING, None,
