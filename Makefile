@@ -23,7 +23,7 @@ run: $(RUN_READY)  ## start the gateway on http://127.0.0.1:8400 (ARGS="--port 9
 # A file's tests stay together: many share a server that takes seconds to start. JOBS=0 runs all in one process.
 JOBS ?= 2
 
-test: $(DEV_READY)  ## run the tests (ARGS="-k failover" goes to pytest)
+test: $(DEV_READY)  ## run the tests but the soak (ARGS="-k failover" goes to pytest)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(DEV_READY)  ## style, types, import rules, alert rules

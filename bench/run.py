@@ -1,4 +1,7 @@
-"""Measure targets one after another, in short rounds: beside nginx in turn, streams beside it at the same time."""
+"""Measure targets one after another, in short rounds beside nginx.
+
+Requests go to nginx and the target in turn. Streams go to both at the same time, and then to each alone, in turn.
+"""
 
 from __future__ import annotations
 
@@ -167,16 +170,21 @@ class Bench:
         return result
 
     def streaming(self, instance: Instance, yardstick: Instance, measured: Measured) -> None:
-        """Stream through both at once, after a while that nobody counts.
+        """Stream through both at once, then through each alone, after a warm-up that is not counted.
 
-        In turn, one instance of nginx took up to 40 % more than the other: what a chunk costs, a core that is mostly
-        idle decides, and it does so anew every few seconds.
+        Side by side both meet the same core: alone, one instance of nginx took up to 40 % more than another, because
+        the speed of a core that is mostly idle changes every few seconds. Alone, neither shares the caches of the core,
+        nor finds the core awake because of the other, and ratios are larger.
         """
         self.stream(instance, WARM_UP_S)
+        seconds = self.effort.seconds
         with ThreadPoolExecutor(2) as both:
             for _ in range(self.effort.rounds):
-                beside, result = both.map(self.stream, (yardstick, instance), (self.effort.seconds,) * 2)
+                beside, result = both.map(self.stream, (yardstick, instance), (seconds,) * 2)
                 measured.stream_rounds.append(StreamRound(result, beside.cpu_us_per_chunk))
+        for _ in range(self.effort.rounds):
+            before = self.stream(yardstick, seconds)
+            measured.alone_rounds.append(StreamRound(self.stream(instance, seconds), before.cpu_us_per_chunk))
 
     def memory(self, instance: Instance, measured: Measured) -> None:
         """Open a thousand streams that have begun and then say nothing.

@@ -38,7 +38,7 @@ class LatencyRound:
 
 @dataclass(frozen=True, slots=True)
 class StreamRound:
-    """One load of streams, and the yardstick's beside it."""
+    """One load of streams, and the yardstick's: at the same time, or just before."""
 
     result: Result
     yardstick_cpu_us: float
@@ -60,6 +60,9 @@ class Measured:
     json_rounds: list[JsonRound] = field(default_factory=list)
     latency_rounds: list[LatencyRound] = field(default_factory=list)
     stream_rounds: list[StreamRound] = field(default_factory=list)
+    """Target and yardstick share the core."""
+    alone_rounds: list[StreamRound] = field(default_factory=list)
+    """Target and yardstick have the core in turn."""
     errors: list[str] = field(default_factory=list)
 
 
@@ -78,6 +81,8 @@ class Row:
     probe_added_p99_ms: float | None
     cpu_us_per_chunk: float | None
     chunk_ratio: float | None
+    alone_cpu_us_per_chunk: float | None
+    alone_chunk_ratio: float | None
     gap_p50_ms: float | None
     gap_p99_ms: float | None
     first_chunk_p50_ms: float | None
@@ -94,7 +99,8 @@ def middle(values: Iterable[float]) -> float | None:
 
 def row(measured: Measured) -> Row:
     """Return the medians. A ratio is the median of the ratios of neighbouring rounds, not a ratio of medians."""
-    unary, delay, streams = measured.json_rounds, measured.latency_rounds, measured.stream_rounds
+    unary, delay = measured.json_rounds, measured.latency_rounds
+    streams, alone = measured.stream_rounds, measured.alone_rounds
     return Row(
         name=measured.name,
         cpu_us_per_request=middle(r.cpu_us for r in unary),
@@ -107,6 +113,8 @@ def row(measured: Measured) -> Row:
         probe_added_p99_ms=middle(r.probe_through.p99_ms - r.probe_direct.p99_ms for r in delay),
         cpu_us_per_chunk=middle(r.result.cpu_us_per_chunk for r in streams),
         chunk_ratio=middle(r.result.cpu_us_per_chunk / r.yardstick_cpu_us for r in streams),
+        alone_cpu_us_per_chunk=middle(r.result.cpu_us_per_chunk for r in alone),
+        alone_chunk_ratio=middle(r.result.cpu_us_per_chunk / r.yardstick_cpu_us for r in alone),
         gap_p50_ms=middle(r.result.gap_p50_ms for r in streams),
         gap_p99_ms=middle(r.result.gap_p99_ms for r in streams),
         first_chunk_p50_ms=middle(r.result.first_chunk_p50_ms for r in streams),
@@ -124,6 +132,8 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("added p99 ms", "added_p99_ms", "{:.2f}"),
     ("CPU µs/chunk", "cpu_us_per_chunk", "{:,.1f}"),
     ("x nginx", "chunk_ratio", "{:.2f}"),
+    ("alone: CPU µs/chunk", "alone_cpu_us_per_chunk", "{:,.1f}"),
+    ("x nginx", "alone_chunk_ratio", "{:.2f}"),
     ("KB/open stream", "kb_per_stream", "{:.1f}"),
     ("start s", "start_s", "{:.2f}"),
     ("idle RSS MB", "idle_rss_mb", "{:.0f}"),
@@ -153,6 +163,11 @@ def _cell(one: Row, field_name: str, form: str) -> str:
     return form.format(value) + ("*" if limited else "")
 
 
+def _together(rounds: Sequence[StreamRound]) -> float:
+    """Return the share of events that came in one read with an earlier one."""
+    return middle(1 - r.result.reads / r.result.chunks for r in rounds) or 0.0
+
+
 def remarks(measured: Sequence[Measured], skipped: Mapping[str, str]) -> str:
     """Return what the table cannot say: versions, failures, and what was not measured."""
     lines = ["\\* the target did not fill its core: the load, or other work on the machine, was the limit."]
@@ -160,12 +175,12 @@ def remarks(measured: Sequence[Measured], skipped: Mapping[str, str]) -> str:
     lines += [
         f"{one.name}: its streams were not all open at once, so opening them is in its CPU per chunk"
         for one in measured
-        if not all(r.result.steady for r in one.stream_rounds)
+        if not all(r.result.steady for r in (*one.stream_rounds, *one.alone_rounds))
     ]
     lines += [
         f"{one.name}: {share:.0%} of its events arrived together with an earlier one, which makes a chunk look cheaper"
         for one in measured
-        if (share := middle(1 - r.result.reads / r.result.chunks for r in one.stream_rounds)) and share > TOGETHER
+        if (share := max(map(_together, (one.stream_rounds, one.alone_rounds)))) > TOGETHER
     ]
     lines += [f"{one.name} {one.without}" for one in measured if one.without]
     lines += [f"{one.name} FAILED: {error}" for one in measured for error in one.errors]

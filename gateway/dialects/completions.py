@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.dialects import choices, openai
-from gateway.dialects.dialect import Dialect, Grammar, Words
+from gateway.dialects.dialect import Dialect, Words
+from gateway.dialects.events import Grammar
 from gateway.types import Endpoint
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ Rule: pure. Bytes in, values and bytes out; no clock, no socket, no state beside
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.dialects.answers import Read
     from gateway.dialects.deltas import Ask, Delta, Written
-    from gateway.dialects.events import StreamReader
+    from gateway.dialects.events import Grammar
     from gateway.errors import Refusal
     from gateway.types import Call, Capability, Endpoint, Header, Provider
 
@@ -55,25 +55,6 @@ class Words:
     """None: a stream says its usage without being asked, or never."""
     media: Mapping[bytes, Capability | None] = field(default_factory=dict)
     """What a part may be besides text (its `type`, as JSON), and what that needs of a model."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Grammar:
-    """How the event streams of a dialect are read."""
-
-    note: Callable[[StreamReader, dict[str, Any], bytes], bool]
-    """Takes note of an event, by its value and its name. Returns whether the client gets it."""
-    plain: Callable[[set[int]], Callable[[bytes], bool]]
-    """Returns what tells of a chunk that it is one event with content and nothing else, given the choices that are
-    unfinished. Nearly every chunk of every stream goes by there."""
-    choices: Callable[[Call], int] = lambda _: 1
-    """How many choices a call asks for: so many ends a whole stream has."""
-    has_end: bool = True
-    """A stream that only stops is not whole."""
-    done_ends: bool = True
-    """`data: [DONE]` is an end. Else it is no part of the dialect, and passes."""
-    preamble: tuple[bytes, ...] = ()
-    """Names of events that come before any content and may be large."""
 
 
 @dataclass(frozen=True, slots=True)

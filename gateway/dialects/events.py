@@ -9,7 +9,8 @@ at all: the usage that only the gateway asked for, and text that no SDK can read
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from gateway.core import sse
 from gateway.dialects.answers import decode
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.core.sse import Event
-    from gateway.dialects.dialect import Grammar
-    from gateway.types import Usage
+    from gateway.types import Call, Usage
 
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n")
 # A larger event passes in pieces once content has passed: an upstream must not fill our memory.
@@ -39,6 +39,25 @@ def data_at(chunk: bytes) -> int:
 
 _DATA_LINE = re.compile(rb"[\r\n]data:")
 _WORDLESS = UpstreamError(message="an error without a word")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grammar:
+    """How the event streams of a dialect are read."""
+
+    note: Callable[[StreamReader, dict[str, Any], bytes], bool]
+    """Takes note of an event, by its value and its name. Returns whether the client gets it."""
+    plain: Callable[[set[int]], Callable[[bytes], bool]]
+    """Returns what tells of a chunk that it is one event with content and nothing else, given the choices that are
+    unfinished. Nearly every chunk of every stream goes by there."""
+    choices: Callable[[Call], int] = lambda _: 1
+    """How many choices a call asks for: so many ends a whole stream has."""
+    has_end: bool = True
+    """A stream that only stops is not whole."""
+    done_ends: bool = True
+    """`data: [DONE]` is an end. Else it is no part of the dialect, and passes."""
+    preamble: tuple[bytes, ...] = ()
+    """Names of events that come before any content and may be large."""
 
 
 class StreamReader:

@@ -10,7 +10,7 @@ from gateway.dialects.upstream_error import read_error
 
 if TYPE_CHECKING:
     from gateway.dialects.answers import Read
-    from gateway.dialects.dialect import Grammar
+    from gateway.dialects.events import Grammar
     from gateway.types import Call, Outcome, UpstreamError
 
 NO_STREAM = "a plain answer was asked for, and the answer is a stream"

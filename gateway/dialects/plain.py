@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.dialects import choices, openai
 from gateway.dialects.answers import ANSWER, UNREADABLE, Read, decode, lack_of_content, read_value
-from gateway.dialects.dialect import Dialect, Grammar, Words
-from gateway.dialects.events import EVENT_ENDS, data_at
+from gateway.dialects.dialect import Dialect, Words
+from gateway.dialects.events import EVENT_ENDS, Grammar, data_at
 from gateway.dialects.usage import usage_of_answer
 from gateway.types import BodyKind, Endpoint
 

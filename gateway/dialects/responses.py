@@ -8,8 +8,8 @@ import msgspec
 
 from gateway.dialects import openai
 from gateway.dialects.answers import UNREADABLE, Read, decode, lack_of_content, read_value
-from gateway.dialects.dialect import Dialect, Grammar, Words
-from gateway.dialects.events import EVENT_ENDS, data_at
+from gateway.dialects.dialect import Dialect, Words
+from gateway.dialects.events import EVENT_ENDS, Grammar, data_at
 from gateway.dialects.upstream_error import error_in
 from gateway.dialects.usage import merged, read_usage
 from gateway.types import Capability, Endpoint

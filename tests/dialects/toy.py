@@ -28,8 +28,9 @@ from gateway.dialects.deltas import (
     Turn,
     Written,
 )
-from gateway.dialects.dialect import Codec, Dialect, Grammar, Words
+from gateway.dialects.dialect import Codec, Dialect, Words
 from gateway.dialects.endpoints import DIALECTS
+from gateway.dialects.events import Grammar
 from gateway.types import Endpoint, UpstreamError, Usage
 
 if TYPE_CHECKING:

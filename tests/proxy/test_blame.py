@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -168,19 +170,25 @@ LOADING = {
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("name", LOADING)
-async def test_a_sole_server_that_loads_is_waited_for(name: str, stream: bool) -> None:
-    """The client sees the answer only, although it took longer than one retry."""
+async def test_a_sole_server_that_loads_is_waited_for(stream: bool) -> None:
+    """The client sees the answer only, although it took longer than one retry.
+
+    All servers are asked at once, because each takes 2 s.
+    """
     good = chat_stream("hello") if stream else chat_json("hello")
-    loading = LOADING[name]
-    async with FaultyUpstream(loading, loading, good) as one:
-        yaml = f'providers: {{local: {{kind: llamacpp, base_url: "{one.base_url}", local: true, probe: false}}}}'
-        async with serving(yaml, remember=True) as running:
-            response = await ask(running, chat(model="local/m", stream=stream))
-            assert response.status == 200
-            assert response.headers["x-gateway-attempts"] == "3"
+    async with AsyncExitStack() as stack:
+        lines = ["providers:"]
+        for number, loading in enumerate(LOADING.values()):
+            one = await stack.enter_async_context(FaultyUpstream(loading, loading, good))
+            lines.append(f'  s{number}: {{kind: llamacpp, base_url: "{one.base_url}", local: true, probe: false}}')
+        running = await stack.enter_async_context(serving("\n".join(lines), remember=True))
+        asked = (ask(running, chat(model=f"s{number}/m", stream=stream)) for number in range(len(LOADING)))
+        for number, (name, response) in enumerate(zip(LOADING, await asyncio.gather(*asked), strict=True)):
+            assert response.status == 200, name
+            assert response.headers["x-gateway-provider"] == f"s{number}", name
+            assert response.headers["x-gateway-attempts"] == "3", name
             is_busy = name == "busy with a Retry-After"
-            assert round(running.gateway.memory.facts["local/m"].bad) == (2 if is_busy else 0)
+            assert round(running.gateway.memory.facts[f"s{number}/m"].bad) == (2 if is_busy else 0), name
 
 
 async def test_a_server_that_loads_for_too_long() -> None:

@@ -95,7 +95,8 @@ REFUSALS = [
     error_json(401, {"error": {"message": SAID, "type": "invalid_request_error", "code": "invalid_api_key"}}),
     error_json(400, {"error": {"message": SAID, "type": "invalid_request_error", "code": None}}),
     error_json(403, {"detail": SAID}),
-    error_json(429, {"error": SAID}, {"x-you-sent": f"Bearer {KEY}"}),
+    # Longer than a call waits for.
+    error_json(429, {"error": SAID}, {"x-you-sent": f"Bearer {KEY}", "retry-after": "600"}),
     error_json(500, f'{{"error": "{SAID}"}}'.replace("/", "\\/").encode()),
     error_json(503, f"https://example.com/?key={quote(KEY, safe='')}".encode()),
     json_answer({"error": {"message": SAID}}, 401, compress=True),

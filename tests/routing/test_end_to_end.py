@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.core.breaker import EJECT_S, TRIP_LOCAL_FAILURES
+from gateway.core.breaker import EJECT_S, TRIP_LOCAL_FAILURES, State
 from gateway.core.facts import CLOCKS_DIFFER_S
 from tests.faults import (
     Client,
@@ -64,9 +64,13 @@ def tried(running: Running, provider: str, outcome: str) -> float:
     )
 
 
-def windowed(limit: int, window_s: float, answer: Callable[[Request], Script]) -> Callable[[Request], Script]:
-    """Return an upstream's answers: it counts requests in windows, says so each time, and refuses beyond the limit."""
-    used: Counter[int] = Counter()
+def windowed(
+    limit: int, window_s: float, answer: Callable[[Request], Script], used: Counter[int]
+) -> Callable[[Request], Script]:
+    """Return an upstream's answers: it counts requests in windows, says so each time, and refuses beyond the limit.
+
+    `used`: where it counts, by window.
+    """
 
     def counted(request: Request) -> Script:
         now = time.time()
@@ -122,33 +126,27 @@ async def test_it_answers_and_is_ill() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_announced_limit_is_not_run_into(stream: bool) -> None:
     """Twenty per window, as the headers of good answers say: all twenty are used, and no 429 is ever answered."""
-    window_s = 3.0
+    window_s = 1.5
+    used: Counter[int] = Counter()
     async with (
-        FaultyUpstream(windowed(LIMIT, window_s, like_openai())) as first,
+        FaultyUpstream(windowed(LIMIT, window_s, like_openai(), used)) as first,
         FaultyUpstream(like_openai()) as second,
         serving(config(first, second), remember=True) as running,
     ):
         await asyncio.sleep(window_s - time.time() % window_s + 0.05)
-        end = time.time() + 2.5 * window_s
-        while time.time() < end:
+        # On a busy machine a window may be over before so many calls are made.
+        while list(used.values()).count(LIMIT) < 2 or len(second.requests) <= LIMIT:
             # One at a time until something is known, then four.
             came = await many(running, 8, 4 if first.requests else 1, stream=stream)
             assert {status for status, _ in came} == {200}
-            await asyncio.sleep(0.05)
+            assert max(used.values()) <= LIMIT
         assert tried(running, "first", "rate_limited") == 0
-        per_window = Counter(
-            int((at.received_at + time.time() - time.monotonic()) // window_s) for at in first.requests
-        )
-        full_windows = sum(count == LIMIT for count in per_window.values())
-        assert full_windows >= 2
-        assert max(per_window.values()) == LIMIT
-        assert len(second.requests) > LIMIT
 
 
 async def test_a_limit_that_is_waited_for() -> None:
     """With nobody else, a call waits for the window to end rather than be refused."""
     async with (
-        FaultyUpstream(windowed(2, 2.0, like_openai())) as first,
+        FaultyUpstream(windowed(2, 2.0, like_openai(), Counter())) as first,
         serving(config(first), remember=True) as running,
     ):
         await asyncio.sleep(2.0 - time.time() % 2.0 + 0.05)
@@ -159,7 +157,6 @@ async def test_a_limit_that_is_waited_for() -> None:
         assert tried(running, "first", "rate_limited") == 0
 
 
-@pytest.mark.deadline(15)
 async def test_an_outage_and_its_end() -> None:
     """The primary goes and comes back: every call is served, and it is back in use after one ejection."""
     async with (
@@ -176,13 +173,18 @@ async def test_an_outage_and_its_end() -> None:
             assert response.status == 200
             return response.headers["x-gateway-provider"]
 
-        assert {await call() for _ in range(30)} == {"second"}
-        assert tried(running, "first", "no_connect") == TRIP_LOCAL_FAILURES
+        assert {await call() for _ in range(TRIP_LOCAL_FAILURES)} == {"second"}
         await first.listen()
-        back = time.monotonic()
+        # It is up and not asked, because it is ejected: for as long as the first ejection takes.
+        breaker = running.gateway.memory.facts["first/m"].breaker
+        assert breaker.state is State.OPEN
+        assert breaker.retry_at - breaker.changed_at == pytest.approx(EJECT_S)
+        begun_at = time.time()
         while await call() == "second":
-            assert time.monotonic() - back < EJECT_S + 1.0
-            await asyncio.sleep(0.1)
+            assert begun_at < breaker.retry_at
+            await asyncio.sleep(0.05)
+            begun_at = time.time()
+        assert time.time() >= breaker.retry_at
         assert {await call() for _ in range(20)} == {"first"}
         assert len(first.requests) == 21
         assert tried(running, "first", "no_connect") == TRIP_LOCAL_FAILURES

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.dialects import choices, openai
 from gateway.dialects.chat import answering, asking
-from gateway.dialects.dialect import Codec, Dialect, Grammar, Words
+from gateway.dialects.dialect import Codec, Dialect, Words
+from gateway.dialects.events import Grammar
 from gateway.types import Capability, Endpoint
 
 CHAT = Endpoint("chat", "/chat/completions", "chat", usage_on_request=True, generates=True)
