@@ -116,21 +116,13 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
     total_s = 0.0
     for candidate in chosen:
         total_s = max(total_s, candidate.upstream.provider.timeouts.total_s)
-    return Plan(
-        order=chosen,
-        max_attempts=terms.max_attempts,
-        deadline=now + total_s,
-        ready_at=ready_at,
-        retries=terms.retries if terms.replayable else 0,
-        max_wait_s=terms.max_wait_s if terms.replayable else 0.0,
-        retry_after_s=retry_after_s,
-        fails_over_on_policy=route.fails_over_on_policy,
-        patience_s=route.patience_s if terms.replayable else 0.0,
-        repeats=terms.repeats,
-        rejected=tuple(rejected),
-        reasons=tuple(reasons) if terms.explain else (),
+    may_repeat = terms.replayable
+    return Plan(  # by position: twelve names cost as much as the rest of this function
+        chosen, terms.max_attempts, now + total_s, ready_at, tuple(rejected), tuple(reasons) if terms.explain else (),
+        terms.retries if may_repeat else 0, terms.max_wait_s if may_repeat else 0.0, retry_after_s,
+        route.fails_over_on_policy, route.patience_s if may_repeat else 0.0, terms.repeats,
         seed=int(now * 1e6) & 0xFFFFFFFF,
-    )
+    )  # fmt: skip
 
 
 def _line_up(

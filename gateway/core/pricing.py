@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.types import Needs, Price, Usage
 
 _MILLION = 1_000_000
+_HALF = _MILLION // 2
 _DAY_S = 86_400
 # Prices are per million tokens and per hour, which has 3.6 million milliseconds. Both divide 18 million.
 _PER_HOUR, _PER_MS = 18, 5
@@ -60,7 +61,8 @@ def cost_of(usage: Usage, price: Price) -> tuple[int, bool]:
         or (price.reasoning is not None and usage.reasoning_tokens)
         or (price.tiers and given > price.tiers[0].above)
     ):
-        return _rounded(given * price.input + made * price.output + price.request * _MILLION), True
+        whole, rest = divmod(given * price.input + made * price.output + price.request * _MILLION, _MILLION)
+        return whole + (rest > _HALF or (rest == _HALF and whole & 1)), True
 
     rates = _rates(price, given)
     cached_audio = usage.cached_audio_tokens

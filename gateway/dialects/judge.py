@@ -60,34 +60,17 @@ _JSON = b"application/json"
 _JSON_BEGINS = frozenset({b"{", b"["})
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 
+_NO_FIELDS: Mapping[bytes, bytes] = MappingProxyType({})
+
 
 class Judge:
     """The judgement of one answer. `head`, then `receive` what comes, then `end` or `cut`."""
 
-    # Defaults of the class, not slots: most answers leave nearly all of these as they are, and setting them costs.
-    phase = HELD
-    outcome: Outcome | None = None
-    """None: there is no verdict yet."""
-    message = ""
-    error: UpstreamError | None = None
-    """What the upstream itself said of its failure."""
-    usage: Usage | None = None
-    """Of the answer, as far as the answer has said it."""
-    reader: StreamReader | None = None
-    """Follows the events of a stream."""
-    says_events = False
-    """Its head announces an event stream."""
-    content_type: bytes | None = None
-    """For the client, in place of an upstream's header that is wrong."""
-    is_coded = False
-    """The answer is a stream in a content coding; a decoded copy of it is judged."""
-    _status = 0
-    _fields: Mapping[bytes, bytes] = MappingProxyType({})
-    _coding = b""
-    _inflate: Inflate | None = None
-    _skim: Skim | None = None
-    _is_wanted = True
-    _body_bytes = 0
+    __slots__ = (
+        "_body", "_body_bytes", "_call", "_coding", "_fields", "_inflate", "_is_wanted", "_mask", "_skim", "_status",
+        "_strip_usage", "_take", "content_type", "error", "is_coded", "message", "outcome", "phase", "reader",
+        "says_events", "usage",
+    )  # fmt: skip
 
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
         """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
@@ -97,10 +80,33 @@ class Judge:
         self._call = call
         self._mask = mask
         self._strip_usage = strip_usage
+        self._status = 0
+        self._fields: Mapping[bytes, bytes] = _NO_FIELDS
+        self._coding = b""
+        self._inflate: Inflate | None = None
+        self._skim: Skim | None = None
+        self._is_wanted = True
         self._body: list[bytes] = []
         """Pieces of a body that is read when it is complete."""
+        self._body_bytes = 0
         # A function, for a bound method would be a cycle that every answer leaves to the garbage collector.
         self._take: Callable[[Judge, bytes], bytes] = Judge._first
+        self.phase = HELD
+        self.outcome: Outcome | None = None
+        """None: there is no verdict yet."""
+        self.message = ""
+        self.error: UpstreamError | None = None
+        """What the upstream itself said of its failure."""
+        self.usage: Usage | None = None
+        """Of the answer, as far as the answer has said it."""
+        self.reader: StreamReader | None = None
+        """Follows the events of a stream."""
+        self.says_events = False
+        """Its head announces an event stream."""
+        self.content_type: bytes | None = None
+        """For the client, in place of an upstream's header that is wrong."""
+        self.is_coded = False
+        """The answer is a stream in a content coding; a decoded copy of it is judged."""
 
     def __repr__(self) -> str:
         return f"<Judge {self.phase.name}{f', {self.outcome.name}' if self.outcome is not None else ''}>"

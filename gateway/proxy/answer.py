@@ -136,7 +136,7 @@ class Answer:
     def attempt(self) -> Attempt:
         """Return what is known of the attempt by now."""
         started, judge = self.started_at, self.judge
-        outcome = self.outcome
+        outcome = o.HUNG_UP if self._hung_up else judge.outcome
         if outcome is None:  # the answer is fine so far, or the gateway itself has ended it
             outcome = o.OK if judge.phase is OPEN else o.SHUT_DOWN
         now = monotonic()
@@ -220,13 +220,21 @@ class Answer:
 
     def on_end(self) -> None:
         self.is_over = True
-        self.part()
-        self.stop_clock()
-        if rest := self.judge.end():
+        self.channel = None
+        self.on_data = _ignore
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        judge = self.judge
+        if rest := judge.end():
             self._let_through(rest)
         if not self.committed_at:
             self.committed_at = monotonic()
-        self._end_of_phase()
+        if judge.phase is WHOLE and judge.reader is None and self.relay is None:  # as nearly all plain answers end
+            if not self.decided.done():
+                self._resolve()
+        else:
+            self._end_of_phase()
 
     def on_failure(self, failure: Failure) -> None:
         self.part()

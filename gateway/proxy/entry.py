@@ -41,7 +41,7 @@ class Entry:
     """One attempt in the books."""
 
     __slots__ = (
-        "_admission", "_asked", "_characters", "_held", "_is_settled", "_price", "_route", "_tab", "answer",
+        "_admission", "_characters", "_held", "_is_settled", "_price", "_route", "_tab", "answer", "asked",
         "began_at", "bill", "candidate", "identity", "position",
     )  # fmt: skip
 
@@ -60,10 +60,10 @@ class Entry:
         """To be read out, if the upstream charges by the character."""
         if self._price is not None and self._price.characters:
             self._characters = characters_of(admission.call)
-        self._asked: Sequence[tuple[Charge, Budget]] = ()
-        """The budgets in which the attempt needs room; mostly none."""
+        self.asked: Sequence[tuple[Charge, Budget]] = ()
+        """The budgets in which the attempt needs room, mostly none. With any, `hold` must be awaited."""
         if not upstream.ability.free and admission.ruleset.spending.concerns(tab.key):
-            self._asked = self._charges()
+            self.asked = self._charges()
         self._held: Sequence[Charge] = ()
         self._is_settled = True
         self.answer: Answer | None = None
@@ -88,18 +88,13 @@ class Entry:
 
     # -- before the attempt
 
-    @property
-    def needs_room(self) -> bool:
-        """Some budget must have room for the attempt: `hold` must be awaited."""
-        return bool(self._asked)
-
     async def hold(self) -> None:
         """Hold room for the attempt in its budgets.
 
         Raises:
             OverBudget: there is none, or it cannot be known whether there is and the budget says to refuse then.
         """
-        books, asked = self._tab.books, self._asked
+        books, asked = self._tab.books, self.asked
         if books.is_short():
             refusal = NoCandidate("the ledger's disk is full, so calls with a budget are refused", code="ledger_full")
             raise OverBudget(asked[0][1], refusal)

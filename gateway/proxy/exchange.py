@@ -25,7 +25,6 @@ from gateway.proxy.verdicts import everybody_failed, is_ours, nobody_to_try, pla
 from gateway.types import Attempt, Receipt, Settlement
 
 if TYPE_CHECKING:
-    from gateway.core.deadlines import Deadlines
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
@@ -133,23 +132,29 @@ class Exchange:
         Raises:
             Refusal: the call ends here.
         """
-        attempts = self._attempts
+        attempts, plan, call = self._attempts, self._plan, self._admission.call
         try:
             # Before anything is held or counted: a request that cannot be written is no attempt.
             flight = Flight(self._admission, self._inbound, self._tab, self._route, candidate, len(attempts))
-            if flight.entry.needs_room:
+            if flight.entry.asked:
                 try:
                     await flight.entry.hold()
                 except OverBudget as over:
                     return self._without_budget(candidate, over)
             now = monotonic()
-            if not flight.begin(self._deadlines(candidate, now), now, is_retry=bool(attempts) and not fresh):
+            tried = 1 + used(plan, attempts) if attempts else 1
+            deadlines = deadlines_for(
+                candidate.upstream.provider.timeouts, plan.deadline - now,
+                is_whole=call.endpoint.generates and not call.stream,
+                is_last=tried >= min(len(plan.order), plan.max_attempts),
+            )  # fmt: skip
+            if not flight.begin(deadlines, now, is_retry=bool(attempts) and not fresh):
                 return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
             self._flight = flight
             if not self._overhead_s:
                 self._overhead_s = now - self._admission.received_at
             if fresh or not flight.send_at_once():
-                await flight.send(self._plan.deadline, fresh=fresh)
+                await flight.send(plan.deadline, fresh=fresh)
             await flight.answer.decided
         except Refusal as refusal:
             raise self._refused(refusal) from None
@@ -174,42 +179,32 @@ class Exchange:
         self._plan = make_plan(self._route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng)
         return None
 
-    def _deadlines(self, candidate: Candidate, now: float) -> Deadlines:
-        plan, call = self._plan, self._admission.call
-        tried = 1 + used(plan, self._attempts) if self._attempts else 1
-        return deadlines_for(
-            candidate.upstream.provider.timeouts, plan.deadline - now,
-            is_whole=call.endpoint.generates and not call.stream,
-            is_last=tried >= min(len(plan.order), plan.max_attempts),
-        )  # fmt: skip
-
     # -- the end
 
-    def _respond(self) -> bool:
-        """Send an answer that is whole and no stream. False: `_relay` it, because something has to be waited for."""
+    def _respond(self, *, on_disk: bool = False) -> bool:
+        """Send an answer that is whole and no stream. False: `_relay` it, because something has to be waited for.
+
+        `on_disk`: the ledger's disk has its charge.
+        """
         flight = self._flight
         if flight is None:  # the first step is always an attempt
             raise AssertionError("an answer without an attempt")
         answer, entry, plan = flight.answer, flight.entry, self._plan
         self._status = answer.status
-        if len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded:
+        if not on_disk and (len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded):
             self._look_back()
         judge = answer.judge
         if not answer.is_over or judge.reader is not None or not judge.phase.is_end:
             return False
-        self._usage = judge.usage
-        entry.settle(self._attempts[-1], self._usage, answer.status, is_fallback=self._is_fallback)
-        if self._gateway.books.is_strict:
+        self._usage = usage = judge.usage
+        entry.settle(self._attempts[-1], usage, answer.status, is_fallback=self._is_fallback)
+        if self._gateway.books.is_strict and not on_disk:
             return False
-        self._respond_with(flight)
-        return True
-
-    def _respond_with(self, flight: Flight) -> None:
-        answer, bill = flight.answer, flight.entry.bill
-        cost = bill.cost_nanousd if bill is not None else None
-        lines = lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer, cost)
+        cost = entry.bill.cost_nanousd if entry.bill is not None else None
+        lines = lines_of(self._admission, plan, self._route, self._attempts, self._passed, answer, cost)
         self._overhead_s += monotonic() - answer.committed_at
         self._outlet.respond(answer.status, lines, answer.body())
+        return True
 
     async def _relay(self) -> None:
         """Let an answer through that `_respond` could not send.
@@ -226,7 +221,7 @@ class Exchange:
                 await books.on_disk(entry.position)
             except NotOnDisk as refusal:
                 raise self._refused(refusal) from None
-            self._respond_with(flight)
+            self._respond(on_disk=True)
             return
         started = self._attempts[-1]
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
@@ -356,13 +351,13 @@ class Exchange:
                 self._tab.keep(admission.call.body, what_passed(flight.answer))
         self._tab.end(status)
         inbound.on_hang_up = None
-        self._outlet.listen(None)
+        if flight is not None and flight.answer.outlet is not None:
+            self._outlet.listen(None)
         attempts = (*self._earlier, *self._attempts) if self._earlier else tuple(self._attempts)
         self._gateway.settle(
             Settlement(
                 admission.call, self._route, attempts, status, self._usage, self._hung_up,
-                monotonic() - admission.received_at, self._overhead_s,
-                request_id=admission.request_id, parent=admission.parent, key=admission.key,
-                plan=self._plan, receipts=tuple(self._receipts),
+                monotonic() - admission.received_at, self._overhead_s, False,  # noqa: FBT003  # not cached
+                admission.request_id, admission.parent, admission.key, self._plan, tuple(self._receipts),
             )
         )  # fmt: skip

@@ -34,8 +34,9 @@ class Flight:
     """One attempt of one call. `begin`, `send`, await what is `decided` of the answer, and `land` at the end."""
 
     __slots__ = (
-        "_admission", "_asks_for_usage", "_has_landed", "_inbound", "_pieces", "_request", "_target", "answer",
-        "candidate", "entry", "place",
+        "_admission", "_asks_for_usage",  "_inbound", "_pieces", "_request", "_target", "answer",
+        "candidate", "entry",
+        "is_under_way", "place",
     )  # fmt: skip
 
     answer: Answer
@@ -54,7 +55,8 @@ class Flight:
         self._inbound = inbound
         self.candidate = candidate
         self.place = place
-        self._has_landed = True
+        self.is_under_way = False
+        """It has begun and has not landed."""
         self._asks_for_usage = (
             call.stream
             and not call.wants_usage
@@ -72,12 +74,7 @@ class Flight:
         self.entry = Entry(tab, admission, route, candidate)
 
     def __repr__(self) -> str:
-        return f"<Flight to {self.candidate.label}{', landed' if self._has_landed else ''}>"
-
-    @property
-    def is_under_way(self) -> bool:
-        """It has begun and has not landed."""
-        return not self._has_landed
+        return f"<Flight to {self.candidate.label}{', under way' if self.is_under_way else ''}>"
 
     def begin(self, deadlines: Deadlines, now: float, *, is_retry: bool) -> bool:
         """Begin the attempt. False: its upstream is failing, and too much was retried of late.
@@ -88,7 +85,7 @@ class Flight:
         if not admission.gateway.memory.begin(self.candidate.upstream, time(), now, is_retry=is_retry):
             entry.give_back()
             return False
-        self._has_landed = False
+        self.is_under_way = True
         self.answer = entry.answer = Answer(
             admission.call, self.candidate, deadlines, self._inbound.loop,
             strip_usage=self._asks_for_usage, mask=self._target.mask,
@@ -134,12 +131,13 @@ class Flight:
 
     def land(self, attempt: Attempt, usage: Usage | None, call_status: int, *, is_fallback: bool) -> None:
         """End the attempt. `call_status`: what the client was answered, 0 if the call goes on."""
-        if self._has_landed:
+        if not self.is_under_way:
             return
-        self._has_landed = True
+        self.is_under_way = False
         memory = self._admission.gateway.memory
         memory.end(self.candidate.upstream, attempt, self.answer.headers, usage, time())
-        self.entry.settle(attempt, usage, call_status, is_fallback=is_fallback)
+        if self.entry.bill is None:
+            self.entry.settle(attempt, usage, call_status, is_fallback=is_fallback)
 
     async def _written_down(self, channel: Channel) -> None:
         """Wait until the ledger's disk has the intent.

@@ -84,7 +84,7 @@ def relayed(headers: Iterable[Header], fields: Mapping[bytes, bytes]) -> bytes:
     if connection is not None and connection.lower() not in _USUAL:
         named = {token.strip().lower() for token in connection.split(b",")}
         kept = [header for header in kept if header[0] not in named]
-    lines = _lines(kept)
+    lines = b"\r\n".join([*map(b": ".join, kept), b""])
     if lines.find(b"x-gateway-") >= 0:
         lines = _lines([header for header in kept if not header[0].startswith(b"x-gateway-")])
     return lines

@@ -34,7 +34,7 @@ def written(
         params = lowered_params(call, candidate, needs)
     if len(call.body) >= LARGE or call.rest is not None:
         return _large(call, target, model, params, forwarded, ask_for_usage=ask_for_usage)
-    if call.endpoint.body is _JSON and (params or ask_for_usage):
+    if call.endpoint.body is _JSON and (ask_for_usage or params.defaults or params.forced):
         body = render(call, model, params, ask_for_usage=ask_for_usage)
     else:
         start, end = call.model_span

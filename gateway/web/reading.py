@@ -47,7 +47,7 @@ def read_at_once(endpoint: Endpoint, client: Downstream, limit: int) -> Call | N
         or b"content-encoding" in headers
     ):
         return None
-    body = client.body_at_hand(min(limit, _TURN_BYTES))
+    body = client.body_at_hand(min(_TURN_BYTES, limit))
     return None if body is None else read_call(endpoint, body)
 
 
