@@ -38,7 +38,7 @@ class Tap:
         """`keeps`: keep a copy of the bytes, up to LARGEST_KEPT."""
         self._kept: list[bytes] | None = [] if keeps else None
         self.pending: list[bytes] = []
-        """Pieces that are not digested yet. Code that appends here calls `absorb` at MOST_PENDING pieces or a LARGE one."""
+        """Pieces that are not digested yet. Code that appends here calls `absorb` by the same rule as `note`."""
         self._digest = sha256()
         self._sample = b""
         self._absorbed_bytes = 0

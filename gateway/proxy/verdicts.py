@@ -64,7 +64,7 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
 
 
 def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoint) -> Refusal:
-    """Return the refusal of a call that failed at every candidate."""
+    """Return the refusal of a call whose attempts have all failed."""
     said = verdict(attempts)
     headers: list[Header] = [
         (b"x-gateway-route", safe(route.name)),
