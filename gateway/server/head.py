@@ -88,7 +88,7 @@ def _of_host(version: str, host: bytes | None) -> Refusal | None:
 
 
 def _of_coding(version: str, coding: bytes) -> Refusal | None:
-    """Check a transfer coding: without a final `chunked` the end of the body is unknown (RFC 9112 sections 6.1, 6.3)."""
+    """Check a transfer coding: without a final `chunked` the body has no known end (RFC 9112 sections 6.1, 6.3)."""
     if version == "1.0":
         return BadRequest("HTTP/1.0 has no transfer codings; send content-length", code="invalid_transfer_coding")
     codings = [one.strip().lower() for one in coding.split(b",")]

@@ -1,4 +1,4 @@
-"""Decide where a request goes: by its model name, by the rules, and by the client's `x-gateway-` headers.
+"""Decide where a request goes: by its model name, by the rules, and by the client's headers.
 
 Most requests only name a model, and then this is one dictionary look-up.
 """
