@@ -110,7 +110,7 @@ class Reader:
             result, error = FAILED, "\n".join(mistakes.problems)
         except Exception as unexpected:  # noqa: BLE001  # no file may end a gateway that runs well
             _log.exception("the configuration cannot be read")
-            result, error = FAILED, f"it cannot be read: {type(unexpected).__name__}, says the log"
+            result, error = FAILED, f"it cannot be read: {type(unexpected).__name__}; the log has the details"
         else:
             result = UNCHANGED if digest == self._fingerprint else LOADED
             if result == LOADED:

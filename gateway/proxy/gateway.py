@@ -31,7 +31,7 @@ LOOK_WITHIN_S = 2.0
 
 
 class Gateway:
-    """What outlives rulesets: connections, counters, knowledge; and `now`, the ruleset that new calls take."""
+    """The state that outlives rulesets (connections, counters, knowledge), and `now`, the ruleset of new calls."""
 
     def __init__(
         self, ruleset: Ruleset, client: Client, metrics: Metrics, memory: Memory, books: Books, caching: Caching

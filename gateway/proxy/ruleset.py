@@ -35,7 +35,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Ruleset:
-    """Who may call, what names mean, where calls go, and what they may cost."""
+    """The rules for calls: permitted callers, names and their routes, upstream targets, and budgets."""
 
     config: Config
     directory: Directory

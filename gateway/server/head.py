@@ -69,7 +69,7 @@ def objection(
         # Proxies use the target's host, checks of names use the header's (RFC 9112 section 3.2.2): they must agree.
         return BadRequest("the host of the request target is not the one of the Host header", code="invalid_host")
     if b"expect" in fields and _tokens(headers, b"expect") != {b"100-continue"}:
-        return ExpectationFailed('of expectations only "100-continue" is met here; leave the Expect header out')
+        return ExpectationFailed('the only supported expectation is "100-continue"; leave the Expect header out')
     return None
 
 
@@ -97,9 +97,9 @@ def _of_coding(version: str, coding: bytes) -> Refusal | None:
         return None
     shown = coding[:100].decode("ascii", "backslashreplace")
     if not codings or codings[-1] != _CHUNKED or _CHUNKED in codings[:-1]:
-        message = f'where a body of transfer-encoding "{shown}" ends is not known; send "chunked"'
+        message = f'a body of transfer-encoding "{shown}" has no known end; send "chunked"'
         return BadRequest(message, code="invalid_transfer_coding")
-    return UnknownCoding(f'the transfer coding "{shown}" is not undone here; send "chunked" alone')
+    return UnknownCoding(f'the transfer coding "{shown}" is not supported; send "chunked" alone')
 
 
 def _tokens(headers: Sequence[Header], name: bytes) -> set[bytes]:

@@ -108,7 +108,7 @@ class Rejected:
     upstream_id: str
     reason: str
     brief: str = field(default="", compare=False)
-    """The reason without the provider's own words: `ejected (server_error)`. Empty: the reason has none."""
+    """The reason without the provider's own words: `ejected (server_error)`. Empty: `reason` has no such words."""
     context_tokens: int | None = None
     """The upstream's context length, if the prompt is too long for it; None for any other reason."""
 

@@ -52,7 +52,7 @@ CALLER = "gateway.key"
 
 
 class Access(StrEnum):
-    """Who may use a route."""
+    """The callers that may use a route."""
 
     PUBLIC = "public"
     """Everyone. The route reveals no secret and costs nothing."""
@@ -184,7 +184,7 @@ class Door:
 
 
 def _unknown_yet() -> Refusal:
-    message = "the keys cannot be read at the moment, says the gateway's log; try again in a moment"
+    message = "the gateway cannot read its keys at the moment, and its log says why; try again in a moment"
     return NoCandidate(message, code="keys_unavailable", headers=[(b"retry-after", b"1")])
 
 
