@@ -188,7 +188,7 @@ class Books:
                 _log.exception("a settlement could not be written")
 
     async def on_disk(self, position: int) -> None:
-        """Wait until the record at a position is on the disk (as far as `fsync` can be trusted).
+        """Wait until the record at a position is on the disk, as far as the disk can be trusted.
 
         Raises:
             NotOnDisk: the record could not be written.

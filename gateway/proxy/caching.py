@@ -105,7 +105,7 @@ class Hit:
         return f"<Hit {self.entry!r}, {self.age_s:.0f} s old>"
 
     async def replay(self, client: Downstream, request_id: bytes) -> bool:
-        """Write the answer as it was written before. Returns when all of it is, or the client has left: False."""
+        """Write the stored answer to the client. False: the client left before the end."""
         if client.gone:
             return False
         entry = self.entry

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
     from gateway.types import Attempt, Endpoint, Header, Plan, Route
 
-# Bytes of `x-gateway-plan`. Proxies and clients refuse longer headers.
+# Bytes of `x-gateway-plan` at most, because proxies and clients limit the size of headers.
 LONGEST_PLAN = 4096
 # Outcomes that cut an answer short: the error body that is held may be incomplete.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
@@ -32,7 +32,7 @@ def made(attempts: Sequence[Attempt]) -> int:
 
 
 def is_ours(last: Attempt) -> bool:
-    """Tell whether an upstream's refusal would mislead the client: cut short, or about our key and not the client's."""
+    """Tell whether an upstream's refusal would mislead the client: it is cut short, or about the gateway's key."""
     outcome = last.outcome
     is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
     return is_about_us or outcome in _CUT_SHORT

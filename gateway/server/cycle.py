@@ -231,7 +231,7 @@ class Cycle:
     # -- ASGI
 
     async def run(self, app: ASGI3Application) -> None:
-        """Run the application for this request, and answer 500 if it fails before it has answered."""
+        """Run the application for this request. Answer 500 if the application fails before its answer begins."""
         try:
             await app(cast("Any", self.scope), self.receive, cast("Any", self.send))
         except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""OpenAI's operations as ASGI applications: admit, read, resolve, and hand over to the exchange."""
+"""OpenAI's operations as ASGI applications: admit the caller, read the call, resolve its route, run the exchange."""
 
 from __future__ import annotations
 
