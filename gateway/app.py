@@ -1,4 +1,4 @@
-"""Put the pieces together, and take them apart again in the same order."""
+"""Assemble the gateway from its parts, and close them at the end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _KEYS_WITHIN_S = 0.5
 
 
 class App:
-    """The gateway as an ASGI application. It owns everything that is open."""
+    """The gateway as an ASGI application. It owns all open resources."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class App:
         feed: Feed | None = None,
         news: News | None = None,
     ) -> None:
-        """`discover`: ask providers in the background for their models, their health and what is left.
+        """`discover`: ask providers in the background for their models, health and balances.
 
-        `place`: `run.worker`, where there are several: the run is the same for all of them, the worker its number.
-        `recovered`: what was found of the ledger before the start.
-        `reader`: reads the configuration again; `feed`: brings what a supervisor has read. With neither it stays as
-        it is. `news`: of the version that `config` is.
+        `place`: `run.worker` if there are several workers: a name that they all share, and the worker's number.
+        `recovered`: result of the ledger's recovery before the start.
+        `reader`: reloads the configuration. `feed`: delivers the reloads of a supervisor. Without either the
+        configuration never changes. `news`: describes the version of `config`.
         """
         self._place = place
         self._discover = discover
@@ -90,13 +90,13 @@ class App:
         receive: Callable[[], Awaitable[Any]],
         send: Callable[[Any], Awaitable[None]],
     ) -> Awaitable[None]:
-        """Serve a request, or the life of the process. A plain function: a coroutine more would cost each request."""
+        """Serve a request or the lifespan. Not `async`, because one more coroutine would cost time on each request."""
         if scope["type"] == "http":
             return self._web(scope, receive, send)
         return self._lifespan(scope, receive, send)
 
     def stop(self) -> None:
-        """Say that the end is near: `/readyz` answers 503 from now on."""
+        """Announce the end: `/readyz` answers 503 from now on."""
         self.gateway.draining = True
 
     @asynccontextmanager
@@ -119,8 +119,8 @@ class App:
             self.gateway.client.close()
 
     def _work(self) -> list[Work]:
-        """Return what goes on beside the calls."""
-        # Where keys are kept nowhere, there is nothing to look for.
+        """Return the background work of the process."""
+        # This work ends at once where there is no store of keys.
         keys = Work("keys", self._keyring.run, ends=True, longest_pause_s=_KEYS_WITHIN_S)
         work = [keys, *self.bookkeeping.works()]
         if self._reads:
@@ -143,7 +143,7 @@ class App:
         return ConfigurationState(ruleset.version, ruleset.loaded_at, not reading.error, reading.results)
 
     def _sharing(self) -> Sharing | None:
-        """Return what shares knowledge with other processes, if there are any."""
+        """Return the exchange of knowledge with other processes, if there are any."""
         ledger, gateway = self.gateway.now.config.ledger, self.gateway
         run, _, worker = self._place.partition(".")
         files = Files(ledger.state_dir / "workers", run, worker) if worker and ledger.state_dir is not None else None

@@ -1,9 +1,9 @@
-"""Ask OpenRouter and DeepSeek what is left of the account, because their answers do not say so until they refuse.
+"""Ask OpenRouter and DeepSeek for the balance of an account, because calls do not show it until they are refused.
 
-Rule: of the answers only numbers and currencies are kept. The label of OpenRouter's key holds a part of it.
+Rule: only numbers and currencies of the answers are kept. The label of OpenRouter's key contains a part of the key.
 
-Source: docs/health.md says which fields are read; `free_model_daily_requests` is newer than the rest. OpenRouter's
-credits want a management key, which is the provider's `admin_key`.
+Source: docs/health.md lists the fields that are read; `free_model_daily_requests` is newer than the rest. OpenRouter's
+credits need a management key, which is the provider's `admin_key`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.balances")
 
 EVERY_S = 60.0
-# Between two looks at the clock and at what has gone wrong.
+# Between two checks for balances that are due.
 LOOK_EVERY_S = 2.0
-# An account that refuses everything is no reason to ask more often than this.
+# Least time between two questions about an account, even if the account refuses every call.
 SOONEST_S = 10.0
 
 # The answer has a dozen fields.
@@ -48,7 +48,7 @@ UNIT = "requests-day"
 
 @dataclass(frozen=True, slots=True)
 class FreeRequests:
-    """Requests to free models, of the whole account, since 00:00 UTC."""
+    """Requests to free models by the whole account since 00:00 UTC."""
 
     used: int
     limit: int
@@ -67,24 +67,24 @@ class Funds:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a provider says of an account. Of a failed question only `at` and `error` are new."""
+    """A provider's last statement about an account. A failed question updates only `at` and `error`."""
 
     at: float
-    """Of the last question, in wall-clock seconds."""
+    """Time of the last question, in wall-clock seconds."""
     error: str | None = None
     free_requests: FreeRequests | None = None
     limit_nanousd: int | None = None
-    """What the key may spend; None: as much as the account has."""
+    """The key's own spending limit; None: only the account's funds limit it."""
     remaining_nanousd: int | None = None
     used_nanousd: int | None = None
     used_today_nanousd: int | None = None
     is_free_tier: bool | None = None
-    """Nobody has ever paid for this account."""
+    """Whether the account has never been paid for."""
     funds: tuple[Funds, ...] = ()
 
 
 class Balances:
-    """Keeps what is left of each account up to date, where the provider can be asked."""
+    """Keeps the balance of each account up to date, where the provider has an API for it."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Balances:
         now: Callable[[], float] = time.time,
         rng: Random | None = None,
     ) -> None:
-        """`soonest_s`: a refusal for the account's sake has it asked again, but not sooner than this."""
+        """`soonest_s`: least time between two questions, if a refusal by the account triggers the second."""
         self._gateway = gateway
         self._every_s = every_s
         self._look_every_s = look_every_s
@@ -108,13 +108,13 @@ class Balances:
 
     @property
     def state(self) -> Mapping[str, Balance]:
-        """What is known of each account, by provider name."""
+        """The last balance of each account, by provider name."""
         return self._state
 
     async def run(self) -> None:
-        """Ask, again and again, until cancelled."""
-        # Most gateways have no such account, and need nothing of what it takes to ask.
-        while not self._accounts():  # noqa: ASYNC110  # a directory tells nobody that it was replaced
+        """Ask periodically, until cancelled."""
+        # Most gateways have no such account, and never need the HTTP client for it.
+        while not self._accounts():  # noqa: ASYNC110  # a replaced directory sends no notice
             await asyncio.sleep(self._look_every_s)
         async with await connected(self._gateway.client, WITHIN_S) as http:
             while True:
@@ -161,8 +161,8 @@ class Balances:
 
 
 def has_balance(provider: Provider) -> bool:
-    """Tell whether a provider has an account that can be asked after."""
-    # Without a key there is no account; with `probe: false` nothing is asked in the background.
+    """Tell whether a provider can be asked for the balance of an account."""
+    # Without a key there is no account. `probe: false` forbids questions in the background.
     return (
         kind_of(provider).balance_api is not None
         and provider.unusable is None
@@ -173,7 +173,7 @@ def has_balance(provider: Provider) -> bool:
 
 
 def next_midnight(now: float) -> float:
-    """Return when the next day begins in UTC, where the free requests are counted."""
+    """Return the next 00:00 UTC, when the count of free requests starts anew."""
     return (now // DAY_S + 1.0) * DAY_S
 
 
@@ -215,10 +215,10 @@ class _Funds(msgspec.Struct):
 
 
 async def ask_balance(http: httpx.AsyncClient, provider: Provider, now: Callable[[], float]) -> Balance:
-    """Return what is left of an account that `has_balance`; a balance with an error if that cannot be had."""
+    """Return the balance of an account that `has_balance`; with an error if the provider does not give it."""
     try:
         if kind_of(provider).balance_api is BalanceApi.DEEPSEEK:
-            # Beside the versions of its API, not below one.
+            # The path stands at the root, not below a version of the API.
             base = provider.base_url.removesuffix("/v1").removesuffix("/beta")
             return read_funds(await _get(http, f"{base}/user/balance", provider), now())
         query = f"?{provider.query}" if provider.query else ""
@@ -247,7 +247,7 @@ async def _credits(http: httpx.AsyncClient, provider: Provider) -> tuple[Funds, 
 
 
 def read_balance(body: bytes, now: float) -> Balance:
-    """Return what an answer of OpenRouter's key endpoint says; a balance with an error if it makes no sense."""
+    """Read an answer of OpenRouter's key endpoint; return a balance with an error if the answer makes no sense."""
     try:
         key = read(body, _Answer).data
     except NotTold as error:
@@ -265,12 +265,12 @@ def read_balance(body: bytes, now: float) -> Balance:
 
 
 def read_funds(body: bytes, now: float) -> Balance:
-    """Return what an answer of DeepSeek's balance endpoint says; a balance with an error if it makes no sense."""
+    """Read an answer of DeepSeek's balance endpoint; return a balance with an error if the answer makes no sense."""
     try:
         said = read(body, _Funds).balance_infos
     except NotTold as error:
         return Balance(now, str(error))
-    # Shown as they are: nothing but three letters may get through, whoever answered.
+    # A currency is shown as it came, so it must be three letters, whatever server answered.
     found = [(one.currency, nano(one.total_balance)) for one in said]
     if not all(currency.isascii() and currency.isalpha() and len(currency) == 3 for currency, _ in found):
         return Balance(now, NO_SENSE)
@@ -282,7 +282,7 @@ def _free(said: _Daily | None) -> FreeRequests | None:
         0 <= said.limit <= LARGEST and abs(said.remaining) <= LARGEST and 0 <= said.used <= LARGEST
     ):
         return None
-    # Below zero would be an account that has overdrawn it.
+    # An overdrawn allowance is below zero; count it as none left.
     return FreeRequests(int(said.used), int(said.limit), int(min(max(0.0, said.remaining), said.limit)))
 
 

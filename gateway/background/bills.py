@@ -1,6 +1,6 @@
-"""Ask providers what they bill: per day where an admin key may, of one answer where the provider keeps account of it.
+"""Ask providers for their bills: per day with an admin key, or per answer where the provider has an API for it.
 
-Every sum is read from the text of the answer as a decimal, added up as one, and rounded to nano-USD once.
+Every amount is read as a decimal, added as a decimal, and rounded to nano-USD once.
 
 Sources, read in November 2026: OpenAI's and Anthropic's references of their admin APIs, OpenRouter's OpenAPI document.
 Anthropic's amounts are in cents ("123.45" is $1.2345), the others' in dollars.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LARGEST_ANSWER = 8 * 1024 * 1024
 _LARGEST_GENERATION = 64 * 1024
 _MOST_PAGES = 50
-# How far back OpenRouter tells what an account did.
+# Days of activity that OpenRouter's API covers.
 _ACTIVITY_DAYS = 30
 _MOST_TOKENS = 10**12
 _CENTS = 100
@@ -41,29 +41,29 @@ NO_BILL = "its API does not tell what it bills"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one bill is for: every provider of the configuration that is paid from it."""
+    """The providers of the configuration that share one bill."""
 
     provider: Provider
-    """One of them. They have the same URL and keys."""
+    """One of these providers. All have the same URL and keys."""
     names: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """For people."""
+        """A name for people: all provider names, joined."""
         return "+".join(self.names)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a provider says of its bill."""
+    """A provider's statement of its bill."""
 
     days: tuple[Billed, ...]
-    """A day of the period that is not here has not been told."""
+    """Days of the period with a known bill. A day that is missing here is unknown, not free."""
     meter: Meter | None = None
 
 
 def accounts(providers: Iterable[Provider]) -> tuple[Account, ...]:
-    """Return who may be billed, each account once; without those that cost nothing."""
+    """Return the accounts that may have a bill, each once. Local providers without an admin key have none."""
     found: dict[tuple[object, ...], Account] = {}
     for one in providers:
         if (one.local and not one.admin_key) or not one.base_url.startswith("http"):
@@ -75,7 +75,7 @@ def accounts(providers: Iterable[Provider]) -> tuple[Account, ...]:
 
 
 def objection(provider: Provider) -> str | None:
-    """Why there is nothing to ask about a provider's bill, or None."""
+    """Return why a provider cannot be asked for its bill, or None."""
     match kind_of(provider).bill_api:
         case None:
             return NO_BILL
@@ -88,10 +88,10 @@ def objection(provider: Provider) -> str | None:
 
 
 async def told(http: httpx.AsyncClient, provider: Provider, since: float, until: float, now: float) -> Told:
-    """Return what a provider bills for the days in UTC from that of `since` to before `until`.
+    """Return a provider's bill for the UTC days from that of `since` to before `until`.
 
     Raises:
-        NotTold: it does not say.
+        NotTold: the provider does not give it.
     """
     if (reason := objection(provider)) is not None:
         raise NotTold(reason)
@@ -220,12 +220,12 @@ async def _pages(
 
 
 def _add(sums: dict[str, Decimal], day: str, amounts: Iterable[tuple[Decimal, str]], per_usd: int = 1) -> None:
-    """Add what is billed for a day, which may be nothing."""
+    """Add amounts to the sum of a day. Without amounts the day's sum becomes known as zero."""
     total = sums.get(day, Decimal())
     for amount, currency in amounts:
         if currency.upper() != "USD":
             raise NotTold("it bills in another currency than USD")
-        _nanousd(amount)  # first: reckoning with an infinity, or 1e999999999, is an error of its own
+        _nanousd(amount)  # check first: adding an infinity, or 1e999999999, raises other errors
         total += amount / per_usd
     sums[day] = total
 
@@ -248,7 +248,7 @@ async def _activity(
 ) -> tuple[dict[str, Decimal], dict[str, int]]:
     headers = [admin_header(provider.base_url, "authorization", f"Bearer {provider.admin_key}")]
     said = read(await fetch(http, f"{provider.base_url}/activity", headers, largest=_LARGEST_ANSWER), _Activities)
-    # It tells of the last 30 days that are over, and leaves out those on which nothing happened.
+    # The answer covers the last 30 full days, and leaves out days without activity.
     sums = {day: Decimal() for day in days_between(now - (_ACTIVITY_DAYS - 1) * DAY_S, now // DAY_S * DAY_S)}
     requests: dict[str, int] = {}
     for one in said.data:
@@ -288,12 +288,12 @@ class _GenerationAnswer(msgspec.Struct):
 
 
 async def generation(http: httpx.AsyncClient, provider: Provider, provider_id: str) -> Generation:
-    """Return what OpenRouter charged for an answer, by its id.
+    """Return OpenRouter's charge for an answer, by the answer's id.
 
-    `upstream_inference_cost` is not added: it is a part of the total, or paid to somebody else.
+    `upstream_inference_cost` is not added: it is a part of the total, or paid to another provider.
 
     Raises:
-        NotTold: it does not say; with status 404 perhaps only not yet.
+        NotTold: OpenRouter does not give it. With status 404 it may only not know it yet.
     """
     url = f"{provider.base_url}/generation?id={quote(provider_id, safe='')}"
     one = read(await fetch(http, url, provider.headers, largest=_LARGEST_GENERATION), _GenerationAnswer).data

@@ -1,7 +1,7 @@
-"""Own what the books are kept with: the journal and whoever imports it, the limits, the prices, the alerts.
+"""Own the parts of the books: the journal and its importer, the limits, the prices, the alerts.
 
-Everything here happens beside the calls. What it cannot do now (a database is away, a disk is full) changes nothing
-for a call, unless a budget says so.
+All of this work runs beside the calls. A failure of it (a database is away, a disk is full) changes nothing for a call,
+unless a budget says so.
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.books")
 
-# How often attempts under way say how far they have come: what a kill takes of a stream is at most so much of it.
+# Interval at which attempts under way journal their progress. A killed process loses at most so much of a stream.
 PROGRESS_EVERY_S = 2.0
-# How often the counters of budgets are held against the ledger.
+# Interval at which the counters of budgets are compared with the ledger.
 SEED_EVERY_S = 30.0
-# Redis has forgotten or a process has died: the others tell first what they have counted, which the ledger may know
-# already. Seeded before that, it would count twice.
+# Delay of a seeding after Redis has lost its counters or a process has died. Other processes first report their counts
+# in this time. The ledger may hold these counts already, so an earlier seeding would count them twice.
 SEED_AFTER_S = 2.0
 PURGE_EVERY_S = 3600.0
-# A start waits so long for what was spent before it.
+# Longest wait at the start for the ledger's sums of earlier spending.
 SEED_WITHIN_S = 2.0
-# Each virtual key may have a budget; these many are shown.
+# Each virtual key may have a budget; the metrics show at most so many.
 BUDGETS_SHOWN = 1000
-# At the end there is so much time to import the rest of the journal; what is left waits for the next start.
+# Longest import of the journal at the end. The next start imports the rest.
 IMPORT_WITHIN_S = 5.0
-# A start looks for so long for damage in the ledger's database.
+# Longest check of the ledger's database for damage at the start.
 CHECK_WITHIN_S = 1.0
 _DAY_S = 86_400.0
 _SPENT_BY = ("key", "route", "provider", "model")
 
 
 class Bookkeeping:
-    """Makes the books of one process, and keeps them going while it lives."""
+    """Makes the books of one process, and maintains them while it serves."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Bookkeeping:
         keyring: Keyring,
         recovered: Recovered | None = None,
     ) -> None:
-        """`recovered`: what was found before the start, for the metrics."""
+        """`recovered`: result of the ledger's recovery before the start, for the metrics."""
         config = ruleset.config
         self._recovered = recovered or Recovered()
         self._ledger = config.ledger
@@ -102,7 +102,7 @@ class Bookkeeping:
         return f"<Bookkeeping {self.books!r}>"
 
     def follow(self, before: Ruleset, after: Ruleset) -> None:
-        """Keep the budgets of another ruleset. What was spent on new ones before is read from the ledger."""
+        """Switch to the budgets of another ruleset. Earlier spending on new budgets is read from the ledger."""
         old, new = before.config, after.config
         self._spending, self._calendar = after.spending, new.calendar
         if (old.budgets, old.calendar) != (new.budgets, new.calendar):
@@ -110,7 +110,7 @@ class Bookkeeping:
             self._wants_seeds.set()
 
     async def open(self) -> None:
-        """Begin to write down, and count what was spent before.
+        """Open the journal, and count earlier spending.
 
         Raises:
             OSError: the journal cannot be made; the message names the file.
@@ -135,7 +135,7 @@ class Bookkeeping:
             await asyncio.wait_for(self._seed(), SEED_WITHIN_S)
 
     def works(self) -> tuple[Work, ...]:
-        """Return what is to run for as long as the process serves."""
+        """Return the work that runs while the process serves."""
         works = (
             Work("prices", self._warm, ends=True),
             Work("progress", self._go_on),
@@ -146,17 +146,17 @@ class Bookkeeping:
         return works if self._redis is None else (*works, Work("limits", self._redis.run))
 
     async def reconcile(self, gateway: Gateway) -> None:
-        """Compare the ledger with what providers bill, for as long as this is the process that writes it."""
-        while not self.imports:  # noqa: ASYNC110  # an election tells nobody
+        """Compare the ledger with the bills of providers, once this process is the one that writes the ledger."""
+        while not self.imports:  # noqa: ASYNC110  # an election sends no notice
             await asyncio.sleep(PROGRESS_EVERY_S)
         await Reconciliation(gateway, partial(open_store, self._ledger, read_only=True), self.write).run()
 
     def let_go(self) -> None:
-        """Let go of all limits that are held: the process ends, and others may want the room."""
+        """Release all held room in limits, because the process ends and other processes may need the room."""
         self.books.limits.close()
 
     async def close(self) -> None:
-        """Let go of everything; what is in the journal is imported, if there is time."""
+        """Close the journal and the importer. The importer first imports as much as IMPORT_WITHIN_S allows."""
         journal, importer = self.books.journal, self._importer
         if journal is not None:
             self.books.write_endings()
@@ -165,7 +165,7 @@ class Bookkeeping:
             await asyncio.to_thread(importer.stop, IMPORT_WITHIN_S)
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Write rows to the ledger, on behalf of whoever found out more about them. Blocks.
+        """Replace rows of the ledger by more accurate ones. Blocks.
 
         Raises:
             StoreError: this process does not import, or the database is away.
@@ -176,14 +176,14 @@ class Bookkeeping:
 
     @property
     def imports(self) -> bool:
-        """This is the process that writes the ledger; what only one may do is its to do."""
+        """Whether this is the process that writes the ledger. Work that only one process may do is done here."""
         return self._importer is not None and self._importer.is_elected
 
     # -- limits
 
     def _limits(self) -> Limits:
         if self._ledger.redis_url:
-            # It brings its client, which most gateways do without.
+            # Imported here, because it imports the Redis client, which most gateways do not need.
             from gateway.stores.redis import RedisLimits
 
             self._redis = RedisLimits(self._ledger.redis_url, on_amnesia=self._reseed_soon, on_counted=self._count)
@@ -206,17 +206,17 @@ class Bookkeeping:
     # -- what was spent before
 
     def _in_doubt(self, _: Sequence[Row]) -> None:
-        """Attempts whose process is dead have their estimates in the ledger now. Called in the importer's thread."""
+        """Seed again: the ledger has estimates for the attempts of a dead process. Called in the importer's thread."""
         self._reseed_soon()
 
     def _reseed_soon(self) -> None:
         loop = self._loop
         if loop is not None:
-            with suppress(RuntimeError):  # it is closed, and so are the books
+            with suppress(RuntimeError):  # the loop is closed, and so are the books
                 loop.call_soon_threadsafe(self._wants_seeds.set)
 
     async def _seed(self) -> None:
-        """Raise the counters of budgets to what the ledger says was spent."""
+        """Raise the counters of budgets to the spending in the ledger."""
         ring = self._keyring.ring
         keys = {holder.key.id: holder.key for holder in ring.holders.values()} if ring is not None else {}
         spending, calendar = self._spending, self._calendar
@@ -255,12 +255,12 @@ class Bookkeeping:
             await self._seed()
 
     async def _purge(self) -> None:
-        """Delete what is older than the retention, in batches that hold up nobody for long."""
+        """Delete rows older than the retention, in batches small enough not to hold up other writers."""
         while True:
             await asyncio.sleep(PURGE_EVERY_S)
             importer = self._importer
             before = time.time() - self._ledger.retention_days * _DAY_S
-            with suppress(StoreError):  # the importer has said so
+            with suppress(StoreError):  # the importer has logged the error
                 while importer is not None and importer.is_elected:
                     if not await asyncio.to_thread(importer.run, lambda store: store.purge(before)):  # noqa: B023  # awaited
                         break
@@ -290,12 +290,12 @@ class Bookkeeping:
 
 
 def journal_of(ledger: LedgerSettings) -> Path | None:
-    """Return where journals are; None if nothing is written down."""
+    """Return the folder of the journals; None if there is no ledger."""
     return ledger.state_dir / "journal" if ledger.enabled and ledger.state_dir is not None else None
 
 
 def recover_ledger(ledger: LedgerSettings) -> Recovered:
-    """Import what processes have left behind that were killed, before there is any traffic; return what that was.
+    """Import the journals that killed processes have left behind, before there is any traffic; return the counts.
 
     Raises:
         StoreError: the ledger cannot be opened.
@@ -306,7 +306,7 @@ def recover_ledger(ledger: LedgerSettings) -> Recovered:
         return Recovered()
     with closing(open_store(ledger, read_only=False)) as store:
         if damage := store.damage(CHECK_WITHIN_S):
-            # No reason not to serve: the journal has everything, and is imported as far as the database takes it.
+            # Serve all the same: the journal has everything, and is imported as far as the database takes it.
             _log.error(
                 "the ledger is damaged (%s); calls go on, and the journal keeps what the database does not take: "
                 "restore a backup of it, or move it away while no gateway runs, and a new one will be made", damage,
@@ -331,16 +331,16 @@ def spent(
     now: float,
     calendar: Calendar = USUAL_CALENDAR,
 ) -> dict[Window, list[Spent]]:
-    """Return what the ledger says was spent in the windows that `now` lies in. Blocks.
+    """Return the spending in the windows that contain `now`, according to the ledger. Blocks.
 
-    It is at least that. What is under way is not in it: that is held, and counted when it ends.
+    The sums are lower bounds. Attempts under way are not in them: their cost is held, and counted when they end.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the ledger cannot be read.
     """
     found: dict[Window, list[Spent]] = {}
     with closing(opened()) as store:
-        # Before and after: in between, some may begin and others end.
+        # Read the attempts under way before and after the totals, because some begin or end in between.
         going = {row.attempt: row for row in store.under_way()}
         told = {window: store.totals(_SPENT_BY, since=window_of(window, now, calendar)[0]) for window in windows}
         for row in store.under_way():

@@ -1,4 +1,4 @@
-"""Ask every provider now and then which models it serves and what they can do, so that clients may name any of them."""
+"""Ask every provider regularly for its models and their abilities, so that clients may name any of the models."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ EVERY_S = 600.0
 AT_ONCE = 4
 
 
-# A name that nobody is known to list may be a model's that was added a moment ago. A server of one's own may be asked
-# as often as anybody names such a model; another's is asked once a minute, and more seldom while that brings nothing.
+# An unknown name may be a model that was added a moment ago, so an unknown name triggers a look. A local server may be
+# asked every two seconds. Any other is asked once a minute, and less often while looks find nothing.
 OWN_AGAIN_S = 2.0
 OTHERS_AGAIN_S = 60.0
 
 
 class Discovery:
-    """Keeps the gateway's directory up to date. What a provider listed stays known while it cannot be asked."""
+    """Keeps the gateway's directory up to date. The last list of an unreachable provider stays valid."""
 
     def __init__(
         self,
@@ -49,19 +49,19 @@ class Discovery:
         self._state: dict[str, Refresh] = {}
         self._asker: Asker | None = None
         self._asked: dict[str, tuple[Provider, float]] = {}
-        """Who was asked last under a name, and when. What a reload has changed has not been asked yet."""
+        """Name -> the provider that was asked last, and when. A provider changed by a reload counts as not asked."""
         self._look: asyncio.Task[None] | None = None
         self._in_vain = 0
-        """Looks in a row that brought no model."""
+        """Number of looks in a row that found no new model."""
 
     @property
     def state(self) -> Mapping[str, Refresh]:
-        """How the last question to each provider went."""
+        """The result of the last question to each provider."""
         return self._state
 
     async def run(self) -> None:
-        """Ask all providers, again and again, until cancelled; and some between, when `Gateway.look` is called."""
-        # httpx and what it brings takes a tenth of a second to import, which the start need not wait for.
+        """Ask all providers periodically, and some of them in between through `Gateway.look`, until cancelled."""
+        # httpx takes a tenth of a second to import, so a thread imports it and the start does not wait.
         ask = await asyncio.to_thread(importlib.import_module, "gateway.upstream.ask")
         async with ask.Asker(self._gateway.client) as self._asker:
             try:
@@ -76,7 +76,7 @@ class Discovery:
                     await asyncio.wait({self._look})
 
     async def refresh(self, asker: Asker) -> None:
-        """Ask all providers once, and those that a reload brings meanwhile."""
+        """Ask all providers once, and any that a reload adds meanwhile."""
         asked = self._askable()
         while asked:
             await self._ask(asker, asked)
@@ -86,10 +86,10 @@ class Discovery:
             self._asked.pop(name, None)
 
     def look(self) -> asyncio.Task[None] | None:
-        """Begin to ask those providers again that may be asked by now, and return that; None if there are none.
+        """Start a task that asks again all providers that are due, and return it; None if none is due.
 
-        What strangers ask for leads here, so it is bounded by time: however many names they make up, a provider is
-        asked no more often for it.
+        Clients trigger this by unknown names, so time bounds it: invented names cannot make the gateway ask a provider
+        more often.
         """
         if self._asker is None:
             return None
@@ -114,7 +114,7 @@ class Discovery:
         return [one for one in self._gateway.directory.providers.values() if is_asked(one)]
 
     def _unasked(self) -> list[Provider]:
-        """Return the providers that have not been asked as they are configured now."""
+        """Return the providers that have not been asked with their present configuration."""
         return [one for one in self._askable() if not self._asked_at(one)]
 
     def _asked_at(self, provider: Provider) -> float:
@@ -128,14 +128,14 @@ class Discovery:
             async with places:
                 self._asked[provider.name] = (provider, self._now())
                 listing = await asker.models(provider)
-                # A long list takes some tens of milliseconds, which no stream should have to wait for.
+                # A long list takes tens of milliseconds to read. In a thread it does not hold up streams.
                 found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
             self._note(provider, listing, len(found))
             return found
 
         async with asyncio.TaskGroup() as group:
             tasks = {provider.name: group.create_task(ask(provider)) for provider in asked}
-        # An empty list is not believed: it is more often a server that has just started than one that has nothing.
+        # An empty list is ignored: it usually comes from a server that has just started.
         if found := {name: task.result() for name, task in tasks.items() if task.result()}:
             await self._tell(found, {one.name: one for one in asked})
 
@@ -148,7 +148,7 @@ class Discovery:
         self._state[provider.name] = Refresh(self._now(), error, known)
 
     async def _tell(self, found: Mapping[str, Mapping[str, Ability]], asked: Mapping[str, Provider]) -> None:
-        """Have the gateway resolve names by what was found, also if its configuration is replaced meanwhile."""
+        """Add the found models to the gateway's directory, even if a reload replaces the ruleset meanwhile."""
         while True:
             ruleset = self._gateway.now
             now = ruleset.directory.providers
@@ -160,7 +160,7 @@ class Discovery:
 
 
 def is_asked(provider: Provider) -> bool:
-    """Tell whether a provider has a list that may be asked for."""
+    """Tell whether a provider may be asked for its list of models."""
     return (
         provider.discover
         and provider.unusable is None

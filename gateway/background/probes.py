@@ -1,7 +1,7 @@
-"""Look after upstreams that nobody uses: ask if those out of reach are back, and notice who is worse than usual.
+"""Watch the health of upstreams: probe idle and unreachable ones, and mark those that are worse than usual.
 
-Rule: a probe costs nothing, at any provider, and tells nothing but whether the provider can be reached. What a model
-answers is learned from real calls only.
+Rule: a probe costs nothing at any provider, and tells only whether the provider can be reached. Only real calls tell
+whether a model answers.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _MOST_WORDS = 200
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """How the last probe of a provider went."""
+    """The result of a provider's last probe."""
 
     at: float
     """Wall-clock seconds."""
     outcome: str
-    """`ok`, or what went wrong, as a metric label."""
+    """`ok`, or the name of the failure, as a metric label."""
     latency_s: float
     message: str = ""
 
 
 class Probes:
-    """Keeps what is known of idle and of ejected upstreams up to date."""
+    """Keeps the health facts of idle and ejected upstreams up to date."""
 
     def __init__(
         self,
@@ -64,24 +64,24 @@ class Probes:
         now: Callable[[], float] = time.time,
         rng: Random | None = None,
     ) -> None:
-        """`idle_s`: ask after an upstream that has had no traffic for so long. `within_s`: the longest wait."""
+        """`idle_s`: probe an upstream after so long without traffic. `within_s`: the longest wait for an answer."""
         self._gateway = gateway
         self._every_s = every_s
         self._idle_s = idle_s
         self._within_s = within_s
         self._now = now
         self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
-        # Idle is who has had no traffic since we began to watch.
+        # The idle time of an upstream without any traffic counts from here.
         self._began_at = now()
         self._state: dict[str, Probed] = {}
 
     @property
     def state(self) -> Mapping[str, Probed]:
-        """How the last probe of each provider went."""
+        """The result of each provider's last probe."""
         return self._state
 
     async def run(self) -> None:
-        """Look after them, again and again, until cancelled."""
+        """Review and probe upstreams periodically, until cancelled."""
         async with await connected(self._gateway.client, self._within_s) as http:
             while True:
                 await asyncio.sleep(about(self._every_s, self._rng, JITTER))
@@ -89,7 +89,7 @@ class Probes:
                 await self.ask(http)
 
     def review(self) -> None:
-        """Mark who has become much worse than usual, and unmark who has not."""
+        """Mark upstreams that have become much worse than usual, and unmark those that have recovered."""
         pool = self._gateway.directory.pool
         upstreams = {one.upstream.id: one.upstream for one in pool if one.upstream.provider.unusable is None}
         for upstream_id, trend in self._gateway.memory.review(upstreams, self._now()):
@@ -100,7 +100,7 @@ class Probes:
                 _log.info("%s is as usual again", upstream_id)
 
     async def ask(self, http: httpx.AsyncClient) -> None:
-        """Probe the providers that have an upstream for which it is time, once each."""
+        """Probe each provider that has an upstream due for a probe, once."""
         directory = self._gateway.directory
         for name in self._state.keys() - directory.providers.keys():
             del self._state[name]
@@ -129,7 +129,7 @@ class Probes:
             event, found, said = await _answer(http, provider, url, self._within_s)
             said = mask_of(provider).text(said)
         finally:
-            # Also when cancelled: a breaker that waits for this probe must not wait in vain.
+            # Report even when cancelled, because a breaker may be waiting for this probe.
             wall = now()
             for one in begun:
                 memory.probed(one, event, f"{found}: {said}", wall)
@@ -139,7 +139,7 @@ class Probes:
         self._gateway.metrics.probed(provider.name, found)
 
     def _due(self) -> dict[str, list[str]]:
-        """Return the upstreams to ask about, by their provider."""
+        """Return the ids of the upstreams that are due for a probe, by provider."""
         directory, memory, now = self._gateway.directory, self._gateway.memory, self._now()
         due: dict[str, list[str]] = {}
         configured: set[str] = set()
@@ -151,7 +151,7 @@ class Probes:
             quiet_s = 0.0 if upstream.id in memory.in_flight else now - max(known.counted_at, asked_at)
             if is_probe_due(known, quiet_s, now, local=upstream.provider.local, idle_s=self._idle_s):
                 due.setdefault(name, []).append(upstream.id)
-        # Models that only requests name are not kept an eye on; but whoever is out of reach wants to be let in again.
+        # Models that only requests name are not probed when idle. But an unreachable one needs a probe to come back.
         for upstream_id, known in memory.facts.items():
             if is_unreachable(known) and upstream_id not in configured:
                 provider = directory.providers.get(upstream_id.partition("/")[0])
@@ -160,19 +160,19 @@ class Probes:
         return due
 
     def _upstreams(self) -> Iterator[Upstream]:
-        """Yield what is configured and may be asked after."""
+        """Yield the configured upstreams that may be probed."""
         for candidate in self._gateway.directory.pool:
             if is_asked(candidate.upstream.provider):
                 yield candidate.upstream
 
 
 def is_asked(provider: Provider) -> bool:
-    """Tell whether a provider may be asked after its health."""
+    """Tell whether a provider may be probed."""
     return provider.probe and provider.unusable is None and provider.base_url.startswith("http")
 
 
 def question(provider: Provider) -> str | None:
-    """Return the URL to ask; None if there is none that is known to be free."""
+    """Return the URL of a provider's probe; None if no URL is known to be free of charge."""
     asked = kind_of(provider).health
     base = provider.base_url
     if asked.below is None:
@@ -183,11 +183,11 @@ def question(provider: Provider) -> str | None:
 
 
 async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_s: float) -> tuple[Event, str, str]:
-    """Ask, and return what it means for the breaker, its name and its words."""
+    """Send a probe; return its event for the breaker, its outcome's name, and a message."""
     import httpx
 
     try:
-        # The connection may take so long, and the answer again.
+        # Connecting may take `within_s`, and the answer as long again.
         async with asyncio.timeout(2 * within_s), http.stream("GET", url, headers=list(provider.headers)) as response:
             status = response.status_code
     except httpx.ConnectError as error:
@@ -195,12 +195,12 @@ async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_
     except httpx.ConnectTimeout as error:
         return Event.LOCAL_FAILURE, o.CONNECT_TIMEOUT.name, str(error)[:_MOST_WORDS]
     except (httpx.TimeoutException, TimeoutError):
-        # From here on somebody has taken the connection. Whether a model would answer, only a call can tell.
+        # From here on the server has accepted the connection. Only a call can tell whether a model would answer.
         return Event.RELEASE, o.FIRST_BYTE_TIMEOUT.name, f"no answer within {within_s:g} s"
     except httpx.RequestError as error:
         return Event.RELEASE, o.BROKEN.name, str(error)[:_MOST_WORDS]
     if status < 500:
-        # Even a 401 or a 404 comes from somebody who is there.
+        # Even a 401 or a 404 shows that the server is up.
         return Event.SUCCESS, o.OK.name, ""
     if status == 503 and kind_of(provider).health.tells_readiness:
         return Event.LOCAL_FAILURE, NOT_READY, f"{url} answers 503"

@@ -1,7 +1,7 @@
-"""Read the configuration again when its files change or somebody asks, and let new calls have it.
+"""Reload the configuration when its files change or a signal asks, and switch new calls to it.
 
-Rule: a version that has mistakes changes nothing. Reading and building happen in a thread; only the swap is in the
-loop. Where there are several workers, their supervisor reads, and sends each of them the same news.
+Rule: a version with mistakes changes nothing. Reading and building happen in a thread; only the swap happens in the
+loop. With several workers, their supervisor reads, and sends the same news to each worker.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ LOADED, UNCHANGED, FAILED = "loaded", "unchanged", "failed"
 
 
 class Source(Protocol):
-    """Where the configuration comes from."""
+    """A source of the configuration."""
 
     def stamp(self) -> Hashable:
-        """Return what differs once the files have changed. Blocks."""
+        """Return a value that differs once the files have changed. Blocks."""
 
     def load(self) -> tuple[Config, tuple[str, ...]]:
-        """Return the configuration, and what of it takes effect after a restart only. Blocks.
+        """Return the configuration, and a sentence for each change that needs a restart. Blocks.
 
         Raises:
-            ConfigError: it has mistakes.
+            ConfigError: the configuration has mistakes.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What came of reading the configuration. It travels from a supervisor to its workers."""
+    """The result of one reading of the configuration. A supervisor sends it to its workers."""
 
     version: int = 1
-    """Of the configuration that is to be in use."""
+    """The version to use after this reading."""
     loaded_at: float = 0.0
     """When that version was read, in wall-clock seconds."""
     result: str = LOADED
@@ -58,7 +58,7 @@ class News:
     """The new version; None if the one in use stays."""
 
     def sentences(self) -> tuple[str, ...]:
-        """Return what is told of it, the most important first."""
+        """Return the sentences to log or print, the most important first."""
         if self.result == FAILED:
             first = f"the configuration is not taken over, and version {self.version} stays in use:"
             return "\n  ".join((first, *self.reading.error.splitlines())), *self.reading.waits
@@ -67,29 +67,29 @@ class News:
 
 
 class Reader:
-    """Reads the configuration again and again, and counts its versions. Not for several threads at a time."""
+    """Reads the configuration repeatedly, and counts its versions. Not safe for several threads at once."""
 
     def __init__(
         self, source: Source, config: Config, stamp: Hashable, news: News, now: Callable[[], float] = time.time
     ) -> None:
-        """`config`, `news`: of the start. `stamp`: of the files, taken before they were read."""
+        """`config`, `news`: as they were at the start. `stamp`: of the files, taken before they were read."""
         self._source = source
         self._fingerprint = fingerprint(config)
         self._acted_on = self._seen = stamp
         self._now = now
         self._results: Counter[str] = Counter()
         self.watches = config.server.watch
-        """The files are to be looked at."""
+        """Whether to watch the files for changes."""
         self.news = news
-        """The latest."""
+        """The latest news."""
 
     def __repr__(self) -> str:
         return f"<Reader of version {self.news.version}, {self.news.reading.count} readings>"
 
     def has_changed(self) -> bool:
-        """Tell whether the files are others than were read, and the same as at the last look. Blocks.
+        """Tell whether the files differ from the last reading, and have not changed since the last look. Blocks.
 
-        A file that is still being written, or is gone for a moment because an editor replaces it, is not read.
+        The second condition skips a file that is still being written, or is gone while an editor replaces it.
         """
         stamp = self._source.stamp()
         is_settled, self._seen = stamp == self._seen, stamp
@@ -99,7 +99,7 @@ class Reader:
         """Read the configuration. Blocks."""
         at = self._now()
         before = self.news
-        # First the stamp: what changes while it is read is read again.
+        # Take the stamp first, so that a change during the reading causes another reading.
         self._acted_on = self._seen = self._source.stamp()
         config: Config | None = None
         waits, error = before.reading.waits, ""
@@ -108,9 +108,9 @@ class Reader:
             digest = fingerprint(loaded)
         except ConfigError as mistakes:
             result, error = FAILED, "\n".join(mistakes.problems)
-        except Exception as unexpected:  # noqa: BLE001  # whatever a new file brings up must not end what runs well
+        except Exception as unexpected:  # noqa: BLE001  # no file may end a gateway that runs well
             _log.exception("the configuration cannot be read")
-            result, error = FAILED, f"it cannot be read: {type(unexpected).__name__}, says the log"
+            result, error = FAILED, f"it cannot be read: {type(unexpected).__name__}; the log has the details"
         else:
             result = UNCHANGED if digest == self._fingerprint else LOADED
             if result == LOADED:
@@ -123,15 +123,15 @@ class Reader:
 
 
 class Feed:
-    """News for a worker from its supervisor, in their order; also what came before the worker listened."""
+    """A worker's queue of news from its supervisor. It keeps news that come before the worker listens."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects both: news come in a thread of their own
+        self._lock = threading.Lock()  # protects `_waiting` and `_tell`: a thread of its own calls `put`
         self._waiting: list[News] = []
         self._tell: Callable[[News], object] | None = None
 
     def put(self, news: News) -> None:
-        """Hand on news. May be called in any thread."""
+        """Pass news to the listener, or keep them until there is one. May be called in any thread."""
         with self._lock, suppress(RuntimeError):  # the loop is closed: the worker is about to end
             if self._tell is None:
                 self._waiting.append(news)
@@ -139,7 +139,7 @@ class Feed:
                 self._tell(news)
 
     def listen(self, tell: Callable[[News], object]) -> None:
-        """Call `tell` with all news that have come and will come."""
+        """Call `tell` with all waiting news now, and with each new one from now on."""
         with self._lock:
             for news in self._waiting:
                 tell(news)
@@ -148,7 +148,7 @@ class Feed:
 
 
 class Reloading:
-    """Lets a gateway use what is read: by itself, or by its supervisor."""
+    """Switches a gateway to configurations that the process itself or its supervisor reads."""
 
     def __init__(self, gateway: Gateway, reader: Reader | None, *, every_s: float = LOOK_EVERY_S) -> None:
         """`reader`: None in a worker, whose supervisor reads."""
@@ -158,13 +158,13 @@ class Reloading:
         self._wanted = asyncio.Event()
 
     def ask(self) -> None:
-        """Have the configuration read soon, whether or not its files have changed. Called in the loop."""
+        """Request a reading of the configuration, even if its files have not changed. Called in the loop."""
         if self._reader is None:
             _log.info("SIGHUP is for the first process, which reads the configuration for all of its workers")
         self._wanted.set()
 
     async def run(self) -> None:
-        """Read the configuration when that is asked for, or its files have changed, until cancelled."""
+        """Read the configuration on request or when its files have changed, until cancelled."""
         reader = self._reader
         while reader is not None:
             with suppress(TimeoutError):
@@ -180,18 +180,18 @@ class Reloading:
                     _log.info("%s", sentence)
 
     async def follow(self, feed: Feed) -> None:
-        """Take over what the supervisor has read, until cancelled."""
+        """Apply the supervisor's news, until cancelled."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[News] = asyncio.Queue()
         feed.listen(lambda news: loop.call_soon_threadsafe(queue.put_nowait, news))
         while True:
             news = await queue.get()
             await self.take(news)
-            if news.result == LOADED:  # the supervisor has said all else for all
+            if news.result == LOADED:  # the supervisor itself logs all other results
                 _log.info("%s", news.sentences()[0])
 
     async def take(self, news: News) -> None:
-        """Let new calls have what was read. Calls under way keep what they began with."""
+        """Switch new calls to the configuration in `news`. Calls under way keep theirs."""
         gateway = self._gateway
         if (config := news.config) is not None:
             known = set(gateway.now.config.warnings)
@@ -201,12 +201,12 @@ class Reloading:
                 ruleset = await asyncio.to_thread(
                     make_ruleset, config, found, version=news.version, loaded_at=news.loaded_at
                 )
-                if gateway.now is before:  # else a provider's list has come meanwhile
+                if gateway.now is before:  # else discovery has replaced the ruleset meanwhile
                     break
             gateway.use(ruleset)
             for warning in config.warnings:
                 if warning not in known:
                     _log.warning("%s", warning)
             if gateway.look is not None:
-                gateway.look()  # what is new has not been asked for its models
+                gateway.look()  # new providers have not been asked for their models
         gateway.reading = news.reading

@@ -1,4 +1,4 @@
-"""When background work is done again: about as often as it should be, and never in step with other gateways."""
+"""Pauses of periodic background work, with jitter so that gateways do not run in step."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-# The share of its period by which a round may come early or late, so that a thousand gateways do not ask in the same
-# second.
+# The share of the period by which a round may come early or late. It keeps a thousand gateways from asking a provider
+# in the same second.
 JITTER = 0.1
 
 

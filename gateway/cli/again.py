@@ -1,4 +1,4 @@
-"""Read the configuration of a gateway that runs, as it was read at its start: the same file, the same options."""
+"""Reload the configuration of a running gateway as it was loaded at the start: same file, same options."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the command line said."""
+    """The options of the command line."""
 
     path: Path | None
     has_file: bool
-    """There was a file at the start. One that is gone is a mistake from then on, and no wish to do without."""
+    """Whether there was a file at the start. If so, a missing file is a mistake later, not a wish for defaults."""
     host: str | None = None
     port: int | None = None
     workers: int | None = None
 
     @property
     def file(self) -> Path | None:
-        """The file to read now; None: there is none."""
+        """The file to read now; None if the gateway runs without one."""
         found = configuration.find(self.path)
         return configuration.USUAL if found is None and self.has_file else found
 
     def applied_to(self, config: Config) -> Config:
-        """Return a configuration with the options of the command line over it."""
+        """Return a configuration in which the options of the command line override the file."""
         from gateway.config.resolve import warnings
 
         server = replace(
@@ -44,13 +44,13 @@ class Said:
             port=config.server.port if self.port is None else self.port,
             workers=self.workers or config.server.workers,
         )
-        # What was said of the configured address is no longer true of another one.
+        # Warnings about the configured address do not hold for another address.
         stale = set(warnings(config.server, {})) - set(warnings(server, {}))
         return replace(config, server=server, warnings=tuple(one for one in config.warnings if one not in stale))
 
 
 def stamp_of(said: Said) -> Hashable:
-    """Return what differs once one of the files has changed: gateway.yaml, the `.env` beside it, the overlay."""
+    """Return a value that differs once a file has changed: gateway.yaml, the `.env` beside it, or the overlay."""
     from gateway.config import overlay
 
     file = said.file or configuration.USUAL
@@ -63,15 +63,15 @@ def _stamp(file: Path) -> tuple[int, ...]:
         found = file.stat()
     except OSError:
         return ()
-    # An editor writes a new file in the place of the old one; what is mounted is often a link to another one.
+    # The inode counts, because editors replace the file, and a mounted file is often a link that moves.
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Again:
-    """The configuration of a gateway that runs, for its `Reader`."""
+    """The source of a running gateway's configuration, for its `Reader`."""
 
     def __init__(self, said: Said, asked: Config, running: Config) -> None:
-        """`asked`: the configuration of the start, as it was written. `running`: what became of it."""
+        """`asked`: the configuration of the start, as written. `running`: the same, as the gateway runs it."""
         self._said = said
         self._asked = asked
         self._running = running
@@ -96,7 +96,11 @@ class Again:
 
 
 def closed_to_strangers(config: Config) -> Config:
-    """Return the configuration, if nobody else can reach the gateway without a key."""
+    """Return the configuration, unless it opens the gateway to other machines without a key.
+
+    Raises:
+        Unusable: it does, or the store of keys cannot be read.
+    """
     from gateway.config.clients import is_open_to_others
     from gateway.config.resolve import warnings
     from gateway.core.keys import ring_of

@@ -1,4 +1,4 @@
-"""`gateway reload`: have the gateway on this machine read its configuration again, and say what came of it."""
+"""`gateway reload`: make the gateway on this machine reload its configuration, and print the result."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def reload(path: Path | None, *, as_json: bool) -> None:
 
 
 def _outcome(found: Holder, before: int) -> dict[str, Any]:
-    """Wait until the configuration has been read once more, and return how it is.
+    """Wait until the configuration has been read once more, and return its state.
 
     Raises:
-        Mistake: it has not been read in time.
+        Mistake: the configuration has not been read in time.
     """
     until = time.monotonic() + WITHIN_S
     while time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""`gateway run`: serve, and say so."""
+"""`gateway run`: print a banner and serve."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
 
     file = configuration.find(path)
     said = Said(path, file is not None, host, port, workers)
-    # Before the files are read: what changes from here on is read again.
+    # Take the stamp before reading the files, so that a later change causes another reading.
     stamp, loaded_at = stamp_of(said), time.time()
     config, silent = _read(file)
     config = closed_to_strangers(said.applied_to(config))
@@ -53,7 +53,7 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
 
 
 def _read(file: Path | None) -> tuple[Config, frozenset[str]]:
-    """Return the configuration and the local providers that do not answer, importing the server meanwhile."""
+    """Return the configuration and the local providers that do not answer. Imports the server in the meantime."""
     import asyncio
 
     from gateway.cli.startup import prepare
@@ -74,7 +74,7 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
     workers, asked = config.server.workers, config
     config, claim = claimed(config)
     listeners = listen(config.server, workers)
-    # Port 0 is the kernel's choice; from here on it has a number.
+    # The kernel has chosen a number for port 0.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
     claim.tell(config.server, loaded_at)
     recovered = recover(config)
@@ -86,7 +86,7 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
             from gateway.cli.workers import supervise
 
             status = supervise(config, listeners, recovered, reader=reader, hang_up=hang_up)
-            recover(config)  # the worker that imported may have ended before another had written its last word
+            recover(config)  # the importing worker may have ended before another worker's last record
             return status
         return serve(config, listeners[0], recovered=recovered, reader=reader, news=news, hang_up=hang_up)
     finally:
@@ -115,21 +115,22 @@ def serve(
 
 
 def _log_to_stderr() -> None:
-    """One line each, for whoever collects them. GATEWAY_LOG sets how much: DEBUG, INFO (by default), WARNING, ERROR."""
+    """Log to stderr, one line per record. GATEWAY_LOG sets the level: DEBUG, INFO (the default), WARNING, ERROR."""
     import logging
     import os
 
     level = logging.getLevelNamesMapping().get(os.environ.get("GATEWAY_LOG", "").upper(), logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    # They would write a line for every probe, and for every start and stop.
+    # These loggers would write a line for every probe, and for every start and stop.
     for talkative in ("httpx", "uvicorn.error", "asyncio"):
         logging.getLogger(talkative).setLevel(max(level, logging.WARNING))
 
 
 def take_signals(is_end: Callable[[], bool]) -> None:
-    """End well at a signal that comes while the server does not take it. Neither SIGHUP nor SIGUSR1 and 2 kill.
+    """Install signal handlers for the time before the server has its own: SIGTERM and SIGINT end with status 0.
 
-    `is_end`: whether a SIGHUP is the end. One that asks for a reload has nothing to do: all has just been read.
+    SIGUSR1 and SIGUSR2 are ignored. `is_end`: tells whether a SIGHUP is the end. A SIGHUP for a reload is ignored,
+    because the configuration has just been read.
     """
     from gateway.server import hang_up_signals, idle_signals
 
@@ -146,8 +147,8 @@ def take_signals(is_end: Callable[[], bool]) -> None:
 
 
 def _use_all_descriptors() -> None:
-    """Raise the soft limit of file descriptors to the hard one, as programs may that do not call select()."""
-    with suppress(ImportError, OSError, ValueError):  # Windows has none; macOS may say no
+    """Raise the soft limit of file descriptors to the hard one. This is safe in a program without select()."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no limit; macOS may refuse
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

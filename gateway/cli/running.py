@@ -1,4 +1,4 @@
-"""Find the gateway that runs on this machine, and ask it how it is."""
+"""Find the gateway that runs on this machine, and ask for its state."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
     from gateway.cli.state import Holder
 
-# Below the five seconds that the image allows for its health check.
+# Less than the five seconds of the container image's health check.
 WITHIN_S = 3.0
 
 
 class Said(NamedTuple):
-    """What `/readyz` answered."""
+    """The answer of `/readyz`."""
 
     status: int
     """0 if there was no answer."""
     words: str
-    """The body, or what went wrong."""
+    """The body, or the error."""
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer as JSON; empty if it is none."""
+        """The answer as a JSON object; empty if the answer is not one."""
         try:
             found = json.loads(self.words)
         except ValueError:
@@ -35,7 +35,7 @@ class Said(NamedTuple):
 
 
 def running(path: Path | None) -> Holder | None:
-    """Return the gateway that has the state directory; None if none has. `path`: the configuration that is named."""
+    """Return the gateway that holds the state directory, or None. `path`: from `--config`, if given."""
     from gateway.cli.state import holder
 
     file = configuration.find(path) or configuration.USUAL

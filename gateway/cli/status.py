@@ -1,4 +1,4 @@
-"""`gateway status`: how is the gateway that runs on this machine?"""
+"""`gateway status`: show the state of the gateway that runs on this machine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def status(path: Path | None, *, as_json: bool) -> None:
 
 
 def _rows(found: Holder, said: running.Said, now: float) -> Iterator[list[str]]:
-    """Yield a title and what there is to say under it."""
+    """Yield rows of a title and a value."""
     body = said.body
     at = f"http://{terminal.reachable(found.host)}:{found.port}"
     yield ["gateway", f"pid {found.pid}, {at}, {count(found.workers, 'worker')}, up {_ago(now - found.started_at)}"]

@@ -1,7 +1,7 @@
-"""Several processes on one address: a supervisor that keeps them running, and what a worker does.
+"""Several processes on one address: a supervisor, and the workers that it keeps running.
 
-The supervisor reads the configuration, and hands each version to every worker, so that all of them serve the same one,
-also one that is started later.
+The supervisor reads the configuration and sends each version to every worker. So all workers serve the same version,
+including a worker that is started later.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from gateway.stores.importer import Recovered
 
     Given = tuple[Config, str, Recovered | None, News]
-    """What a worker begins with: its configuration, its place, what was found of the ledger, what is in use."""
+    """A worker's start: its configuration, its place, the result of the ledger's recovery, the latest news."""
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 _IDLE = (signal.SIGUSR1, signal.SIGUSR2)
 
-# A worker that cannot live is not started for ever.
+# After so many short-lived workers in a row the supervisor gives up.
 SHORT_LIFE_S = 5.0
 MOST_SHORT_LIVES = 5
 REST_S = 0.5
@@ -56,7 +56,7 @@ def supervise(
     """Keep a worker running for each listener until a signal ends them all. Returns the exit status."""
     from gateway.background.reloading import LOOK_EVERY_S
 
-    # Blocked signals wait for `sigwait`, so that none arrives at a moment when it would be missed.
+    # Blocked signals wait for `sigwait`, so none is missed.
     watched = {*_STOPS, *hang_up_signals(), *_IDLE, signal.SIGCHLD, signal.SIGALRM}
     signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     supervisor = _Supervisor(config, listeners, recovered, reader)
@@ -83,7 +83,7 @@ def supervise(
 
 
 class _Supervisor:
-    """The workers and the sockets they serve."""
+    """Owns the workers and their listening sockets."""
 
     def __init__(
         self, config: Config, listeners: Sequence[socket.socket], recovered: Recovered | None, reader: Reader
@@ -97,7 +97,7 @@ class _Supervisor:
         self._workers = [self._started(number) for number in range(len(listeners))]
 
     def replace_dead(self) -> bool:
-        """Start a worker for each that has ended. False: they do not live long enough for that."""
+        """Start a new worker for each that has ended. False: too many in a row have died right after their start."""
         for index, worker in enumerate(self._workers):
             if worker.process.poll() is None:
                 continue
@@ -113,7 +113,7 @@ class _Supervisor:
         return True
 
     def reload(self) -> None:
-        """Read the configuration, and let all workers have what came of it."""
+        """Read the configuration, and send the result to all workers."""
         news = self._reader.read()
         self._config = news.config or self._config
         for worker in self._workers:
@@ -122,16 +122,17 @@ class _Supervisor:
             click.echo(sentence, err=True)
 
     def _started(self, number: int) -> _Worker:
-        # Whoever takes the place of a dead worker goes on from what that had counted.
-        # What was found before the start is for one of them to tell, once.
+        # A new worker has the place of the dead one, and so goes on with its counts.
+        # Only one worker gets the result of the recovery, so that the metrics count it once.
         recovered, self._recovered = self._recovered, None
         news = replace(self._reader.news, config=None)
         return _Worker((self._config, f"{self._run}.{number}", recovered, news), self._listeners[number])
 
     def end(self, status: int, *, asked: bool = False) -> int:
-        """Let the workers finish what they are doing; a second SIGTERM or SIGINT cuts that short.
+        """Let the workers finish their calls; a second SIGTERM or SIGINT cuts the calls short.
 
-        `asked`: there has been a first one. A terminal that is closed sends SIGHUP, maybe more than once.
+        `asked`: the first SIGTERM or SIGINT has come. SIGHUP does not count, because a closing terminal may send
+        several.
         """
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         for listener in self._listeners:
@@ -148,7 +149,7 @@ class _Supervisor:
 
     def _tell(self, what: signal.Signals) -> None:
         for worker in self._workers:
-            worker.process.send_signal(what)  # does nothing if it has ended
+            worker.process.send_signal(what)  # no effect on a process that has ended
 
 
 class _Worker:
@@ -161,30 +162,30 @@ class _Worker:
             [sys.executable, "-m", "gateway", "run", "--fd", str(fd)],
             stdin=subprocess.PIPE,
             pass_fds=[fd],
-            process_group=0,  # a terminal tells only the supervisor of Ctrl-C and of its end
+            process_group=0,  # a terminal then sends Ctrl-C and SIGHUP to the supervisor only
         )
-        # It stays open: its end tells the worker that nobody supervises it any more.
+        # The pipe stays open while the supervisor lives. Its end tells the worker that the supervisor is gone.
         self._pipe = self.process.stdin
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        # A worker that does not read would otherwise hold up those that do, and the signals.
+        # In a thread: a worker that does not read would hold up the other workers, and the handling of signals.
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
         self.send(given)
 
     def send(self, what: Given | News) -> None:
-        """Send the worker something, without waiting for it."""
+        """Send the worker its start or news, without waiting until it reads them."""
         self._outbox.put(pickle.dumps(what))
 
     def let_go(self) -> None:
-        """Close what is left of a worker that has ended."""
+        """Close the pipe and the thread of a worker that has ended."""
         self._outbox.put(None)
-        self._writer.join()  # the other end of the pipe is closed, so it does not wait
+        self._writer.join()  # returns at once, because the other end of the pipe is closed
 
     def _write(self) -> None:
         pipe = self._pipe
         if pipe is None:
             return
-        with suppress(BrokenPipeError), pipe:  # it has ended already, which `replace_dead` will see
+        with suppress(BrokenPipeError), pipe:  # the worker has ended; `replace_dead` will notice
             while (given := self._outbox.get()) is not None:
                 pipe.write(len(given).to_bytes(_LENGTH_BYTES, "big"))
                 pipe.write(given)
@@ -206,7 +207,7 @@ class Serve(Protocol):
 
 
 def work(fd: int, take_signals: Callable[[Callable[[], bool]], None], serve: Serve) -> int:
-    """Serve on an inherited socket, with the configuration that comes over standard input. Returns the exit status."""
+    """Serve on an inherited socket, with a configuration from standard input. Returns the exit status."""
     import socket
 
     from gateway.background.reloading import Feed
@@ -217,27 +218,27 @@ def work(fd: int, take_signals: Callable[[Callable[[], bool]], None], serve: Ser
     config, place, recovered, news = given
     feed = Feed()
     threading.Thread(target=_follow_supervisor, args=[feed], daemon=True).start()
-    take_signals(lambda: False)  # a terminal tells the supervisor, which tells its workers
+    take_signals(lambda: False)  # SIGHUP goes to the supervisor, which informs its workers
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     return serve(config, socket.socket(fileno=fd), place, recovered, feed=feed, news=news)
 
 
 def _follow_supervisor(feed: Feed) -> None:
-    """Hand on what the supervisor has read. End this process gracefully when the pipe ends."""
+    """Pass the supervisor's news to the feed. End this process gracefully when the pipe ends."""
     while (news := _received()) is not None:
         feed.put(news)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _received() -> Any:
-    """Return what the supervisor sends next; None: nothing more."""
+    """Return the supervisor's next message; None at the end of the pipe."""
     length = _bytes(_LENGTH_BYTES)
-    # Over a pipe from the process that started this one, and from nobody else.
+    # Unpickling is safe: only the process that started this one can write to the pipe.
     return pickle.loads(_bytes(int.from_bytes(length, "big"))) if length else None  # noqa: S301  # see above
 
 
 def _bytes(count: int) -> bytes:
-    """Return so many bytes of the pipe, none at its end. os.read, because a buffered one holds a lock at the exit."""
+    """Return `count` bytes of the pipe, none at its end. Uses os.read: a buffered reader holds a lock at the exit."""
     found = bytearray()
     while len(found) < count:
         piece = os.read(0, count - len(found))

@@ -1,7 +1,7 @@
-"""What is known about each kind of provider: one frozen row, which everything else reads.
+"""The facts about each kind of provider: one frozen row per kind, which all other modules read.
 
-Rule: no other module names a kind to decide something; tests/test_kinds.py enforces it. docs/providers.md says how to
-add a kind.
+Rule: no other module decides anything by the name of a kind; tests/test_kinds.py enforces it. docs/providers.md says
+how to add a kind.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _OTHER = KINDS[OTHER]
 
 
 def kind_of(provider: Provider) -> Kind:
-    """Return what is known about the kind of a provider."""
+    """Return the row of a provider's kind."""
     return KINDS.get(provider.kind, _OTHER)
 
 
 def kind_named(name: str) -> Kind:
-    """Return the kind of this name; for a name that is none, any OpenAI-compatible endpoint."""
+    """Return the kind of this name; the generic `openai-compatible` for an unknown name."""
     return KINDS.get(name, _OTHER)

@@ -1,4 +1,4 @@
-"""The shape of what is known about a kind of provider. Rule: data only; the parsers that a row names are elsewhere."""
+"""The fields of a kind of provider. Rule: data only; the parsers that a row names are in other modules."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class Publishers(Enum):
-    """Which first segments a model id of the kind may have: `google/gemma-3`."""
+    """The first segments that a model id of the kind may have, as in `google/gemma-3`."""
 
     NONE = auto()
-    """None: its ids have no slash."""
+    """None: the ids have no slash."""
     USUAL = auto()
-    """Those that hosts of many models list: Gemini writes `models/gemini-3`."""
+    """The usual segments in the lists of multi-model hosts: Gemini writes `models/gemini-3`."""
     ANY = auto()
-    """Any: hosts of open weights, whose ids are those of Hugging Face or like them."""
+    """Any: a host of open weights, with ids like those of Hugging Face."""
     ALL = auto()
-    """Any, because it serves the models of all makers, or answers to any name at all."""
+    """Any: the provider serves the models of all makers, or answers to any name."""
 
 
 class ListApi(Enum):
-    """Whose words a list of models is written in. `catalog.listing` reads them."""
+    """The format of a list of models. `catalog.listing` reads it."""
 
     OPENAI = auto()
-    """No words of its own."""
+    """OpenAI's plain format, without extra fields."""
     ANTHROPIC = auto()
     LMSTUDIO = auto()
     OLLAMA = auto()
@@ -38,7 +38,7 @@ class ListApi(Enum):
 
 
 class BalanceApi(Enum):
-    """How to ask what is left of an account. `background.balances` asks."""
+    """How to ask for the balance of an account. `background.balances` asks."""
 
     OPENROUTER = auto()
     """`GET /key`, and `GET /credits` with an admin key."""
@@ -47,7 +47,7 @@ class BalanceApi(Enum):
 
 
 class BillApi(Enum):
-    """How to ask what an account is billed. `background.bills` asks."""
+    """How to ask for the bill of an account. `background.bills` asks."""
 
     OPENAI = auto()
     """`GET /organization/costs`, with an admin key."""
@@ -63,16 +63,16 @@ class Question:
 
     path: str
     below: str | None = None
-    """What the base URL ends with and the path does not have before it; None: the path stands below the base URL."""
+    """The end of the base URL that is removed before `path` is appended; None: nothing is removed."""
     tells_readiness: bool = False
-    """A 503 means that the server is there and cannot serve yet. Elsewhere a 503 may be a page that is broken."""
+    """A 503 means that the server is up but cannot serve yet. Elsewhere a 503 may come from a broken health page."""
     only_there: bool = False
-    """At another base URL the question may cost money."""
+    """Ask only if the base URL ends with `below`: elsewhere the question may cost money."""
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """Which models of a provider do which work. Empty: it has none for it."""
+    """The usual models of a provider, by kind of work. Empty: it has no model for that work."""
 
     strong: str = ""
     fast: str = ""
@@ -82,94 +82,95 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """All that is known about one kind of provider. The defaults are those of an endpoint that one rents.
+    """All facts about one kind of provider. The defaults are those of a hosted, paid endpoint.
 
-    The configuration of a provider may say otherwise of its URL, key, timers, limits and usage.
+    The configuration of a provider may override its URL, key, timers, limits and usage.
     """
 
     name: str
-    """What the configuration calls it: `kind: openai`."""
+    """The name in the configuration: `kind: openai`."""
 
     # -- where it is
 
     base_url: str = ""
-    """Empty: the configuration must say it. `{endpoint_id}` is filled in from the configuration."""
+    """Empty: the configuration must give it. `{endpoint_id}` is filled in from the configuration."""
     key_vars: tuple[str, ...] = ()
     """Environment variables that usually hold the key; the first one that is set counts."""
     url_var: str = ""
-    """Environment variable that says in the kind's SDKs to which base URL the key belongs."""
+    """Environment variable of the kind's SDKs that holds the base URL of the key."""
     key_required: bool = True
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
     endpoint_id_from: str = ""
-    """Where to find the `endpoint_id` that the base URL needs. Empty: the configuration has no endpoint_id."""
+    """A hint for users: where to find the `endpoint_id` of the base URL. Empty: the kind has no endpoint_id."""
     has_api_version: bool = False
     """The configuration may give an `api_version`."""
     built_in: bool = False
-    """The gateway itself answers, with how to add a real provider. No call must reach it by accident."""
+    """The gateway itself answers, and explains how to add a real provider. No call may reach it by accident."""
 
     # -- how calls go
 
     speaks: tuple[str, ...] = ("chat",)
-    """Dialects that it is known to serve below its base URL. A dialect that is missing here is unknown, not refused."""
+    """Dialects that are known to be served below the base URL. A missing dialect is unknown, not refused."""
     timeouts: Mapping[str, float] = field(default_factory=dict)
-    """Fields of `types.Timeouts` that the kind needs different."""
+    """Fields of `types.Timeouts` that differ from the defaults."""
     strict_max_tokens: bool = False
-    """A call is refused if `max_tokens` is more than the model writes, or than its context has room for.
+    """The provider refuses a call whose `max_tokens` exceeds the model's output limit or its free context.
 
-    True only where such refusals were reported; each has its wording beside it. For the others the client's value is
-    left alone: they write as much as there is room for (llama.cpp, Ollama, LM Studio, Fireworks), or are not verified.
+    True only where such a refusal was reported; its wording stands beside the row. Elsewhere the client's value is left
+    alone: the provider writes as much as there is room for (llama.cpp, Ollama, LM Studio, Fireworks), or is unverified.
     """
     limits: LimitScope = LimitScope.MODEL
-    """What its rate limits are counted by.
+    """The unit that rate limits are counted by.
 
-    ACCOUNT only where it is known that all models share one limit: too narrow costs a 429, too wide idles good models.
+    ACCOUNT only where all models are known to share one limit: too narrow a scope costs a 429, too wide a scope idles
+    good models.
     """
 
-    # -- what its models are
+    # -- its models
 
     publishers: Publishers = Publishers.NONE
     tagged: bool = False
     """A model id may have a colon and no slash: `llama3:8b`."""
     any_name: bool = False
-    """It serves the model that it was started with under any name."""
+    """The server serves one model, chosen at its start, under any name."""
     usual: Models | None = None
-    """The models to start with where nothing is configured. None: they depend on the server."""
+    """The models to use where nothing is configured. None: they depend on the server."""
     adds: frozenset[Capability] = frozenset()
-    """What the endpoint adds to a chat model, whichever it is."""
+    """Capabilities that the endpoint adds to every chat model."""
     takes: frozenset[Capability] = frozenset()
-    """What the endpoint takes from a chat model, whichever it is."""
+    """Capabilities that the endpoint removes from every chat model."""
 
-    # -- what can be asked for nothing
+    # -- questions that are free of charge
 
     discover: bool = True
     """Asking for its list of models costs nothing."""
     list_api: ListApi = ListApi.OPENAI
     may_lack_list: bool = False
-    """A server of one's own making may serve chats and no list of models."""
+    """A server of this kind may serve chats without a list of models."""
     lists_other_names: bool = False
-    """Its list names other things than what a call names: base models, files."""
+    """Its list has other names than calls use: base models, files."""
     key_check: str = ""
-    """A path that answers only a good key, where the list of models is open to everyone."""
+    """A path that needs a valid key. Set where the list of models is open to everyone."""
     probe: bool = True
-    """Asking after its health costs nothing."""
+    """A probe of its health costs nothing."""
     health: Question = Question("/models")
 
-    # -- what it charges
+    # -- its charges
 
     free_when_local: bool = True
-    """A server of this kind on this machine computes here. False for proxies, which spend money elsewhere."""
+    """A server of this kind on this machine costs nothing. False for proxies, which spend money elsewhere."""
     free_by_name: bool = False
     """A model whose id ends with `:free` costs nothing."""
     stream_usage: bool = False
-    """Streams report usage only when asked by `stream_options.include_usage`, and asking is understood.
+    """Streams report usage only with `stream_options.include_usage`, and the provider supports this field.
 
-    False where usage always comes (OpenRouter, DeepSeek, Groq), where asking is refused (Mistral: 422), and where it is
-    not verified.
+    False where usage always comes (OpenRouter, DeepSeek, Groq), where the field is refused (Mistral: 422), and where
+    neither is verified.
     """
     cost_in_headers: bool = False
-    """The header `x-litellm-response-cost` of an answer says what the call cost."""
+    """The header `x-litellm-response-cost` of an answer holds the cost of the call."""
     id_header: bytes = b""
-    """The header with the id that an answer is billed by, if the answer itself does not say it."""
+    """The header with the billing id of an answer, if the body does not have the id."""
     balance_api: BalanceApi | None = None
     bill_api: BillApi | None = None

@@ -1,7 +1,7 @@
-"""One row for each kind of provider. Rule: adding a kind is adding a row; a provider that needs code is no row.
+"""One row for each kind of provider. Rule: adding a kind means adding a row; a provider that needs code is no row.
 
-Read in November 2026 from the providers' documentation and SDKs; docs/providers.md says which facts are not verified.
-The order is that of preference where nothing is configured: providers that can be free of charge come first.
+The facts were read in November 2026 from the providers' documentation and SDKs; docs/providers.md lists unverified
+ones. The order is the preference where nothing is configured: providers that can be free of charge come first.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from gateway.types import Capability, LimitScope
 BUILT_IN = "demo"
 OTHER = "openai-compatible"
 
-# The first request loads the model before a byte is sent: Ollama allows itself five minutes for that.
+# The first request loads the model before a byte is sent; Ollama allows five minutes for loading.
 _LOADS_ON_DEMAND = {"first_byte_s": 300.0, "first_token_s": 330.0}
-# With no worker up, RunPod holds the request in a queue until one has booted and loaded the model.
+# Without a running worker, RunPod queues the request until a worker has booted and loaded the model.
 _COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
 
-# Servers with grammars hold any model to a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
+# Servers with grammars can force any model to follow a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
 _SCHEMA = frozenset({Capability.JSON_SCHEMA})
 
 _LOCAL_DIALECTS = ("chat", "completions", "responses", "embeddings", "messages")
@@ -170,8 +170,8 @@ ROWS = (
         timeouts=_COLD_START,
         strict_max_tokens=True,  # its workers are vLLM
         publishers=Publishers.ANY,
-        # Everything below /openai is a job like any other, the list of models too, and would wake a worker that is
-        # paid by the second. The health of the queue is free.
+        # Every request below /openai is a job, even the list of models. A job would wake a worker that is paid by the
+        # second. The health of the queue is free.
         discover=False,
         lists_other_names=True,
         probe=False,
@@ -227,7 +227,7 @@ ROWS = (
         tagged=True,
         any_name=True,
         adds=_SCHEMA,
-        lists_other_names=True,  # the file that it was started with
+        lists_other_names=True,  # the model file given at the start
         health=Question("/health", below="/v1", tells_readiness=True),
         stream_usage=True,
     ),
@@ -251,7 +251,7 @@ ROWS = (
         key_required=False,
         publishers=Publishers.ALL,
         tagged=True,
-        # Its plain /health calls every model behind it, and pays.
+        # LiteLLM's plain /health calls every model behind it, which costs money.
         health=Question("/health/liveliness", below="/v1"),
         free_when_local=False,
         stream_usage=True,

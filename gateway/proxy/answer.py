@@ -1,7 +1,7 @@
 """One upstream's answer to one attempt: received, judged, and held back until it may be shown.
 
-The `Judge` says what the bytes mean, and the `Relay` lets them through. Here are the connection that the answer comes
-over, and its timers. `on_data` is the phase: it takes the next piece of the body, and holds the piece or passes it on.
+The `Judge` interprets the bytes, and the `Relay` passes them to the client. This module owns the upstream connection
+and the timers. `on_data` is the current phase: it takes the next piece of the body, and holds it or passes it on.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Answer:
         strip_usage: bool,
         mask: Mask,
     ) -> None:
-        """`mask`: of the provider, whose credentials the client must not see when the provider fails."""
+        """`mask`: hides the provider's credentials in an error that goes to the client."""
         self.candidate = candidate
         self._deadlines = deadlines
         self.loop = loop
@@ -98,18 +98,18 @@ class Answer:
         self._writable: asyncio.Future[None] | None = None
         self.judge = Judge(call, strip_usage=strip_usage, mask=mask.bytes)
         self.outlet: Outlet | None = None
-        """Where the answer is relayed to, once that has begun. A plain answer that is whole goes without."""
+        """Set once the answer is relayed. A complete plain answer is sent without."""
         self.relay: Relay | None = None
-        """Only while it goes on: the two would keep each other alive until the garbage collector comes by."""
+        """Set only during the relay: a reference cycle would keep both alive until the garbage collector runs."""
         self.is_over = False
-        """Nothing more will come: the whole answer is here, or it broke."""
+        """Whether the answer has ended: it is complete, or it broke."""
         self.started_at = self.touched_at = monotonic()
         self.first_byte_at = 0.0
         self.committed_at = 0.0
         """When it was decided to show the answer."""
         self.status = 0
         self.sent = False
-        """The request has gone upstream, and may cost something."""
+        """Whether the request has gone upstream, and so may cost money."""
         self.headers: list[Header] = []
         self.fields: dict[bytes, bytes] = {}
         """The headers by name."""
@@ -130,11 +130,11 @@ class Answer:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What became of the answer; None while that is open."""
+        """The outcome of the answer; None while it is open."""
         return o.HUNG_UP if self._hung_up else self.judge.outcome
 
     def attempt(self) -> Attempt:
-        """Return what is known of the attempt by now."""
+        """Return the attempt as it stands now."""
         started, judge = self.started_at, self.judge
         outcome = o.HUNG_UP if self._hung_up else judge.outcome
         if outcome is None:  # the answer is fine so far, or the gateway itself has ended it
@@ -148,7 +148,7 @@ class Answer:
         )  # fmt: skip
 
     def body(self) -> bytes:
-        """Return what is held of the body."""
+        """Return the part of the body that is held."""
         held = self._held
         if not held:
             return self.judge.body()
@@ -157,7 +157,7 @@ class Answer:
         return held[0]
 
     def relay_to(self, outlet: Outlet) -> Relay:
-        """Let what is held, and then what comes, through to an outlet that has started an answer."""
+        """Pass the held bytes, and then new ones, to an outlet whose answer has started."""
         self.outlet = outlet
         relay = self.relay = Relay(self, outlet)
         held, self._held = self.body(), []
@@ -165,13 +165,13 @@ class Answer:
         return relay
 
     async def writable(self) -> None:
-        """Wait until more of the request body may be written, or need not be."""
+        """Wait until the connection takes more of the request body, or the answer is decided."""
         self._writable = self.loop.create_future()
         if not self.decided.done():
             await self._writable
 
     def close(self) -> None:
-        """End the answer now, with nobody listening."""
+        """End the answer now, without telling the client."""
         self.stop_clock()
         self.is_over = True
         self.relay = None
@@ -179,24 +179,24 @@ class Answer:
             channel.close()
 
     def stop_waiting(self) -> None:
-        """Do not hold the client's own slowness against the upstream: until `wait_again` only the total counts."""
+        """Pause all deadlines but the total one until `wait_again`: the upstream is waiting for a slow client."""
         self.touched_at = _NEVER
 
     def wait_again(self) -> None:
-        """Wait for the upstream again from now on."""
+        """Restart the deadlines that `stop_waiting` paused."""
         self.touched_at = monotonic()
 
     def abandon(self) -> None:
-        """The client has left. A client that has the last event of a whole stream has missed nothing."""
+        """Record that the client has left, unless it already has the last event of a complete stream."""
         if self.judge.phase is not WHOLE or self.outlet is None or self.outlet.holds_end:
             self._hung_up = True
 
     def end_as(self, outcome: Outcome, message: str = "") -> None:
-        """The gateway itself ends the answer. A judgement that has been made already stays."""
+        """Give the answer an outcome of the gateway's own. An outcome that the judge has found stays."""
         self.judge.cut(outcome, message)
 
     def break_off(self, outcome: Outcome, message: str) -> None:
-        """End the answer while it is under way. A client that has seen part of it gets an error event, and no end."""
+        """End the answer half-way. A client that has seen part of a stream gets an error event, and no regular end."""
         relay = self.relay
         self.judge.cut(outcome, message)
         if relay is not None and self.judge.phase is BROKEN:
@@ -204,7 +204,7 @@ class Answer:
         self.close()
 
     def fail(self, failure: Failure) -> None:
-        """No connection was made."""
+        """Record that no connection could be made."""
         self._cut(_BY_FAILURE[failure.kind], failure.message)
 
     # -- the channel's side (Receiver)
@@ -213,7 +213,7 @@ class Answer:
         self.status = status
         self.headers = headers
         self.touched_at = self.first_byte_at = monotonic()
-        fields = self.fields = dict(reversed(headers))  # of a repeated one the first
+        fields = self.fields = dict(reversed(headers))  # the first of repeated headers wins
         self.judge.head(status, fields)
         if self.judge.phase is not HELD:
             self._decide()
@@ -245,15 +245,15 @@ class Answer:
             self._writable.set_result(None)
 
     def part(self) -> Channel | None:
-        """Let go of the channel, and return it. Nothing more is taken from the channel."""
+        """Detach the channel and return it. Its further data is ignored."""
         channel, self.channel = self.channel, None
-        self.on_data = _ignore  # a bound method would keep the answer alive until the garbage collector comes by
+        self.on_data = _ignore  # a bound method would be a reference cycle, left to the garbage collector
         return channel
 
     # -- holding back
 
     def _hold(self, piece: bytes) -> None:
-        """Take a piece while nothing is decided."""
+        """Hold a piece while the answer is undecided."""
         judge = self.judge
         if ready := judge.receive(piece):
             self._held.append(ready)
@@ -262,7 +262,7 @@ class Answer:
             self._decide()
 
     def _decide(self) -> None:
-        """The judge knows what the answer is, and more of it may come."""
+        """Act on the judge's decision. More of the answer may come."""
         judge = self.judge
         if judge.phase is not REFUSED:
             self.on_data = self._hold_open
@@ -278,7 +278,7 @@ class Answer:
         self._resolve()
 
     def _hold_open(self, chunk: bytes) -> None:
-        """Take a piece of an answer that may be shown, before the client's side has begun."""
+        """Hold a piece of an answer that may be shown, until its relay begins."""
         self.touched_at = monotonic()
         if ready := self.judge.receive(chunk):
             self._held.append(ready)
@@ -290,14 +290,14 @@ class Answer:
             self._held.append(ready)
 
     def _cut(self, outcome: Outcome, message: str) -> None:
-        """The answer breaks off."""
+        """End an answer that breaks off."""
         self.judge.cut(outcome, message)
         self.is_over = True
         self.stop_clock()
         self._end_of_phase()
 
     def _end_of_phase(self) -> None:
-        """No more of the answer will come, or no more is wanted."""
+        """Finish the relay, or decide an answer that has ended undecided."""
         if self.relay is not None:
             self.relay.finish()
         elif not self.decided.done():
@@ -323,7 +323,7 @@ class Answer:
                 self.fields = dict(reversed(self.headers))
 
     def _note_wait(self) -> None:
-        """Read when to come back: from the headers, else from the upstream's words."""
+        """Note when the upstream may be asked again, according to its headers or its error body."""
         error = self.judge.error
         if error is None:
             return
@@ -337,7 +337,7 @@ class Answer:
             self.on_writable()
 
     def drain(self) -> None:
-        """Let go of the answer. Its connection is used again if the rest of the body comes at once."""
+        """Discard the rest of the answer. Its connection is reused if the rest arrives at once."""
         self.stop_clock()
         if (channel := self.part()) is not None:
             channel.drain()
@@ -345,7 +345,7 @@ class Answer:
     # -- the clock
 
     def _look_at_clock(self) -> None:
-        """One timer serves all deadlines: it looks whether the current one has passed, and comes back if not."""
+        """Cut the answer if the current deadline has passed, else look again later. One timer serves all deadlines."""
         due = next_due(
             self._deadlines,
             monotonic(),
@@ -363,24 +363,24 @@ class Answer:
         self._cut(due.outcome, f"{self.candidate.upstream.id} sent {due}")
 
     def _has_begun(self) -> bool:
-        """Whether the upstream has begun to answer. The head of a plain answer is no beginning.
+        """Whether the upstream has begun to answer. The head of a plain answer does not count.
 
-        Some servers send that head at once, and are as silent as others until the model is done.
+        Some servers send that head at once, and then nothing until the model is done.
         """
         if not self.first_byte_at or self.status >= 300 or self.judge.says_events:
             return bool(self.first_byte_at)
         return self.touched_at != self.first_byte_at
 
     def end_within(self, seconds: float, end: Callable[[], None]) -> None:
-        """Call `end` when so much time has passed, unless the clock is stopped before."""
+        """Call `end` after `seconds`, unless `stop_clock` is called before."""
         self._timer = self.loop.call_later(seconds, end)
 
     def stop_clock(self) -> None:
-        """No deadline holds any more."""
+        """Cancel the timer, and with it all deadlines."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 def _ignore(chunk: bytes) -> None:
-    """Take a piece that nobody wants any more."""
+    """Drop a piece of an answer that has ended."""

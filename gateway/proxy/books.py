@@ -1,7 +1,7 @@
-"""The books of one process: prices, budgets and the journal, in which each attempt of each call has an `Entry`.
+"""The books of one process: prices, budgets and the journal. Each attempt of each call has an `Entry` in them.
 
 Rule: an intent is in the journal before the first byte goes upstream. Unless the ledger is strict, a settlement is
-written when the answers of that turn of the event loop have left, and so delays none of them.
+written after the answers of the same turn of the event loop, so it delays none of them.
 """
 
 from __future__ import annotations
@@ -36,42 +36,42 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.books")
 
-# Writing down how far so many have come takes about half a millisecond.
+# Writing the progress of so many entries takes about half a millisecond.
 ENTRIES_AT_ONCE = 50
-# Of a provider or a model: others may still be asked.
+# The scopes of budgets for one provider or model. When such a budget is spent, other upstreams may have room.
 _OF_UPSTREAMS = frozenset({Scope.PROVIDER, Scope.MODEL})
 
 Soon = Callable[[Callable[[], None]], object]
 
 
 class Prices(Protocol):
-    """Who knows what an upstream costs."""
+    """A source of prices."""
 
     def price_of(self, upstream: Upstream, now: float, tier: str = "") -> Price | None:
-        """Return the price at a moment (wall-clock seconds) for a service tier; None if nobody knows it."""
+        """Return the price of an upstream for a service tier; None if unknown. `now`: wall-clock seconds."""
 
 
 class UnderWay(Protocol):
-    """An attempt that goes on."""
+    """An attempt under way."""
 
     def go_on(self, leases: list[str]) -> None:
-        """Write down how far the attempt has come, and add what its call holds to `leases`."""
+        """Write the progress of the attempt to the journal, and add the leases that its call holds to `leases`."""
 
 
 class OverBudget(Exception):
-    """There is no room for an attempt in a budget."""
+    """A budget has no room for an attempt."""
 
     def __init__(self, budget: Budget, refusal: Refusal, *, others_may_do: bool = False) -> None:
-        """`others_may_do`: the budget objects to this upstream, and may have room for another one."""
+        """`others_may_do`: the budget objects to this upstream only, and may have room for another upstream."""
         super().__init__(refusal.message)
         self.budget = budget
         self.refusal = refusal
         self.is_final = not (others_may_do or budget.downgrade or budget.scope in _OF_UPSTREAMS)
-        """The call is refused: no other upstream would do."""
+        """The budget would refuse every other upstream too, so the call is refused."""
 
 
 class NotOnDisk(Refusal):
-    """The ledger is strict, and its disk does not do its work."""
+    """The ledger is strict, and its disk is full or fails."""
 
     status = 503
     type = "server_error"
@@ -79,10 +79,10 @@ class NotOnDisk(Refusal):
 
 
 class Books:
-    """What all calls of one process have in common: prices, budgets, the journal."""
+    """The prices, budgets and journal that all calls of one process share."""
 
     def __init__(self, writer: str, prices: Prices, limits: Limits, metrics: Metrics) -> None:
-        """`writer`: 12 hexadecimal digits that no other process has. Nothing is written down before `use`."""
+        """`writer`: 12 hexadecimal digits, unique to this process. Nothing is journaled before `use`."""
         self.writer = writer
         self.prices = prices
         self.limits = limits
@@ -92,11 +92,11 @@ class Books:
         """A client sees the end of its answer only when the charge is on disk."""
         self.keeps_content = False
         self.is_short: Callable[[], bool] = lambda: False
-        """There will soon be no room to write anything down."""
+        """Tells whether the journal is about to run out of room."""
         self.under_way: set[UnderWay] = set()
         """The entries of attempts that are not settled."""
         self.unrecorded = 0
-        """Attempts that the disk had no room for."""
+        """Number of records that the disk had no room for."""
         self._soon: Soon | None = None
         self._endings: list[Callable[[], bytes]] = []
         """Settlements that are not written yet."""
@@ -109,7 +109,7 @@ class Books:
     def use(
         self, journal: Journal, *, is_strict: bool = False, keeps_content: bool = False, soon: Soon | None = None
     ) -> None:
-        """Write everything down from now on. `soon`: the event loop's `call_soon`; without it everything is at once."""
+        """Journal everything from now on. `soon`: the loop's `call_soon`; None: settlements are written at once."""
         self.journal = journal
         self._soon = None if is_strict else soon
         self.is_strict = is_strict
@@ -120,9 +120,10 @@ class Books:
         return f"{self.writer}{next(self._numbers):010x}"
 
     async def count_refused(self, request_id: bytes, key: Key) -> Refusal | None:
-        """Count a request that is refused before it is a call; return what it is told instead if the key has no room.
+        """Count a request that is refused before it becomes a call, against its key's requests per minute.
 
-        Names that nobody knows and bodies that nobody can read cost the gateway as much as calls do.
+        Returns the key's rate-limit refusal, to be sent instead, if the key has no room. Such requests count because
+        an unknown name or a malformed body costs the gateway as much as a call does.
         """
         if key.requests_per_min is None:
             return None
@@ -141,16 +142,16 @@ class Books:
         return None
 
     def go_on(self, now: float) -> Iterator[None]:
-        """Write down how far the attempts under way have come, and hold what they hold for longer. Every 2 s.
+        """Journal the progress of the attempts under way, and renew their leases. Called every 2 s.
 
-        Yields now and then, for others to go on meanwhile.
+        Yields after each ENTRIES_AT_ONCE entries, so that the caller can let the event loop turn.
         """
         leases: list[str] = []
         for number, entry in enumerate(list(self.under_way)):
             if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
                 yield
             entry.go_on(leases)
-        self.limits.renew(leases, now)  # without any too: what could not be counted at once is counted then
+        self.limits.renew(leases, now)  # even without leases: it also retries counts that failed before
 
     def write(self, record: bytes, *, settles: bool = False) -> int:
         """Append a record to the journal; return its position, 0 if there is no journal or no room."""
@@ -162,14 +163,14 @@ class Books:
             return self.without_record(error)
 
     def without_record(self, error: JournalFull) -> int:
-        """There is no room for a record: say so once, and return the position that means that."""
+        """Count a record that the journal has no room for, and log the first. Returns 0, the position of no record."""
         if not self.unrecorded:
             _log.error("the ledger cannot be written: %s; calls without a budget go on unrecorded", error)
         self.unrecorded += 1
         return 0
 
     def write_ending(self, ending: Callable[[], bytes]) -> int:
-        """Append a settlement soon; return its position if that was at once, else 0."""
+        """Append a settlement, now or soon; return its position if it was appended now, else 0."""
         if self._soon is None:
             return self.write(ending(), settles=True)
         if not self._endings:
@@ -183,14 +184,14 @@ class Books:
         for ending in endings:
             try:
                 self.write(ending(), settles=True)
-            except Exception:  # noqa: BLE001  # the others must be written all the same
+            except Exception:  # noqa: BLE001  # the other settlements must still be written
                 _log.exception("a settlement could not be written")
 
     async def on_disk(self, position: int) -> None:
-        """Return when the record at a position is on the disk, as far as the disk says the truth.
+        """Wait until the record at a position is on the disk, as far as the disk can be trusted.
 
         Raises:
-            NotOnDisk: it is not, and will not be.
+            NotOnDisk: the record could not be written.
         """
         if self.journal is None or not position:
             raise NotOnDisk("the ledger is strict, and its disk is full")
@@ -200,7 +201,7 @@ class Books:
             raise NotOnDisk(f"the ledger is strict, and its disk fails: {error.strerror or error}")
 
     def baseline(self, route: Route) -> Upstream | None:
-        """Return the first upstream of a route that costs something: what free ones are compared with."""
+        """Return the first paid upstream of a route. Savings of free upstreams are measured against its price."""
         known = self._baselines.get(route.name)
         if known is None or known[0] is not route:
             paid = next((one.upstream for one in route.candidates if not one.upstream.ability.free), None)

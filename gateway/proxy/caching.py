@@ -1,7 +1,8 @@
 """The response cache: replay a stored answer, or record a new one. It stands between a route and its exchange.
 
-Rule: an answer is kept under the candidate that gave it, and looked for under the one that would be asked now. So the
-answer of a fallback serves while its turn lasts, and the vectors of one model are never served for another's.
+Rule: an answer is stored under the candidate that gave it, and looked up under the candidate that would be asked now.
+So a fallback's answer is replayed only while the fallback is the first choice, and one model's vectors never serve
+for another model.
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ class Caching:
         headers: Mapping[bytes, bytes],
         forwarded: bytes,
     ) -> Hit | Miss | None:
-        """Return the answer to replay, or what takes a copy of a new one; None if this call has to do with neither.
+        """Return a Hit to replay, or a Miss that records the new answer; None if this call does not use the cache.
 
-        `first`: the candidate that would be asked now, if there is one. `caller`: whose call it is, different for any
-        two that must not see each other's answers. `headers`: of the request. `forwarded`: its lines that go to the
-        upstream.
+        `first`: the candidate that would be asked now, if there is one. `caller`: an identity of the caller; two
+        callers that must not see each other's answers have different ones. `headers`: of the request. `forwarded`: the
+        header lines of the request that go to the upstream.
         """
         policy = route.cache
         if policy is None or not (wish := caching.wish_of(headers)).keep:
@@ -69,21 +70,21 @@ class Caching:
         key = key_for(first) if first is not None else None
         if key is None:
             return None
-        # A call that asks how the choice is made wants it to be made.
+        # A call with `explain` wants to see the choice of a candidate, and a replay makes none.
         look = wish.look and not terms.explain
         if look and (entry := await self._cache.get(key)) is not None:
             age_s = max(0.0, self._now() - entry.stored_at)
-            if age_s < policy.ttl_s:  # which may have become shorter since
+            if age_s < policy.ttl_s:  # a reload may have shortened the TTL since
                 return Hit(entry, age_s)
         return Miss(self._cache, self._now, key_for, route.name, policy)
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close the cache."""
         await self._cache.close()
 
     def _fingerprint(self, route: Route) -> bytes:
-        # Only roles and aliases come here, so there are as many names as the configuration has. A reload brings new
-        # routes under the same names, and so does every request that names fallbacks of its own.
+        # Only roles and aliases come here, so the configuration bounds the names. A reload makes new routes under the
+        # same names, and so does every request that names its own fallbacks.
         known = self._fingerprints.get(route.name)
         if known is None or known[0] is not route:
             known = self._fingerprints[route.name] = (route, caching.fingerprint(route))
@@ -104,14 +105,14 @@ class Hit:
         return f"<Hit {self.entry!r}, {self.age_s:.0f} s old>"
 
     async def replay(self, client: Downstream, request_id: bytes) -> bool:
-        """Write the answer as it was written before. Returns when all of it is, or the client has left: False."""
+        """Write the stored answer to the client. False: the client left before the end."""
         if client.gone:
             return False
         entry = self.entry
         lines = b"%bx-request-id: %b\r\nx-gateway-cache: hit\r\nage: %d\r\n" % (entry.lines, request_id, self.age_s)
         if entry.length is not None and len(entry.chunks) == 1:
             if b"content-type: text/event-stream" not in entry.lines:
-                lines += b"x-gateway-cost-usd: 0\r\n"  # as with any answer that is no stream
+                lines += b"x-gateway-cost-usd: 0\r\n"  # as in every answer that is not a stream
             client.respond(200, lines, entry.chunks[0])
             return True
         return await self._write(client, lines)
@@ -137,7 +138,7 @@ class Hit:
 
 
 class Miss:
-    """An answer that is not kept yet. `watch` the outlet while it is made, then `keep` it."""
+    """An answer that is not stored yet. Call `watch` before the exchange, and `keep` after it."""
 
     __slots__ = ("_cache", "_key_for", "_now", "_policy", "_recording", "_route")
 
@@ -149,7 +150,7 @@ class Miss:
         route: str,
         policy: CachePolicy,
     ) -> None:
-        """`key_for`: returns what the answer of a candidate is kept under; None: it may not be kept."""
+        """`key_for`: returns the cache key for a candidate's answer; None: the answer may not be kept."""
         self._cache = cache
         self._now = now
         self._key_for = key_for
@@ -161,22 +162,22 @@ class Miss:
         return f"<Miss {self._recording!r}>"
 
     def watch(self, outlet: Outlet) -> None:
-        """Take a copy of what is written there."""
+        """Record the answer that is written to an outlet."""
         self._recording = outlet.recording = Recording(self._policy.max_entry_bytes, _MISS)
 
     def keep(self, answered_by: Candidate | None, usage: Usage | None = None) -> bool:
-        """Keep what was recorded; return whether that was done. Call it when the exchange is over.
+        """Store the recorded answer; return whether it was stored. Call this when the exchange is over.
 
-        `answered_by`: the candidate that gave a whole answer, None if there is none. `usage`: what that took.
+        `answered_by`: the candidate that gave a whole answer, None if there is none. `usage`: of that answer.
         """
         recording = self._recording
         if recording is None or not recording.is_whole or recording.status != 200 or answered_by is None:
             return False
         headers = _headers(recording.lines)
         if value_of(headers, b"x-gateway-route") != self._route:
-            return False  # a spent budget had another route answer
+            return False  # a spent budget moved the call to another route
         if value_of(headers, b"content-encoding") not in (None, b"identity"):
-            return False  # the next client may not take the coding
+            return False  # the next client may not accept the coding
         key = self._key_for(answered_by)
         if key is None:
             return False

@@ -1,7 +1,7 @@
-"""The ledger's entry of one attempt: what it may cost, that it begins, how far it has come, and what it did cost.
+"""The ledger's entry of one attempt: its worst-case cost, its beginning, its progress, and its final cost.
 
-Rule: `hold` or nothing, then `begin` or `give_back`, then `settle` exactly once. Only `hold` may wait, because others
-may have to be asked for room in a budget.
+Rule: `hold` if the attempt `needs_room`, then `begin` or `give_back`, then `settle` exactly once. Only `hold` may
+wait, because room in a budget may have to be requested from another process.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ class Entry:
     )  # fmt: skip
 
     def __init__(self, tab: Tab, admission: Admission, route: Route, candidate: Candidate) -> None:
-        """`route`: where the call goes now; a spent budget may have changed it."""
+        """`route`: the current route of the call; a spent budget may have changed it."""
         self._tab = tab
         self._admission = admission
         self._route = route
         self.candidate = candidate
         self.identity = f"{tab.identity}/{tab.number + 1}"
-        """The attempt's name in the ledger, and of the lease by which its room is held."""
+        """The name of the attempt in the ledger, and of the lease that holds its room in budgets."""
         books, upstream = tab.books, candidate.upstream
         self.began_at = now = time()
         self._price: Price | None = books.prices.price_of(upstream, now)
         self._characters = 0
-        """To be read out, if the upstream charges by the character."""
+        """Characters to be read aloud, if the upstream charges by the character; else 0."""
         if self._price is not None and self._price.characters:
             self._characters = characters_of(admission.call)
         self.asked: Sequence[tuple[Charge, Budget]] = ()
@@ -68,9 +68,9 @@ class Entry:
         self._is_settled = True
         self.answer: Answer | None = None
         self.bill: Bill | None = None
-        """Once it is settled."""
+        """Set when the attempt is settled."""
         self.position = 0
-        """Of its last record in the journal."""
+        """Position of the attempt's last record in the journal."""
 
     def __repr__(self) -> str:
         return f"<Entry {self.identity}{' settled' if self.bill is not None else ''}>"
@@ -92,7 +92,7 @@ class Entry:
         """Hold room for the attempt in its budgets.
 
         Raises:
-            OverBudget: there is none, or it cannot be known whether there is and the budget says to refuse then.
+            OverBudget: a budget has no room. Or its room is unknown, and the budget refuses in that case.
         """
         books, asked = self._tab.books, self.asked
         if books.is_short():
@@ -118,13 +118,13 @@ class Entry:
         self._held = [charge for charge, _ in asked]
 
     def give_back(self) -> None:
-        """The attempt that room was held for is not made after all."""
+        """Release the room of an attempt that is not made."""
         if self._held:
             self._tab.books.limits.settle(self.identity, self._held, [0] * len(self._held), time())
             self._held = ()
 
     def begin(self) -> None:
-        """Write down that the attempt begins. Its room is held; the next thing is to send it."""
+        """Journal the intent of the attempt. Call this after `hold`, and just before the request is sent."""
         tab, admission, upstream, price = self._tab, self._admission, self.candidate.upstream, self._price
         books, call, needs, key = tab.books, admission.call, admission.terms.needs, tab.key
         tab.number += 1
@@ -143,7 +143,7 @@ class Entry:
             call.endpoint.name, upstream.provider.name, upstream.model, call.stream,
             spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
         )  # fmt: skip
-        try:  # as `Books.write` does; the caller waits for this
+        try:  # inlined from `Books.write`, because the caller waits for this
             self.position = journal.append(encode(intent))
         except JournalFull as error:
             self.position = books.without_record(error)
@@ -151,7 +151,7 @@ class Entry:
     # -- while it goes on
 
     def go_on(self, leases: list[str]) -> None:
-        """Write down how far the attempt has come, and add what its call holds to `leases`."""
+        """Write the progress of the attempt to the journal, and add the leases that its call holds to `leases`."""
         if self._held:
             leases.append(self.identity)
         if lease := self._tab.lease:
@@ -169,9 +169,9 @@ class Entry:
     # -- at its end
 
     def settle(self, attempt: Attempt, usage: Usage | None, call_status: int, *, is_fallback: bool) -> None:
-        """Settle the attempt. Does nothing if it is settled.
+        """Settle the attempt. Does nothing if the attempt is already settled.
 
-        `call_status`: what the client was answered, 0 if the call goes on. `is_fallback`: the candidate is not the
+        `call_status`: the status that the client got, 0 if the call goes on. `is_fallback`: the candidate is not the
         call's first choice.
         """
         if self._is_settled:
@@ -193,11 +193,11 @@ class Entry:
             books.limits.settle(self.identity, held, [bill.cost_nanousd or 0] * len(held), time())
 
     def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
-        """Return what the attempt used, and whether that is an estimate."""
+        """Return the usage of the attempt, and whether the usage is an estimate."""
         answer, call = self.answer, self._admission.call
         is_plain = attempt.outcome is o.OK and reported is not None and not reported.is_suspect
         if is_plain and reported is not None and reported.output_tokens and not self._characters:
-            return reported, False  # as nearly always, and as `usage_of_attempt` would say
+            return reported, False  # the usual case; `usage_of_attempt` would return the same
         if reported is None and answer is not None:
             reported = answer.judge.usage  # of an answer that was not relayed
         usage, is_estimate = usage_of_attempt(
@@ -215,7 +215,7 @@ class Entry:
         return usage, is_estimate
 
     def _billed(self, usage: Usage | None, *, is_estimate: bool) -> Bill:
-        """Return what the attempt comes to."""
+        """Return the bill of the attempt."""
         books, price, upstream = self._tab.books, self._price, self.candidate.upstream
         free = upstream.ability.free
         reported = baseline = None
@@ -248,5 +248,5 @@ class Entry:
 
 
 def _refusing(asked: Sequence[tuple[Charge, Budget]]) -> Budget:
-    """Return the budget that refuses what is unknown: the one that `spend` lets speak."""
+    """Return the first budget that refuses unknown amounts; the refusal by `spend` is about the same budget."""
     return next(budget for _, budget in asked if budget.on_unknown is OnUnknown.REFUSE)

@@ -43,7 +43,7 @@ class Exchange:
     )  # fmt: skip
 
     def __init__(self, admission: Admission, inbound: Inbound, outlet: Outlet, tab: Tab) -> None:
-        """`inbound`: the calling side. `outlet`: where the answer goes. `tab`: what the call runs up."""
+        """`inbound`: the client's request. `outlet`: takes the answer. `tab`: the call's account in the books."""
         gateway = admission.gateway
         self._admission = admission
         self._gateway = gateway
@@ -53,11 +53,11 @@ class Exchange:
         self._route: Route = admission.route
         self._attempts: list[Attempt] = []
         self._earlier: tuple[Attempt, ...] = ()
-        """Attempts of another plan, before a budget sent the call elsewhere."""
+        """Attempts of the first plan, if a spent budget moved the call to another route."""
         self._receipts: list[Receipt] = []
         self._over_budget: Refusal | None = None
         self._passed: tuple[Passed, ...] = ()
-        """Candidates that stood before the one that answers."""
+        """Candidates that were preferred to the one that answers."""
         self._is_fallback = False
         self._flight: Flight | None = None
         """The attempt under way, or the last one."""
@@ -74,12 +74,12 @@ class Exchange:
 
     @property
     def first(self) -> Candidate | None:
-        """The candidate that would be asked now; None: there is none."""
+        """The candidate that would be asked now; None if the plan is empty."""
         return self._plan.order[0] if self._plan.order else None
 
     @property
     def answered_by(self) -> Candidate | None:
-        """The candidate that gave an answer which is whole by its own word; None if there is none."""
+        """The candidate whose answer is complete and says so; None if there is none."""
         flight, attempts = self._flight, self._attempts
         if flight is None or not attempts or attempts[-1].outcome is not o.OK:
             return None
@@ -87,7 +87,7 @@ class Exchange:
 
     @property
     def usage(self) -> Usage | None:
-        """The usage that the answer states."""
+        """The usage that the answer reports."""
         return self._usage
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class Exchange:
         self._inbound.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._admission.call.endpoint)
         try:
-            if self._inbound.gone:  # it left while its key was looked at or the cache was asked
+            if self._inbound.gone:  # it left while its key was checked or the cache was read
                 self._interrupted()
                 return
             while True:
@@ -112,7 +112,7 @@ class Exchange:
                     self._land(self._flight, 0)
                 if isinstance(step, Try):
                     attempt = await self._try(step.candidate, fresh=step.fresh)
-                    if attempt is not None:  # else there is another plan
+                    if attempt is not None:  # else `_try` has made another plan
                         self._attempts.append(attempt)
                 elif isinstance(step, Wait):
                     await asyncio.sleep(step.until - monotonic())
@@ -127,14 +127,14 @@ class Exchange:
     # -- one attempt
 
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
-        """Make an attempt. None: none was made, and there is another plan.
+        """Make an attempt. None: no attempt was made, and `_plan` is another plan now.
 
         Raises:
             Refusal: the call ends here.
         """
         attempts, plan, call = self._attempts, self._plan, self._admission.call
         try:
-            # Before anything is held or counted: a request that cannot be written is no attempt.
+            # Write the request before holding or counting anything: a request that cannot be written is no attempt.
             flight = Flight(self._admission, self._inbound, self._tab, self._route, candidate, len(attempts))
             if flight.entry.asked:
                 try:
@@ -161,10 +161,10 @@ class Exchange:
         return flight.answer.attempt()
 
     def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
-        """A budget has no room for an attempt: ask others, change the plan, or refuse the call.
+        """Handle a budget without room: try other upstreams, change the plan, or refuse the call.
 
         Raises:
-            Refusal: no other upstream would do.
+            Refusal: the budget would refuse every other upstream too.
         """
         budget = over.budget
         if over.is_final:
@@ -207,7 +207,7 @@ class Exchange:
         return True
 
     async def _relay(self) -> None:
-        """Let an answer through that `_respond` could not send.
+        """Relay an answer that `_respond` could not send at once.
 
         Raises:
             Refusal: the ledger is strict and its disk fails; nothing has been sent.
@@ -238,7 +238,7 @@ class Exchange:
         if books.is_strict:
             try:
                 await books.on_disk(entry.position)
-            except NotOnDisk:  # an answer that has begun cannot be refused any more
+            except NotOnDisk:  # the answer has begun, so it is too late for a refusal
                 outlet.break_off()
             else:
                 relay.release()
@@ -247,7 +247,7 @@ class Exchange:
         return lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer)
 
     def _look_back(self) -> None:
-        """Find out why another than the first choice answers, if that is so, and have it noted."""
+        """Find out why the first choice does not answer, if another candidate does, and log the fallback."""
         gateway, route, admission = self._gateway, self._route, self._admission
         passed = self._passed = looked_back(
             route, admission.terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng,
@@ -262,7 +262,7 @@ class Exchange:
         """End a call that no upstream has answered.
 
         Raises:
-            Refusal: unless the sole upstream's own words are relayed.
+            Refusal: always, unless the only upstream's own error is relayed.
         """
         attempts, flight = self._attempts, self._flight
         if self._over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
@@ -272,7 +272,8 @@ class Exchange:
         last = attempts[-1]
         alone = len(self._plan.order) == 1
         if alone and flight is not None and flight.answer.status >= 400 and not is_ours(last):
-            # There was no choice to explain: the upstream's own words serve best. Not a redirect: SDKs follow them.
+            # With a single candidate the upstream's own error is the best answer. A redirect is not relayed, because
+            # SDKs would follow it.
             answer = flight.answer
             self._status = answer.status
             may_retry = may_be_retried(last.outcome, last.retry_after_s)
@@ -291,19 +292,19 @@ class Exchange:
         return refusal
 
     def _hang_up(self) -> None:
-        """The client has left: end the upstream now, the task with the next turn of the loop."""
+        """End the upstream's answer now, and the task at the next turn of the loop: the client has left."""
         if self._flight is not None:
             self._flight.answer.close()
         self._inbound.task.cancel()
 
     def _interrupted(self) -> None:
-        """The task was cancelled: by a hang-up, or by a shutdown that waited long enough.
+        """End a call whose client hung up, or that is cut off by a shutdown.
 
         Raises:
-            ShuttingDown: by a shutdown, and nothing has been sent to the client.
+            ShuttingDown: at a shutdown, if nothing has been sent to the client.
         """
         flight, inbound = self._flight, self._inbound
-        # The server has refused the rest of the request (late, too large) before there was any answer.
+        # The status of the server's own refusal, if it refused the rest of the request (late, too large).
         refused = inbound.answered if inbound.gone and not self._status else 0
         self._hung_up = inbound.gone and not refused
         if flight is not None and flight.is_under_way:
@@ -327,8 +328,8 @@ class Exchange:
             raise self._refused(ShuttingDown())
 
     def _land(self, flight: Flight, call_status: int) -> None:
-        """End the attempt under way. `call_status`: what the client was answered, 0 if the call goes on."""
-        if len(self._attempts) == flight.place:  # given up half-way, by a refusal or an error of ours
+        """End the attempt under way. `call_status`: the status that the client got, 0 if the call goes on."""
+        if len(self._attempts) == flight.place:  # a refusal or an error of ours ended the attempt half-way
             flight.answer.close()
             self._attempts.append(flight.answer.attempt())
         flight.land(self._attempts[-1], self._usage, call_status, is_fallback=self._is_fallback)
@@ -343,7 +344,7 @@ class Exchange:
 
     def _settle(self) -> None:
         admission, inbound, flight = self._admission, self._inbound, self._flight
-        status = self._status or 500  # an error of ours: what the edge answers then
+        status = self._status or 500  # no status means an error of ours, and then the server answers 500
         if flight is not None:
             if flight.is_under_way:
                 self._land(flight, status)

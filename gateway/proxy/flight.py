@@ -1,7 +1,7 @@
-"""One attempt under way: its entry in the books, its answer, and what the memory counts as busy.
+"""One attempt under way: its entry in the books, its answer, and its place among the memory's busy upstreams.
 
-Rule: a flight that has begun ends exactly once, in `land`. There memory and books hear that it is over, in one
-synchronous call, because code behind an `await` may never run once the client has hung up.
+Rule: a flight that has begun ends exactly once, in `land`. `land` tells memory and books synchronously, because code
+behind an `await` may never run once the client has hung up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Flight:
-    """One attempt of one call. `begin`, `send`, await what is `decided` of the answer, and `land` at the end."""
+    """One attempt of one call. `begin` it, `send` it, await `answer.decided`, and `land` it at the end."""
 
     __slots__ = (
         "_admission", "_asks_for_usage",  "_inbound", "_pieces", "_request", "_target", "answer",
@@ -44,10 +44,10 @@ class Flight:
     def __init__(
         self, admission: Admission, inbound: Inbound, tab: Tab, route: Route, candidate: Candidate, place: int
     ) -> None:
-        """`place`: where the attempt will stand among the attempts of its call.
+        """`place`: the index of the attempt among the attempts of its call.
 
         Raises:
-            Refusal: the call cannot be written for this candidate. No attempt was made.
+            Refusal: the request cannot be written for this candidate. No attempt was made.
         """
         gateway, call = admission.gateway, admission.call
         upstream = candidate.upstream
@@ -77,9 +77,9 @@ class Flight:
         return f"<Flight to {self.candidate.label}{', under way' if self.is_under_way else ''}>"
 
     def begin(self, deadlines: Deadlines, now: float, *, is_retry: bool) -> bool:
-        """Begin the attempt. False: its upstream is failing, and too much was retried of late.
+        """Begin the attempt. False: its upstream is failing, and the allowance for retries is used up.
 
-        `now`: monotonic. `is_retry`: the attempt is not the first of its call, here or elsewhere.
+        `now`: monotonic. `is_retry`: the call has had an attempt before, at this upstream or another.
         """
         admission, entry = self._admission, self.entry
         if not admission.gateway.memory.begin(self.candidate.upstream, time(), now, is_retry=is_retry):
@@ -94,8 +94,8 @@ class Flight:
         return True
 
     def send_at_once(self) -> bool:
-        """Send the request over a kept connection; False: `send` it, for there is none, or it has to wait."""
-        # A body that is not kept cannot be sent again, so it does not go over a connection that may be stale.
+        """Send the request over a pooled connection. False: use `send`; a new connection or a wait is needed."""
+        # The rest of a form cannot be sent twice, so it must not go over a pooled connection, which may be stale.
         if self._pieces or self._admission.call.rest is not None or self._admission.gateway.books.is_strict:
             return False
         channel = self._target.origin.take()
@@ -109,7 +109,7 @@ class Flight:
         """Send the request. `deadline`: monotonic. `fresh`: over a new connection.
 
         Raises:
-            Refusal: the call ends here. The ledger is strict and cannot write, or the rest of a form is no good.
+            Refusal: the call ends here. The ledger is strict and cannot write, or the rest of a form is malformed.
         """
         answer, origin, call = self.answer, self._target.origin, self._admission.call
         channel = None if fresh or call.rest is not None else origin.take()
@@ -140,10 +140,10 @@ class Flight:
             self.entry.settle(attempt, usage, call_status, is_fallback=is_fallback)
 
     async def _written_down(self, channel: Channel) -> None:
-        """Wait until the ledger's disk has the intent.
+        """Wait until the intent is on the ledger's disk.
 
         Raises:
-            NotOnDisk: the disk does not have it, so nothing is sent.
+            NotOnDisk: the intent could not be written, so nothing is sent.
         """
         try:
             await self._admission.gateway.books.on_disk(self.entry.position)
@@ -156,10 +156,10 @@ class Flight:
             raise
 
     async def _upload(self, channel: Channel, rest: RestOfForm) -> None:
-        """Send the rest of a large form as it arrives and has been judged, and keep nothing of it.
+        """Stream the rest of a large form: check each piece, send it, and keep nothing.
 
         Raises:
-            BadRequest: what came cannot be sent. The upstream, which has a part, sees its connection end.
+            BadRequest: a piece must not be sent. The upstream has part of the form, and its connection is closed.
         """
         answer = self.answer
         is_chunked = self._admission.call.rest_bytes is None
@@ -184,7 +184,7 @@ class Flight:
                 await answer.writable()
 
     async def _next_piece(self) -> bytes | None:
-        """Return the next piece of the form, empty at its end; None: the upstream has answered without it."""
+        """Return the next piece of the form, empty at its end. None: the upstream has answered early."""
         decided = self.answer.decided
         reading = self._inbound.loop.create_task(self._inbound.read_some())
         try:
@@ -192,4 +192,4 @@ class Flight:
             return None if decided.done() else reading.result()
         finally:
             if not reading.cancel() and not reading.cancelled():
-                reading.exception()  # a client that left is told to the task of the exchange
+                reading.exception()  # marks the error as seen; the exchange learns of a hang-up by itself

@@ -1,4 +1,4 @@
-"""What every exchange shares: one explicit object, passed down, replaced by nothing global."""
+"""The state that all exchanges share, as one explicit object that is passed down. There are no globals."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Follow = Callable[[Ruleset, Ruleset], None]
 
-# A local server lists its models in milliseconds. What takes longer serves the next call.
+# A local server lists its models in milliseconds. A slower list serves the next call.
 LOOK_WITHIN_S = 2.0
 
 
 class Gateway:
-    """What outlives rulesets: connections, counters, knowledge; and `now`, the ruleset that new calls take."""
+    """The state that outlives rulesets (connections, counters, knowledge), and `now`, the ruleset of new calls."""
 
     def __init__(
         self, ruleset: Ruleset, client: Client, metrics: Metrics, memory: Memory, books: Books, caching: Caching
@@ -39,42 +39,42 @@ class Gateway:
         self.now = ruleset
         """Replaced as a whole, by `use` only. Read it once for each request."""
         self.reading = Reading()
-        """How the configuration was read last."""
+        """The result of the last reading of the configuration."""
         self.books = books
         self.caching = caching
         self.client = client
         self.metrics = metrics
         self.memory = memory
         self.found: Found = {}
-        """What providers were last found to list. It outlives rulesets, and is joined with each new one."""
+        """The models that providers listed last. They outlive rulesets, and are joined with each new one."""
         self.notices = Notices(metrics, lambda: self.now.directory)
         memory.turned = self.notices.turned
         self.look: Callable[[], asyncio.Task[None] | None] | None = None
-        """Asks providers again what they list, if that may be done now. Nobody does without discovery."""
+        """Asks providers for their models again, unless that was done just before. None without discovery."""
         self.draining = False
         self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settle,)
-        """Told of every call that is over, in this order. They return at once and do not raise."""
+        """Called in this order with the settlement of each call. A listener returns at once and does not raise."""
         self.followers: tuple[Follow, ...] = ()
-        """Called with the ruleset before and the one after a reload. They return at once and do not raise."""
-        self.rng = Random()  # noqa: S311  # spreads load; nothing secret comes of it
+        """Called after a reload with the old and the new ruleset. A follower returns at once and does not raise."""
+        self.rng = Random()  # noqa: S311  # spreads load; no secret is made with it
 
     def __repr__(self) -> str:
         return f"<Gateway {self.now!r} {len(self.directory.routes)} routes>"
 
     @property
     def directory(self) -> Directory:
-        """The names as they are now, for background work. A call has its own, in its ruleset."""
+        """The current names, for background work. A call uses the names of its own ruleset."""
         return self.now.directory
 
     def learn(self, ruleset: Ruleset, found: Found) -> None:
-        """Let new calls take the same version of the configuration, with what some providers were found to list."""
+        """Add the models that some providers list. `ruleset`: the same configuration with these models."""
         self.found = {**self.found, **found}
         self.now = ruleset
 
     def use(self, ruleset: Ruleset) -> None:
-        """Let new calls take another version of the configuration. Calls in flight keep theirs.
+        """Switch new calls to another version of the configuration. Calls in flight keep the old version.
 
-        What is known of a provider that has another address or key now is forgotten, as far as it no longer holds.
+        A provider whose address or key has changed loses the knowledge that was tied to the old address or key.
         """
         before, self.now = self.now, ruleset
         providers = ruleset.config.directory.providers
@@ -86,32 +86,32 @@ class Gateway:
             follow(before, ruleset)
 
     def found_still(self, config: Config, before: Ruleset | None = None) -> Found:
-        """Return what providers were found to list that are the same servers in another configuration."""
+        """Return the discovered models of the providers that are the same servers in `config`."""
         providers = (before or self.now).config.directory.providers
         gone = moved(providers, config.directory.providers).elsewhere
         return {name: models for name, models in self.found.items() if name not in gone}
 
     def resolve(self, model: str, ruleset: Ruleset) -> Route:
-        """Return what `model` means in a ruleset.
+        """Return the route that `model` names in a ruleset.
 
         Raises:
-            ModelNotFound: nothing is known under it.
+            ModelNotFound: the name is unknown.
         """
         route = ruleset.routes.get(model)
         if route is None:
             route = ruleset.resolve(model)
             if self.look is not None and names.is_guess(route, ruleset.directory):
-                self.look()  # the default provider has it if nobody else does; by the next call that is known
+                self.look()  # the name went to the default provider as a guess; the next call will know
         return route
 
     async def looked_again(self) -> bool:
-        """Wait a moment for what providers list now. False: they have been asked just before."""
+        """Ask providers for their models and wait up to LOOK_WITHIN_S. False: they were asked just before."""
         look = self.look() if self.look is not None else None
         if look is not None:
             await asyncio.wait({look}, timeout=LOOK_WITHIN_S)
         return look is not None
 
     def settle(self, settlement: Settlement) -> None:
-        """Tell the listeners of a call that is over. Called exactly once for each."""
+        """Tell the listeners that a call is over. Call this exactly once per call."""
         for listener in self.listeners:
             listener(settlement)

@@ -1,7 +1,7 @@
 """Which headers pass, in either direction (RFC 9110 section 7.6.1).
 
-Rule: towards an upstream by permission, so that no credential, cookie or client identity leaks; towards the client
-by exception, so that what an upstream says about limits and requests arrives.
+Rule: an upstream gets only listed headers, so that no credential, cookie or client identity leaks. A client gets all
+headers but the listed ones, so that an upstream's rate limits and request ids arrive.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ OWN = frozenset({
     b"access-control-allow-credentials", b"access-control-allow-headers", b"access-control-allow-methods",
     b"access-control-allow-private-network", b"access-control-expose-headers", b"access-control-max-age",
 })  # fmt: skip
-"""What the gateway says itself, beside x-gateway-*. An upstream's word for it does not pass, so none is sent twice.
+"""Headers that the gateway sets itself, beside x-gateway-*. The upstream's values are dropped, so none is sent twice.
 
-The upstream's own request id passes as x-upstream-request-id. Two values of x-should-retry read as none (openai SDKs).
+The upstream's own request id passes as x-upstream-request-id. The openai SDKs ignore x-should-retry with two values.
 """
-# What an upstream says about its own site. Passed on, it would be said of the gateway's: HSTS and clear-site-data take
-# effect on the gateway's host name, a redirect is followed by SDKs, a proxy in front obeys x-accel-redirect.
+# Headers about the upstream's own site. Relayed, they would apply to the gateway: browsers would apply HSTS and
+# clear-site-data to its host name, SDKs would follow a redirect, a proxy in front would obey x-accel-redirect.
 _OF_ITS_SITE = frozenset({
     b"set-cookie", b"set-cookie2", b"set-login", b"clear-site-data", b"activate-storage-access",
     b"www-authenticate", b"proxy-authenticate", b"proxy-authorization", b"authentication-info",
@@ -57,7 +57,7 @@ _OF_ITS_SITE = frozenset({
 })  # fmt: skip
 _NOT_TO_CLIENT = _HOP_BY_HOP | OWN | _OF_ITS_SITE
 
-# What a connection header says as a rule: nothing of other headers.
+# Usual `Connection` values, which name no other header.
 _USUAL = frozenset({b"close", b"keep-alive"})
 
 
@@ -67,7 +67,7 @@ def forwarded(headers: Sequence[Header], fields: Mapping[bytes, bytes]) -> bytes
     connection = fields.get(b"connection")
     if connection is not None and connection.lower() not in _USUAL:
         passing -= {token.strip().lower() for token in connection.split(b",")}
-    if len(fields) == len(headers):  # none is repeated; nearly all of many are of no interest
+    if len(fields) == len(headers):  # no header is repeated; of many headers only a few pass
         lines = b""
         for name in sorted(passing) if len(passing) > 1 else passing:
             lines += b"%b: %b\r\n" % (name, fields[name])
@@ -103,6 +103,6 @@ def value_of(headers: Iterable[Header], name: bytes) -> bytes | None:
 
 
 def safe(text: str) -> bytes:
-    """A name as a header value: printable ASCII, anything else as an escape, at most 256 bytes."""
+    """Return a name as a header value: printable ASCII, other characters escaped, at most 256 bytes."""
     escaped = text.encode("ascii", "backslashreplace")[:256]
     return bytes(byte if 0x20 <= byte < 0x7F else 0x3F for byte in escaped)

@@ -1,6 +1,6 @@
-"""Tell people what happens to upstreams: a log line and a count for each ejection, return and fallback.
+"""Log and count each ejection, return and fallback of an upstream.
 
-Rule: a storm does not flood the log. Of lines that say the same, one a while is written, with how many there were.
+Rule: a storm does not flood the log. Equal lines are written once per AGAIN_S, with the number of lines left out.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.upstreams")
 
 AGAIN_S = 60.0
-"""How long a line that has been written is not written again."""
+"""Least time between two equal log lines, in seconds."""
 MOST_REMEMBERED = 1024
 
 
 def _shown(name: str) -> str:
-    """Return a name, which may be a client's, without what could forge a line in the log."""
+    """Return a name with control characters escaped: a client's name must not forge a log line."""
     return quoted(name)[1:-1]
 
 
 class Notices:
-    """What is told, and how often."""
+    """Writes the log lines, and remembers when it wrote each."""
 
     def __init__(
         self, metrics: Metrics, directory: Callable[[], Directory], now: Callable[[], float] = monotonic
     ) -> None:
-        """`directory`: which names are configured, and so may be metric labels."""
+        """`directory`: returns the configured names; only these may be metric labels."""
         self._metrics = metrics
         self._directory = directory
         self._now = now
         self._told: dict[tuple[str, ...], tuple[float, int]] = {}
-        """What was said -> when, and how often it would have been since."""
+        """Identity of a line -> when it was written, and how often it was left out since."""
 
     def turned(self, turn: Turn) -> None:
-        """An upstream, an account or an allowance has gone out of use, or is back."""
+        """Report that an upstream, an account or an allowance has gone out of use, or is back."""
         name = _shown(turn.name)
         if turn.what is What.RETURNED:
             if (more := self._due("returned", turn.name, turn.reason)) is not None:
@@ -64,7 +64,7 @@ class Notices:
             _log.warning("%s is set aside for %.0f s: %s%s", name, turn.for_s, turn.reason, more)
 
     def fell_back(self, route: Route, answered: Candidate, passed: Sequence[Passed]) -> None:
-        """A call was not answered by its first choice."""
+        """Report that another candidate than the first choice answered a call."""
         first = passed[0]
         self._metrics.fell_back(route, self._label(first.label), first.reason)
         if (more := self._due("fallback", first.label, first.reason)) is not None:
@@ -72,7 +72,7 @@ class Notices:
             _log.info("%s fell back to %s (%s)%s", _shown(route.name), _shown(answered.label), why, more)
 
     def _due(self, *what: str) -> str | None:
-        """Return what to add to a line that may be written now; None if it was written lately."""
+        """Return the suffix of a line that may be written now; None if the line was written lately."""
         now = self._now()
         told_at, missed = self._told.get(what, (-AGAIN_S, 0))
         if now - told_at < AGAIN_S:
@@ -82,7 +82,7 @@ class Notices:
         return f" ({missed} more like this since the last line)" if missed else ""
 
     def _label(self, name: str) -> str:
-        """Return a name as a metric label: clients may make up models, of which none becomes one."""
+        """Return a name as a metric label; "other" for a model name that a client made up."""
         directory = self._directory()
         if name.partition("#")[0] in directory.routes:
             return name

@@ -1,7 +1,7 @@
-"""One version of everything that follows from the configuration. A call takes one when it begins, and keeps it.
+"""One version of everything that follows from the configuration. A call keeps the ruleset that it began with.
 
-Rule: a ruleset is never changed, only replaced. Its memos hold what it says anyway, worked out once. Connections,
-facts, quotas, the ledger and kept answers outlive rulesets, and are kept elsewhere under names.
+Rule: a ruleset is replaced, never changed. Its memos only cache results that follow from it. Connections, facts,
+quotas, the ledger and kept answers outlive rulesets; other objects keep them by name.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Client, Target
 
     Found = Mapping[str, Mapping[str, Ability]]
-    """Provider name -> model -> what the provider's own list says of it."""
+    """Provider name -> model -> its abilities according to the provider's list."""
 
-# Names are the client's to choose, so what is remembered by name is bounded.
+# Clients choose the names, so each memo by name is bounded.
 MOST_REMEMBERED = 4096
 _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Ruleset:
-    """Who may call, what names mean, where calls go, and what they may cost."""
+    """The rules for calls: permitted callers, names and their routes, upstream targets, and budgets."""
 
     config: Config
     directory: Directory
-    """The configured names, and the models that providers were found to list."""
+    """The configured names, and the models that discovery found."""
     spending: Spending
     looked_at: frozenset[str]
-    """Which features of a request some rule looks at."""
+    """The features of a request that at least one rule reads."""
     version: int
-    """1 for the configuration of the start; each reload that changes something counts one up."""
+    """1 at the start; each reload that changes something adds 1."""
     loaded_at: float
     """Wall-clock seconds."""
     fingerprint: str
-    """Of the effective configuration, secrets included; equal configurations have equal ones in every process."""
+    """A digest of the effective configuration, secrets included. It is the same in every process."""
     api_keys: frozenset[bytes] = field(repr=False)
     """SHA-256 digests of `server.api_keys`."""
     cors: Cors | None
@@ -61,10 +61,10 @@ class Ruleset:
         return f"<Ruleset {self.version} ({self.fingerprint[:8]}) of {self.config.source}>"
 
     def resolve(self, model: str) -> Route:
-        """Return what `model` means.
+        """Return the route that `model` names.
 
         Raises:
-            ModelNotFound: nothing is known under it.
+            ModelNotFound: the name is unknown.
         """
         route = self.routes.get(model)
         if route is None:
@@ -90,8 +90,8 @@ class Ruleset:
         return lines
 
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:
-        """Return where calls of `endpoint` go for a provider of this ruleset. `client` has the connections."""
-        # A pair of provider and endpoint each: the configuration bounds them. Hashing a provider hashes all it holds.
+        """Return the target of an endpoint at a provider of this ruleset. `client` owns the connections."""
+        # The configuration bounds the number of keys. A name is the key, because hashing a provider hashes all fields.
         key = (provider.name, endpoint.path)
         target = self._targets.get(key)
         if target is None:
@@ -99,7 +99,7 @@ class Ruleset:
         return target
 
     def with_found(self, found: Found) -> Ruleset:
-        """Return the same version with what some providers were found to list. Providers it has not are passed over."""
+        """Return the same version with discovered models. Providers that it does not have are ignored."""
         directory = self.directory.with_discovered(found)
         return replace(self, directory=directory, routes={}, _lines={})
 
@@ -107,8 +107,8 @@ class Ruleset:
 def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float) -> Ruleset:
     """Return the ruleset of a configuration. Takes some milliseconds for each hundred names.
 
-    `found`: what providers are known to list; it counts for those that may be used and asked. `loaded_at`: wall-clock
-    seconds.
+    `found`: the models that providers list; ignored for a provider that is unusable or has discovery off.
+    `loaded_at`: wall-clock seconds.
     """
     providers = config.directory.providers
     listed = {
@@ -131,12 +131,12 @@ def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The providers of which less is true than before a reload."""
+    """The providers of which a reload makes some knowledge wrong."""
 
     elsewhere: frozenset[str] = frozenset()
-    """Another address or kind, or gone: nothing that is known of it holds."""
+    """Providers with another address or kind, and removed ones: all knowledge of them is void."""
     rekeyed: frozenset[str] = frozenset()
-    """The same servers with other credentials: what is known of the account does not hold."""
+    """The same servers with other credentials: knowledge of the account is void."""
 
 
 def moved(before: Mapping[str, Provider], after: Mapping[str, Provider]) -> Moved:
@@ -175,7 +175,7 @@ def _parts(value: Any, known: dict[int, bytes]) -> Iterator[bytes]:
             yield one.name.encode()
             yield _digest(getattr(value, one.name), known)
     elif isinstance(value, dict):
-        # In order: the first route of a kind is what clients are shown first.
+        # The order counts: clients see the routes of one kind in this order.
         for key, inner in value.items():
             yield _digest(key, known)
             yield _digest(inner, known)
@@ -184,7 +184,7 @@ def _parts(value: Any, known: dict[int, bytes]) -> Iterator[bytes]:
             yield _digest(inner, known)
     elif isinstance(value, (set, frozenset)):
         yield from sorted(_digest(inner, known) for inner in value)
-    elif callable(value):  # where curated abilities come from; its repr holds an address
+    elif callable(value):  # the source of curated abilities; its repr holds a memory address
         yield f"{value.__module__}.{value.__qualname__}".encode()
     else:  # an enumeration's member, a path, a pattern, a time zone
         yield repr(value).encode()
@@ -200,13 +200,13 @@ def _hash(kind: str, *parts: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the configuration was read last, and how often it came to what."""
+    """The result of the last reading of the configuration, and counts of all results."""
 
     count: int = 0
-    """0: not since the start."""
+    """Readings since the start."""
     error: str = ""
-    """Why the version in use was kept, a line for each mistake; empty if it is what the files say."""
+    """Why the old version stays in use, a line for each mistake; empty if the version in use matches the files."""
     waits: tuple[str, ...] = ()
-    """What takes effect after a restart, a sentence each."""
+    """The changes that need a restart, a sentence each."""
     results: Mapping[str, int] = field(default_factory=dict)
     """How many readings ended as `loaded`, `unchanged` or `failed`."""

@@ -1,4 +1,7 @@
-"""What has passed to a client: how much, its digest, and a guess at its tokens for when the answer does not say."""
+"""Measure the bytes that pass to a client: their number, their digest, and a guess at their tokens.
+
+The guess serves when the answer states no usage.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ from gateway.core.pricing import estimated_tokens
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# More of an answer than this is not kept, where answers are.
+# Where answers are kept, at most this much of one is.
 LARGEST_KEPT = 2 << 20
-# So many pieces are digested at once. What was digested last is the sample that tokens are guessed from; the very last
-# piece would not do, for it may be a comment or `[DONE]`.
+# So many pieces are digested at once. The last digested batch is the sample for the guess at tokens. A single piece is
+# too little for a sample: the last one may be a comment or `[DONE]`.
 MOST_PENDING = 8
-# A piece of this size is digested at once: a stream never has two of those kept for it.
+# A piece of this size is digested at once, so a stream never holds two of them in memory.
 LARGE = 4096
-# A plain answer is looked through in a few milliseconds at most; what makes a longer one is pictures, not text.
+# Parsing so much takes a few milliseconds. A longer plain answer holds pictures, not text.
 LARGEST_LOOKED_THROUGH = 1 << 20
-# What a delta may hold that is written in tokens.
+# The members of a delta whose text was generated as tokens.
 _WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal", "text", "delta")
 
 
@@ -32,10 +35,10 @@ class Tap:
     __slots__ = ("_absorbed_bytes", "_digest", "_guessed_at", "_kept", "_sample", "_tokens_per_byte", "pending")
 
     def __init__(self, *, keeps: bool = False) -> None:
-        """`keeps`: all that passes, up to LARGEST_KEPT."""
+        """`keeps`: keep a copy of the bytes, up to LARGEST_KEPT."""
         self._kept: list[bytes] | None = [] if keeps else None
         self.pending: list[bytes] = []
-        """What has passed and is not digested yet. Whoever appends to it calls `absorb` when it is long, or large."""
+        """Pieces that are not digested yet. Code that appends here calls `absorb` by the same rule as `note`."""
         self._digest = sha256()
         self._sample = b""
         self._absorbed_bytes = 0
@@ -49,7 +52,7 @@ class Tap:
             self.absorb()
 
     def absorb(self) -> None:
-        """Digest what is pending: for several pieces that costs as much as for one."""
+        """Digest the pending pieces. Several pieces at once cost as much as one."""
         if not self.pending:
             return
         self._sample = sample = b"".join(self.pending)
@@ -61,31 +64,31 @@ class Tap:
 
     @property
     def passed_bytes(self) -> int:
-        """How much has passed."""
+        """The number of bytes that have passed."""
         return self._absorbed_bytes + sum(map(len, self.pending))
 
     @property
     def sha256(self) -> bytes:
-        """The digest of all that has passed."""
+        """The digest of all bytes that have passed."""
         self.absorb()
         return self._digest.digest()
 
     @property
     def kept(self) -> bytes:
-        """What has passed, as far as it is kept."""
+        """The kept copy of the bytes that have passed."""
         self.absorb()
         return b"".join(self._kept or ())
 
     @property
     def end(self) -> bytes:
-        """The last of what has passed, several kilobytes at least if there was so much."""
+        """The last bytes that have passed: the last digested batch and the pending pieces."""
         return self._sample + b"".join(self.pending)
 
     def output_tokens(self) -> int:
-        """Return a guess at the tokens that have passed. Takes a third of a millisecond.
+        """Return a guess at the tokens that have passed. This takes a third of a millisecond.
 
-        The latest pieces are taken for a sample: the events of one stream are alike but for the text in them. Providers
-        send a token or more in each event that has any.
+        The latest pieces are the sample, because the events of one stream differ only in their text. An event with
+        text has at least one token.
         """
         sample = self.end
         sizes = [size for event in _values(sample) if (size := written_in(event))]
@@ -98,7 +101,7 @@ class Tap:
         return max(1, round(passed * self._tokens_per_byte))
 
     def output_tokens_roughly(self) -> int:
-        """Return the same, by a sample that may be from when half as much had passed: for whoever asks every moment."""
+        """Cheap `output_tokens`: reuse the last ratio until the output has doubled."""
         passed = self.passed_bytes
         if passed >= 2 * self._guessed_at or not self._tokens_per_byte:
             return self.output_tokens()
@@ -121,7 +124,7 @@ def written_in(value: Any) -> int:
         return sum(written_in(one) for one in value)
     if not isinstance(value, dict):
         return 0
-    # vLLM and OpenRouter say the same thinking under two names.
+    # vLLM and OpenRouter send the same reasoning text under two names.
     texts = {inner for name, inner in value.items() if name in _WRITTEN and isinstance(inner, str)}
     parts = [inner for name, inner in value.items() if name != "reasoning_details" or not value.get("reasoning")]
     return sum(len(text.encode(errors="replace")) for text in texts) + sum(written_in(part) for part in parts)

@@ -1,4 +1,4 @@
-"""Say no for a whole call: what was tried, what was passed over, and when to come back."""
+"""Refuse a whole call: name the attempts, the rejected upstreams, and when to come back."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
     from gateway.types import Attempt, Endpoint, Header, Plan, Route
 
-# A header is no place for a long list.
+# Bytes of `x-gateway-plan` at most, because proxies and clients limit the size of headers.
 LONGEST_PLAN = 4096
-# After these, the error body that is held may be half of it.
+# Outcomes that cut an answer short: the error body that is held may be incomplete.
 _CUT_SHORT = frozenset({o.BROKEN, o.MALFORMED, o.STALLED, o.TOTAL_TIMEOUT})
 
 
 def made(attempts: Sequence[Attempt]) -> int:
-    """Return how many requests were sent, or tried to be."""
+    """Return the number of attempts that were made, including those without a connection."""
     return sum(attempt.outcome.was_made for attempt in attempts)
 
 
 def is_ours(last: Attempt) -> bool:
-    """Tell whether an upstream's refusal would mislead the client: cut short, or about our key and not the client's."""
+    """Tell whether an upstream's refusal would mislead the client: it is cut short, or about the gateway's key."""
     outcome = last.outcome
     is_about_us = last.status == 401 or outcome.about is About.ACCOUNT or outcome is o.ENDPOINT_MISSING
     return is_about_us or outcome in _CUT_SHORT
 
 
 def nobody_to_try(route: Route, plan: Plan) -> Refusal:
-    """Return the refusal of a call that nobody can take: not able, not usable, or not yet."""
+    """Return the refusal of a call without candidates: each is unable, unusable, or at its limit."""
     reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in plan.rejected) or "it names none"
     if plan.retry_after_s is not None:
         message = f'every upstream of "{route.name}" is at its limit ({reasons})'
@@ -49,11 +49,11 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
         return UpstreamsFailed(message, status=429, code="rate_limit_exceeded", headers=headers)
     if not route.candidates:
         return NoCandidate(f'"{route.name}" has no usable upstream ({reasons})', headers=[NO_RETRY])
-    # What the configuration rules out comes first and says nothing about this call.
+    # The first rejections come from the configuration and say nothing about this call.
     contexts = [one.context_tokens for one in plan.rejected[len(route.rejected) :]]
     longest = max((one for one in contexts if one is not None), default=0)
     if longest and None not in contexts:
-        # Agents look for this code or this wording; they then shorten the conversation instead of trying again.
+        # Agents look for this code or this wording. They then shorten the conversation instead of trying again.
         message = (
             f"This model's maximum context length is {longest} tokens, and the prompt of this call is longer; shorten "
             f'it, or give "{route.name}" a model with a longer context ({reasons})'
@@ -64,21 +64,21 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
 
 
 def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoint) -> Refusal:
-    """Return the refusal of a call that was tried wherever it could be."""
+    """Return the refusal of a call whose attempts have all failed."""
     said = verdict(attempts)
     headers: list[Header] = [
         (b"x-gateway-route", safe(route.name)),
         (b"x-gateway-attempts", b"%d" % made(attempts)),
     ]
     if not said.may_be_retried:
-        # The official SDKs would try twice more what has just failed everywhere.
+        # Without the header the official SDKs would send the call twice more.
         headers.append(NO_RETRY)
     if said.retry_after_s is not None:
         headers.append(retry_after(said.retry_after_s))
     providers = " and ".join(dict.fromkeys(quoted(attempt.candidate.upstream.provider.name) for attempt in attempts))
     match said.code:
         case "upstream_auth_failed":
-            # The provider's own words are left out: some repeat the key that they refuse.
+            # The provider's own words are left out: some providers repeat the refused key.
             happened = f"the gateway's own credential for {providers} was refused; check the key of that provider"
         case "endpoint_not_served":
             happened = (
@@ -89,7 +89,7 @@ def everybody_failed(route: Route, attempts: Sequence[Attempt], endpoint: Endpoi
     message = f"{happened}. Tried {'; '.join(map(_in_words, attempts))}"
     failed = UpstreamsFailed(message, status=said.status, code=said.code, headers=headers)
     if said.status in (400, 404, 413):
-        failed.type = "invalid_request_error"  # the same call would be refused again; some clients go by this word
+        failed.type = "invalid_request_error"  # a retry would be refused too; some clients decide by this word
     return failed
 
 
@@ -100,12 +100,12 @@ def _in_words(attempt: Attempt) -> str:
 
 
 def retry_after(wait_s: float) -> Header:
-    """Return the header that says when to come back, in whole seconds, never too early."""
+    """Return a `retry-after` header in whole seconds, rounded up."""
     return (b"retry-after", b"%d" % max(1, ceil(wait_s)))
 
 
 def plan_in_a_header(plan: Plan) -> bytes:
-    """Return a plan as one line of JSON: whom it would try, whom not, and why. For `x-gateway-plan`."""
+    """Return a plan as one line of JSON for `x-gateway-plan`: the order, the rejected upstreams, and the reasons."""
     reasons = plan.reasons or ("",) * len(plan.order)
     value = {
         "order": [

@@ -1,8 +1,8 @@
 """Speak HTTP/1.1 to clients, from the first connection to the last answer.
 
-A stop has three phases. For `drain_delay` all goes on, but `/readyz` says 503, so that load balancers look elsewhere.
-For `drain` no connection comes in, and calls under way go on. Then, or at a second SIGTERM or SIGINT, each of them gets
-an end: a stream its error event, any other call a 503.
+A stop has three phases. For `drain_delay` the gateway serves as before, but `/readyz` says 503, so that load balancers
+look elsewhere. For `drain` it accepts no connections, and calls under way go on. After that, or at a second SIGTERM or
+SIGINT, it cuts off the remaining calls: a stream gets an error event, any other call a 503.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.server")
 
 SWEEP_EVERY_S = 0.5
-# For the last words of calls that were cut off to reach their clients.
+# Time for the error events and 503s of calls that were cut off to reach their clients.
 FAREWELL_S = 1.0
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def hang_up_signals() -> tuple[signal.Signals, ...]:
-    """Return SIGHUP, where there is one."""
+    """Return SIGHUP, where the system has it."""
     number = getattr(signal, "SIGHUP", None)
     return () if number is None else (number,)
 
 
 class HangUp:
-    """What SIGHUP means: the end if the terminal that the gateway was started from is gone, else a reload.
+    """Decides the meaning of SIGHUP: the end if the terminal of the gateway's start is gone, else a reload.
 
-    Make it before the process takes its signals. Under `nohup`, which has SIGHUP ignored, it is never the end.
+    Make this before the process installs its signal handlers. Under `nohup`, which ignores SIGHUP, SIGHUP is always a
+    reload.
     """
 
     def __init__(self) -> None:
@@ -68,12 +69,12 @@ def _has_terminal() -> bool:
 
 
 def idle_signals() -> tuple[signal.Signals, ...]:
-    """Return the signals that mean nothing here, and would end a process that does not take them."""
+    """Return the signals that mean nothing here, but would by default end the process."""
     return tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with the sweep that keeps the deadlines, and an end that leaves nobody without an answer."""
+    """uvicorn's server, with a sweep that enforces deadlines, and a stop that gives every client an answer."""
 
     def __init__(
         self,
@@ -86,11 +87,10 @@ class Server(uvicorn.Server):
         hang_up: HangUp,
         supervised: bool,
     ) -> None:
-        """`on_stop`: called as soon as the end is asked for. `supervised`: only SIGINT is a second signal.
+        """`on_stop`: called as soon as a signal asks for the end. `on_reload`: called in the loop when SIGHUP asks.
 
-        `on_reload`: called in the loop when SIGHUP asks for the configuration to be read again.
-
-        A service manager tells all processes of a service at once, and then the supervisor tells them again.
+        `supervised`: only SIGINT counts as a second signal. A service manager sends SIGTERM to all processes of a
+        service, and the supervisor then sends SIGTERM to its workers once more.
         """
         super().__init__(config)
         self.crowd = crowd
@@ -103,7 +103,7 @@ class Server(uvicorn.Server):
         self._stop_at: float | None = None
         self._asked = False
         self._news: list[str] = []
-        """What a signal handler has to say; it may interrupt a line that is being written."""
+        """Log lines of signal handlers, written later: a handler may interrupt the writing of another line."""
 
     @property
     def settings(self) -> ServerSettings:
@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
         return self._settings
 
     def use(self, settings: ServerSettings) -> None:
-        """Keep to other settings from now on, also on connections that are open. The address stays."""
+        """Switch to other settings, also on open connections. The address stays the same."""
         self._settings = settings
         self.crowd.most = most_connections(settings.max_connections)
         for connection in list(self.server_state.connections):
@@ -122,7 +122,7 @@ class Server(uvicorn.Server):
         self._sweep(asyncio.get_running_loop())
 
     async def main_loop(self) -> None:
-        # What was loaded stays; the collector need not look at it again with every pass.
+        # Loaded modules stay for ever, so the garbage collector need not scan them on every pass.
         gc.collect()
         gc.freeze()
         await super().main_loop()
@@ -164,7 +164,8 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # Only the main thread may. uvicorn raises the signal again at the end, which would look like a crash.
+        # Only the main thread may set handlers. uvicorn's version raises the signal again at the end, which would look
+        # like a crash.
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -174,12 +175,12 @@ class Server(uvicorn.Server):
         try:
             yield
         finally:
-            # The process ends, and well. One signal more would only spoil its exit status.
+            # The process ends well now. Another signal would only spoil its exit status.
             for one in taken:
                 signal.signal(one, signal.SIG_IGN)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
-        """Take a signal: begin the end, or hurry it."""
+        """Handle a signal: begin the stop, hurry the stop, or note that a reload is wanted."""
         name = signal.Signals(sig).name
         if sig in idle_signals():
             self._news.append(f"{name} means nothing here; SIGTERM ends the gateway")
@@ -228,8 +229,8 @@ def make_server(
 ) -> Server:
     """Return a server for `app` (ASGI 3), ready to `run`.
 
-    `refusal_body`: writes the body of a refusal for a path, in the dialect that its clients read. `on_stop`: called as
-    soon as the server is asked to end. `on_reload`: called in the loop at a SIGHUP that is not the end.
+    `refusal_body`: returns the body of a refusal in the dialect of a path. `on_stop`: called as soon as a signal asks
+    for the end. `on_reload`: called in the loop at a SIGHUP that is not the end.
     """
     crowd = Crowd(most_connections(settings.max_connections))
     if settings.max_connections is not None and settings.max_connections > crowd.most:

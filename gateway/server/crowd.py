@@ -1,7 +1,7 @@
-"""How many connections clients may have, and who makes room for a new one.
+"""The limit on client connections, and the choice of a connection that makes room for a new one.
 
-Every call may need a second descriptor, for its upstream, and the ledger and the background work need a few. Without
-a limit the accept loop takes them all, and turns without end when there are none left.
+Every call may need a second file descriptor, for its upstream. The ledger and the background work need a few more.
+Without a limit the accept loop would use up all descriptors and then spin.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
-# For listeners, databases, the journal, logs, and guests.
+# Descriptors for listeners, databases, the journal, logs, and guests.
 RESERVED_DESCRIPTORS = 64
 FEWEST = 8
 MOST_GUESTS = 16
 GUEST_S = 2.0
-# Younger than this, a connection is silent because its request is still under way.
+# A connection that has been silent for less may have a request on its way.
 IDLE_S = 1.0
 _LOOK_EVERY_S = 0.1
-# One look at all of them makes room for several.
+# Connections that one scan closes at most, so that not every newcomer needs a scan.
 _AT_ONCE = 32
 
 
 class Connected(Protocol):
-    """What there is to know of a connection."""
+    """A connection, as the crowd sees it."""
 
     transport: asyncio.Transport
     is_guest: bool
     deadline: float
 
     def idle_since(self) -> float | None:
-        """When its last request was answered, or it was opened, if nothing is under way on it."""
+        """Return when the connection became idle: at its last answer or its opening. None: a request is under way."""
 
 
 def most_connections(configured: int | None) -> int:
-    """Return how many connections of clients this process may have, by `server.max_connections` and its descriptors."""
+    """Return the limit on client connections, from `server.max_connections` and the limit on file descriptors."""
     limit = _descriptors()
     if limit is None:
         return sys.maxsize if configured is None else configured
@@ -56,10 +56,10 @@ def _descriptors() -> int | None:
 
 
 class Crowd:
-    """The connections of one process as a number. The longest idle one makes room; if none is idle, a guest comes in.
+    """Limits the connections of one process. At the limit, the longest idle connections are closed for a new one.
 
-    A guest may ask how the gateway is, so that a probe does not take a busy gateway for a dead one, and hears 503
-    otherwise.
+    If none is idle, the new connection is a guest. A guest may ask for the health only, so that a probe can tell a busy
+    gateway from a dead one; any other request gets a 503.
     """
 
     __slots__ = ("_guests", "_look_at", "is_draining", "most")
@@ -67,7 +67,7 @@ class Crowd:
     def __init__(self, most: int) -> None:
         self.most = most
         self.is_draining = False
-        """Connections are not kept for further requests, because the gateway ends soon."""
+        """The gateway is stopping, so connections are closed after their current request."""
         self._guests: dict[Connected, None] = {}
         self._look_at = 0.0
 
@@ -75,7 +75,7 @@ class Crowd:
         return f"<Crowd of at most {self.most}, {len(self._guests)} guests>"
 
     def make_room(self, newcomer: Connected, others: Iterable[Connected]) -> None:
-        """Close others for a connection that is one too many, or make it a guest."""
+        """Close idle connections for a newcomer above the limit, or make the newcomer a guest."""
         now = monotonic()
         if now >= self._look_at and self._close_idle(others, now - IDLE_S):
             return
@@ -91,7 +91,7 @@ class Crowd:
         self._guests[newcomer] = None
 
     def leave(self, guest: Connected) -> None:
-        """A guest is gone."""
+        """Forget a guest that is gone."""
         self._guests.pop(guest, None)
 
     def _close_idle(self, others: Iterable[Connected], before: float) -> bool:

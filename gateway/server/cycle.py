@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.server")
 
-# What is read ahead of whoever reads the body.
+# Bytes of a request body that are buffered ahead of its reader.
 HIGH_WATER = 64 * 1024
 _FAILED = "the gateway failed to handle this request; its log says why"
 
@@ -38,7 +38,7 @@ def _too_large(found: str, limit: int) -> str:
 
 
 class Connection(Protocol):
-    """What a cycle needs of the connection it is on."""
+    """A connection, as a cycle sees it."""
 
     transport: asyncio.Transport
     flow: FlowControl
@@ -46,16 +46,16 @@ class Connection(Protocol):
     write_paused: bool
 
     def response_complete(self, cycle: Cycle) -> None:
-        """The response has been written whole."""
+        """Take note that a response has been written completely."""
 
     def prolong(self, received: int) -> None:
-        """Move the deadline of a body whose length nobody announced."""
+        """Extend the deadline of a body of unknown length, after `received` more bytes."""
 
     def date_line(self) -> bytes:
-        """The date header of answers that are the gateway's own."""
+        """Return the date header line, for the gateway's own answers."""
 
     def refusal_body(self, path: str, refusal: Refusal, /) -> bytes:
-        """The body of a refusal, in the dialect that is spoken on a path."""
+        """Return the body of a refusal in the dialect of a path."""
 
 
 class Cycle:
@@ -71,7 +71,7 @@ class Cycle:
     task: asyncio.Task[None]
 
     def __init__(self, protocol: Connection, headers: dict[bytes, bytes], *, keep_alive: bool) -> None:
-        """`headers`: by lower-case name, of a repeated one the last."""
+        """`headers`: by lower-case name; the last of repeated headers wins."""
         self._protocol = protocol
         self.loop = protocol.loop
         self.headers = headers
@@ -83,7 +83,7 @@ class Cycle:
         self.gone = False
         self.answered = 0
         self.cors = b""
-        """What every answer says of the page that asked, whoever answers."""
+        """CORS header lines, which every answer to this request carries."""
         self.on_hang_up: Callable[[], None] | None = None
         self.on_writable: Callable[[], None] | None = None
         self.response_started = False
@@ -99,19 +99,19 @@ class Cycle:
     # -- the request body, from the protocol
 
     def feed(self, piece: bytes) -> bool:
-        """Take a piece of the body. False: enough for now."""
+        """Take a piece of the body. False: the buffer is full, so stop reading."""
         self._body.append(piece)
         self._body_bytes += len(piece)
         self._wake()
         return self._body_bytes < HIGH_WATER
 
     def feed_end(self) -> None:
-        """The body is complete."""
+        """Mark the body as complete."""
         self.more_body = False
         self._wake()
 
     def hang_up(self) -> None:
-        """The client has left."""
+        """Mark the client as gone, and tell the call."""
         self.gone = True
         self._wake()
         if self.on_hang_up is not None:
@@ -125,7 +125,7 @@ class Cycle:
         protocol = self._protocol
         if self.expects_continue and not self.response_started:
             self.expects_continue = False
-            if self.scope["http_version"] != "1.0":  # which does not know it (RFC 9110 section 10.1.1)
+            if self.scope["http_version"] != "1.0":  # 1.0 has no 100 (RFC 9110 section 10.1.1)
                 protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         protocol.flow.resume_reading()
         self._waiter = protocol.loop.create_future()
@@ -195,7 +195,7 @@ class Cycle:
         else:
             if self._left is not None:
                 self._left -= len(chunk)
-                if self._left < 0:  # more than was announced would be read as the next response
+                if self._left < 0:  # the client would read the surplus as its next response
                     self.abort()
                     return False
             protocol.transport.write(chunk)
@@ -210,14 +210,14 @@ class Cycle:
         self._complete()
 
     def abort(self) -> None:
-        """Close without the end of the body. What was written is still delivered."""
+        """Close the connection without ending the body. Bytes already written are still delivered."""
         self.response_started = self.response_complete = True
         self.keep_alive = False
         self._protocol.transport.close()
 
     def _connection(self) -> bytes:
         self.response_started = True
-        # Unread, the rest of the request would be taken for the next one.
+        # On a kept connection the unread rest of this request would be read as the next request.
         if self.more_body:
             self.keep_alive = False
         end = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
@@ -231,7 +231,7 @@ class Cycle:
     # -- ASGI
 
     async def run(self, app: ASGI3Application) -> None:
-        """Run the application for this request, and answer 500 if it fails before it has answered."""
+        """Run the application for this request. Answer 500 if the application fails before its answer begins."""
         try:
             await app(self.scope, self.receive, self.send)  # type: ignore[arg-type]  # uvicorn's types of ASGI are narrower
         except asyncio.CancelledError:
@@ -242,7 +242,7 @@ class Cycle:
         except ClientGone:
             if not self.response_complete:
                 self.abort()
-        except Exception:  # noqa: BLE001  # the edge: whatever it is, the client gets an answer and the log the reason
+        except Exception:  # noqa: BLE001  # the edge: the client gets an answer, and the log the reason
             _log.exception("request failed: %s %s", self.scope["method"], self.scope["path"])
             if self.response_started:
                 self.abort()
@@ -252,11 +252,11 @@ class Cycle:
         finally:
             if not self.response_complete:
                 self.abort()
-            # The scope holds this cycle: without the garbage collector both would stay.
+            # Break the reference cycle with the scope, which only the garbage collector would free.
             self.scope["extensions"] = {}
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer with a refusal, in the dialect that is spoken on this path."""
+        """Answer with a refusal in the dialect of this path."""
         lines = [b"content-type: application/json\r\n", *(b"%b: %b\r\n" % header for header in refusal.headers)]
         body = self._protocol.refusal_body(self.scope["path"], refusal)
         self.respond(refusal.status, b"".join(lines), body)

@@ -1,4 +1,4 @@
-"""What is wrong with the head of a request, before anything looks at what it asks for (RFC 9110, RFC 9112)."""
+"""Check the head of a request for protocol errors, before anything acts on it (RFC 9110, RFC 9112)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class HeadTooLarge(Refusal):
 
 
 class UnknownCoding(Refusal):
-    """The body is in a transfer coding that the server does not undo."""
+    """The body has a transfer coding that the server cannot decode."""
 
     status = 501
     code = "unsupported_transfer_coding"
 
 
 class ExpectationFailed(Refusal):
-    """The client expects something of the server that it does not do."""
+    """The `Expect` header has an expectation that the server does not support."""
 
     status = 417
     code = "expectation_failed"
@@ -46,8 +46,8 @@ def objection(
 ) -> Refusal | None:
     """Return why a request is not served, or None.
 
-    `fields`: the headers by name, of a repeated one the last. `target_host`: of a target in absolute form, as `host_of`
-    returns it.
+    `fields`: the headers by name; the last of repeated headers wins. `target_host`: the host of a target in absolute
+    form, as `host_of` returns it; None for any other target.
     """
     host = fields.get(b"host")
     usual = len(fields) == len(headers) and host in _good_hosts and target_host is None
@@ -66,10 +66,10 @@ def objection(
     if host not in _good_hosts and (refusal := _of_host(version, host)) is not None:
         return refusal
     if target_host is not None and host is not None and target_host != host_of(host.decode("latin-1")):
-        # A proxy goes by the target, a check of names by the header (RFC 9112 section 3.2.2).
+        # Proxies use the target's host, checks of names use the header's (RFC 9112 section 3.2.2): they must agree.
         return BadRequest("the host of the request target is not the one of the Host header", code="invalid_host")
     if b"expect" in fields and _tokens(headers, b"expect") != {b"100-continue"}:
-        return ExpectationFailed('of expectations only "100-continue" is met here; leave the Expect header out')
+        return ExpectationFailed('the only supported expectation is "100-continue"; leave the Expect header out')
     return None
 
 
@@ -88,7 +88,7 @@ def _of_host(version: str, host: bytes | None) -> Refusal | None:
 
 
 def _of_coding(version: str, coding: bytes) -> Refusal | None:
-    """RFC 9112 sections 6.1 and 6.3: without `chunked` at the end, nobody knows where the body ends."""
+    """Check a transfer coding: without a final `chunked` the body has no known end (RFC 9112 sections 6.1, 6.3)."""
     if version == "1.0":
         return BadRequest("HTTP/1.0 has no transfer codings; send content-length", code="invalid_transfer_coding")
     codings = [one.strip().lower() for one in coding.split(b",")]
@@ -97,9 +97,9 @@ def _of_coding(version: str, coding: bytes) -> Refusal | None:
         return None
     shown = coding[:100].decode("ascii", "backslashreplace")
     if not codings or codings[-1] != _CHUNKED or _CHUNKED in codings[:-1]:
-        message = f'where a body of transfer-encoding "{shown}" ends is not known; send "chunked"'
+        message = f'a body of transfer-encoding "{shown}" has no known end; send "chunked"'
         return BadRequest(message, code="invalid_transfer_coding")
-    return UnknownCoding(f'the transfer coding "{shown}" is not undone here; send "chunked" alone')
+    return UnknownCoding(f'the transfer coding "{shown}" is not supported; send "chunked" alone')
 
 
 def _tokens(headers: Sequence[Header], name: bytes) -> set[bytes]:

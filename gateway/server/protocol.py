@@ -1,8 +1,8 @@
-"""One client connection: uvicorn's protocol with deadlines, caps and word of hang-ups.
+"""One client connection: uvicorn's protocol with deadlines, size limits and notice of hang-ups.
 
-uvicorn waits for headers, bodies and slow readers without end (uvicorn issue 157), and its parser has no limit on
-headers. Deadlines cost nothing per request here: each connection carries one number, and a sweep looks at all of
-them twice a second.
+uvicorn waits for ever for headers, bodies and slow readers (uvicorn issue 157), and its parser has no limit on headers.
+A deadline here is one number per connection, and a sweep checks all of them twice a second, so it costs a request
+nothing.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE_S = 75.0
 LINGER_S = 2.0
-# Reading stops behind more pipelined requests than this, and with it word of a hang-up.
+# With more pipelined requests than this, reading stops. While it is stopped, a hang-up goes unnoticed.
 MOST_QUEUED = 8
-# Bytes per second that a request body must reach over its base time.
+# Bytes per second that a request body must reach once its base time (`server.body_timeout`) is over.
 SLOWEST_BODY = 16 * 1024
 MOST_TARGETS = 1024
-# What a connection beyond the limit may ask for.
+# The only paths for a guest, a connection above the limit.
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 _NEVER = float("inf")
-# In place of the length of a body that comes in chunks.
+# Stands for the length of a chunked body.
 _CHUNKED = -1
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
 
 
 class _Trailers:
-    """Takes the place of a request's headers when they are complete: counts trailer fields, and keeps none.
+    """Replaces the list of headers once the head is complete: counts trailer fields, and drops them.
 
-    A trailer is no header (RFC 9110 section 6.5.1): a key in one would pass by whatever looked at the head.
+    A trailer is not a header (RFC 9110 section 6.5.1): an API key in a trailer would bypass the checks of the head.
     """
 
     __slots__ = ("_bytes", "_fields")
@@ -58,10 +58,10 @@ class _Trailers:
         self._bytes = 0
 
     def append(self, field: Header) -> None:
-        """Drop a field.
+        """Count a field and drop it.
 
         Raises:
-            HeadTooLarge: there have been too many.
+            HeadTooLarge: the trailer has too many fields or bytes.
         """
         self._fields += 1
         self._bytes += len(field[0]) + len(field[1]) + 4
@@ -79,7 +79,7 @@ def _crowded(most: int) -> Refusal:
 
 
 class _Continuation:
-    """What a parser tells that starts with a body: of the head in front of it, which was read before, nothing."""
+    """Callbacks of a parser that goes on with the body of a request: those for its substitute head are skipped."""
 
     def __init__(self, protocol: ClientProtocol) -> None:
         self._told = False
@@ -106,7 +106,7 @@ class _Continuation:
 
 
 class ClientProtocol(HttpToolsProtocol):
-    """One client connection. `deadline` is when it is closed unless something happens first."""
+    """One client connection. `deadline`: the monotonic time at which it is closed if nothing happens before."""
 
     def __init__(
         self,
@@ -116,13 +116,13 @@ class ClientProtocol(HttpToolsProtocol):
         refusal_body: Callable[[str, Refusal], bytes],
         **kwargs: Any,
     ) -> None:
-        """`refusal_body`: writes a refusal in the dialect that is spoken on a path."""
+        """`refusal_body`: returns the body of a refusal in the dialect of a path."""
         super().__init__(*args, **kwargs)
         self.settings = settings
         self.refusal_body = refusal_body
         self.crowd = crowd
         self.is_guest = False
-        """There are too many connections: it may ask for the health, and is closed after that."""
+        """Above the limit of connections: it may only ask for the health, and is closed after that."""
         self.url = b""
         self.parser = httptools.HttpRequestParser(self)  # strict: uvicorn's own is lenient about data after close
         self.deadline = _NEVER
@@ -130,7 +130,7 @@ class ClientProtocol(HttpToolsProtocol):
         self.cycle: Cycle | None = None  # type: ignore[assignment]  # ours in place of uvicorn's
         self._queue: deque[Cycle] = deque()
         self._serving: asyncio.Task[None] | None = None
-        """Serves one request after the other; a task for each would have to be made, registered and forgotten."""
+        """Serves all requests in turn. One task per request would cost its creation and registration each time."""
         self._begun: Cycle | None = None
         self._idle: asyncio.Future[None] | None = None
         self._head_bytes = 0
@@ -138,9 +138,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._deaf = False
         self._is_lost = False
         self._barren = 0
-        """How much has come since the last piece of a body: trailers, and extensions of chunks."""
+        """Bytes since the last piece of a body: trailers, and chunk extensions."""
         self._length = 0
-        """How the body of the latest request is framed, as a header line; empty: it has none."""
+        """Length of the latest request's body; _CHUNKED if it is chunked, 0 if there is no body."""
 
     # -- the socket
 
@@ -151,7 +151,7 @@ class ClientProtocol(HttpToolsProtocol):
             self.crowd.make_room(self, cast("Any", self.connections))
 
     def idle_since(self) -> float | None:
-        """When the last request was answered, or the connection made, if nothing is under way on it."""
+        """Return when the connection became idle: at its last answer or its opening. None: a request is under way."""
         if self._head_bytes or self._deaf or self._queue or self.write_paused or not self._in_head:
             return None
         if self.cycle is None:
@@ -173,7 +173,7 @@ class ClientProtocol(HttpToolsProtocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """The client closed its side. Like nginx, take it for a hang-up: most who close do not come back to read."""
+        """Treat a closed sending side as a hang-up, like nginx: few clients that close it still read."""
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -206,10 +206,11 @@ class ClientProtocol(HttpToolsProtocol):
                 self._refuse(HeadTooLarge(f"the request head is larger than {LARGEST_HEAD} bytes"))
 
     def _decline(self) -> None:
-        """Serve a request that offered another protocol as what it is (RFC 9110 section 7.8).
+        """Ignore an offer of another protocol, and serve the request over HTTP/1.1 (RFC 9110 section 7.8).
 
-        The parser takes everything behind such a head for the other protocol. So another one goes on, and is told of
-        the head no more than how long the body is. Java's HttpClient offers h2c with every request over plain http.
+        The parser treats all bytes after such a head as the other protocol. So a new parser takes over, and a
+        substitute head tells it the length of the body. Java's HttpClient offers h2c with every request over plain
+        http.
         """
         length = self._length
         self.parser = httptools.HttpRequestParser(_Continuation(self) if length else self)
@@ -232,29 +233,29 @@ class ClientProtocol(HttpToolsProtocol):
             self._next()
 
     def prolong(self, received: int) -> None:
-        """Some of a body of unknown length has come: give the rest the time that its size would have given it."""
+        """Extend the deadline of a body of unknown length by the time that `received` bytes may take."""
         self.deadline += received / SLOWEST_BODY
 
     def expire(self) -> None:
-        """The deadline has passed: say so where the client still listens, and close."""
+        """Close the connection after its deadline, with an answer if the client can still read one."""
         self.deadline = _NEVER
         if self.write_paused or self._deaf:
-            # close() would wait for a reader who does not read.
+            # close() would wait for a client that does not read.
             self.transport.abort()
         elif self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body:
-            # It is the next request that does not come; this one gets its answer.
+            # The late request is the next one; the current request still gets its answer.
             self._deaf = True
             self.cycle.keep_alive = False
         elif self.cycle is not None and not self.cycle.response_started:
             self.cycle.refuse(RequestTimeout(f"the body did not arrive within {self.settings.body_timeout_s:g} s"))
-            self.cycle.hang_up()  # or whoever reads the body would wait for ever
+            self.cycle.hang_up()  # else the reader of the body would wait for ever
         elif self._head_bytes:
             self._refuse(RequestTimeout(f"the headers did not arrive within {self.settings.header_timeout_s:g} s"))
         else:
             self.transport.close()
 
     def shutdown(self) -> None:
-        """Close when the response under way is complete, or now."""
+        """Close after the response under way, or now if there is none."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:
@@ -325,7 +326,10 @@ class ClientProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
 
     def _target(self) -> tuple[str, bytes, bytes, str | None]:
-        """The path, decoded and as sent, the query, and the host if it names one. Most requests have one of a few."""
+        """Return the decoded path, the raw path, the query, and the host of a target in absolute form.
+
+        Targets are memoized, because most requests have one of a few.
+        """
         known = _targets.get(self.url)
         if known is None:
             try:
@@ -368,7 +372,7 @@ class ClientProtocol(HttpToolsProtocol):
         self._wake()
 
     async def _serve(self) -> None:
-        """Serve what begins on this connection for as long as it is there."""
+        """Serve the requests of this connection until it is lost."""
         while (cycle := self._begun) is not None:
             self._begun = None
             await cycle.run(self.app)
@@ -384,7 +388,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._idle.set_result(None)
 
     def response_complete(self, cycle: Cycle) -> None:
-        """A response has been written whole."""
+        """Close the connection after a complete response, or turn to the next request."""
         self.server_state.total_requests += 1
         if not cycle.keep_alive:
             self._close(unread=cycle.more_body)
@@ -395,7 +399,7 @@ class ClientProtocol(HttpToolsProtocol):
             self._next()
 
     def _next(self) -> None:
-        """Turn to the next request, if it is there."""
+        """Begin the next pipelined request, or wait for one."""
         if self._queue:
             self._begin(self._queue.popleft())
         else:
@@ -404,20 +408,20 @@ class ClientProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def date_line(self) -> bytes:
-        """The date header of answers that are the gateway's own. uvicorn makes it once a second."""
+        """Return the date header line, for the gateway's own answers. uvicorn renews it once a second."""
         return b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer a request that never became one. Never into the middle of a response."""
+        """Refuse bytes that are not a valid request, unless a response is under way."""
         self._deaf = True
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
-            # What is wrong with the next request is no reason to refuse this one.
+            # If the current request is complete, the error is in the next one, and the current one gets its answer.
             if self.cycle.more_body and not self.cycle.response_started:
                 self.cycle.refuse(refusal)
-                self.cycle.hang_up()  # or whoever reads the body would wait for ever
+                self.cycle.hang_up()  # else the reader of the body would wait for ever
             return
-        path = self.url.partition(b"?")[0].decode("latin-1")  # as far as it has come
+        path = self.url.partition(b"?")[0].decode("latin-1")  # the part that has arrived
         body = self.refusal_body(path, refusal)
         lines = b"".join(b"%b: %b\r\n" % header for header in refusal.headers)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
@@ -425,9 +429,9 @@ class ClientProtocol(HttpToolsProtocol):
         self._close(unread=True)
 
     def _close(self, *, unread: bool) -> None:
-        """Close after an answer. What the client still sends is thrown away for a moment.
+        """Close after an answer. `unread`: first discard further bytes from the client for up to LINGER_S.
 
-        Closing at once would reset the connection, and the answer could be lost with it (RFC 9112 section 9.6).
+        Closing at once would reset the connection, and the client could lose the answer (RFC 9112 section 9.6).
         """
         if unread and not self.transport.is_closing():
             self._deaf = True
@@ -439,7 +443,7 @@ class ClientProtocol(HttpToolsProtocol):
 
 
 def _host(url: Any) -> str | None:
-    """Return the host of a target in absolute form as `host_of` does, "" if it has a user; None of any other target."""
+    """Return the host of a target in absolute form, "" if invalid or with a user; None for any other target."""
     host: bytes | None = url.host
     if host is None:
         return None

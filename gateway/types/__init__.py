@@ -1,11 +1,11 @@
 """The nouns. All are frozen; nothing here does I/O.
 
-What the configuration resolves to is a dataclass. What is made anew for every request (`Call`, `Plan`, `Attempt`) is
-a `msgspec.Struct`, because a frozen dataclass costs 0.1 us per field to make and a struct a tenth of that.
+Types of the configuration are dataclasses. Types that are made for every request (`Call`, `Plan`, `Attempt`) are
+`msgspec.Struct`s: a frozen dataclass costs 0.1 us per field to make, a struct a tenth of that.
 
-One file holds one vocabulary. A file imports only files that stand before it here:
-`providers`, `money`, `abilities`, `routing`, `calls`, `keys`, `outcomes`, `settlements`. All others import
-from `gateway.types`.
+One file holds one vocabulary. A file imports only files that stand before it in this list:
+`providers`, `money`, `abilities`, `routing`, `calls`, `keys`, `outcomes`, `settlements`. Code outside this package
+imports from `gateway.types`.
 """
 
 from __future__ import annotations

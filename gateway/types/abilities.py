@@ -1,4 +1,4 @@
-"""Models: what they can do, and what a call needs them to do."""
+"""Models: their abilities, and the needs of a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Capability(StrEnum):
-    """What a call may need of a model."""
+    """A feature that a call may need of a model."""
 
     TOOLS = "tools"
     VISION = "vision"
@@ -26,7 +26,7 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What is known of a model. What is not known counts neither for nor against it."""
+    """The known facts about a model. An unknown fact counts neither for nor against the model."""
 
     has: frozenset[Capability] = frozenset()
     lacks: frozenset[Capability] = frozenset()
@@ -36,14 +36,14 @@ class Ability:
     free: bool = False
     """Its use costs nothing: local, or a provider's free allowance."""
     strength: int | None = None
-    """How hard a task it is good for, 0 to 100, by family and size. Only `auto` asks."""
+    """The hardest task that the model is good for, 0 to 100, by family and size. Only `auto` uses it."""
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):
-    """What one call asks of an upstream, read from its body."""
+    """The needs of one call, read from its body."""
 
     capabilities: frozenset[Capability] = frozenset()
     input_tokens: int = 0
     """An estimate: there is no tokenizer for every model, and admission needs none."""
     output_tokens: int = 0
-    """What the client allows at most, 0 if it does not say."""
+    """The client's limit on the output, 0 if it sets none."""

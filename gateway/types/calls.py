@@ -1,4 +1,4 @@
-"""Calls: what a client asks for, and of which operation of the API."""
+"""Calls: a client's request, and the operation of the API that it is for."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Endpoint:
     """One operation of the API, the same for every provider that speaks the dialect."""
 
     name: str
-    """As a metric label: `chat`, `embeddings`."""
+    """The metric label: `chat`, `embeddings`."""
     path: str
     """Below the base URL on both sides: `/chat/completions`."""
     dialect: str
-    """The name of the dialect whose operation it is (`dialects.endpoints`)."""
+    """The name of the dialect that defines the operation (`dialects.endpoints`)."""
     body: BodyKind = BodyKind.JSON
     embeds: bool = False
     """Only models that make embeddings can carry it out."""
@@ -39,40 +39,40 @@ class Endpoint:
     generates: bool = False
     """A plain answer begins only when all of it has been generated, so its first byte may be minutes away."""
     default_model: str = ""
-    """The name that a call asks for which names no model, if the API says that it need not. Resolved like any name."""
+    """The model of a call that names none, if the API allows that. Resolved like any name."""
     answers_json: bool = True
     """A plain success that is not JSON is a broken answer. False where it may be audio or subtitles."""
     repeatable: bool = True
-    """False: a request that went out and brought no answer may have been carried out and charged, or have left
-    something behind, so it is not sent to the same upstream a second time."""
+    """False: the same upstream does not get the request twice. A request without an answer may have been carried out
+    and charged, or have left stored state."""
 
 
 class RestOfForm(Protocol):
-    """Judges what is still to come of a form on its way through."""
+    """Checks the rest of a form that is streamed to an upstream."""
 
     def feed(self, piece: bytes) -> bytes:
-        """Take the next piece, and return what may go on.
+        """Take the next piece, and return the bytes that may be sent.
 
         Raises:
-            BadRequest: nothing may go on any more.
+            BadRequest: the rest of the form must not be sent.
         """
 
     def end(self) -> bytes:
-        """It is over: return what was still kept back.
+        """Take note of the end, and return the bytes that were held back.
 
         Raises:
-            BadRequest: it is not whole.
+            BadRequest: the form is incomplete.
         """
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """What the client asked for."""
+    """The request of a client."""
 
     endpoint: Endpoint
     model: str
     body: bytes
     model_span: tuple[int, int]
-    """Where the value of `model` stands in `body`: of JSON with its quotes, of a form without anything around it."""
+    """The place of the value of `model` in `body`. For JSON it includes the quotes."""
     fields: Mapping[str, object] = {}  # msgspec makes a new one for each
     """The top-level fields of a JSON body, their values unread."""
     stream: bool = False
@@ -80,11 +80,11 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """The client itself asked for the usage event of a stream."""
     content_type: bytes = b"application/json"
     rest_bytes: int | None = 0
-    """How much of the request body is still to come after `body`, of a form too large to keep; None: not known."""
+    """Length of the part of a large form that comes after `body`; None: unknown. 0: `body` is complete."""
     rest: RestOfForm | None = None
-    """What that has to pass through."""
+    """The check that the rest of a large form passes through."""
     needs: Needs | None = None
-    """What a large body needs, which was found out with it; of a small one it is found out when it is asked for."""
+    """The needs, if the body is so large that they were read with it. None: read them when they are wanted."""
 
     def __repr__(self) -> str:
         return f"<Call {self.endpoint.name} {self.model!r} {len(self.body)} bytes{', stream' if self.stream else ''}>"

@@ -8,17 +8,17 @@ from gateway.types.money import Window
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A virtual key, without the secret: that is shown once and kept by nobody."""
+    """A virtual key without its secret. The secret is shown once and stored nowhere."""
 
     id: str
     """`key_` and twelve hexadecimal digits. Empty for the keys of the configuration and for callers without one."""
     name: str = ""
     digest: bytes = b""
-    """SHA-256 of the secret. It is no credential."""
+    """SHA-256 of the secret. The digest is not a credential."""
     hint: str = ""
-    """The last four characters of the secret, to tell keys apart by."""
+    """The last four characters of the secret, to tell keys apart."""
     routes: tuple[str, ...] = ()
-    """Patterns (`role:*`, `openai/gpt-*`) of what it may ask for, as written in `model`. Empty: anything."""
+    """Patterns (`role:*`, `openai/gpt-*`) of the names that the key may ask for in `model`. Empty: any name."""
     budget_nanousd: int | None = None
     budget_window: Window = Window.MONTH
     requests_per_min: int | None = None
@@ -31,4 +31,4 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: float = 0.0
     labels: tuple[tuple[str, str], ...] = ()
     may_admin: bool = False
-    """It may see and change what concerns everybody, and makes no calls; the configuration's own keys do both."""
+    """The key is for administration only and makes no calls. A key of the configuration does both."""

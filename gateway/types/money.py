@@ -9,21 +9,21 @@ import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What one answer took, as the provider counted it. Parts are contained in their whole.
+    """The usage of one answer, as the provider counted it. A whole includes its parts.
 
-    The same meaning for every provider, however it counts: providers.md part C says how each does.
+    The fields mean the same for every provider; providers.md part C says how each provider counts.
     """
 
     input_tokens: int = 0
-    """All that was read: from the cache, into the cache, and neither."""
+    """All input, including tokens read from and written to the provider's cache."""
     output_tokens: int = 0
-    """All that was written, thinking included."""
+    """All output, including reasoning."""
     cached_tokens: int = 0
-    """Of the input, read from the provider's cache."""
+    """Part of the input: read from the provider's cache."""
     reasoning_tokens: int = 0
-    """Of the output."""
+    """Part of the output."""
     cache_write_tokens: int = 0
-    """Of the input, written to the cache; those for an hour not included."""
+    """Part of the input: written to the cache, except for `cache_write_1h_tokens`."""
     cache_write_1h_tokens: int = 0
     audio_input_tokens: int = 0
     cached_audio_tokens: int = 0
@@ -31,23 +31,23 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     image_input_tokens: int = 0
     image_output_tokens: int = 0
     images: int = 0
-    """Pictures made."""
+    """Generated pictures."""
     web_searches: int = 0
     audio_ms: int = 0
-    """Sound that was heard, in milliseconds."""
+    """Input audio, in milliseconds."""
     characters: int = 0
-    """Text that was read out."""
+    """Text that was read aloud."""
     cost_nanousd: int | None = None
-    """What the provider says that it charges."""
+    """The cost that the provider reports."""
     service_tier: str = ""
-    """As the provider says that it served it: `flex`, `priority`, `batch`; empty for the usual."""
+    """The tier that the provider reports: `flex`, `priority`, `batch`; empty for the usual one."""
     is_suspect: bool = False
-    """Something in it was absurd and has been clamped."""
+    """An absurd value was clamped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Prices that hold for the whole call once its prompt is longer than `above` tokens. None: as below it."""
+    """Prices of the whole call if its prompt is longer than `above` tokens. None: the same as below."""
 
     above: int
     input: int | None = None
@@ -58,17 +58,17 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model costs, in nano-USD per million tokens (50_000_000 is 5 cents). None: not known.
+    """The price of a model, in nano-USD per million tokens (50_000_000 is 5 cents). None: unknown.
 
-    What is not known of a part (cache, sound, pictures) is charged like the whole it belongs to, and the cost is then
-    an estimate. Thinking without a price of its own is output like any other.
+    A part (cache, audio, pictures) of unknown price is charged like its whole, and the cost is then an estimate.
+    Reasoning without its own price is charged as output.
     """
 
     input: int
     output: int
     cached_input: int | None = None
     cache_write: int | None = None
-    """Into a cache that keeps five minutes, or as long as there is no choice about."""
+    """For a cache of five minutes, or of the provider's only duration."""
     cache_write_1h: int | None = None
     reasoning: int | None = None
     audio_input: int | None = None
@@ -79,36 +79,36 @@ class Price:
     request: int = 0
     """In nano-USD for each call."""
     image: int = 0
-    """In nano-USD for each picture made."""
+    """In nano-USD for each generated picture."""
     web_search: int = 0
-    """In nano-USD for each search the provider made."""
+    """In nano-USD for each web search by the provider."""
     audio_hour: int = 0
-    """In nano-USD for each hour of sound heard: prices per second and minute are whole by the hour."""
+    """In nano-USD for each hour of input audio. Prices per second or minute are whole numbers per hour."""
     least_audio_ms: int = 0
-    """Shorter sound is charged as so much: 10 seconds at Groq."""
+    """Shorter audio is charged as so much: 10 seconds at Groq."""
     characters: int = 0
-    """In nano-USD per million characters that are read out."""
+    """In nano-USD per million characters that are read aloud."""
     tiers: tuple[Tier, ...] = ()
     """The shortest first."""
     hours: tuple[Hours, ...] = ()
-    """When something else holds; the first that fits decides. `pricing.price_at` looks."""
+    """Other prices at some hours of the day; the first match counts (`pricing.price_at`)."""
     source: str = field(default="", compare=False)
-    """Who says so: `config`, `list` (the provider's own), `genai-prices 0.2.3`, `curated`."""
+    """The source of the price: `config`, `list` (the provider's own), `genai-prices 0.2.3`, `curated`."""
     is_nothing: bool = field(init=False, compare=False, repr=False)
     """Every unit is known to cost nothing, at any length and any hour: the model is free."""
 
     def __post_init__(self) -> None:
-        # By all fields, so that a unit which is added one day is no gift until somebody thinks of it here.
+        # Check all fields, so that a unit that is added later is not free by oversight.
         amounts = [getattr(self, one.name) for one in fields(self) if one.init and one.name not in _NO_AMOUNTS]
         nothing = not any(amounts) and all(map(_costs_nothing, self.tiers))
         object.__setattr__(self, "is_nothing", nothing and all(one.price.is_nothing for one in self.hours))
 
     @property
     def blended(self) -> int:
-        """One number to compare by, in nano-USD per million tokens.
+        """One number to compare prices by, in nano-USD per million tokens.
 
-        It is that of a call which reads 3000 tokens and writes 1000: most read about three times what they write. What
-        is charged by the call, picture, minute of sound or thousand characters is charged once in it.
+        It assumes a call with 3000 input and 1000 output tokens, a common ratio. A price per request, picture, minute
+        of audio or thousand characters counts once in such a call.
         """
         tokens = (3 * self.input + self.output) // 4
         once = self.request + self.image + self.audio_hour // 60 + self.characters // 1000
@@ -124,14 +124,14 @@ def _costs_nothing(tier: Tier) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """A price that holds at some hours of every day, UTC."""
+    """A price for some hours of every day, UTC."""
 
     since_s: int
     """Seconds after midnight."""
     until_s: int
     """Seconds after midnight, not included. Before `since_s`: on the next day."""
     price: Price
-    """All of it, without hours of its own."""
+    """The complete price at these hours. Its own `hours` are empty."""
 
     def hold_at(self, wall: float) -> bool:
         """Tell whether it is one of these hours at `wall`, in wall-clock seconds."""
@@ -142,20 +142,20 @@ class Hours:
 
 
 class CostSource(StrEnum):
-    """Where a cost comes from, the most trusted first."""
+    """The source of a cost, the most trusted first."""
 
     PROVIDER = "provider_reported"
     COMPUTED = "computed"
     """From the provider's usage and a price."""
     ESTIMATED = "estimated"
-    """The answer broke off, or parts of the price are not known."""
+    """The answer broke off, or parts of the price are unknown."""
     FREE = "free"
     UNKNOWN = "unknown"
     """There is no price; the cost is null."""
 
 
 class Window(StrEnum):
-    """How long a budget lasts. Windows begin at midnight UTC, weeks on Monday."""
+    """The period of a budget. Windows begin at midnight UTC, weeks on Monday."""
 
     HOUR = "hour"
     DAY = "day"
@@ -165,7 +165,7 @@ class Window(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a budget is for."""
+    """The kind of thing that a budget limits."""
 
     TOTAL = "total"
     KEY = "key"
@@ -176,7 +176,7 @@ class Scope(StrEnum):
 
 
 class OnUnknown(StrEnum):
-    """What a budget does while nobody can tell what has been spent, and with calls whose price is not known."""
+    """A budget's choice while its spending is unknown, and for calls of unknown price."""
 
     ALLOW = "allow"
     REFUSE = "refuse"
@@ -184,37 +184,37 @@ class OnUnknown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be spent on what, and what follows."""
+    """A limit on spending, and its consequences."""
 
     scope: Scope
     limit_nanousd: int
     window: Window
     name: str = ""
-    """The key, role, provider, upstream or label (`team=search`) it is for; empty: each of them has it."""
+    """The key, role, provider, upstream or label (`team=search`) that is limited; empty: each one has this budget."""
     alert_at: tuple[float, ...] = ()
-    """Shares of the limit, ascending, at which somebody is told."""
+    """Shares of the limit, ascending, at which an alert is sent."""
     downgrade: bool = False
-    """When it is spent only free upstreams are used, instead of none."""
+    """When the budget is spent, calls use free upstreams instead of being refused."""
     to: str = ""
-    """With `downgrade`: the route that takes the call instead, whatever it costs."""
+    """With `downgrade`: the route that takes the call instead, at any cost."""
     on_unknown: OnUnknown = OnUnknown.ALLOW
     webhook: str = ""
-    """Where alerts are posted."""
+    """URL that alerts are posted to."""
 
 
 class Charge(msgspec.Struct, frozen=True, gc=False):
-    """What one call would take of one limited amount: of a budget, or of a key's requests, tokens or streams."""
+    """One call's share of one limit: of a budget, or of a key's requests, tokens or streams."""
 
     account: str
-    """What is counted, with its window's kind: `budget:total:day`, `budget:role:rlm:month`."""
+    """The name of the limit, with the kind of its window: `budget:total:day`, `budget:role:rlm:month`."""
     window_start: int
-    """Wall-clock seconds. With the account it names the counter."""
+    """Wall-clock seconds. Account and window start name the counter."""
     resets_at: float
-    """Wall-clock seconds; infinite for what lasts for ever."""
+    """Wall-clock seconds; infinite for a limit that never resets."""
     limit: int
     amount: int
-    """The most it may come to, held until it is known: nano-USD, or a count."""
+    """The worst case, held until the real amount is known: nano-USD, or a count."""
     what: str
-    """For people: `the budget of $20 a day`, `60 requests a minute of key "ci"`."""
+    """A description for people: `the budget of $20 a day`, `60 requests a minute of key "ci"`."""
     is_concurrency: bool = False
-    """It only counts while it is held: streams at once."""
+    """The charge counts only while it is held: simultaneous streams."""

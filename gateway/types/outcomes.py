@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Blame(StrEnum):
-    """Whose doing an outcome is. Only `UPSTREAM` counts against an upstream's health."""
+    """The cause of an outcome. Only `UPSTREAM` counts against an upstream's health."""
 
     CLIENT = "client"
     UPSTREAM = "upstream"
     GATEWAY = "gateway"
-    """Ours to mend: a bad key, no credit, a model that the provider does not have."""
+    """The operator must fix it: a bad key, no credit, a model that the provider does not have."""
     NOBODY = "nobody"
 
 
 class About(StrEnum):
-    """What a refusal or failure is about. Only this decides what is set aside, and for whom (`core.facts`)."""
+    """The subject of a refusal or failure. It alone decides which upstreams are set aside (`core.facts`)."""
 
     CALL = "call"
     """This call: its size, its content, its parameters. Nothing is set aside; another upstream may take it."""
@@ -44,7 +44,7 @@ class About(StrEnum):
 
 
 class Then(StrEnum):
-    """What an outcome asks for."""
+    """The next step after an outcome."""
 
     RELAY = "relay"
     AGAIN = "again"
@@ -54,17 +54,17 @@ class Then(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What became of an attempt, said once: there is one object for each (`core.outcome`), compared by identity."""
+    """The result of an attempt. `core.outcome` has the only object for each, so outcomes are compared by identity."""
 
     name: str
-    """As a metric label and in the ledger."""
+    """The name as a metric label and in the ledger."""
     blame: Blame
     then: Then
     about: About
     aside_s: float = 0.0
-    """For how long what it is about is set aside, where the refusal itself does not say."""
+    """How long the subject is set aside if the refusal itself gives no time."""
     sent: bool = True
-    """False: no request went out, because no connection was made or because the attempt was not made at all."""
+    """False: no request went out, because there was no connection or the attempt was not made at all."""
 
     @property
     def was_made(self) -> bool:
@@ -74,29 +74,29 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamError:
-    """An error body in any of the shapes providers use, read into one."""
+    """An error body, in one shape for all providers."""
 
     message: str = ""
     type: str | None = None
     code: str | None = None
     per_day: bool = False
-    """It says that a daily quota is used up (Gemini's `quotaId`, Groq's "requests per day (RPD)")."""
+    """A daily quota is used up (Gemini's `quotaId`, Groq's "requests per day (RPD)")."""
     retry_after_s: float | None = None
-    """When to come back, if the body says so (Gemini's `retryDelay`, "try again in 20ms")."""
+    """The wait before a retry, if the body states it (Gemini's `retryDelay`, "try again in 20ms")."""
     param: str | None = None
-    """The request field that is complained of (OpenAI's `param`)."""
+    """The offending request field (OpenAI's `param`)."""
     behind: str | None = None
-    """The provider behind this provider whose refusal it is (OpenRouter's `metadata.provider_name`)."""
+    """The provider behind this provider that refused (OpenRouter's `metadata.provider_name`)."""
     flagged: bool = False
-    """Its fields say that the content was refused (OpenRouter's `metadata.reasons`, Azure's content filter)."""
+    """The content was refused, according to structured fields (OpenRouter's `metadata.reasons`, Azure's filter)."""
     page: bool = False
-    """It is no error of an API but a web page or nothing: something in front of the API may have answered."""
+    """The body is a web page or empty: a proxy in front of the API may have answered."""
     headers: tuple[Header, ...] = ()
     """Header lines that the body repeats (OpenRouter's `metadata.headers`)."""
     resets_at: float | None = None
     """When the limit ends, in wall-clock seconds, if the body names a date."""
     until_midnight: bool = False
-    """The quota it speaks of is renewed at 00:00 UTC."""
+    """The used-up quota is renewed at 00:00 UTC."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -107,7 +107,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     status: int | None = None
     """HTTP status of the answer; None if there was none."""
     message: str = ""
-    """What the upstream or the socket said, for people."""
+    """The error message of the upstream or the socket, for people."""
     retry_after_s: float | None = None
     first_byte_s: float | None = None
     """From the start of the attempt, in seconds."""
@@ -116,4 +116,4 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     ended_at: float = 0.0
     """On the monotonic clock."""
     limits: tuple[Header, ...] = ()
-    """Header lines about limits that stood in the body of a refusal."""
+    """Header lines about limits from the body of a refusal."""

@@ -1,4 +1,4 @@
-"""Providers: where they are, their timers, and what they count their limits by."""
+"""Providers: their addresses, their timers, and the scope of their limits."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Timeouts:
     idle_s: float = 60.0
     total_s: float = 600.0
     shortest_s: float = field(init=False, compare=False, repr=False)
-    """The shortest of the three that run while an answer is waited for."""
+    """The shortest of the three timers that run while waiting for an answer."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shortest_s", min(self.first_byte_s, self.first_token_s, self.idle_s))
 
 
 class LimitScope(StrEnum):
-    """What a provider counts its limits by."""
+    """The unit that a provider counts its limits by."""
 
     MODEL = "model"
     ACCOUNT = "account"
     FREE_ACCOUNT = "free_account"
-    """One allowance for all free models together, no matter which (OpenRouter); paid ones each by themselves."""
+    """All free models share one allowance, and each paid model has its own limit (OpenRouter)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,19 @@ class Provider:
     local: bool = False
     """The server runs on this machine or network and its use costs nothing."""
     stream_usage: bool = False
-    """Streams carry usage only when asked by `stream_options.include_usage`, and asking is understood."""
+    """Streams report usage only with `stream_options.include_usage`, and the provider supports this field."""
     strict_max_tokens: bool = False
-    """A call is refused if `max_tokens` is more than the model writes, or than its context has room for."""
+    """The provider refuses a call whose `max_tokens` exceeds the model's output limit or its free context."""
     model_override: str | None = None
-    """The one model this endpoint serves, whatever the client called it (RunPod)."""
+    """The only model of this endpoint, whatever name the client uses (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
     probe: bool = True
-    """Its health may be asked after in the background."""
+    """Background work may probe its health."""
     discover: bool = True
-    """Its list of models may be asked for in the background."""
+    """Background work may ask for its list of models."""
     models: tuple[str, ...] = ()
-    """Models it is known to serve: configured, or found when it was detected."""
+    """Models that it is known to serve: configured, or found when the provider was detected."""
     admin_key: str = field(default="", repr=False)
-    """May read what the provider bills; never sent with a call. Secret."""
+    """Gives access to the provider's bills; never sent with a call. Secret."""
     unusable: str | None = None
-    """Why it is not a candidate (no key, disabled), or None."""
+    """Why the provider cannot be a candidate (no key, disabled), or None."""

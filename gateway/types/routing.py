@@ -26,17 +26,17 @@ class Upstream:
 
     provider: Provider
     model: str
-    """As the provider knows it."""
+    """The provider's name of the model."""
     ability: Ability = field(default_factory=Ability, compare=False)
     id: str = field(init=False, compare=False)
     """`provider/model`, the name in configuration, logs, metrics and headers."""
     domain: str = field(init=False, compare=False)
-    """What its rate limits are counted by: the account, the account's free allowance, or the model in it."""
+    """The unit of its rate limits: the account, the account's free allowance, or the model in the account."""
     account: str = field(init=False, compare=False)
-    """What concerns all of the account is remembered under this: the provider's name, or for the models that it
-    serves without credit another."""
+    """The name under which facts about the account are remembered: the provider's name, or `unpaid` of that name for
+    a model that needs no credit."""
     seed: int = field(init=False, compare=False, repr=False)
-    """A hash of `id`, the same in every process: what spreads callers over upstreams."""
+    """A hash of `id`, the same in every process. It spreads callers over upstreams."""
 
     def __post_init__(self) -> None:
         name = f"{self.provider.name}/{self.model}"
@@ -54,7 +54,7 @@ class Upstream:
 
 
 def unpaid(provider: str) -> str:
-    """Return what is remembered of a provider's account as far as it serves models without credit."""
+    """Return the account name for those models of a provider that need no credit."""
     return f"{provider}:unpaid"
 
 
@@ -63,9 +63,9 @@ class Params:
     """Request parameters that configuration adds to a call. Values are JSON, encoded once at load time."""
 
     defaults: Mapping[str, bytes] = field(default_factory=dict)
-    """Added where the client did not say."""
+    """Added if the client did not set them."""
     forced: Mapping[str, bytes] = field(default_factory=dict)
-    """Put in the place of whatever the client said."""
+    """Override the client's values."""
 
     def __bool__(self) -> bool:
         return bool(self.defaults or self.forced)
@@ -80,14 +80,14 @@ class Candidate:
     weight: float = 1.0
     """Its share where the order is `weighted`."""
     rank: int = 0
-    """Whatever the order, those of a lower rank come first: a fallback is no equal."""
+    """Candidates of a lower rank come first in every order, so that fallbacks stay behind."""
     via: tuple[str, ...] = field(default=(), compare=False)
-    """The names that led to it, the outermost first: `("role:rlm", "careful", "main")`."""
+    """The names that led to this candidate, the outermost first: `("role:rlm", "careful", "main")`."""
     label: str = field(default="", compare=False)
-    """Its name in logs, metrics and plans: the upstream's id, with `#name` where a route has that upstream twice."""
+    """The name in logs, metrics and plans: the upstream's id, with `#name` where a route has that upstream twice."""
 
     seed: int = field(init=False, compare=False, repr=False)
-    """A hash of `label`, the same in every process: what spreads callers over candidates."""
+    """A hash of `label`, the same in every process. It spreads callers over candidates."""
 
     def __post_init__(self) -> None:
         upstream, label = self.upstream, self.label or self.upstream.id
@@ -96,7 +96,7 @@ class Candidate:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What makes it another candidate than its neighbours: the upstream, and the parameters it is asked with."""
+        """The values that distinguish candidates: the upstream and the parameters."""
         params = self.params
         return self.upstream.id, frozenset(params.defaults.items()), frozenset(params.forced.items())
 
@@ -108,33 +108,33 @@ class Rejected:
     upstream_id: str
     reason: str
     brief: str = field(default="", compare=False)
-    """The reason in a few words of our own: `ejected (server_error)`. Empty: the reason itself has no others."""
+    """The reason without the provider's own words: `ejected (server_error)`. Empty: `reason` has no such words."""
     context_tokens: int | None = None
-    """How long its context is, if the reason is that the prompt is longer; None for any other reason."""
+    """The upstream's context length, if the prompt is too long for it; None for any other reason."""
 
 
 class RouteKind(StrEnum):
-    """What a name turned out to be."""
+    """The kind of thing that a name stands for."""
 
     ROLE = "role"
     ALIAS = "alias"
     AUTO = "auto"
-    """Built in: everything that is configured, in an order that has a name."""
+    """Built in: all configured upstreams, in a named order."""
     MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Which answers of a route are kept, for how long and for whom."""
+    """The rules of a route's response cache."""
 
     ttl_s: float
-    """How long an answer is served again."""
+    """How long an answer is replayed."""
     shared: bool = False
-    """Every key is served what was answered to any of them."""
+    """All keys share the stored answers."""
     nondeterministic: bool = False
-    """Also answers that would be different each time."""
+    """Also store answers that would differ each time."""
     max_entry_bytes: int = 1024 * 1024
-    """A longer answer is not kept."""
+    """A longer answer is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +144,22 @@ class Route:
     name: str
     kind: RouteKind
     candidates: tuple[Candidate, ...]
-    """In the order of preference. Empty when every upstream it names is unusable."""
+    """In the order of preference. Empty if every upstream of the route is unusable."""
     rejected: tuple[Rejected, ...] = ()
     order: tuple[str, ...] = ("listed",)
     """Policies, the first one first."""
     needs: frozenset[Capability] = frozenset()
-    """What every call to it needs, whatever its body says."""
+    """Capabilities that every call of the route needs, whatever its body says."""
     max_price: int | None = None
-    """The dearest upstream it may use, as a blended price in nano-USD per million tokens."""
+    """The highest blended price of an upstream, in nano-USD per million tokens."""
     fails_over_on_policy: bool = False
-    """A refusal for the content's sake may be asked of another model."""
+    """A call that is refused for its content may go to another model."""
     patience_s: float = 0.0
-    """How long a call may wait for the first choice before another is asked. 0: not at all."""
+    """How long a call may wait for the first choice before another is asked. 0: no wait."""
     cache: CachePolicy | None = None
-    """None: no answer is kept."""
+    """None: no answer is stored."""
     configured: bool = True
-    """False for a name that is only in the request, which therefore never becomes a metric label."""
+    """False for a name that only a request has; such a name never becomes a metric label."""
     label: str = field(init=False, compare=False, repr=False)
     """The name as a metric label: bounded by the configuration."""
 
@@ -168,34 +168,34 @@ class Route:
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
-    """What will be tried for a call, in order, and until when."""
+    """The candidates to try for a call, their order, and the limits on trying."""
 
     order: tuple[Candidate, ...]
-    """Whom to try, the ones that are ready first."""
+    """The candidates to try, ready ones first."""
     max_attempts: int
     deadline: float
     """On the monotonic clock, like `ready_at`."""
     ready_at: tuple[float, ...] = ()
-    """When each of `order` may be tried, where some have to be waited for; empty if all are ready."""
+    """When each of `order` may be tried; empty if all are ready."""
     rejected: tuple[Rejected, ...] = ()
-    """Who will not be tried, and why."""
+    """Upstreams that will not be tried, and why."""
     reasons: tuple[str, ...] = ()
-    """Why each of `order` stands where it stands, if somebody asked."""
+    """Why each of `order` has its place; empty unless the call asks for an explanation."""
     retries: int = 0
-    """How often the same upstream may be tried again, when nobody else is left."""
+    """How often the same upstream may be tried again when no other is left."""
     max_wait_s: float = 0.0
     """The longest pause between two attempts."""
     retry_after_s: float | None = None
-    """With nobody to try: when somebody will be."""
+    """With an empty order: the wait until a candidate will be ready."""
     fails_over_on_policy: bool = False
-    """A refusal for the content's sake is asked of the next one."""
+    """A call that is refused for its content goes to the next candidate."""
     patience_s: float = 0.0
-    """How long to keep to the first choice, if it says that it will be back so soon."""
+    """The longest wait for the first choice, if it says when it will be back."""
     repeats: bool = True
     """The call may go to the same upstream again although it may have been carried out there."""
     hedge_after_s: float = 0.0
     """An attempt without an answer for so long is hedged: the next candidate is asked as well. 0: never."""
     resumes: bool = False
-    """An answer that breaks off is continued by the next candidate."""
+    """The next candidate continues an answer that breaks off."""
     seed: int = 0
-    """What back-off draws from, so that a plan can be played again."""
+    """Seed of the random back-off, so that a plan can be replayed."""

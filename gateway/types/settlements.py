@@ -1,4 +1,4 @@
-"""What a call came to, in one value: attempts, money, and who asked for what."""
+"""The result of a call in one value: its request, its attempts, and its money."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ if TYPE_CHECKING:
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """The money of one attempt that was made."""
+    """The cost of one attempt that was made."""
 
     attempt: str
-    """Its name in the ledger: `call/n`, n from 1."""
+    """The attempt's name in the ledger: `call/n`, n from 1."""
     upstream: Upstream
     began_at: float
     """Wall-clock seconds."""
     cost_nanousd: int | None
-    """None: the cost is not known."""
+    """None: the cost is unknown."""
     source: CostSource
     saved_nanousd: int = 0
-    """What the same usage would have cost at the first paid model of the route, less what it did cost."""
+    """The cost of the same usage at the first paid model of the route, less the real cost."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
-    """All that an exchange came to, for every listener of the gateway: metrics, and whatever else counts calls."""
+    """The result of an exchange, for every listener of the gateway, such as the metrics."""
 
     call: Call
     route: Route
-    """Where the call went in the end: a spent budget may have sent it elsewhere than asked."""
+    """The final route of the call: a spent budget may have changed it."""
     attempts: tuple[Attempt, ...]
     status: int
     usage: Usage | None
     hung_up: bool
     duration_s: float
     overhead_s: float
-    """What the gateway added: from the request's arrival to the first attempt, and from the commit to the relay."""
+    """The gateway's own time: from the request's arrival to the first attempt, and from the commit to the relay."""
     cached: bool = False
-    """The answer was kept from an earlier call; there were no attempts."""
+    """The answer came from the cache, so there were no attempts."""
     request_id: bytes = b""
     parent: str = ""
     """The request id of the call on whose behalf the gateway made this one; empty: a client made it."""
     key: Key | None = None
     plan: Plan | None = None
-    """What was to be tried; None for a cached answer."""
+    """The plan of the call; None for a cached answer."""
     receipts: tuple[Receipt, ...] = ()
-    """One for each attempt that was begun, in order."""
+    """One for each attempt that has begun, in order."""

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def json_answer(value: Any, status: int = 200) -> Response:
-    """Return `value` as JSON. Nothing the gateway says about itself may be cached."""
+    """Return `value` as JSON that must not be cached, because it describes the gateway's current state."""
     body = msgspec.json.encode(value)
     return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
 
 
 def refusal_answer(path: str, refusal: Refusal) -> Response:
-    """Return a refusal in the dialect that is spoken on a path."""
+    """Return a refusal in the dialect of a path."""
     response = Response(refusal_body(path, refusal), refusal.status, media_type="application/json")
     for name, value in refusal.headers:
         response.headers[name.decode()] = value.decode()

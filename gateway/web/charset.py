@@ -1,4 +1,4 @@
-"""Refuse JSON in an encoding that would be read as something else."""
+"""Refuse JSON in another encoding than UTF-8, which the gateway would misread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def refuse_charset(content_type: bytes) -> None:
-    """Do nothing for JSON in UTF-8, which is the only encoding of JSON between systems (RFC 8259 section 8.1).
+    """Check that a content type is UTF-8, the only encoding of JSON between systems (RFC 8259 section 8.1).
 
     Raises:
         UnsupportedMediaType: the content type names another charset.

@@ -1,7 +1,8 @@
-"""Decide who may call. Bound to the route object that matched, never to a path string (CVE-2026-49468 shows why).
+"""Decide who may call. The check belongs to the matched route, not to a path string (CVE-2026-49468 shows why).
 
-With keys, a key: one of server.api_keys, or a virtual one. Without any, whoever is on this machine and is not a web
-page of somebody else: DNS rebinding and cross-site requests reach loopback too, and they would spend money.
+If keys exist, a caller needs one: from server.api_keys, or a virtual key. Without keys, a caller must be on this
+machine, and must not be a page of another site: DNS rebinding and cross-site requests reach loopback too, and they
+would spend money.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from gateway.stores.keyring import Keyring
     from gateway.types import Key
 
-# Who reads the first and who the last of them would see different requests.
+# Headers that must not be repeated: a reader of the first value and a reader of the last would see different requests.
 _DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api-key", b"content-type"})
 _NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
 _UNKNOWN_KEY = "unknown API key; `gateway keys list` and server.api_keys say which there are"
 _OF_CONFIG = Holder(CONFIG, inf)
 
-# An address that has failed so often is answered by the cheapest refusal there is, until the window is over.
+# After so many failures in the window, an address gets the cheapest refusal until the window is over.
 MOST_FAILURES = 20
 FAILURES_WITHIN_S = 10.0
 MOST_ADDRESSES = 8192
@@ -44,34 +45,34 @@ ABOUT_KEYS = frozenset({
     "invalid_api_key", "expired_api_key", "revoked_api_key", "unreadable_api_key", "model_not_allowed",
     "too_many_failures", "keys_unavailable", "ambiguous_credentials",
 })  # fmt: skip
-"""The codes of refusals because of a key, for whoever counts them."""
+"""The codes of refusals that concern a key, for the metrics."""
 
 CALLER = "gateway.key"
-"""Where a route puts the `Key` of its caller in the scope."""
+"""The key of the ASGI scope under which a route stores the `Key` of its caller."""
 
 
 class Access(StrEnum):
-    """Who may use a route."""
+    """The callers that may use a route."""
 
     PUBLIC = "public"
-    """Everybody. It tells nothing and costs nothing."""
+    """Everyone. The route reveals no secret and costs nothing."""
     METRICS = "metrics"
-    """Whoever collects metrics: everybody who reaches the gateway."""
+    """Collectors of metrics: at present everyone who reaches the gateway."""
     CALL = "call"
-    """Whoever may make calls."""
+    """Callers that may make calls."""
     ADMIN = "admin"
-    """Whoever may see and change what concerns everybody."""
+    """Administrators: their changes concern all callers."""
 
 
 _CALL = Access.CALL
 
 
 class Admits(Protocol):
-    """What a configuration says of callers."""
+    """The part of a configuration that concerns callers."""
 
     @property
     def api_keys(self) -> frozenset[bytes]:
-        """SHA-256 digests. Looking up a digest leaks nothing about a key through time."""
+        """SHA-256 digests. The time of a look-up by digest reveals nothing about a key."""
 
     @property
     def cors(self) -> Cors | None:
@@ -79,15 +80,15 @@ class Admits(Protocol):
 
 
 class Configured(Protocol):
-    """A gateway, as far as the door asks."""
+    """A gateway, as the door sees it."""
 
     @property
     def now(self) -> Admits:
-        """The configuration of this moment."""
+        """The current configuration."""
 
 
 class Door:
-    """Admits callers by the keys of the configuration as it is now and by those of the keyring."""
+    """Admits callers by the keys of the current configuration and of the keyring."""
 
     def __init__(self, configured: Configured, keyring: Keyring, now: Callable[[], float] = time) -> None:
         self._configured = configured
@@ -95,25 +96,25 @@ class Door:
         self._now = now
         self._ring: Ring | None = None
         self._api_keys = configured.now.api_keys
-        """The keys that `_admitted` is by, with those of `_ring`."""
+        """Together with `_ring`, the keys for which `_admitted` is valid."""
         self._admitted: dict[tuple[bytes | None, ...], Holder] = {}
-        """By what was sent as a secret and found good; a digest costs more than all other checks."""
+        """Cache of verified credentials, by raw header values: hashing is the costliest check."""
         self._failures: LRUCache[str, tuple[float, int]] = LRUCache(MOST_ADDRESSES)
-        """Of an address: when its window is over, and how often it has failed in it."""
+        """Address -> end of its window, and failures in the window."""
 
     def __repr__(self) -> str:
         virtual = "unread" if (ring := self._keyring.ring) is None else f"{len(ring.holders)} virtual"
         return f"<Door {len(self._configured.now.api_keys)} configured, {virtual}>"
 
     def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], access: Access = Access.CALL) -> Key:
-        """Return who the caller is, if it may go on. There is nobody that a failure could be taken for.
+        """Return the caller's key, or raise. There is no anonymous fallback.
 
         Raises:
-            Unauthorized: a key is asked for and none was sent, or one that is unknown, expired or revoked.
-            Forbidden: the key is for something else; or no key is asked for, and the caller is not on this machine or
+            Unauthorized: a key is needed, and the request has none, or an unknown, expired or revoked one.
+            Forbidden: the key does not give this access. Or no key is needed, and the caller is not on this machine or
                 is a page of another site.
-            BadRequest: two different credentials were sent, or a header that decides was sent twice.
-            Refusal: its address has failed too often (429), or nobody knows yet which keys there are (503).
+            BadRequest: the request has two different credentials, or repeats a decisive header.
+            Refusal: the caller's address has failed too often (429), or the keys have not been read yet (503).
         """
         if len(headers) != len(scope["headers"]):
             _refuse_repeated(scope["headers"])
@@ -136,7 +137,7 @@ class Door:
             _refuse_others(scope, headers, ruleset.cors)
             key = LOCAL
         if access is _CALL:
-            # The operator's own key, which has no id, is for everything.
+            # A key of the configuration has no id and gives every access.
             if key.may_admin and key.id:
                 raise Forbidden("this key is for administration and makes no calls; create one without --admin")
         elif not key.may_admin:
@@ -146,7 +147,7 @@ class Door:
     def _recognise(self, scope: Mapping[str, Any], credential: bytes | None, ring: Ring | None) -> Holder:
         if credential is None and (ring is not None or self._api_keys):
             raise self._failed(scope, Unauthorized(_NO_KEY, headers=CHALLENGE))
-        if credential is None:  # whether one is wanted at all, nobody knows yet
+        if credential is None:  # the keyring has not been read, so it is unknown whether a key is needed
             raise _unknown_yet()
         digest = sha256(credential).digest()
         if digest in self._api_keys:
@@ -162,13 +163,13 @@ class Door:
         return holder
 
     def _refuse_revoked(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], ring: Ring) -> None:
-        """Where no key is asked for, one that was revoked is refused all the same: somebody meant it."""
+        """Refuse a key that was revoked, even where no key is needed: the revocation was meant."""
         credential = credential_of(headers)
         if credential is not None and (holder := ring.holders.get(sha256(credential).digest())) is not None:
             raise self._failed(scope, no_longer_good(holder, self._now()))
 
     def _failed(self, scope: Mapping[str, Any], refusal: Refusal) -> Refusal:
-        """Count a failure of the caller's address; return what it is told: another thing if there were too many."""
+        """Count a failure of the caller's address. Returns `refusal`, or a 429 after too many failures."""
         now = self._now()
         address = _network(scope.get("client"))
         ends, count = self._failures.get(address, (0.0, 0))
@@ -183,15 +184,15 @@ class Door:
 
 
 def _unknown_yet() -> Refusal:
-    message = "the keys cannot be read at the moment, says the gateway's log; try again in a moment"
+    message = "the gateway cannot read its keys at the moment, and its log says why; try again in a moment"
     return NoCandidate(message, code="keys_unavailable", headers=[(b"retry-after", b"1")])
 
 
 def credential_of(headers: Mapping[bytes, bytes]) -> bytes | None:
-    """Return the key of a request, from whichever of the three carriers clients use.
+    """Return the key of a request, from any of the three headers that clients use.
 
     Raises:
-        BadRequest: two carriers hold different keys; which one counts would be anybody's guess.
+        BadRequest: two headers hold different keys, so it is unclear which one counts.
     """
     found: bytes | None = None
     if (authorization := headers.get(b"authorization")) is not None:
@@ -215,7 +216,7 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cors: Cors | None) -> None:
-    """Refuse whoever is not on this machine, or is there only as a page of another site."""
+    """Refuse a caller that is not on this machine, or that is a page of another site in a browser here."""
     client = scope.get("client")
     if client is None or not is_loopback(client[0]):
         raise Forbidden("without keys the gateway answers only on this machine; `gateway keys create` opens it")
@@ -225,7 +226,7 @@ def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cor
         raise Forbidden(f'the Host "{shown}" is not this machine; use http://127.0.0.1, or create a key and send it')
     page = headers.get(b"origin")
     if page is None:
-        # An image or a script of another site's page is asked for without Origin; browsers say so in this header.
+        # A browser loads another site's image or script tag without Origin, but with this header.
         if headers.get(b"sec-fetch-site", b"").lower() == b"cross-site":
             raise Forbidden(_FOREIGN_PAGE)
     elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (
@@ -259,7 +260,7 @@ def _is_here_by_name(host: bytes) -> bool:
 
 
 def _network(client: tuple[str, int] | None) -> str:
-    """Return whom failures are counted for: an IPv4 address, or the /64 that one owner of IPv6 has to choose from."""
+    """Return the unit that failures are counted by: an IPv4 address, or an IPv6 /64, which usually has one owner."""
     address = "" if client is None else client[0]
     if ":" not in address:
         return address

@@ -1,4 +1,4 @@
-"""`GET /v1/explain?model=NAME`: what a call would do now, by what is known now. Nothing is sent anywhere."""
+"""`GET /v1/explain?model=NAME`: the plan that a call would have now. No request goes upstream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_TOKENS = 10**9
 
 
 class Explain:
-    """Answers with the plan that `make_plan` makes for a real call, and what it was made from."""
+    """Answers with the plan that `make_plan` makes for a real call, and with the facts behind it."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -54,10 +54,10 @@ class Explain:
 
 
 def needs_of(asked: Mapping[str, str]) -> Needs:
-    """Read what a call is imagined to need.
+    """Read the needs of the imagined call from the query.
 
     Raises:
-        BadRequest: an unknown capability, or a number that is none.
+        BadRequest: a capability is unknown, or a number is malformed.
     """
     wanted = {one.strip().lower() for one in asked.get("needs", "").split(",") if one.strip()}
     if unknown := wanted - set(Capability):

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, which configuration is in use, and what has it counted. Open to everyone, no secrets."""
+"""Liveness, readiness, the configuration in use, and metrics. Open to everyone, so they hold no secrets."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Health:
         self._background = background
 
     async def live(self, _: Request) -> Response:
-        """The loop turns."""
+        """Answer 200: the event loop runs."""
         return json_answer({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """A call could be served: it is known which keys there are, and some name has a usable upstream.
+        """Answer 200 if a call could be served: the keys have been read, and some provider is usable.
 
-        Background work that has failed is named, and changes nothing else: calls go on without it. A database of keys
-        that is lost later takes nobody out either, because calls go on with the keys that are known.
+        Failed background work is listed, but does not change the status, because calls do not need it. Nor does a key
+        database that is lost later: calls go on with the known keys.
         """
         gateway = self._gateway
         if gateway.draining:
@@ -52,7 +52,7 @@ class Health:
         return self._said(request, "ok")
 
     def _said(self, request: Request, status: str, code: int = 200) -> Response:
-        """Answer with a status, and with what background work has failed since the start: its kind, not its words."""
+        """Answer with a status, and with the background work that has failed: the kind of error, not its message."""
         answer: dict[str, object] = {"status": status, "configuration": self._configuration(request)}
         if self._keyring.problem:
             answer["keys"] = "stale" if self._keyring.ring is not None else "unknown"
@@ -65,7 +65,7 @@ class Health:
         return json_answer(answer, code)
 
     def _configuration(self, request: Request) -> dict[str, object]:
-        """Say which version is in use, and why not another. What files say of names and paths is for this machine."""
+        """Return the version in use, and why a newer one is not. Names and paths are shown to this machine only."""
         ruleset, reading = self._gateway.now, self._gateway.reading
         here = is_here(request.scope, dict(request.scope["headers"]))
         loaded_at = datetime.fromtimestamp(ruleset.loaded_at, UTC).isoformat(timespec="milliseconds")
@@ -82,5 +82,5 @@ class Health:
         return said
 
     async def metrics(self, _: Request) -> Response:
-        """Everything counted so far, for Prometheus."""
+        """Answer with all metrics in Prometheus' text format."""
         return Response(self._gateway.metrics.expose(), media_type=CONTENT_TYPE)

@@ -35,7 +35,7 @@ class Models:
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def every(self, request: Request) -> Response:
-        """List every name that the caller may ask for. Whoever gives a `limit` gets pages, as from Anthropic."""
+        """List every name that the caller may ask for. With a `limit` the list is paged, as Anthropic's is."""
         limit = request.query_params.get("limit", str(_MOST_LISTED))
         if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
             raise BadRequest('"limit" must be a whole number above 0', param="limit")
@@ -56,7 +56,7 @@ class Models:
         })  # fmt: skip
 
     async def one(self, request: Request) -> Response:
-        """Return one of them; its id may hold slashes, plain or as %2F."""
+        """Return one model. Its id may contain slashes, plain or as %2F."""
         name = request.path_params["model"]
         if not may_ask(key := request.scope[CALLER], name):
             raise not_allowed(key, name)
@@ -80,12 +80,12 @@ class Models:
 
 
 def _place(listed: list[dict[str, Any]], name: str) -> int:
-    """Where the page of a client ended. What is gone by now has nothing behind it, or the client would never end."""
+    """Return the index of a page's last entry. An entry that is gone counts as the end, else paging might never end."""
     return next((place for place, entry in enumerate(listed) if entry["id"] == name), len(listed))
 
 
 def _known(ability: Ability) -> dict[str, Any]:
-    """What clients ask of a model before they call it, in OpenRouter's and LiteLLM's words; only what is known."""
+    """Return the known facts about a model that clients look for, under OpenRouter's and LiteLLM's names."""
     known: dict[str, Any] = {}
     if ability.context_tokens is not None:
         known["context_length"] = known["max_input_tokens"] = ability.context_tokens
@@ -108,18 +108,18 @@ def _known(ability: Ability) -> dict[str, Any]:
     elif ability.price is not None:
         price = ability.price
         known["pricing"] = {"prompt": _per_token(price.input), "completion": _per_token(price.output)}
-        if price.request:  # for each call, in OpenRouter's words; of the other units it has none
+        if price.request:  # per call; OpenRouter has no names for the other units
             known["pricing"]["request"] = _per_token(price.request * 1_000_000)
     return known
 
 
 def _per_token(nanousd_per_mtok: int) -> str:
-    """A price in USD per token, without what floats would add to it."""
+    """Return a price in USD per token. Decimal, because a float would add digits."""
     return f"{Decimal(nanousd_per_mtok) / 10**15:f}"
 
 
 class Named(NamedTuple):
-    """A name that clients may ask for, who owns it, and what its first upstream can do."""
+    """A name that clients may ask for, its owner, and the ability of its first upstream."""
 
     name: str
     owner: str
@@ -129,8 +129,8 @@ class Named(NamedTuple):
 def names(directory: Directory) -> Iterator[Named]:
     """Yield each name that has a usable upstream: roles, aliases, models, discovered models.
 
-    The built-in demo is for whoever has nothing else; in a model picker beside real models it would only be chosen
-    by mistake.
+    The built-in demo is listed only without a real provider. In a model picker beside real models it would only be
+    chosen by mistake.
     """
     providers = directory.providers.values()
     has_real = any(provider.unusable is None and not kind_of(provider).built_in for provider in providers)

@@ -1,4 +1,4 @@
-"""OpenAI's operations as ASGI applications: admit, read, resolve, and hand over to the exchange."""
+"""OpenAI's operations as ASGI applications: admit the caller, read the call, resolve its route, run the exchange."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.types import Endpoint, Key
     from gateway.web.door import Door
 
-# Names go into headers and the ledger. No provider has one of half the length.
+# Names go into headers and the ledger, so their length is limited. No provider has a name of half this length.
 LONGEST_MODEL = 512
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> bytes:
-    """Return the client's own `x-request-id` if it is one, else a new one, unique across processes."""
+    """Return the client's `x-request-id` if it is valid, else a new id, unique across processes."""
     sent = headers.get(b"x-request-id")
     if sent is not None and _REQUEST_ID.fullmatch(sent):
         return sent
@@ -84,7 +84,7 @@ class Operation:
                 )
             if key.routes:
                 refuse_other_names(key, call, headers)
-            ruleset = gateway.now  # all that is decided from here on, also after a reload, is by this one
+            ruleset = gateway.now  # the call keeps this ruleset, also after a reload
             try:
                 steered = steer(gateway, ruleset, call, headers)
             except ModelNotFound:
@@ -108,7 +108,7 @@ class Operation:
                 await exchange.run()
         except Refusal as refused:
             refusal = refused
-            if not routed and not counted and key is not None:  # what is refused is a request too
+            if not routed and not counted and key is not None:  # a refused request counts too
                 refusal = await gateway.books.count_refused(identity, key) or refused
             if not routed:
                 gateway.metrics.refuse(self._endpoint, refusal.status)
@@ -118,7 +118,7 @@ class Operation:
 
 
 async def serve_kept(exchange: Exchange, admission: Admission, client: Downstream, outlet: Outlet, tab: Tab) -> None:
-    """Serve a call of a route whose answers are kept: from there, or keep what it is answered."""
+    """Serve a call of a route with a cache: replay the stored answer, or run the exchange and store its answer."""
     gateway, call, route = admission.gateway, admission.call, admission.route
     try:
         found = await gateway.caching.lookup(
@@ -142,7 +142,7 @@ async def serve_kept(exchange: Exchange, admission: Admission, client: Downstrea
 
 
 async def serve_hit(admission: Admission, hit: Hit, client: Downstream) -> None:
-    """Answer a call from the cache. It counts like any other, but has no attempts and costs nothing."""
+    """Answer a call from the cache. The call counts like any other, but has no attempts and costs nothing."""
     gateway, call = admission.gateway, admission.call
     gateway.metrics.enter(call.endpoint)
     whole = False
@@ -159,7 +159,7 @@ async def serve_hit(admission: Admission, hit: Hit, client: Downstream) -> None:
 
 
 def whose(key: Key, headers: Mapping[bytes, bytes]) -> str:
-    """Return whose answers a caller may see. All keys of server.api_keys are one `Key`, but not one caller."""
+    """Return the caller's identity in the cache. All keys of server.api_keys share one `Key`, but not one identity."""
     return key.id or sha256(credential_of(headers) or b"").hexdigest()
 
 

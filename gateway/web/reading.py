@@ -1,8 +1,8 @@
-"""Read the body of a call: JSON whole, a form as far as its model at least, content codings undone.
+"""Read the body of a call: JSON completely, a form at least up to its model. Content codings are decoded.
 
-There is one limit, `server.max_body`: how much of a body is held in memory. JSON is held whole, and so is a body with
-a content coding, for which the limit is of what it holds. A form is held until its model is known, because nobody can
-tell before whom to send it to; one that is longer flows through from there.
+`server.max_body` limits the bytes of a body that are held in memory. JSON is held completely. So is a body with a
+content coding, and the limit applies to its decoded size. A form is held until its model is known, because the model
+decides where the form goes. The rest of a large form is streamed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.types import Endpoint
 
-# A form that names its model early is held up to this size, so that it can be sent to another upstream too. A longer
-# one would have its upload wait for its end, and a few at once would take the memory of the process.
+# A form up to this size is held, so that it can be sent to a second upstream. A larger one is streamed once its model
+# is known: holding it would delay the upload, and a few at once would exhaust the memory.
 LARGEST_KEPT_FORM = 4 << 20
-# A millisecond or four of work, after which others have their turn.
+# One to four milliseconds of work, after which the event loop turns.
 _TURN_BYTES = 1 << 20
 _MULTIPART = BodyKind.MULTIPART
 
 
 def read_at_once(endpoint: Endpoint, client: Downstream, limit: int) -> Call | None:
-    """Return what a request asks for, if it is JSON of a usual length that is here already; None: `read_request`.
+    """Return the call of a request whose JSON body has arrived and is not long. None: use `read_request`.
 
-    Nearly every request is, and awaiting what is there costs as much as reading it.
+    Nearly every request is such a one, and an `await` would cost as much as reading it.
 
     Raises:
-        BadRequest: its body cannot be understood, or names no model.
+        BadRequest: the body is malformed, or names no model.
     """
     headers = client.headers
     if (
@@ -52,13 +52,13 @@ def read_at_once(endpoint: Endpoint, client: Downstream, limit: int) -> Call | N
 
 
 async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Call:
-    """Return what a request asks for. `limit`: server.max_body, in bytes.
+    """Return the call of a request. `limit`: server.max_body, in bytes.
 
     Raises:
-        BadRequest: its body cannot be understood, or names no model.
-        BodyTooLarge: more of it would have to be held than `limit`.
-        UnsupportedMediaType: its content type is not the endpoint's, or its content coding is not known.
-        ClientGone: it will never be complete.
+        BadRequest: the body is malformed, or names no model.
+        BodyTooLarge: more than `limit` bytes of the body would have to be held.
+        UnsupportedMediaType: the content type is not the endpoint's, or the content coding is unknown.
+        ClientGone: the client left before the end of the body.
     """
     headers = client.headers
     content_type = headers.get(b"content-type", b"")
@@ -82,7 +82,7 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
 async def _call_in(endpoint: Endpoint, body: bytes) -> Call:
     if len(body) < _TURN_BYTES:
         return read_call(endpoint, body)
-    # In a thread: what is read there at C speed holds the interpreter for milliseconds, but not all of it at once.
+    # In a thread: each step of the parsing holds the interpreter for milliseconds, and the loop can turn in between.
     return await asyncio.to_thread(_read_large, endpoint, body)
 
 
@@ -92,7 +92,7 @@ def _read_large(endpoint: Endpoint, body: bytes) -> Call:
 
 
 async def _undo(coding: str, body: bytes, limit: int) -> bytes:
-    """Undo one content coding, with turns for others in between."""
+    """Decode one content coding, and let the event loop turn now and then."""
     pieces = []
     size = worked = 0
     for piece in decoded(coding, body, _TURN_BYTES):
@@ -103,7 +103,7 @@ async def _undo(coding: str, body: bytes, limit: int) -> bytes:
                 "have the operator of the gateway raise server.max_body"
             )
         pieces.append(piece)
-        worked += len(piece) + 64 * 1024  # a piece that holds nothing has cost its reading
+        worked += len(piece) + 64 * 1024  # an empty piece has cost its decoding
         if worked >= _TURN_BYTES:
             worked = 0
             await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def _undo(coding: str, body: bytes, limit: int) -> bytes:
 
 
 async def _read_held_form(endpoint: Endpoint, body: bytes, content_type: bytes) -> Call:
-    """Read a form of which everything is here."""
+    """Read a form that is held completely."""
     form = FormReader(content_type)
     for at in range(0, len(body), _TURN_BYTES):
         form.feed(body[at : at + _TURN_BYTES])
@@ -121,7 +121,7 @@ async def _read_held_form(endpoint: Endpoint, body: bytes, content_type: bytes) 
 
 
 async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes, limit: int) -> Call:
-    """Read a form as it arrives, and hold no more of it than is needed to know where it goes and to send it twice."""
+    """Read a form as it arrives. Hold only enough to know its model and, if it is small, to send it twice."""
     length = client.content_length
     form = FormReader(content_type)
     held: list[bytes] = []
@@ -137,7 +137,7 @@ async def _read_form(endpoint: Endpoint, client: Downstream, content_type: bytes
                     f'the first {limit} bytes of the form hold no "model" (server.max_body): put the field "model" '
                     "before the file, or have the operator of the gateway raise server.max_body"
                 )
-            if size > most:  # so much is held already that it may as well be all
+            if size > most:  # so much is held already that all of it may be
                 most = limit
         elif (size if length is None else length) > most:
             rest_bytes = None if length is None else length - form.passed

@@ -43,21 +43,21 @@ _REPEATED_PREFIX = re.compile("(?:/v1)+(?=/v1(?:/|$))")
 
 
 class UpgradeRequired(Refusal):
-    """A WebSocket is wanted. Codex falls back to HTTP at once on this status, and on no other (its release 0.169)."""
+    """The client wants a WebSocket. Codex falls back to HTTP at once on this status and no other (release 0.169)."""
 
     status = 426
     code = "websocket_not_supported"
 
 
 class Place(Route):
-    """A path below which something answers, and who may use it. The check is part of it: no other way leads there."""
+    """A route with its access. The check wraps the route's own application, so no other way leads around it."""
 
     def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
         super().__init__(path, endpoint)
         self.access = access
 
     def guard(self, door: Door) -> None:
-        """Let nobody in from now on but those whom `door` admits. The endpoint finds them under CALLER."""
+        """Admit only callers that `door` admits. The endpoint finds the caller's key in the scope under CALLER."""
         answer = self.app
 
         async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,9 +73,9 @@ class Web:
     def __init__(
         self, gateway: Gateway, keyring: Keyring | None = None, background: Mapping[str, Standing] | None = None
     ) -> None:
-        """`keyring`: of the virtual keys; the caller keeps it fresh and closes it. None: there are none.
+        """`keyring`: the virtual keys; the owner refreshes and closes it. None: there are no virtual keys.
 
-        `background`: how each piece of background work is.
+        `background`: the state of each piece of background work.
         """
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
@@ -106,7 +106,7 @@ class Web:
 
     @property
     def routes(self) -> Iterator[tuple[str, str, Access]]:
-        """Yield every method and path that answers, and who may use it."""
+        """Yield every method and path that is served, and its access."""
         for path, operation in self._operations.items():
             yield "POST", path, operation.access
         for place in self._places:
@@ -127,7 +127,7 @@ class Web:
                 return _preflight_answer(allowed)(scope, receive, send)
         if operation is not None:
             return _not_allowed(scope, "POST")(scope, receive, send)
-        scope["app"] = self  # without it Starlette answers a wrong method by itself, in plain text
+        scope["app"] = self  # else Starlette would answer a wrong method in plain text
         return self._others(scope, receive, send)
 
     async def _missing(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,10 +150,10 @@ _NO_MESSAGES = (
 
 
 def canonical(path: str) -> str:
-    """Return a path as the routes spell it: without double slashes, a repeated `/v1` and a slash at the end.
+    """Return a path as the routes spell it: without double slashes, a repeated `/v1`, or a slash at the end.
 
-    Base URLs are pasted with and without `/v1` and a slash, and SDKs add theirs. What comes of it is looked up like any
-    path; the route it leads to still asks for the key.
+    Users paste base URLs with and without `/v1` and a slash, and SDKs add their own. The canonical path is looked up
+    like any other, and its route still asks for the key.
     """
     path = _SLASHES.sub("/", path)
     if repeated := _REPEATED_PREFIX.match(path):
@@ -162,10 +162,10 @@ def canonical(path: str) -> str:
 
 
 def guarded(routes: Sequence[BaseRoute], door: Door) -> list[Place]:
-    """Put the door before every route that is not for everybody.
+    """Put the door before every route that is not open to everyone.
 
     Raises:
-        TypeError: a route does not say who may use it. The gateway does not start with it.
+        TypeError: a route does not declare its access. The gateway does not start then.
     """
     places: list[Place] = []
     for route in routes:
@@ -187,7 +187,7 @@ def _wants_websocket(scope: Scope) -> bool:
 
 def _no_websocket(path: str) -> Response:
     message = "this gateway does not speak WebSocket; send the request with POST, and stream with server-sent events"
-    # RFC 9110 section 15.5.22 asks for the protocol that is spoken.
+    # The answer must name a protocol that the server speaks (RFC 9110 section 15.5.22).
     headers = [(b"upgrade", b"HTTP/1.1"), (b"connection", b"close")]
     return refusal_answer(path, UpgradeRequired(message, headers=headers))
 
@@ -212,7 +212,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _refused_by_starlette(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals (a wrong method) in the same shape as all others."""
+    """Answer Starlette's own refusals (a wrong method) in the same shape as all others."""
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == MethodNotAllowed.status:

@@ -1,4 +1,4 @@
-"""Decide where a request goes: by the name it asks for, by the rules, and by what the client says beside its body.
+"""Decide where a request goes: by its model name, by the rules, and by the client's headers.
 
 Most requests only name a model, and then this is one dictionary look-up.
 """
@@ -34,12 +34,12 @@ _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
 def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes]) -> tuple[Call, Route, Terms]:
-    """Return the call without what was said to the gateway alone, where it goes, and on which terms.
+    """Return the call without fields that are for the gateway alone, its route, and its terms.
 
     Raises:
-        ModelNotFound: a name that is asked for means nothing.
-        BadRequest: the client asks for an order that there is none of, or for nobody; or it says where the call goes
-            and with which credential.
+        ModelNotFound: a requested name is unknown.
+        BadRequest: the order is unknown, or the list of fallbacks is malformed. Or the body names a location or
+            credential for the call.
     """
     config = ruleset.config
     if not TOP.isdisjoint(call.fields):
@@ -48,12 +48,12 @@ def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, ruleset.looked_at)) or name
-    if name == AUTO and gateway.resolve(name, ruleset).kind is RouteKind.AUTO:  # an alias of that name is no choice
+    if name == AUTO and gateway.resolve(name, ruleset).kind is RouteKind.AUTO:  # an alias "auto" is an ordinary name
         said, turns = last_words(call)
         hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
         name = auto_route(name, hard)
     fallbacks = _fallbacks(call, headers) if FALLBACK in headers or "models" in call.fields else ()
-    if "models" in call.fields:  # OpenRouter's way to say it; no other provider knows the field
+    if "models" in call.fields:  # OpenRouter's field for fallbacks; no other provider knows it
         call = without(call, "models")
     route = names.resolve_many([name, *fallbacks], ruleset.directory) if fallbacks else gateway.resolve(name, ruleset)
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
@@ -68,14 +68,14 @@ def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes
 
 
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:
-    """Return if the key may ask for all that the client names: the model, and each fallback.
+    """Check that the key may ask for every name of the request: the model, and each fallback.
 
-    What the operator's rules, aliases and roles make of a name is not asked about: the key was given the name. A
-    gateway behind this one may take a list in `model` (Helicone, LiteLLM), of which the key must be for each.
+    The key is checked against the requested name, not against its meaning after rules, aliases and roles. A gateway
+    behind this one may take a list in `model` (Helicone, LiteLLM), so the key must allow each of its parts.
 
     Raises:
-        Forbidden: it names something else, or chooses where nobody here looks it up.
-        BadRequest: `models` is no list of names.
+        Forbidden: the key does not allow a name, or a field lets another gateway choose the model.
+        BadRequest: `models` is not a list of names.
     """
     for name in (call.model, *_fallbacks(call, headers)):
         for one in (name, *(part.strip() for part in name.split(",") if "," in name)):
@@ -102,7 +102,7 @@ def order_of(value: str) -> tuple[str, ...]:
     """Read a comma-separated list of policies.
 
     Raises:
-        BadRequest: there is no such policy; the message names those that there are.
+        BadRequest: a policy is unknown; the message lists the known ones.
     """
     order = tuple(one.strip().lower() for one in value.split(",") if one.strip())
     for one in order:
@@ -113,13 +113,13 @@ def order_of(value: str) -> tuple[str, ...]:
 
 
 def _leaves_nothing(call: Call) -> bool:
-    """Whether a call says that nothing of it is to be stored at the provider (`store: false`)."""
+    """Whether a call forbids the provider to store it (`store: false`)."""
     store = call.fields.get("store")
     return isinstance(store, msgspec.Raw) and bytes(store) == b"false"
 
 
 def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
-    """Whom to keep on one upstream: the conversation, if the client names it, else the user, else the key."""
+    """Return the identity that `sticky` keeps on one upstream: the conversation, else the user, else the key."""
     for name in (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id"):
         if value := headers.get(name):
             return value.decode("latin-1")
@@ -127,12 +127,12 @@ def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
         return said
     scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
     bearer = secret.strip() if scheme.lower() == b"bearer" else scheme + secret
-    # Where no key is asked for, several may be sent: the first of them will do.
+    # Where no key is needed, a request may hold several; the first one serves.
     return (bearer or headers.get(b"x-api-key") or headers.get(b"api-key") or b"").decode("latin-1")
 
 
 def _features(call: Call, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]) -> Features:
-    """What the rules look at, and nothing else."""
+    """Return the features that the rules read, and leave the others empty."""
     said, turns = last_words(call) if looked_at & {"language", "complexity"} else ("", 0)
     task = headers.get(TASK, b"").decode("latin-1")
     return Features(

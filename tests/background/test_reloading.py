@@ -94,7 +94,7 @@ MISTAKE = ConfigError(["gateway.yaml:3:1: unknown key", "gateway.yaml:4:1: anoth
         ([MISTAKE], 1, FAILED, "gateway.yaml:3:1: unknown key\ngateway.yaml:4:1: another", 1.0),
         ([B, MISTAKE], 2, FAILED, "gateway.yaml:3:1: unknown key\ngateway.yaml:4:1: another", 100.0),
         ([MISTAKE, A], 1, UNCHANGED, "", 1.0),
-        ([ValueError("sk-secret")], 1, FAILED, "it cannot be read: ValueError, says the log", 1.0),
+        ([ValueError("sk-secret")], 1, FAILED, "it cannot be read: ValueError; the log has the details", 1.0),
     ],
 )  # fmt: skip
 def test_what_comes_of_a_reading(
