@@ -1,0 +1,77 @@
+"""Everything that a client is sent goes through its outlet: unchanged, in order, and its end only when it may."""
+
+from __future__ import annotations
+
+import asyncio
+from hashlib import sha256
+
+import pytest
+
+from gateway.proxy.outlet import Outlet
+from gateway.proxy.recording import Recording
+from tests.proxy.test_recording import Scripted
+
+
+def outlet_of(*, holds_end: bool, keeps: bool = False) -> tuple[Outlet, Scripted]:
+    sink = Scripted(asyncio.get_running_loop())
+    outlet = Outlet(sink)
+    outlet.start(200, b"a: b\r\n", None, keeps=keeps, holds_end=holds_end)
+    return outlet, sink
+
+
+def written(sink: Scripted) -> list[object]:
+    return [call[-1] if call[0] == "write" else call[0] for call in sink.calls]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "held", "released"),
+    [
+        # of a stream the event that ends it
+        ([(b"one", False), (b"end", True)], ["start", b"one"], ["start", b"one", b"end", "finish"]),
+        # of another body its latest piece, for nobody knows which one is the last
+        ([(b"one", None), (b"two", None)], ["start", b"one"], ["start", b"one", b"two", "finish"]),
+        ([(b"one", None)], ["start"], ["start", b"one", "finish"]),
+    ],
+)
+async def test_the_end_waits_for_the_ledger(
+    pieces: list[tuple[bytes, bool | None]], held: list[object], released: list[object]
+) -> None:
+    """With a strict ledger a client sees the end of its answer only after `release`."""
+    outlet, sink = outlet_of(holds_end=True)
+    for piece, is_last_event in pieces:
+        assert outlet.write(piece, is_last_event=is_last_event)
+    outlet.finish()
+    assert outlet.holds_end
+    assert outlet.writer() is None
+    assert written(sink) == held
+    outlet.release()
+    assert written(sink) == released
+
+
+async def test_without_a_strict_ledger_nothing_waits() -> None:
+    """And a release has nothing to send."""
+    outlet, sink = outlet_of(holds_end=False)
+    outlet.write(b"end", is_last_event=True)
+    outlet.finish()
+    outlet.release()
+    assert written(sink) == ["start", b"end", "finish"]
+
+
+async def test_an_error_that_the_upstream_said_need_not_wait() -> None:
+    """The pieces that were held are those of an end that is none."""
+    outlet, sink = outlet_of(holds_end=True)
+    outlet.write(b"error", is_last_event=False)
+    outlet.finish(at_once=True)
+    assert written(sink) == ["start", b"error", "finish"]
+
+
+async def test_the_digest_is_of_the_upstreams_bytes() -> None:
+    """The event with which the gateway ends a broken stream is sent, and is no part of the digest."""
+    outlet, sink = outlet_of(holds_end=False, keeps=True)
+    recording = outlet.recording = Recording(1 << 20)
+    outlet.write(b"half", is_last_event=False)
+    outlet.break_off(b"data: error\n\n")
+    assert written(sink) == ["start", b"half", b"data: error\n\n", "abort"]
+    assert outlet.tap is not None
+    assert (outlet.tap.sha256, outlet.tap.kept) == (sha256(b"half").digest(), b"half")
+    assert not recording.is_whole
