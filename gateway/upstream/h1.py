@@ -244,6 +244,7 @@ class Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             cause = error.__context__ if isinstance(error, httptools.HttpParserCallbackError) else None
             if cause is not None and not isinstance(cause, _Malformed):
+                self._receiver = receiver  # also if the body had ended: its call must not wait for ever
                 self._fail(FailureKind.BROKEN, "internal error while reading the answer")
                 raise cause from None
             self._fail(FailureKind.MALFORMED, f"not HTTP/1.1: {cause or str(error) or 'unexpected upgrade'}")
