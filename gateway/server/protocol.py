@@ -266,11 +266,12 @@ class ClientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
+        self._add = self.headers.append
         if not self.write_paused:
             self.deadline = monotonic() + self.settings.header_timeout_s
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self._add((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -296,6 +297,7 @@ class ClientProtocol(HttpToolsProtocol):
             cycle.cors = cors.lines(fields.get(b"origin"))
         if b"transfer-encoding" in fields:
             self.headers = cast("Any", _Trailers())
+            self._add = self.headers.append
             self._length = _CHUNKED
         else:
             self._length = cycle.content_length or 0

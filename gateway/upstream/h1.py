@@ -107,8 +107,8 @@ class Connection(asyncio.Protocol):
     """One connection to an origin, idle in the pool or busy with one exchange."""
 
     __slots__ = (
-        "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser", "_paused",
-        "_pool", "_receiver", "_stepping", "_transport", "_unsent", "_uploads", "_waiting", "_write_paused",
+        "_add", "_barren", "_draining", "_fed", "_head", "_headers", "_in_head", "_interim", "_loop", "_parser",
+        "_paused", "_pool", "_receiver", "_stepping", "_transport", "_unsent", "_uploads", "_waiting", "_write_paused",
         "expires_at", "idle", "idle_s", "reused", "whole",
     )  # fmt: skip
 
@@ -119,6 +119,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", None)
         self._receiver: Receiver | None = None
         self._headers: list[Header] = []
+        self._add = self._headers.append
         self._fed = 0
         self._barren = 0
         """Bytes since the last piece of the body: trailers and chunk extensions."""
@@ -314,9 +315,10 @@ class Connection(asyncio.Protocol):
         if self._receiver is None:
             raise _Malformed("a second answer to one request")
         self._headers = []
+        self._add = self._headers.append
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name.lower(), value))
+        self._add((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status: int = self._parser.get_status_code()
@@ -335,6 +337,7 @@ class Connection(asyncio.Protocol):
         self._barren = 0
         # Further fields are trailers, which must not be taken for headers (RFC 9110 section 6.5.1).
         headers, self._headers = self._headers, _DROPPED
+        self._add = _DROPPED.append
         if not self.reused and (kept := _value_of(headers, b"keep-alive")) is not None:
             self.idle_s = min(IDLE_S, _keep_alive_s(kept))  # llama.cpp: timeout=5, max=100
         self._head = headers

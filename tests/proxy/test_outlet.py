@@ -28,7 +28,7 @@ def written(sink: Scripted) -> list[object]:
     [
         # of a stream the event that ends it
         ([(b"one", False), (b"end", True)], ["start", b"one"], ["start", b"one", b"end", "finish"]),
-        # of another body its latest piece, for nobody knows which one is the last
+        # of another body its latest piece, which may be the last
         ([(b"one", None), (b"two", None)], ["start", b"one"], ["start", b"one", b"two", "finish"]),
         ([(b"one", None)], ["start"], ["start", b"one", "finish"]),
     ],
@@ -58,7 +58,7 @@ async def test_without_a_strict_ledger_nothing_waits() -> None:
 
 
 async def test_an_error_that_the_upstream_said_need_not_wait() -> None:
-    """The pieces that were held are those of an end that is none."""
+    """It passes as it came, and the end follows it without a release."""
     outlet, sink = outlet_of(holds_end=True)
     outlet.write(b"error", is_last_event=False)
     outlet.finish(at_once=True)
@@ -67,11 +67,15 @@ async def test_an_error_that_the_upstream_said_need_not_wait() -> None:
 
 async def test_the_digest_is_of_the_upstreams_bytes() -> None:
     """The event with which the gateway ends a broken stream is sent, and is no part of the digest."""
-    outlet, sink = outlet_of(holds_end=False, keeps=True)
+    sink = Scripted(asyncio.get_running_loop())
+    outlet = Outlet(sink)
     recording = outlet.recording = Recording(1 << 20)
+    outlet.start(200, b"a: b\r\n", None, keeps=True, holds_end=False)
     outlet.write(b"half", is_last_event=False)
+    assert len(recording.chunks) == 1
     outlet.break_off(b"data: error\n\n")
     assert written(sink) == ["start", b"half", b"data: error\n\n", "abort"]
     assert outlet.tap is not None
     assert (outlet.tap.sha256, outlet.tap.kept) == (sha256(b"half").digest(), b"half")
+    assert not list(recording.chunks)
     assert not recording.is_whole
