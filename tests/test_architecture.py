@@ -62,7 +62,8 @@ def test_a_kind(changed: dict[str, str], tmp_path: Path) -> None:
     assert checked["providers"] == [{"name": "shop", "kind": "example", "unusable": "no key; set EXAMPLE_API_KEY"}]
     env = {**changed, "EXAMPLE_API_KEY": "k"}
     explained = gateway("explain", "shop/m", "--json", cwd=tmp_path, env=env).json
-    assert [(one["upstream"], one["speaks"]) for one in explained["candidates"]] == [("shop/m", ["chat"])]
+    found = [(one["upstream"], one["host"], one["speaks"]) for one in explained["candidates"]]
+    assert found == [("shop/m", "api.example.com", ["chat"])]
 
 
 @pytest.mark.parametrize("changed", ["policy"], indirect=True)
@@ -73,11 +74,19 @@ providers: {{own: {{kind: openai-compatible, base_url: "{url}"}}}}
 models:
   small: {{model: own/small, context: 8k}}
   large: {{model: own/large, context: 128k}}
-roles: {{any: {{models: [small, large], order: [roomiest]}}}}
+roles:
+  any: {{models: [small, large], order: [roomiest]}}
+  usual: {{models: [small, large]}}
 """
     (tmp_path / "gateway.yaml").write_text(yaml.format(url="http://127.0.0.1:9/v1"), encoding="utf-8")
-    explained = (await gateway_async("explain", "role:any", "--json", cwd=tmp_path, env=changed)).json
-    assert [one["upstream"] for one in explained["candidates"]] == ["own/large", "own/small"]
+
+    async def order(*asked: str) -> list[str]:
+        explained = (await gateway_async("explain", *asked, "--json", cwd=tmp_path, env=changed)).json
+        return [one["upstream"] for one in explained["candidates"]]
+
+    assert await order("role:usual") == ["own/small", "own/large"]
+    assert await order("role:any") == ["own/large", "own/small"]
+    assert await order("role:usual", "--order", "roomiest") == ["own/large", "own/small"]
 
 
 @pytest.mark.parametrize("changed", ["dialect"], indirect=True)
