@@ -36,11 +36,14 @@ async def test_the_last_byte_leaves_after_the_flush(tmp_path: Path, durability: 
         soak = Soak(tmp_path, rng)
         wrapped = ("strace", "-f", "-o", str(trace), "-s", "2000", "-e", "trace=fdatasync,write,sendto,writev")
         process, port = await soak.start(*wrapped)
-        for n in range(5):
-            assert await call(port, f"call-{n}") == (200, True)
-            await asyncio.sleep(0.15)  # the other durability flushes every 100 ms
-        os.kill(int((tmp_path / "state" / "gateway.lock").read_text()), 15)
-        await process.wait()
+        lock = (tmp_path / "state" / "gateway.lock").read_text()
+        try:
+            for n in range(5):
+                assert await call(port, f"call-{n}") == (200, True)
+                await asyncio.sleep(0.15)  # the other durability flushes every 100 ms
+        finally:
+            os.kill(int(lock.splitlines()[0]), 15)  # the gateway, which is a child of strace
+            await process.wait()
     found = [flushed_before_the_end(trace.read_text(errors="replace"), f"call-{n}") for n in range(5)]
     # Every 100 ms there is a flush all the same.
     assert found == [True] * 5 if durability == "strict" else sum(found) <= 1
