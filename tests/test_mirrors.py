@@ -72,6 +72,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.metrics.counts": "test_metrics.py",
     "gateway.metrics.families": "test_metrics.py",
     "gateway.proxy.answer": "proxy/test_failover.py",
+    "gateway.proxy.clock": "proxy/test_timers.py",
     "gateway.proxy.corrections": "proxy/test_masking.py",
     "gateway.proxy.downstream": "proxy/test_hang_up.py",
     "gateway.proxy.entry": "proxy/test_books.py",

@@ -10,9 +10,9 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.deadlines import next_due
 from gateway.core.waits import come_back_s
 from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
+from gateway.proxy.clock import Clock
 from gateway.proxy.corrections import corrected, masked
 from gateway.proxy.relay import Relay
 from gateway.types import Attempt
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from gateway.types import Call, Candidate, Header, Outcome
     from gateway.upstream.h1 import Channel
 
-# The idle timer is off while a slow client has us paused.
-_NEVER = float("inf")
 
 _BY_FAILURE = {
     FailureKind.NO_CONNECT: o.NO_CONNECT,
@@ -47,31 +45,9 @@ class Answer:
     """
 
     __slots__ = (
-        "_deadlines",
-        "_held",
-        "_hung_up",
-        "_limits_said",
-        "_retry_after_s",
-        "_timer",
-        "_writable",
-        "candidate",
-        "channel",
-        "committed_at",
-        "decided",
-        "fields",
-        "first_byte_at",
-        "headers",
-        "is_over",
-        "judge",
-        "loop",
-        "mask",
-        "on_data",
-        "outlet",
-        "relay",
-        "sent",
-        "started_at",
-        "status",
-        "touched_at",
+        "_held", "_hung_up", "_limits_said", "_retry_after_s", "_writable", "candidate", "channel", "clock",
+        "committed_at", "decided", "fields", "first_byte_at", "headers", "is_over", "judge", "loop", "mask", "on_data",
+        "outlet", "relay", "sent", "status",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +62,7 @@ class Answer:
     ) -> None:
         """`mask`: hides the provider's credentials in an error that goes to the client."""
         self.candidate = candidate
-        self._deadlines = deadlines
+        self.clock = Clock(deadlines, loop)
         self.loop = loop
         self.mask = mask
         self.channel: Channel | None = None
@@ -94,7 +70,6 @@ class Answer:
         self._hung_up = False
         self._retry_after_s: float | None = None
         self._limits_said: tuple[Header, ...] = ()
-        self._timer: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
         self.judge = Judge(call, strip_usage=strip_usage, mask=mask.bytes)
         self.outlet: Outlet | None = None
@@ -103,7 +78,6 @@ class Answer:
         """Set only during the relay: a reference cycle would keep both alive until the garbage collector runs."""
         self.is_over = False
         """Whether the answer has ended: it is complete, or it broke."""
-        self.started_at = self.touched_at = monotonic()
         self.first_byte_at = 0.0
         self.committed_at = 0.0
         """When it was decided to show the answer."""
@@ -125,7 +99,7 @@ class Answer:
         """Send the request and start the clock."""
         self.channel = channel
         self.sent = True
-        self._timer = self.loop.call_later(self._deadlines.shortest_s, self._look_at_clock)
+        self.clock.start(self._look_at_clock)
         channel.send(request, self)
 
     @property
@@ -135,7 +109,7 @@ class Answer:
 
     def attempt(self) -> Attempt:
         """Return the attempt as it stands now."""
-        started, judge = self.started_at, self.judge
+        started, judge = self.clock.started_at, self.judge
         outcome = o.HUNG_UP if self._hung_up else judge.outcome
         if outcome is None:  # the answer is fine so far, or the gateway itself has ended it
             outcome = o.OK if judge.phase is OPEN else o.SHUT_DOWN
@@ -172,19 +146,11 @@ class Answer:
 
     def close(self) -> None:
         """End the answer now, without telling the client."""
-        self.stop_clock()
+        self.clock.stop()
         self.is_over = True
         self.relay = None
         if (channel := self.part()) is not None:
             channel.close()
-
-    def stop_waiting(self) -> None:
-        """Pause all deadlines but the total one until `wait_again`: the upstream is waiting for a slow client."""
-        self.touched_at = _NEVER
-
-    def wait_again(self) -> None:
-        """Restart the deadlines that `stop_waiting` paused."""
-        self.touched_at = monotonic()
 
     def abandon(self) -> None:
         """Record that the client has left, unless it already has the last event of a complete stream."""
@@ -212,7 +178,7 @@ class Answer:
     def on_head(self, status: int, headers: list[Header]) -> None:
         self.status = status
         self.headers = headers
-        self.touched_at = self.first_byte_at = monotonic()
+        self.clock.touched_at = self.first_byte_at = monotonic()
         fields = self.fields = dict(reversed(headers))  # the first of repeated headers wins
         self.judge.head(status, fields)
         if self.judge.phase is not HELD:
@@ -222,9 +188,7 @@ class Answer:
         self.is_over = True
         self.channel = None
         self.on_data = _ignore
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.clock.stop()
         judge = self.judge
         if rest := judge.end():
             self._let_through(rest)
@@ -257,7 +221,7 @@ class Answer:
         judge = self.judge
         if ready := judge.receive(piece):
             self._held.append(ready)
-        self.touched_at = monotonic()
+        self.clock.touched_at = monotonic()
         if judge.phase is not HELD:
             self._decide()
 
@@ -266,11 +230,11 @@ class Answer:
         judge = self.judge
         if judge.phase is not REFUSED:
             self.on_data = self._hold_open
-            self.committed_at = self.touched_at
+            self.committed_at = self.clock.touched_at
             self._correct_headers()
         else:
             self._note_wait()
-            self.stop_clock()
+            self.clock.stop()
             if judge.outcome is o.EMPTY:
                 self.drain()
             else:
@@ -279,7 +243,7 @@ class Answer:
 
     def _hold_open(self, chunk: bytes) -> None:
         """Hold a piece of an answer that may be shown, until its relay begins."""
-        self.touched_at = monotonic()
+        self.clock.touched_at = monotonic()
         if ready := self.judge.receive(chunk):
             self._held.append(ready)
 
@@ -293,7 +257,7 @@ class Answer:
         """End an answer that breaks off."""
         self.judge.cut(outcome, message)
         self.is_over = True
-        self.stop_clock()
+        self.clock.stop()
         self._end_of_phase()
 
     def _end_of_phase(self) -> None:
@@ -338,26 +302,18 @@ class Answer:
 
     def drain(self) -> None:
         """Discard the rest of the answer. Its connection is reused if the rest arrives at once."""
-        self.stop_clock()
+        self.clock.stop()
         if (channel := self.part()) is not None:
             channel.drain()
 
     # -- the clock
 
     def _look_at_clock(self) -> None:
-        """Cut the answer if the current deadline has passed, else look again later. One timer serves all deadlines."""
-        due = next_due(
-            self._deadlines,
-            monotonic(),
-            started_at=self.started_at,
-            touched_at=self.touched_at,
-            answered=self._has_begun(),
-            awaits_content=not self.committed_at and (self.judge.reader is not None or self.judge.says_events),
-        )
-        if due.left_s > 0.001:
-            self._timer = self.loop.call_later(min(due.left_s, self._deadlines.shortest_s), self._look_at_clock)
+        """End the answer if one of its deadlines has passed."""
+        awaits_content = not self.committed_at and (self.judge.reader is not None or self.judge.says_events)
+        due = self.clock.over(self._look_at_clock, answered=self._has_begun(), awaits_content=awaits_content)
+        if due is None:
             return
-        self._timer = None
         if (channel := self.part()) is not None:
             channel.close()
         self._cut(due.outcome, f"{self.candidate.upstream.id} sent {due}")
@@ -369,17 +325,7 @@ class Answer:
         """
         if not self.first_byte_at or self.status >= 300 or self.judge.says_events:
             return bool(self.first_byte_at)
-        return self.touched_at != self.first_byte_at
-
-    def end_within(self, seconds: float, end: Callable[[], None]) -> None:
-        """Call `end` after `seconds`, unless `stop_clock` is called before."""
-        self._timer = self.loop.call_later(seconds, end)
-
-    def stop_clock(self) -> None:
-        """Cancel the timer, and with it all deadlines."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        return self.clock.touched_at != self.first_byte_at
 
 
 def _ignore(chunk: bytes) -> None:

@@ -26,7 +26,7 @@ from gateway.proxy.books import OverBudget
 from gateway.proxy.passed import digest_of, guess_of, passed_bytes, provider_id_of, used_so_far
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
-from gateway.types import OnUnknown
+from gateway.types import OnUnknown, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -147,6 +147,15 @@ class Entry:
             self.position = journal.append(encode(intent))
         except JournalFull as error:
             self.position = books.without_record(error)
+
+    def receipt(self) -> Receipt | None:
+        """Return the money of the attempt, once it is settled."""
+        bill = self.bill
+        if bill is None:
+            return None
+        return Receipt(
+            self.identity, self.candidate.upstream, self.began_at, bill.cost_nanousd, bill.source, bill.saved_nanousd
+        )
 
     # -- while it goes on
 

@@ -22,7 +22,7 @@ from gateway.proxy.flight import Flight
 from gateway.proxy.passed import what_passed
 from gateway.proxy.replies import NO_RETRY_LINE, length_of, lines_of
 from gateway.proxy.verdicts import everybody_failed, is_ours, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, Receipt, Settlement
+from gateway.types import Attempt, Settlement
 
 if TYPE_CHECKING:
     from gateway.core.fallbacks import Passed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.outlet import Outlet
     from gateway.proxy.tab import Tab
-    from gateway.types import Candidate, Plan, Route, Usage
+    from gateway.types import Candidate, Plan, Receipt, Route, Usage
 
 
 class Exchange:
@@ -333,14 +333,8 @@ class Exchange:
             flight.answer.close()
             self._attempts.append(flight.answer.attempt())
         flight.land(self._attempts[-1], self._usage, call_status, is_fallback=self._is_fallback)
-        entry = flight.entry
-        if (bill := entry.bill) is not None:
-            self._receipts.append(
-                Receipt(
-                    entry.identity, flight.candidate.upstream, entry.began_at, bill.cost_nanousd, bill.source,
-                    bill.saved_nanousd,
-                )
-            )  # fmt: skip
+        if (receipt := flight.entry.receipt()) is not None:
+            self._receipts.append(receipt)
 
     def _settle(self) -> None:
         admission, inbound, flight = self._admission, self._inbound, self._flight

@@ -165,9 +165,9 @@ class Flight:
         is_chunked = self._admission.call.rest_bytes is None
         channel.whole = False
         while not channel.whole and not answer.decided.done():
-            answer.stop_waiting()
+            answer.clock.pause()
             piece = await self._next_piece()
-            answer.wait_again()
+            answer.clock.touch()
             if piece is None:
                 return
             try:

@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
     from gateway.dialects.events import StreamReader
     from gateway.dialects.judge import Judge
+    from gateway.proxy.clock import Clock
     from gateway.proxy.outlet import Outlet
     from gateway.proxy.tap import Tap
     from gateway.upstream.h1 import Channel
 
 # What may come after the last event: an empty line, the last chunk. Some upstreams never end the body (bifrost 5871).
 LONGEST_EPILOGUE_S = 0.025
-# The idle timer is off while a slow client has us paused.
-_NEVER = float("inf")
 
 
 class Flowing(Protocol):
@@ -32,17 +31,11 @@ class Flowing(Protocol):
     channel: Channel | None
     on_data: Callable[[bytes], None]
     is_over: bool
-    touched_at: float
+    clock: Clock
     relay: Relay | None
 
     def drain(self) -> None:
         """Let go of the answer."""
-
-    def stop_clock(self) -> None:
-        """No deadline holds any more."""
-
-    def end_within(self, seconds: float, end: Callable[[], None]) -> None:
-        """Call `end` when so much time has passed."""
 
 
 class Relay:
@@ -113,7 +106,7 @@ class Relay:
         answer, judge = self._answer, self._answer.judge
         ready = judge.receive(chunk)
         if judge.reader is None or not _is_comment(ready):
-            answer.touched_at = monotonic()
+            answer.clock.touched_at = monotonic()
         self.emit(ready)
         if judge.phase is not OPEN:
             self._end_soon()
@@ -124,14 +117,15 @@ class Relay:
         The closure has a frame of its own in which everything has a local name. Only a plain event of a stream that
         flows is passed there; all else is left to `_take`.
         """
+        clock = self._answer.clock
         opened, odd, is_plain, slowly = reader.opened, reader.odd, reader.plain(), self._take
-        answer, pending, absorb = self._answer, tap.pending, tap.absorb
+        pending, absorb = tap.pending, tap.absorb
 
         def take(chunk: bytes) -> None:
             if opened or odd or reader.is_amid_event or not is_plain(chunk):
                 slowly(chunk)
                 return
-            answer.touched_at = monotonic()
+            clock.touched_at = monotonic()
             pending.append(chunk)
             if len(pending) >= MOST_PENDING or len(chunk) >= LARGE:
                 absorb()
@@ -143,23 +137,23 @@ class Relay:
     def _pause(self) -> None:
         answer = self._answer
         if answer.channel is not None:
-            answer.touched_at = _NEVER
+            answer.clock.pause()
             answer.channel.pause()
 
     def _resume(self) -> None:
         answer = self._answer
         if answer.channel is not None:
-            answer.touched_at = monotonic()
+            answer.clock.touched_at = monotonic()
             answer.channel.resume()
 
     def _end_soon(self) -> None:
         """The answer is judged. Its body ends at once after the last event, or the client need not wait for that."""
         answer = self._answer
-        answer.stop_clock()
+        answer.clock.stop()
         if answer.judge.phase is BROKEN and not answer.judge.is_said:
             self.finish()
             return
-        answer.end_within(LONGEST_EPILOGUE_S, self.finish)
+        answer.clock.after(LONGEST_EPILOGUE_S, self.finish)
 
 
 def _is_comment(ready: bytes) -> bool:
