@@ -127,8 +127,14 @@ def test_every_call_ends(order: list[Candidate], outcomes: list[Outcome], stale:
     assert isinstance(last, Relay | GiveUp)
     first_tries = [step.candidate for step in tries if isinstance(step, Try) and not step.fresh]
     assert first_tries == order[: len(first_tries)]
-    made = [one for one in told[: len(tries)] if one.was_made and one is not o.STALE]
-    assert len(made) <= max_attempts
+    made = [
+        (step.candidate, one)
+        for step, one in zip(tries, told, strict=False)
+        if isinstance(step, Try) and one.was_made and one is not o.STALE
+    ]
+    # All questions to a server that loads its model count as one.
+    again = sum(now[0] is before[0] and before[1] is o.LOADING for before, now in itertools.pairwise(made))
+    assert len(made) - again <= max_attempts
     for before, step in itertools.pairwise(tries):
         if isinstance(step, Try) and step.fresh:
             assert isinstance(before, Try)
