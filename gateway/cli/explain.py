@@ -24,10 +24,19 @@ if TYPE_CHECKING:
 @click.option("--tokens", type=click.IntRange(0), default=0, help="The length of the prompt, in tokens.")
 @click.option("--max-tokens", type=click.IntRange(0), default=0, help="The longest answer, in tokens.")
 @click.option("--order", default="", help="Policies in place of the configured ones: free,cheapest.")
+@click.option("--endpoint", default="", help="The operation that is called: chat (the default), messages, responses.")
 @configuration.config_option
 @terminal.json_option
 def explain(
-    name: str, needs: str, tokens: int, max_tokens: int, order: str, path: Path | None, *, as_json: bool
+    name: str,
+    needs: str,
+    tokens: int,
+    max_tokens: int,
+    order: str,
+    endpoint: str,
+    path: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Show what a call for NAME (a role, an alias or a model) would do, and why.
 
@@ -36,7 +45,14 @@ def explain(
     """
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
-    asked = {"model": name, "needs": needs, "tokens": str(tokens), "max_tokens": str(max_tokens), "order": order}
+    asked = {
+        "model": name,
+        "needs": needs,
+        "tokens": str(tokens),
+        "max_tokens": str(max_tokens),
+        "order": order,
+        "endpoint": endpoint,
+    }
     account = live(config.server, asked) or offline(config, route, asked)
     if tokens or max_tokens:
         _add_costs(account, route, needs_of(asked))
@@ -79,11 +95,14 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
     from gateway.core.account import account_of
     from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
     from gateway.errors import BadRequest
+    from gateway.proxy.crossing import as_taken
+    from gateway.web.explain import endpoint_of
     from gateway.web.steering import order_of
 
     needs = needs_of(asked)
     try:
         order = order_of(asked["order"])
+        route = as_taken(route, endpoint_of(asked))
     except BadRequest as error:
         raise Mistake(error.message) from None
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)

@@ -15,6 +15,7 @@ from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
+from gateway.types import Bridging as When
 from gateway.types import Capability, LimitScope, Window
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
@@ -27,6 +28,9 @@ POLICIES = tuple(STRATEGIES)
 ENDPOINT_NAMES = tuple(one.name for one in ENDPOINTS)
 SCOPES = tuple(one.value for one in LimitScope)
 ON_POLICY = ("stay", "failover")
+BRIDGING = tuple(one.value for one in When)
+LOSSY = ("allow", "refuse")
+SPOKEN = ("chat", "completions", "responses", "messages", "embeddings")
 DURABILITIES = ("process", "strict")
 BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
@@ -148,6 +152,9 @@ BaseUrl = Annotated[str, BeforeValidator(_url)]
 
 Scope = Annotated[str, BeforeValidator(_one_of("scope", SCOPES)), WithJsonSchema(_names(SCOPES))]
 OnPolicy = Annotated[str, BeforeValidator(_one_of("choice", ON_POLICY)), WithJsonSchema(_names(ON_POLICY))]
+Bridging = Annotated[str, BeforeValidator(_one_of("choice", BRIDGING)), WithJsonSchema(_names(BRIDGING))]
+Lossy = Annotated[str, BeforeValidator(_one_of("choice", LOSSY)), WithJsonSchema(_names(LOSSY))]
+DialectName = Annotated[str, BeforeValidator(_one_of("dialect", SPOKEN)), WithJsonSchema(_names(SPOKEN))]
 CapabilityName = Annotated[
     str, BeforeValidator(_one_of("capability", CAPABILITIES)), WithJsonSchema(_names(CAPABILITIES))
 ]
@@ -170,6 +177,7 @@ Days = Annotated[
 ]
 
 Capabilities = Annotated[list[CapabilityName], AfterValidator(_each_once)]
+Dialects = Annotated[list[DialectName], AfterValidator(_each_once)]
 Order = Annotated[list[PolicyName], Field(min_length=1), AfterValidator(_each_once)]
 Endpoints = Annotated[
     list[EndpointName], Field(min_length=1), BeforeValidator(_listed), _name_or_names(_names(ENDPOINT_NAMES))

@@ -38,6 +38,7 @@ class Entry:
     local: bool | None = None
     stream_usage: bool | None = None
     strict_max_tokens: bool | None = None
+    speaks: tuple[str, ...] = ()
     limits: LimitScope | None = None
     probe: bool | None = None
     discover: bool | None = None
@@ -86,6 +87,7 @@ def make_provider(
         kind=entry.kind,
         base_url=url,
         headers=tuple(headers.items()),
+        speaks=entry.speaks or kind.speaks,
         query=f"api-version={entry.api_version}" if entry.api_version else "",
         timeouts=merged_timeouts(timeouts, kind.timeouts, entry.timeouts),
         local=near and kind.free_when_local if entry.local is None else entry.local,

@@ -15,7 +15,7 @@ from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
 from gateway.core.names import quoted
 from gateway.kinds import BUILT_IN, KINDS, OTHER
-from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
+from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -159,6 +159,7 @@ class Resolution:
             local=written.local,
             stream_usage=written.stream_usage,
             strict_max_tokens=written.strict_max_tokens,
+            speaks=tuple(written.speaks),
             limits=LimitScope(written.limits) if written.limits else None,
             probe=written.probe,
             discover=written.discover,
@@ -184,6 +185,8 @@ class Resolution:
             fails_over_on_policy=written.on_policy == "failover" if written.on_policy else None,
             cache=self._cache(written.cache, "roles", name),
             patience_s=written.patience,
+            bridging=Bridging(written.bridge) if written.bridge else None,
+            is_lossless=written.lossy == "refuse" if written.lossy else None,
         )
 
     def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:

@@ -266,6 +266,12 @@ class Provider(Strict):
         description="It refuses a max_tokens above the limit of the model or of its context, so the gateway lowers "
         "such values. By default, as usual for the kind.",
     )
+    speaks: n.Dialects = Field(
+        default=[],
+        description="The dialects that it serves well, the ones it speaks best first. A call in another dialect is "
+        "translated. By default, as usual for the kind.",
+        examples=[["chat", "responses"]],
+    )
     limits: n.Scope | None = Field(
         default=None,
         description="What its rate limits apply to: each model, the account, or (free_account) all free models "
@@ -390,6 +396,17 @@ class Role(Strict):
         description="How long a call may wait for the first choice, until the time that it named or for one more "
         "attempt, before another is tried. By default not at all.",
         examples=["2s"],
+    )
+    bridge: n.Bridging | None = Field(
+        default=None,
+        description="When a provider is used that speaks another dialect than the client, so that the call is "
+        "translated: last (the default: after those that speak the client's), listed (in the order of the models), or "
+        "never.",
+    )
+    lossy: n.Lossy | None = Field(
+        default=None,
+        description="What becomes of a call that would lose something in translation: allow (the default; the header "
+        "x-gateway-lost names the fields), or refuse.",
     )
     cache: RouteCache | None = Field(default=None, description="Whether its answers are cached.")
 

@@ -32,6 +32,7 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
                 "label": candidate.label,
                 "via": [name for name in candidate.via if name != route.name],
                 "why": why,
+                "bridge": candidate.bridge or None,
                 **_known_of(candidate, _possible(candidate, needs), known, now),
             }
             for candidate, why in zip(plan.order, reasons, strict=False)

@@ -19,7 +19,7 @@ from gateway.core.names import (
     unknown_role,
 )
 from gateway.kinds import OTHER, kind_of
-from gateway.types import Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
+from gateway.types import Bridging, Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -63,6 +63,8 @@ class Role:
     cache: CachePolicy | None = None
     """As in `Alias`."""
     patience_s: float | None = None
+    bridging: Bridging | None = None
+    is_lossless: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +249,15 @@ class _Expansion:
         needs: frozenset[Capability] = frozenset()
         max_price: int | None = None
         on_policy: bool | None = None
+        bridging: Bridging | None = None
+        is_lossless: bool | None = None
         for role in self._renamed(name):
             order = order or role.order
             needs |= role.needs
             max_price = role.max_price if max_price is None else max_price
             on_policy = role.fails_over_on_policy if on_policy is None else on_policy
+            bridging = bridging or role.bridging
+            is_lossless = role.is_lossless if is_lossless is None else is_lossless
         cache = next((one.cache for one in self._behind(name) if one.cache is not None), None)
         patience_s = next((one.patience_s for one in self._behind(name) if one.patience_s is not None), 0.0)
         return replace(
@@ -260,6 +266,8 @@ class _Expansion:
             max_price=max_price,
             fails_over_on_policy=bool(on_policy),
             patience_s=patience_s,
+            bridging=bridging or Bridging.LAST,
+            is_lossless=bool(is_lossless),
             cache=cache if cache is not None and cache.ttl_s else None,
         )
 

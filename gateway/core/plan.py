@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.core.breaker import State
+from gateway.core.bridges import with_bridge
 from gateway.core.facts import UNKNOWN, last_outcome, last_refusal
 from gateway.core.money import NANO
 from gateway.core.quota import NOTHING_KNOWN
@@ -110,6 +111,8 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         reasons += [f"{why} (may have too little room)" for why in behind]
     if waiting or patient is not None:
         ready_at = _line_up(ready, waiting, patient, reasons, now, wall)
+    if terms.explain:
+        reasons = [with_bridge(one, why) for one, why in zip(ready, reasons, strict=False)]
     chosen = tuple(ready)
     if not terms.replayable:
         chosen = chosen[:1]

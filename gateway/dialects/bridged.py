@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from gateway.core import outcome as o
 from gateway.dialects.deltas import Failed
 from gateway.dialects.inflate import decoded
 from gateway.dialects.judge import BROKEN, LARGEST_HELD, REFUSED, WHOLE, Judge
+from gateway.dialects.openai import TOO_LONG
 from gateway.dialects.phases import END
 from gateway.errors import Refusal, UpstreamsFailed
 from gateway.types import UpstreamError
@@ -27,21 +26,25 @@ if TYPE_CHECKING:
 
     from gateway.dialects.events import StreamReader
     from gateway.dialects.passage import Bridge
-    from gateway.types import Call
+    from gateway.types import Call, Outcome
 
 # In place of the provider's comments, which keep the client's connection open.
 _STILL_HERE = b":\n\n"
+_JSON = b"application/json"
 
 
 class BridgedJudge(Judge):
     """The judgement of an answer that crosses a bridge. It has the same face as any other."""
 
-    def __init__(self, call: Call, bridge: Bridge, *, now: float, mask: Callable[[bytes], bytes] | None = None) -> None:
-        """`call`: the client's. `now`: in wall-clock seconds. `mask`: see `Judge`.
+    def __init__(
+        self, call: Call, bridge: Bridge, crossed: Call, *, now: float, mask: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """`call`: the client's. `crossed`: the same in the provider's dialect. `mask`: see `Judge`.
 
-        The usage is asked for in the provider's dialect, and passes to the client only if the client wants it.
+        `now`: in wall-clock seconds. The usage is asked for in the provider's dialect, and passes to the client only if
+        the client wants it.
         """
-        super().__init__(replace(call, endpoint=bridge.far_codec.endpoint), mask=mask)
+        super().__init__(crossed, mask=mask)
         self._near = bridge.near
         self._decoder = bridge.far_codec.decoder()
         self._encoder = bridge.near_codec.encoder(call, now)
@@ -51,6 +54,8 @@ class BridgedJudge(Judge):
         """The client's stream has its error event."""
         self._flown_bytes = 0
         """Of an event that is too large to be read at once, and cannot be decoded in pieces."""
+
+    rewrites = True
 
     @property
     def is_decoded(self) -> bool:
@@ -97,9 +102,8 @@ class BridgedJudge(Judge):
         if self.phase is not REFUSED:
             return super().body()
         error = self.error or UpstreamError()
-        return self._near.refusal(
-            Refusal(self.message, status=self._status, param=error.param, code=error.code or f"upstream_{self._status}")
-        )
+        code = TOO_LONG if self.outcome is o.CONTEXT_LENGTH else error.code or f"upstream_{self._status}"
+        return self._near.refusal(Refusal(self.message, status=self._status, param=error.param, code=code))
 
     def unreadable(self) -> bytes:
         """Return the body that stands in for a refusal whose coding cannot be undone."""
@@ -139,8 +143,14 @@ class BridgedJudge(Judge):
         """All of a plain answer is here: judge it, and write it anew."""
         super()._end_body()
         if self.phase is WHOLE:
+            self.content_type = _JSON
             body = decoded(self._coding, self.body()) if self._coding else self.body()
             self._body = [self._encoder.whole(self._decoder.whole(body))]
+
+    def _fault(self, outcome: Outcome, message: str) -> None:
+        super()._fault(outcome, message)
+        if self.phase is REFUSED:
+            self.content_type = _JSON
 
     def _begin_flow(self) -> bytes:
         self._fault(o.MALFORMED, f"an answer of more than {LARGEST_HELD} bytes")

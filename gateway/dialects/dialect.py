@@ -143,6 +143,8 @@ class Dialect:
     """Writes the event (message, code) that ends a stream which cannot be completed: the client's SDK raises on it."""
     too_long: Callable[[bytes], bytes] = _unchanged
     """Puts the code by which agents know a prompt that is too long into a provider's refusal of it."""
+    headers: frozenset[bytes] = frozenset()
+    """Request headers of the dialect alone, such as its version. They do not pass over a bridge."""
     head: Callable[[Endpoint, Provider], Head] = _as_given
     """Says what is the dialect's in a request head, once for each endpoint at each provider."""
     codec: Codec | None = None

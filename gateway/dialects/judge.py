@@ -72,6 +72,9 @@ class Judge:
         "says_events", "usage",
     )  # fmt: skip
 
+    rewrites = False
+    """The client gets another body than the provider sent, even of a refusal."""
+
     def __init__(self, call: Call, *, strip_usage: bool = False, mask: Callable[[bytes], bytes] | None = None) -> None:
         """`strip_usage`: only the gateway asked for the usage event, so take the event out again.
 

@@ -63,16 +63,17 @@ Passage = Straight | Bridge
 def passage(endpoint: Endpoint, spoken: Iterable[str]) -> Passage | None:
     """Return how calls of an endpoint pass to a provider; None: not at all.
 
-    `spoken`: the names of the provider's dialects, the ones it speaks best first.
+    `spoken`: the names of the provider's dialects, the ones it speaks best first. An operation that no dialect can
+    translate, such as embeddings, passes straight: whether the provider serves it is the provider's to say.
     """
     client = DIALECTS[endpoint.dialect]
     spoken = tuple(spoken)
-    if client.name in spoken:
+    if client.codec is None or client.name in spoken:
         return Straight(client)
-    if client.codec is None or client.codec.endpoint is not endpoint:
+    if client.codec.endpoint is not endpoint:
         return None
     for name in spoken:
-        far = DIALECTS[name]
-        if far.codec is not None:
+        far = DIALECTS.get(name)
+        if far is not None and far.codec is not None:
             return Bridge(client, far, client.codec, far.codec)
     return None

@@ -111,7 +111,10 @@ class Kind:
     # -- how calls go
 
     speaks: tuple[str, ...] = ("chat",)
-    """Dialects that are known to be served below the base URL. A missing dialect is unknown, not refused."""
+    """Dialects that the provider serves well below the base URL, the ones it speaks best first.
+
+    Conversations in another dialect are translated. A dialect whose streams lack what SDKs need is left out.
+    """
     timeouts: Mapping[str, float] = field(default_factory=dict)
     """Fields of `types.Timeouts` that differ from the defaults."""
     strict_max_tokens: bool = False

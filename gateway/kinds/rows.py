@@ -21,6 +21,9 @@ _COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
 _SCHEMA = frozenset({Capability.JSON_SCHEMA})
 
 _LOCAL_DIALECTS = ("chat", "completions", "responses", "embeddings", "messages")
+# llama.cpp's stream of Responses lacks `output_index`, `content_index` and `sequence_number`, without which OpenAI's
+# SDKs and Vercel's fail (openai-python 3.57, AI SDK 7, November 2026).
+_BUT_RESPONSES = tuple(name for name in _LOCAL_DIALECTS if name != "responses")
 
 ROWS = (
     Kind(
@@ -149,14 +152,16 @@ ROWS = (
     ),
     Kind(
         "anthropic",
-        "https://api.anthropic.com/v1",  # their OpenAI-compatible endpoint, which takes the key as a bearer token
+        "https://api.anthropic.com/v1",
         ("ANTHROPIC_API_KEY",),
-        speaks=("chat", "messages"),
+        key_header="x-api-key",
+        key_prefix="",
+        # Their OpenAI-compatible endpoint ignores `response_format` and has no prompt caching, so it is used only where
+        # the configuration says so: platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
+        speaks=("messages",),
         strict_max_tokens=True,  # "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000"
         usual=Models("claude-sonnet-5", "claude-haiku-4-5", "claude-haiku-4-5"),
-        # The compatible endpoint ignores `response_format` and drops sound:
-        # platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
-        takes=frozenset({Capability.JSON_SCHEMA, Capability.AUDIO}),
+        takes=frozenset({Capability.AUDIO}),
         list_api=ListApi.ANTHROPIC,
         stream_usage=True,
         bill_api=BillApi.ANTHROPIC,
@@ -185,6 +190,7 @@ ROWS = (
         key_header="api-key",
         key_prefix="",
         has_api_version=True,
+        speaks=("chat", "completions", "responses", "embeddings"),  # learn.microsoft.com, the v1 API
         strict_max_tokens=True,  # as OpenAI
         may_lack_list=True,
         lists_other_names=True,  # base models instead of one's deployments
@@ -221,7 +227,7 @@ ROWS = (
         "http://127.0.0.1:8080/v1",
         ("LLAMA_API_KEY",),
         key_required=False,
-        speaks=_LOCAL_DIALECTS,  # tools/server/README.md
+        speaks=_BUT_RESPONSES,  # tools/server/README.md
         timeouts=_LOADS_ON_DEMAND,
         publishers=Publishers.ANY,
         tagged=True,
@@ -249,6 +255,7 @@ ROWS = (
         "http://127.0.0.1:4000/v1",
         ("LITELLM_API_KEY",),
         key_required=False,
+        speaks=_LOCAL_DIALECTS,  # docs.litellm.ai: /responses and /v1/messages
         publishers=Publishers.ALL,
         tagged=True,
         # LiteLLM's plain /health calls every model behind it, which costs money.

@@ -8,6 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from gateway.core.plan import Terms
+    from gateway.proxy.crossing import Crossing
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Key, Route
@@ -30,5 +31,11 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     """Header lines of the client's that go to every upstream."""
     received_at: float
     """When the request was there, on `time.monotonic`."""
+    crossing: Crossing | None = None
+    """The call in other dialects. None: every candidate speaks the client's."""
     parent: str = ""
     """The request id of the call on whose behalf the gateway itself makes this one; empty: a client made it."""
+
+    async def reached(self, route: Route) -> Route:
+        """Return another route as this call takes it."""
+        return route if self.crossing is None else await self.crossing.over(route)

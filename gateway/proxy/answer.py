@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.waits import come_back_s
-from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE, Judge
+from gateway.dialects.judge import BROKEN, HELD, OPEN, REFUSED, WHOLE
 from gateway.proxy.clock import Clock
-from gateway.proxy.corrections import corrected, masked
+from gateway.proxy.corrections import masked
 from gateway.proxy.relay import Relay
 from gateway.types import Attempt
 from gateway.upstream.h1 import Failure, FailureKind
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from gateway.core.deadlines import Deadlines
     from gateway.core.secrets import Mask
+    from gateway.dialects.judge import Judge
     from gateway.proxy.outlet import Outlet
-    from gateway.types import Call, Candidate, Header, Outcome
+    from gateway.types import Candidate, Header, Outcome
     from gateway.upstream.h1 import Channel
 
 
@@ -52,12 +53,10 @@ class Answer:
 
     def __init__(
         self,
-        call: Call,
+        judge: Judge,
         candidate: Candidate,
         deadlines: Deadlines,
         loop: asyncio.AbstractEventLoop,
-        *,
-        strip_usage: bool,
         mask: Mask,
     ) -> None:
         """`mask`: hides the provider's credentials in an error that goes to the client."""
@@ -71,7 +70,7 @@ class Answer:
         self._retry_after_s: float | None = None
         self._limits_said: tuple[Header, ...] = ()
         self._writable: asyncio.Future[None] | None = None
-        self.judge = Judge(call, strip_usage=strip_usage, mask=mask.bytes)
+        self.judge = judge
         self.outlet: Outlet | None = None
         """Set once the answer is relayed. A complete plain answer is sent without."""
         self.relay: Relay | None = None
@@ -231,7 +230,6 @@ class Answer:
         if judge.phase is not REFUSED:
             self.on_data = self._hold_open
             self.committed_at = self.clock.touched_at
-            self._correct_headers()
         else:
             self._note_wait()
             self.clock.stop()
@@ -268,18 +266,10 @@ class Answer:
             if self.judge.phase is REFUSED:
                 self._note_wait()
                 self._hide_secrets()
-            elif self.judge.reader is not None:
-                self._correct_headers()
             self._resolve()
 
-    def _correct_headers(self) -> None:
-        judge = self.judge
-        if judge.content_type is not None or judge.is_decoded:
-            self.headers = corrected(self.headers, judge.content_type, is_decoded=judge.is_decoded)
-            self.fields = dict(reversed(self.headers))
-
     def _hide_secrets(self) -> None:
-        if self.mask and (body := self.body()):
+        if self.mask and not self.judge.rewrites and (body := self.body()):
             hidden = masked(self.mask, self.headers, self.fields, body, self.judge.unreadable)
             if hidden is not None:
                 self.headers, body = hidden

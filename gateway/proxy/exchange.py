@@ -140,7 +140,7 @@ class Exchange:
                 try:
                     await flight.entry.hold()
                 except OverBudget as over:
-                    return self._without_budget(candidate, over)
+                    return await self._without_budget(candidate, over)
             now = monotonic()
             tried = 1 + used(plan, attempts) if attempts else 1
             deadlines = deadlines_for(
@@ -160,7 +160,7 @@ class Exchange:
             raise self._refused(refusal) from None
         return flight.answer.attempt()
 
-    def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
+    async def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
         """Handle a budget without room: try other upstreams, change the plan, or refuse the call.
 
         Raises:
@@ -174,7 +174,7 @@ class Exchange:
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         gateway, admission = self._gateway, self._admission
         self._earlier, self._attempts = tuple(self._attempts), []
-        self._route = gateway.resolve(budget.to, admission.ruleset)
+        self._route = await admission.reached(gateway.resolve(budget.to, admission.ruleset))
         self._tab.downgraded = True
         self._plan = make_plan(self._route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng)
         return None

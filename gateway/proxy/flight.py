@@ -11,6 +11,8 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.dialects.bridged import BridgedJudge
+from gateway.dialects.judge import Judge
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk
@@ -34,9 +36,8 @@ class Flight:
     """One attempt of one call. `begin` it, `send` it, await `answer.decided`, and `land` it at the end."""
 
     __slots__ = (
-        "_admission", "_asks_for_usage",  "_inbound", "_pieces", "_request", "_target", "answer",
-        "candidate", "entry",
-        "is_under_way", "place",
+        "_admission", "_asks_for_usage", "_call", "_inbound", "_pieces", "_request", "_target", "answer", "candidate",
+        "entry", "is_under_way", "place",
     )  # fmt: skip
 
     answer: Answer
@@ -49,9 +50,14 @@ class Flight:
         Raises:
             Refusal: the request cannot be written for this candidate. No attempt was made.
         """
-        gateway, call = admission.gateway, admission.call
+        gateway, call, forwarded = admission.gateway, admission.call, admission.forwarded
         upstream = candidate.upstream
         self._admission = admission
+        self._call = call
+        """In the provider's dialect."""
+        if candidate.bridge and admission.crossing is not None:
+            self._call = call = admission.crossing.to(candidate.bridge).call
+            forwarded = admission.crossing.forwarded(forwarded)
         self._inbound = inbound
         self.candidate = candidate
         self.place = place
@@ -69,7 +75,7 @@ class Flight:
         self._pieces: Sequence[bytes | memoryview]
         self._request, self._pieces = written(
             call, candidate, admission.terms.needs, self._target, gateway.client.model_value(upstream, call.endpoint),
-            admission.forwarded, ask_for_usage=self._asks_for_usage,
+            forwarded, ask_for_usage=self._asks_for_usage,
         )  # fmt: skip
         self.entry = Entry(tab, admission, route, candidate)
 
@@ -87,11 +93,17 @@ class Flight:
             return False
         self.is_under_way = True
         self.answer = entry.answer = Answer(
-            admission.call, self.candidate, deadlines, self._inbound.loop,
-            strip_usage=self._asks_for_usage, mask=self._target.mask,
-        )  # fmt: skip
+            self._judge(), self.candidate, deadlines, self._inbound.loop, self._target.mask
+        )
         entry.begin()
         return True
+
+    def _judge(self) -> Judge:
+        """Return the judge of the answer: in the client's dialect, or over the bridge."""
+        admission, far, mask = self._admission, self.candidate.bridge, self._target.mask.bytes
+        if not far or admission.crossing is None:
+            return Judge(admission.call, strip_usage=self._asks_for_usage, mask=mask)
+        return BridgedJudge(admission.call, admission.crossing.bridge(far), self._call, now=time(), mask=mask)
 
     def send_at_once(self) -> bool:
         """Send the request over a pooled connection. False: use `send`; a new connection or a wait is needed."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from gateway.core.fallbacks import header as reason_header
 from gateway.core.money import header_usd
 from gateway.errors import NO_RETRY
-from gateway.proxy.headers import relayed
+from gateway.proxy.corrections import corrected
+from gateway.proxy.headers import relayed, safe
 from gateway.proxy.request import lowering_line
 from gateway.proxy.verdicts import made, plan_in_a_header
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
-    from gateway.types import Attempt, Plan, Route
+    from gateway.types import Attempt, Call, Plan, Route
 
+# A client makes up the names of fields.
+LONGEST_LOST = 1024
 NO_RETRY_LINE = b"%b: %b\r\n" % NO_RETRY
 
 
@@ -32,7 +35,11 @@ def lines_of(
     """
     candidate = attempts[-1].candidate
     upstream = candidate.upstream
-    lines = relayed(answer.headers, answer.fields)
+    judge, headers, fields = answer.judge, answer.headers, answer.fields
+    if judge.content_type is not None or judge.is_decoded:
+        headers = corrected(headers, judge.content_type, is_decoded=judge.is_decoded)
+        fields = dict(reversed(headers))
+    lines = relayed(headers, fields)
     if answer.status >= 400 or answer.mask.occurs(lines):
         lines = answer.mask.bytes(lines)
     number = 1 if len(attempts) == 1 else made(attempts)
@@ -41,6 +48,8 @@ def lines_of(
     )  # fmt: skip
     if cost_nanousd is not None:
         ours += b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd)
+    if candidate.bridge and admission.crossing is not None:
+        ours += bridge_lines(admission.call, candidate.bridge, admission.crossing.to(candidate.bridge).lost)
     if passed:
         ours += b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
     if upstream.provider.strict_max_tokens:
@@ -50,10 +59,18 @@ def lines_of(
     return ours
 
 
+def bridge_lines(call: Call, far: str, lost: Sequence[str]) -> bytes:
+    """Return the header lines that say how a call was translated, and what could not be said in the other dialect."""
+    lines = b"x-gateway-bridge: %b->%b\r\n" % (call.endpoint.dialect.encode(), far.encode())
+    if not lost:
+        return lines
+    return lines + b"x-gateway-lost: %b\r\n" % b", ".join(map(safe, lost))[:LONGEST_LOST]
+
+
 def length_of(answer: Answer) -> int | None:
     """Return the length that the upstream announced, where the client will get as much."""
-    reader = answer.judge.reader
-    if reader is not None and reader.strips_usage:
+    judge = answer.judge
+    if judge.is_decoded or (judge.reader is not None and judge.reader.strips_usage):
         return None
     length = answer.fields.get(b"content-length")
     # int() reads "+1" and "1_0", which are no lengths (RFC 9110 section 8.6).

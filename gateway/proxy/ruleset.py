@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import names
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
+from gateway.proxy.crossing import spoken_by_all
 from gateway.proxy.headers import safe
 from gateway.stores.memory import is_same, is_same_server
 
@@ -52,6 +53,8 @@ class Ruleset:
     api_keys: frozenset[bytes] = field(repr=False)
     """SHA-256 digests of `server.api_keys`."""
     cors: Cors | None
+    straight: frozenset[str]
+    """The dialects whose calls pass straight to every provider."""
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
     _lines: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -126,6 +129,7 @@ def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float
         fingerprint=fingerprint(config),
         api_keys=config.server.api_keys,
         cors=config.server.cors,
+        straight=spoken_by_all(providers.values()),
     )
 
 

@@ -16,7 +16,18 @@ from gateway.types.keys import Key
 from gateway.types.money import Budget, Charge, CostSource, Hours, OnUnknown, Price, Scope, Tier, Usage, Window
 from gateway.types.outcomes import About, Attempt, Blame, Outcome, Then, UpstreamError
 from gateway.types.providers import Header, LimitScope, Provider, Timeouts
-from gateway.types.routing import CachePolicy, Candidate, Params, Plan, Rejected, Route, RouteKind, Upstream, unpaid
+from gateway.types.routing import (
+    Bridging,
+    CachePolicy,
+    Candidate,
+    Params,
+    Plan,
+    Rejected,
+    Route,
+    RouteKind,
+    Upstream,
+    unpaid,
+)
 from gateway.types.settlements import Receipt, Settlement
 
 __all__ = [
@@ -25,6 +36,7 @@ __all__ = [
     "Attempt",
     "Blame",
     "BodyKind",
+    "Bridging",
     "Budget",
     "CachePolicy",
     "Call",

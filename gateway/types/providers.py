@@ -46,6 +46,8 @@ class Provider:
     """Credentials and static headers, sent with every request. Secret."""
     query: str = ""
     """Appended to every URL, without `?`: Azure's `api-version=2024-10-21`."""
+    speaks: tuple[str, ...] = ("chat",)
+    """The dialects that the provider serves well, the ones it speaks best first."""
     timeouts: Timeouts = Timeouts()
     local: bool = False
     """The server runs on this machine or network and its use costs nothing."""

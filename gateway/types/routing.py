@@ -81,6 +81,8 @@ class Candidate:
     """Its share where the order is `weighted`."""
     rank: int = 0
     """Candidates of a lower rank come first in every order, so that fallbacks stay behind."""
+    bridge: str = field(default="", compare=False)
+    """The dialect in which the provider is asked, if it does not speak the client's; else empty. Set for each call."""
     via: tuple[str, ...] = field(default=(), compare=False)
     """The names that led to this candidate, the outermost first: `("role:rlm", "careful", "main")`."""
     label: str = field(default="", compare=False)
@@ -123,6 +125,16 @@ class RouteKind(StrEnum):
     MODEL = "model"
 
 
+class Bridging(StrEnum):
+    """When a route uses a provider that speaks another dialect than the client."""
+
+    LAST = "last"
+    """After the providers that speak the client's dialect."""
+    LISTED = "listed"
+    """In the order of the route, as any other provider."""
+    NEVER = "never"
+
+
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
     """The rules of a route's response cache."""
@@ -156,6 +168,9 @@ class Route:
     """A call that is refused for its content may go to another model."""
     patience_s: float = 0.0
     """How long a call may wait for the first choice before another is asked. 0: no wait."""
+    bridging: Bridging = Bridging.LAST
+    is_lossless: bool = False
+    """A call that would lose something over a bridge does not take the bridge."""
     cache: CachePolicy | None = None
     """None: no answer is stored."""
     configured: bool = True

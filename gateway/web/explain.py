@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from gateway.core.account import account_of
 from gateway.core.keys import may_ask, not_allowed
+from gateway.core.names import quoted
 from gateway.core.plan import Terms, make_plan
+from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import BadRequest
+from gateway.proxy.crossing import as_taken
 from gateway.types import Capability, Needs
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.proxy.gateway import Gateway
+    from gateway.types import Endpoint
 
 _MOST_TOKENS = 10**9
 
@@ -32,7 +36,7 @@ class Explain:
         self._gateway = gateway
 
     async def __call__(self, request: Request) -> Response:
-        """Parameters: `model`; `needs` and `order`, comma-separated; `tokens` of the prompt; `max_tokens`."""
+        """Parameters: `model`, `endpoint`; `needs`, `order`, comma-separated; `tokens` of the prompt, `max_tokens`."""
         asked = request.query_params
         if not (name := asked.get("model", "")):
             raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
@@ -41,7 +45,7 @@ class Explain:
         gateway = self._gateway
         ruleset = gateway.now
         config = ruleset.config
-        route = gateway.resolve(name, ruleset)
+        route = as_taken(gateway.resolve(name, ruleset), endpoint_of(asked))
         needs = needs_of(asked)
         terms = Terms(
             config.max_attempts, config.retries, config.max_wait_s,
@@ -51,6 +55,19 @@ class Explain:
         wall = time()
         plan = make_plan(route, terms, known, monotonic(), wall, gateway.rng)
         return json_answer({"live": True, **account_of(route, plan, needs, known, wall)})
+
+
+def endpoint_of(asked: Mapping[str, str]) -> Endpoint:
+    """Read the endpoint of the imagined call from the query: chat, unless another is named.
+
+    Raises:
+        BadRequest: there is no such endpoint.
+    """
+    name = asked.get("endpoint") or "chat"
+    known = {one.name: one for one in ENDPOINTS}
+    if name not in known:
+        raise BadRequest(f'"endpoint": there is no {quoted(name)}; there are {", ".join(known)}', param="endpoint")
+    return known[name]
 
 
 def needs_of(asked: Mapping[str, str]) -> Needs:

@@ -13,6 +13,7 @@ from gateway.dialects.endpoints import dialect_of
 from gateway.errors import ModelNotFound, Refusal
 from gateway.proxy.admission import Admission
 from gateway.proxy.caching import Hit
+from gateway.proxy.crossing import crossing_of
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.headers import forwarded
@@ -93,8 +94,13 @@ class Operation:
                 ruleset = gateway.now
                 steered = steer(gateway, ruleset, call, headers)
             call, route, terms = steered
+            crossing = None
+            if self._endpoint.dialect not in ruleset.straight and (crossing := crossing_of(call, route)) is not None:
+                route = await crossing.over(route)
             lines = forwarded(scope["headers"], headers)
-            admission = Admission(gateway, key, call, route, terms, ruleset, identity, lines, client.received_at)
+            admission = Admission(
+                gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing
+            )  # fmt: skip
             tab = Tab(gateway.books, key)
             if tab.is_limited():
                 counted = True

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.dialects.body import read_call, render
-from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES, dialect_of
+from gateway.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, dialect_of
 from gateway.dialects.passage import Bridge, Straight, passage
 from gateway.errors import BadRequest
 from gateway.types import Endpoint, Params
@@ -27,9 +27,13 @@ from tests.dialects import toy
         (CHAT, ["responses", "plain"], None),
         (CHAT, [], None),
         (RESPONSES, ["responses"], "straight"),
-        (RESPONSES, ["chat"], None),  # it has no codec yet
+        (
+            COMPLETIONS,
+            ["chat"],
+            "straight",
+        ),  # no dialect translates it
         (EMBEDDINGS, ["chat", "plain"], "straight"),
-        (EMBEDDINGS, ["chat", "toy"], None),
+        (EMBEDDINGS, ["chat", "toy"], "straight"),
         (replace(CHAT, name="other"), ["toy"], None),  # another operation of a dialect with a codec
     ],
 )

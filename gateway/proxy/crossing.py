@@ -1,0 +1,115 @@
+"""One call in the dialects of its providers: which candidates it reaches, and what it is for each of them.
+
+Most calls reach every candidate in their own dialect. They have no crossing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from gateway.core.bridges import over_bridges
+from gateway.dialects.endpoints import DIALECTS
+from gateway.dialects.passage import Bridge, Crossed, passage
+from gateway.errors import NO_RETRY, NoCandidate
+from gateway.types import Bridging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gateway.types import Call, Endpoint, Provider, Route
+
+# To write 50 KB in another dialect takes about a millisecond. The event loop goes on while a thread writes more.
+WORTH_A_THREAD = 256 * 1024
+# An endpoint with the dialects of a kind of provider: both are bounded by the configuration.
+_passage = lru_cache(maxsize=256)(passage)
+
+
+def spoken_by_all(providers: Iterable[Provider]) -> frozenset[str]:
+    """Return the dialects whose calls pass straight to each of these providers."""
+    spoken = [set(one.speaks) for one in providers]
+    return frozenset(
+        name for name, one in DIALECTS.items() if one.codec is None or all(name in each for each in spoken)
+    )
+
+
+def crossing_of(call: Call, route: Route) -> Crossing | None:
+    """Return the crossing of a call; None if it passes straight to every candidate of its route."""
+    dialect = call.endpoint.dialect
+    if all(dialect in one.upstream.provider.speaks for one in route.candidates):
+        return None
+    return Crossing(call)
+
+
+def as_taken(route: Route, endpoint: Endpoint) -> Route:
+    """Return a route as a call of an endpoint takes it that would lose nothing over a bridge."""
+    asked_in = {one.upstream.provider.name: _far_of(endpoint, one.upstream.provider) for one in route.candidates}
+    return over_bridges(route, endpoint.dialect, asked_in, defaultdict(tuple))
+
+
+def _far_of(endpoint: Endpoint, provider: Provider) -> str | None:
+    """Return the dialect in which a provider is asked, empty if it is the client's; None: it cannot be asked."""
+    found = _passage(endpoint, provider.speaks)
+    if isinstance(found, Bridge):
+        return found.far.name
+    return None if found is None else ""
+
+
+class Crossing:
+    """A call on its way over bridges. It is written once for each dialect, and only when it is wanted."""
+
+    __slots__ = ("_call", "_crossed")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._crossed: dict[str, Crossed] = {}
+
+    def __repr__(self) -> str:
+        return f"<Crossing from {self._call.endpoint.dialect}, written in {list(self._crossed)}>"
+
+    async def over(self, route: Route) -> Route:
+        """Return a route as this call takes it (`core.bridges`), and have the call written for all of its dialects.
+
+        Raises:
+            NoCandidate: the call reaches no candidate of the route.
+            BadRequest: the call takes a bridge, and is not one that its own dialect allows.
+        """
+        endpoint = self._call.endpoint
+        asked_in = {one.upstream.provider.name: _far_of(endpoint, one.upstream.provider) for one in route.candidates}
+        if route.bridging is not Bridging.NEVER:
+            for far in dict.fromkeys(filter(None, asked_in.values())):
+                await self._write(far)
+        lost_in = {name: crossed.lost for name, crossed in self._crossed.items()}
+        taken = over_bridges(route, endpoint.dialect, asked_in, lost_in)
+        if route.candidates and not taken.candidates:
+            reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in taken.rejected)
+            message = f'no upstream of "{route.name}" can take this call ({reasons})'
+            raise NoCandidate(message, status=400, code="no_capable_upstream", headers=[NO_RETRY])
+        return taken
+
+    def bridge(self, far: str) -> Bridge:
+        """Return the bridge to a dialect."""
+        found = _passage(self._call.endpoint, (far,))
+        if not isinstance(found, Bridge):
+            raise AssertionError(f"no bridge from {self._call.endpoint.name} to {far}")
+        return found
+
+    def to(self, far: str) -> Crossed:
+        """Return the call in the dialect of a candidate of a route that was taken over."""
+        return self._crossed[far]
+
+    def forwarded(self, lines: bytes) -> bytes:
+        """Return the client's header lines that another dialect has a use for: all but its own dialect's."""
+        own = DIALECTS[self._call.endpoint.dialect].headers
+        return b"".join(line for line in lines.splitlines(keepends=True) if line.partition(b":")[0] not in own)
+
+    async def _write(self, far: str) -> None:
+        if far not in self._crossed:
+            bridge = self.bridge(far)
+            if len(self._call.body) < WORTH_A_THREAD:
+                crossed = bridge.cross(self._call)
+            else:
+                crossed = await asyncio.to_thread(bridge.cross, self._call)
+            self._crossed[far] = crossed
