@@ -2,6 +2,9 @@
 
 A function over plain dicts, because most are read for every call, and a `cachetools` cache takes three times as long
 to read. Where reading an entry shall keep it, or entries have a lifetime, take `cachetools`.
+
+A dict that strangers can keep full should be an `OrderedDict`: its oldest entry is found at once, while a plain dict of
+some thousand entries is searched for 5 to 20 us, past the places of the deleted ones. Both are read equally fast.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Rule: an attempt is booked in the windows in which it began, however long it tak
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
@@ -156,7 +156,7 @@ class _Scoped:
     scope: Scope
     named: dict[str, list[_Account]] = field(default_factory=dict)
     each: list[tuple[Budget, _Span]] = field(default_factory=list)
-    known: dict[tuple[str, ...], tuple[_Account, ...]] = field(default_factory=dict)
+    known: OrderedDict[tuple[str, ...], tuple[_Account, ...]] = field(default_factory=OrderedDict)
     """Cache of `of`."""
 
     def of(self, *names: str) -> tuple[_Account, ...]:

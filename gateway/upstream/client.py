@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -69,7 +70,7 @@ class Client:
         """`make_tls`: makes the TLS context, by default the system's. TLS below 1.2 is disabled in any case."""
         self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
-        self._models: dict[tuple[str, bool], bytes] = {}
+        self._models: OrderedDict[tuple[str, bool], bytes] = OrderedDict()
         self._tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
