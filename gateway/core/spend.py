@@ -5,12 +5,12 @@ Rule: an attempt is booked in the windows in which it began, however long it tak
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
 from gateway.errors import NO_RETRY, BudgetExhausted, NoCandidate
@@ -156,7 +156,7 @@ class _Scoped:
     scope: Scope
     named: dict[str, list[_Account]] = field(default_factory=dict)
     each: list[tuple[Budget, _Span]] = field(default_factory=list)
-    known: OrderedDict[tuple[str, ...], tuple[_Account, ...]] = field(default_factory=OrderedDict)
+    known: dict[tuple[str, ...], tuple[_Account, ...]] = field(default_factory=dict)
     """Cache of `of`."""
 
     def of(self, *names: str) -> tuple[_Account, ...]:
@@ -165,7 +165,7 @@ class _Scoped:
         if found is None:
             matching = [account for name in dict.fromkeys(names) for account in self.named.get(name, ())]
             matching += [_account_of_each(budget, names, span) for budget, span in self.each]
-            found = keep(self.known, names, tuple(matching), MOST_KEPT)
+            found = remember(self.known, names, tuple(matching), MOST_KEPT)
         return found
 
 
@@ -298,7 +298,7 @@ class Spending:
         what = _what(budget, key.name or key.id)
         span = self._spans[key.budget_window]
         own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
-        return keep(self._own, name, own, MOST_KEPT)
+        return remember(self._own, name, own, MOST_KEPT)
 
     def has(self, account: str) -> bool:
         """Tell whether an account is one of these budgets', or of a key's own, which no configuration says."""

@@ -6,13 +6,12 @@ quotas, the ledger and kept answers outlive rulesets; other objects keep them by
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import names
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
 from gateway.proxy.headers import safe
@@ -54,9 +53,9 @@ class Ruleset:
     api_keys: frozenset[bytes] = field(repr=False)
     """SHA-256 digests of `server.api_keys`."""
     cors: Cors | None
-    routes: OrderedDict[str, Route] = field(default_factory=OrderedDict)
+    routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
-    _lines: OrderedDict[tuple[str, str], bytes] = field(default_factory=OrderedDict)
+    _lines: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -70,7 +69,7 @@ class Ruleset:
         """
         route = self.routes.get(model)
         if route is None:
-            route = keep(self.routes, model, names.resolve(model, self.directory), MOST_REMEMBERED)
+            route = remember(self.routes, model, names.resolve(model, self.directory), MOST_REMEMBERED)
         return route
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
@@ -83,7 +82,7 @@ class Ruleset:
                 safe(upstream.provider.name),
                 safe(upstream.model),
             )
-            keep(self._lines, key, lines, MOST_REMEMBERED)
+            remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:
@@ -98,7 +97,7 @@ class Ruleset:
     def with_found(self, found: Found) -> Ruleset:
         """Return the same version with discovered models. Providers that it does not have are ignored."""
         directory = self.directory.with_discovered(found)
-        return replace(self, directory=directory, routes=OrderedDict(), _lines=OrderedDict())
+        return replace(self, directory=directory, routes={}, _lines={})
 
 
 def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float) -> Ruleset:

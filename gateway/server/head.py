@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from gateway.core.authority import host_of
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.errors import BadRequest, Refusal
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ MOST_HEADERS = 100
 MOST_HOSTS = 1024
 _CHUNKED = b"chunked"
 
-_good_hosts: OrderedDict[bytes | None, None] = OrderedDict()
+_good_hosts: dict[bytes, None] = {}
 
 
 class HeadTooLarge(Refusal):
@@ -83,7 +82,7 @@ def _of_host(version: str, host: bytes | None) -> Refusal | None:
     if host_of(host.decode("latin-1")) is None:
         shown = host[:100].decode("ascii", "backslashreplace")
         return BadRequest(f'the Host header "{shown}" is not a host with an optional port', code="invalid_host")
-    keep(_good_hosts, host, None, MOST_HOSTS)
+    remember(_good_hosts, host, None, MOST_HOSTS)
     return None
 
 

@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.core.authority import host_of
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.errors import BadRequest, Refusal, RequestTimeout
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.server.cycle import Cycle, status_line
@@ -43,7 +43,7 @@ _NEVER = float("inf")
 # Stands for the length of a chunked body.
 _CHUNKED = -1
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_targets: OrderedDict[bytes, tuple[str, bytes, bytes, str | None]] = OrderedDict()
+_targets: dict[bytes, tuple[str, bytes, bytes, str | None]] = {}
 
 
 class _Trailers:
@@ -342,7 +342,7 @@ class ClientProtocol(HttpToolsProtocol):
             raw_path = url.path or b"/"
             path = raw_path.decode("ascii", "replace")
             known = (unquote(path) if "%" in path else path, raw_path, url.query or b"", _host(url))
-            keep(_targets, self.url, known, MOST_TARGETS)
+            remember(_targets, self.url, known, MOST_TARGETS)
         return known
 
     def on_body(self, body: bytes) -> None:

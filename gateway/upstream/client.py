@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import __version__
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.secrets import mask_of
 from gateway.dialects.endpoints import dialect_of
 from gateway.types import BodyKind
@@ -70,7 +69,7 @@ class Client:
         """`make_tls`: makes the TLS context, by default the system's. TLS below 1.2 is disabled in any case."""
         self._make_tls = make_tls
         self._origins: dict[str, Origin] = {}
-        self._models: OrderedDict[tuple[str, bool], bytes] = OrderedDict()
+        self._models: dict[tuple[str, bool], bytes] = {}
         self._tls: ssl.SSLContext | None = None
 
     def __repr__(self) -> str:
@@ -101,7 +100,7 @@ class Client:
         value = self._models.get(key)
         if value is None:
             value = msgspec.json.encode(upstream.model) if key[1] else upstream.model.encode()
-            keep(self._models, key, value, MOST_MODELS)
+            remember(self._models, key, value, MOST_MODELS)
         return value
 
     def keep_only(self, base_urls: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ would spend money.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cachetools import LRUCache
 
 from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
 from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
@@ -99,7 +98,7 @@ class Door:
         self._ring: Ring | None = None
         self._api_keys = configured.now.api_keys
         """Together with `_ring`, the keys for which `_admitted` is valid."""
-        self._admitted: OrderedDict[tuple[bytes | None, ...], Holder] = OrderedDict()
+        self._admitted: dict[tuple[bytes | None, ...], Holder] = {}
         """Cache of verified credentials, by raw header values: hashing is the costliest check."""
         self._failures: LRUCache[str, tuple[float, int]] = LRUCache(MOST_ADDRESSES)
         """Address -> end of its window, and failures in the window."""
@@ -123,13 +122,13 @@ class Door:
         ruleset = self._configured.now
         ring, api_keys = self._keyring.ring, ruleset.api_keys
         if ring is not self._ring or api_keys is not self._api_keys:
-            self._ring, self._api_keys, self._admitted = ring, api_keys, OrderedDict()
+            self._ring, self._api_keys, self._admitted = ring, api_keys, {}
         if api_keys or ring is None or ring.wants_key:
             sent = (headers.get(b"authorization"), headers.get(b"x-api-key"), headers.get(b"api-key"))
             holder = self._admitted.get(sent)
             if holder is None or holder.until <= self._now():
                 holder = self._recognise(scope, credential_of(headers), ring)
-                keep(self._admitted, sent, holder, MOST_ADMITTED)  # a key can be written in several ways
+                remember(self._admitted, sent, holder, MOST_ADMITTED)  # a key can be written in several ways
             key = holder.key
         else:
             if ring.holders:
