@@ -76,7 +76,7 @@ def counted(*settlements: Settlement) -> Metrics:
     for settlement in settlements:
         metrics.enter(settlement.call.endpoint)
     for settlement in settlements:
-        metrics.settle(settlement)
+        metrics.settled(settlement)
     return metrics
 
 
@@ -176,10 +176,10 @@ def test_in_flight() -> None:
     metrics = Metrics()
     for endpoint in (CHAT, CHAT, EMBEDDINGS):
         metrics.enter(endpoint)
-    metrics.settle(settled((A, o.OK)))
+    metrics.settled(settled((A, o.OK)))
     assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 1, '{endpoint="embeddings"}': 1}
-    metrics.settle(settled(status=503))
-    metrics.settle(settled((A, o.HUNG_UP), endpoint=EMBEDDINGS, hung_up=True))
+    metrics.settled(settled(status=503))
+    metrics.settled(settled((A, o.HUNG_UP), endpoint=EMBEDDINGS, hung_up=True))
     assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 0, '{endpoint="embeddings"}': 0}
 
 
