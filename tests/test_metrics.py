@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.core import outcome as o
-from gateway.core.breaker import Breaker, State
+from gateway.core.breaker import Breaker, BreakerState
 from gateway.core.facts import Facts
 from gateway.core.health import Trend
 from gateway.core.quota import Limit, Quota
@@ -76,7 +76,7 @@ def counted(*settlements: Settlement) -> Metrics:
     for settlement in settlements:
         metrics.enter(settlement.call.endpoint)
     for settlement in settlements:
-        metrics.settle(settlement)
+        metrics.settled(settlement)
     return metrics
 
 
@@ -176,10 +176,10 @@ def test_in_flight() -> None:
     metrics = Metrics()
     for endpoint in (CHAT, CHAT, EMBEDDINGS):
         metrics.enter(endpoint)
-    metrics.settle(settled((A, o.OK)))
+    metrics.settled(settled((A, o.OK)))
     assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 1, '{endpoint="embeddings"}': 1}
-    metrics.settle(settled(status=503))
-    metrics.settle(settled((A, o.HUNG_UP), endpoint=EMBEDDINGS, hung_up=True))
+    metrics.settled(settled(status=503))
+    metrics.settled(settled((A, o.HUNG_UP), endpoint=EMBEDDINGS, hung_up=True))
     assert of(metrics, "gateway_in_flight_requests") == {'{endpoint="chat"}': 0, '{endpoint="embeddings"}': 0}
 
 
@@ -283,8 +283,10 @@ def watching(standing: Standing, now: float = NOW) -> Metrics:
     return metrics
 
 
-@pytest.mark.parametrize(("state", "value"), [(State.CLOSED, 0.0), (State.HALF_OPEN, 0.5), (State.OPEN, 1.0)])
-def test_breakers(state: State, value: float) -> None:
+@pytest.mark.parametrize(
+    ("state", "value"), [(BreakerState.CLOSED, 0.0), (BreakerState.HALF_OPEN, 0.5), (BreakerState.OPEN, 1.0)]
+)
+def test_breakers(state: BreakerState, value: float) -> None:
     """Of every upstream that is configured and can be used, tried or not; never of what only a request names."""
     standing = Standing()
     standing.memory.facts["on/x"] = standing.memory.facts["on/made-up"] = Facts(breaker=Breaker(state))

@@ -83,7 +83,6 @@ ELSEWHERE: dict[str, str] = {
     "gateway.proxy.relay": "proxy/test_truncation.py",
     "gateway.proxy.replies": "proxy/test_exchange.py",
     "gateway.proxy.request": "proxy/test_passthrough.py",
-    "gateway.proxy.tab": "web/test_limits.py",
     "gateway.proxy.verdicts": "proxy/test_judgement.py",
     "gateway.server": "server/test_requests.py",
     "gateway.server.cycle": "server/test_requests.py",

@@ -8,18 +8,18 @@ credits need a management key, which is the provider's `admin_key`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
 from decimal import Decimal  # noqa: TC003  # msgspec reads the annotations
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.background.asking import NO_SENSE, WITHIN_S, NotTold, admin_header, connected, fetch, read
-from gateway.background.rounds import about
+from gateway.background.rounds import about, rounds, until
 from gateway.core.facts import UNKNOWN
 from gateway.core.quota import LARGEST, Limit
 from gateway.core.reconcile import DAY_S, nano
@@ -114,12 +114,9 @@ class Balances:
     async def run(self) -> None:
         """Ask periodically, until cancelled."""
         # Most gateways have no such account, and never need the HTTP client for it.
-        while not self._accounts():  # noqa: ASYNC110  # a replaced directory sends no notice
-            await asyncio.sleep(self._look_every_s)
+        await until(lambda: bool(self._accounts()), self._look_every_s)
         async with await connected(self._gateway.client, WITHIN_S) as http:
-            while True:
-                await self.ask(http)
-                await asyncio.sleep(self._look_every_s)
+            await rounds(self._look_every_s, partial(self.ask, http))
 
     async def ask(self, http: httpx.AsyncClient) -> None:
         """Ask for the balances that are due."""

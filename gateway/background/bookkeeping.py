@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gateway.background.alerts import Alerts
 from gateway.background.reconciliation import Reconciliation
+from gateway.background.rounds import rounds, until
 from gateway.background.supervisor import Work
 from gateway.catalog.prices import PriceBook
 from gateway.core.bounded import keep
@@ -138,17 +139,16 @@ class Bookkeeping:
         """Return the work that runs while the process serves."""
         works = (
             Work("prices", self._warm, ends=True),
-            Work("progress", self._go_on),
+            Work("progress", partial(rounds, PROGRESS_EVERY_S, self._go_on, pauses_first=True)),
             Work("seeds", self._seed_again),
-            Work("retention", self._purge),
+            Work("retention", partial(rounds, PURGE_EVERY_S, self._purge, pauses_first=True)),
             Work("alerts", self.alerts.run),
         )
         return works if self._redis is None else (*works, Work("limits", self._redis.run))
 
     async def reconcile(self, gateway: Gateway) -> None:
         """Compare the ledger with the bills of providers, once this process is the one that writes the ledger."""
-        while not self.imports:  # noqa: ASYNC110  # an election sends no notice
-            await asyncio.sleep(PROGRESS_EVERY_S)
+        await until(lambda: self.imports, PROGRESS_EVERY_S)
         await Reconciliation(gateway, partial(open_store, self._ledger, read_only=True), self.write).run()
 
     def let_go(self) -> None:
@@ -241,10 +241,8 @@ class Bookkeeping:
         await asyncio.to_thread(self._prices.warm)
 
     async def _go_on(self) -> None:
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            for _ in self.books.go_on(time.time()):
-                await asyncio.sleep(0)
+        for _ in self.books.go_on(time.time()):
+            await asyncio.sleep(0)
 
     async def _seed_again(self) -> None:
         while True:
@@ -256,14 +254,12 @@ class Bookkeeping:
 
     async def _purge(self) -> None:
         """Delete rows older than the retention, in batches small enough not to hold up other writers."""
-        while True:
-            await asyncio.sleep(PURGE_EVERY_S)
-            importer = self._importer
-            before = time.time() - self._ledger.retention_days * _DAY_S
-            with suppress(StoreError):  # the importer has logged the error
-                while importer is not None and importer.is_elected:
-                    if not await asyncio.to_thread(importer.run, lambda store: store.purge(before)):  # noqa: B023  # awaited
-                        break
+        importer = self._importer
+        before = time.time() - self._ledger.retention_days * _DAY_S
+        with suppress(StoreError):  # the importer has logged the error
+            while importer is not None and importer.is_elected:
+                if not await asyncio.to_thread(importer.run, lambda store: store.purge(before)):
+                    break
 
     # -- how it is
 

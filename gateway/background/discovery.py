@@ -6,10 +6,11 @@ import asyncio
 import importlib
 import logging
 import time
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from gateway.background.rounds import about
+from gateway.background.rounds import rounds
 from gateway.catalog import Refresh, read_listing
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ class Discovery:
         ask = await asyncio.to_thread(importlib.import_module, "gateway.upstream.ask")
         async with ask.Asker(self._gateway.client) as self._asker:
             try:
-                while True:
-                    await self.refresh(self._asker)
-                    self._gateway.look = self.look
-                    await asyncio.sleep(about(self._every_s, self._rng))
+                await rounds(self._every_s, partial(self._round, self._asker), self._rng)
             finally:
                 self._gateway.look = None
                 if self._look is not None:
                     self._look.cancel()
                     await asyncio.wait({self._look})
+
+    async def _round(self, asker: Asker) -> None:
+        await self.refresh(asker)
+        self._gateway.look = self.look
 
     async def refresh(self, asker: Asker) -> None:
         """Ask all providers once, and any that a reload adds meanwhile."""

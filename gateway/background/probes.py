@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.background.asking import connected
-from gateway.background.rounds import about
+from gateway.background.rounds import rounds
 from gateway.core import outcome as o
 from gateway.core.breaker import Event
 from gateway.core.facts import IDLE_S, NOT_READY, UNKNOWN, is_probe_due, is_unreachable
@@ -83,10 +84,11 @@ class Probes:
     async def run(self) -> None:
         """Review and probe upstreams periodically, until cancelled."""
         async with await connected(self._gateway.client, self._within_s) as http:
-            while True:
-                await asyncio.sleep(about(self._every_s, self._rng, JITTER))
-                self.review()
-                await self.ask(http)
+            await rounds(self._every_s, partial(self._round, http), self._rng, jitter=JITTER, pauses_first=True)
+
+    async def _round(self, http: httpx.AsyncClient) -> None:
+        self.review()
+        await self.ask(http)
 
     def review(self) -> None:
         """Mark upstreams that have become much worse than usual, and unmark those that have recovered."""

@@ -10,12 +10,13 @@ import logging
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.background.asking import WITHIN_S, NotTold, connected
 from gateway.background.bills import accounts, generation, objection, told
-from gateway.background.rounds import about
+from gateway.background.rounds import about, rounds, until
 from gateway.core.money import usd
 from gateway.core.reconcile import (
     DAY_S,
@@ -207,6 +208,8 @@ class Reconciliation:
         self._readings = Readings()
         self._warned: dict[tuple[str, str], int | None] = {}
         self._tries: dict[str, int] = {}
+        self._doubts_at = self._bills_at = 0.0
+        """When the next questions are due."""
 
     @property
     def state(self) -> Mapping[str, Statement]:
@@ -216,19 +219,19 @@ class Reconciliation:
     async def run(self) -> None:
         """Compare and ask repeatedly until cancelled."""
         # Most gateways have no provider to ask, so the HTTP client is made only when one appears.
-        while not self._may_ask():  # noqa: ASYNC110  # there is no event for a replaced directory
-            await asyncio.sleep(self._look_every_s)
-        bills_at = doubts_at = self._now()
+        await until(self._may_ask, self._look_every_s)
+        self._doubts_at = self._bills_at = self._now()
         async with await connected(self._gateway.client, WITHIN_S) as http:
-            while True:
-                now = self._now()
-                if now >= doubts_at:
-                    doubts_at = now + about(self._doubts_every_s, self._rng)
-                    await self._safely(self.ask_doubts(http))
-                if now >= bills_at:
-                    bills_at = now + about(self._bills_every_s, self._rng)
-                    await self._safely(self.ask_bills(http))
-                await asyncio.sleep(self._look_every_s)
+            await rounds(self._look_every_s, partial(self._round, http))
+
+    async def _round(self, http: httpx.AsyncClient) -> None:
+        now = self._now()
+        if now >= self._doubts_at:
+            self._doubts_at = now + about(self._doubts_every_s, self._rng)
+            await self._safely(self.ask_doubts(http))
+        if now >= self._bills_at:
+            self._bills_at = now + about(self._bills_every_s, self._rng)
+            await self._safely(self.ask_bills(http))
 
     async def _safely(self, work: Awaitable[None]) -> None:
         """Run work, and only log that the database is away: the next round will try again."""

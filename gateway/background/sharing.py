@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from gateway.background.rounds import rounds
 from gateway.metrics import Other
 from gateway.stores.snapshots import Snapshot
 
@@ -76,15 +77,17 @@ class Sharing:
 
     async def run(self) -> None:
         """Share repeatedly until cancelled."""
-        task = asyncio.current_task()
         try:
-            # Redis's client may swallow the cancellation; see `RedisLimits.run`.
-            while task is not None and not task.cancelling():
-                await self.share()
-                await asyncio.sleep(self._every_s)
+            await rounds(self._every_s, self._round)
         finally:
             if self._board is not None:
                 await self._board.close()
+
+    async def _round(self) -> None:
+        await self.share()
+        # Redis's client may swallow the cancellation; see `RedisLimits.run`.
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
 
     async def share(self) -> None:
         """Send a snapshot to the others, and merge theirs."""

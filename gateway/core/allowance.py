@@ -31,13 +31,13 @@ def earn(allowance: Allowance, now: float) -> Allowance:
     """Return the allowance after a call's first attempt, or one that is as good."""
     if now - allowance.at < SOON_S:
         return Allowance(allowance.earned + SHARE, allowance.reserve, allowance.at)
-    current = settle(allowance, now)
+    current = aged(allowance, now)
     return Allowance(current.earned + SHARE, current.reserve, now)
 
 
 def spend(allowance: Allowance, now: float) -> Allowance | None:
     """Return the allowance after a retry, or None if it cannot pay for one."""
-    current = settle(allowance, now)
+    current = aged(allowance, now)
     if current.earned >= 1.0:
         return Allowance(current.earned - 1.0, current.reserve, now)
     if current.reserve >= 1.0:
@@ -45,7 +45,7 @@ def spend(allowance: Allowance, now: float) -> Allowance | None:
     return None
 
 
-def settle(allowance: Allowance, now: float) -> Allowance:
+def aged(allowance: Allowance, now: float) -> Allowance:
     """Return the allowance as time has left it."""
     passed_s = max(0.0, now - allowance.at)
     if passed_s == 0.0:

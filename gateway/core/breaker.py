@@ -26,7 +26,7 @@ PROBE_S = 60.0
 _MOST_EJECTIONS = int(LONGEST_EJECT_S / EJECT_S)
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """Closed: gets traffic. Open: gets none. Half-open: one probe is on its way."""
 
     CLOSED = "closed"
@@ -50,7 +50,7 @@ class Event(StrEnum):
 class Breaker(msgspec.Struct, frozen=True, gc=False):
     """The state of one upstream's breaker."""
 
-    state: State = State.CLOSED
+    state: BreakerState = BreakerState.CLOSED
     failures: int = 0
     local_failures: int = 0
     ejections: int = 0
@@ -62,7 +62,7 @@ class Breaker(msgspec.Struct, frozen=True, gc=False):
     def admits(self, now: float) -> bool:
         """Tell whether an attempt may begin now, as a probe if need be."""
         # No wait is longer than PROBE_S. If one seems to be, the clock was set back.
-        return self.state is State.CLOSED or not 0.0 < self.retry_at - now <= PROBE_S
+        return self.state is BreakerState.CLOSED or not 0.0 < self.retry_at - now <= PROBE_S
 
 
 CLOSED = Breaker()
@@ -82,7 +82,7 @@ def _count(breaker: Breaker, event: Event, now: float) -> Breaker:
     local_failures = breaker.local_failures + (event is Event.LOCAL_FAILURE)
     if failures >= TRIP_FAILURES or local_failures >= TRIP_LOCAL_FAILURES:
         return _open(breaker.ejections - _forgiven(breaker, now), now)
-    return Breaker(State.CLOSED, failures, local_failures, breaker.ejections, breaker.changed_at)
+    return Breaker(BreakerState.CLOSED, failures, local_failures, breaker.ejections, breaker.changed_at)
 
 
 def _recover(breaker: Breaker, _: Event, now: float) -> Breaker:
@@ -108,35 +108,35 @@ def _eject(breaker: Breaker, _: Event, now: float) -> Breaker:
 def _open(before: int, now: float) -> Breaker:
     # The count stops at the longest ejection: otherwise an hour's outage would take days to be forgiven.
     ejections = min(before + 1, _MOST_EJECTIONS)
-    return Breaker(State.OPEN, ejections=ejections, changed_at=now, retry_at=now + EJECT_S * ejections)
+    return Breaker(BreakerState.OPEN, ejections=ejections, changed_at=now, retry_at=now + EJECT_S * ejections)
 
 
 def _probe(breaker: Breaker, _: Event, now: float) -> Breaker:
-    if breaker.state is State.HALF_OPEN and not breaker.admits(now):
+    if breaker.state is BreakerState.HALF_OPEN and not breaker.admits(now):
         # An extra attempt, made because no other upstream was left. The breaker still waits for the current probe.
         return breaker
-    return Breaker(State.HALF_OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now + PROBE_S)
+    return Breaker(BreakerState.HALF_OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now + PROBE_S)
 
 
 def _release(breaker: Breaker, _: Event, now: float) -> Breaker:
-    return Breaker(State.OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now)
+    return Breaker(BreakerState.OPEN, ejections=breaker.ejections, changed_at=now, retry_at=now)
 
 
 _TABLE = {
-    (State.CLOSED, Event.SUCCESS): _recover,
-    (State.CLOSED, Event.FAILURE): _count,
-    (State.CLOSED, Event.LOCAL_FAILURE): _count,
-    (State.CLOSED, Event.PROBE): _stay,
-    (State.CLOSED, Event.RELEASE): _stay,
+    (BreakerState.CLOSED, Event.SUCCESS): _recover,
+    (BreakerState.CLOSED, Event.FAILURE): _count,
+    (BreakerState.CLOSED, Event.LOCAL_FAILURE): _count,
+    (BreakerState.CLOSED, Event.PROBE): _stay,
+    (BreakerState.CLOSED, Event.RELEASE): _stay,
     # An attempt may be made while open because no other upstream is left. Its answer counts like a probe's.
-    (State.OPEN, Event.SUCCESS): _close,
-    (State.OPEN, Event.FAILURE): _stay,
-    (State.OPEN, Event.LOCAL_FAILURE): _stay,
-    (State.OPEN, Event.PROBE): _probe,
-    (State.OPEN, Event.RELEASE): _stay,
-    (State.HALF_OPEN, Event.SUCCESS): _close,
-    (State.HALF_OPEN, Event.FAILURE): _eject,
-    (State.HALF_OPEN, Event.LOCAL_FAILURE): _eject,
-    (State.HALF_OPEN, Event.PROBE): _probe,
-    (State.HALF_OPEN, Event.RELEASE): _release,
+    (BreakerState.OPEN, Event.SUCCESS): _close,
+    (BreakerState.OPEN, Event.FAILURE): _stay,
+    (BreakerState.OPEN, Event.LOCAL_FAILURE): _stay,
+    (BreakerState.OPEN, Event.PROBE): _probe,
+    (BreakerState.OPEN, Event.RELEASE): _stay,
+    (BreakerState.HALF_OPEN, Event.SUCCESS): _close,
+    (BreakerState.HALF_OPEN, Event.FAILURE): _eject,
+    (BreakerState.HALF_OPEN, Event.LOCAL_FAILURE): _eject,
+    (BreakerState.HALF_OPEN, Event.PROBE): _probe,
+    (BreakerState.HALF_OPEN, Event.RELEASE): _release,
 }

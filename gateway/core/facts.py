@@ -85,7 +85,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
 
 UNKNOWN = Facts()
-_CLOSED = b.State.CLOSED
+_CLOSED = b.BreakerState.CLOSED
 
 
 def shared_by(upstream: Upstream, outcome: Outcome) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ def is_probe_due(facts: Facts, quiet_s: float, now: float, *, local: bool, idle_
     """
     breaker = facts.breaker
     if breaker.state is not _CLOSED:
-        return is_unreachable(facts) and (breaker.state is b.State.OPEN or now >= breaker.retry_at)
+        return is_unreachable(facts) and (breaker.state is b.BreakerState.OPEN or now >= breaker.retry_at)
     doubtful = breaker.local_failures > 0 and not breaker.failures
     uneasy = facts.last_error_at > 0.0 and now - facts.last_error_at < UNEASY_S
     return (doubtful or quiet_s >= idle_s) and (local or uneasy)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.bridges import with_bridge
 from gateway.core.facts import UNKNOWN, last_outcome, last_refusal
 from gateway.core.money import NANO
@@ -52,7 +52,7 @@ class Knowledge(msgspec.Struct, frozen=True):
 
 KNOWING_NOTHING = Knowledge({}, {}, {})
 # Enum lookups cost 50 ns in Python 3.11, so hot paths bind members to module constants.
-_CLOSED = State.CLOSED
+_CLOSED = BreakerState.CLOSED
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -270,9 +270,9 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     account = get(upstream.account, UNKNOWN)
     breaker = facts.breaker
     if breaker.state is not _CLOSED and not breaker.admits(wall):
-        what = "a probe is under way" if breaker.state is State.HALF_OPEN else f"ejected, {facts.last_error}"
+        what = "a probe is under way" if breaker.state is BreakerState.HALF_OPEN else f"ejected, {facts.last_error}"
         why = f"{what}; next probe in {breaker.retry_at - wall:.1f} s"
-        brief = "being probed" if breaker.state is State.HALF_OPEN else f"ejected ({last_outcome(facts)})"
+        brief = "being probed" if breaker.state is BreakerState.HALF_OPEN else f"ejected ({last_outcome(facts)})"
         return _Standing(candidate, breaker.retry_at, why, ejected=True, brief=brief)
     if facts.usable_at > wall or shared.usable_at > wall or account.usable_at > wall:
         away = max(facts, shared, account, key=_USABLE_AT)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.waits import parse_wait
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def read_limits(headers: Iterable[Header], now: float, asked_at: float = 0.0) ->
 
 
 def _remember(name: bytes) -> tuple[str, str] | None:
-    return keep(_meanings, name, _meaning(name.decode("latin-1")), _MOST_NAMES)
+    return remember(_meanings, name, _meaning(name.decode("latin-1")), _MOST_NAMES)
 
 
 def _meaning(name: str) -> tuple[str, str] | None:

@@ -71,7 +71,7 @@ class Rule:
     language: frozenset[str] = frozenset()
     complexity: Span | None = None
 
-    def holds(self, features: Features) -> bool:
+    def matches(self, features: Features) -> bool:
         """Tell whether a request fulfils all conditions of the rule."""
         return (
             (not self.endpoint or features.endpoint in self.endpoint)
@@ -97,7 +97,7 @@ def choose(rules: Iterable[Rule], features: Features) -> str | None:
     The first rule that holds decides, even if its target is the requested name: later rules are not tried then.
     """
     for rule in rules:
-        if rule.holds(features):
+        if rule.matches(features):
             return rule.use if rule.use != features.model else None
     return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.money import short_usd
 from gateway.core.names import ROLE, quoted
 from gateway.errors import NO_RETRY, BudgetExhausted, NoCandidate
@@ -165,7 +165,7 @@ class _Scoped:
         if found is None:
             matching = [account for name in dict.fromkeys(names) for account in self.named.get(name, ())]
             matching += [_account_of_each(budget, names, span) for budget, span in self.each]
-            found = keep(self.known, names, tuple(matching), MOST_KEPT)
+            found = remember(self.known, names, tuple(matching), MOST_KEPT)
         return found
 
 
@@ -298,7 +298,7 @@ class Spending:
         what = _what(budget, key.name or key.id)
         span = self._spans[key.budget_window]
         own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
-        return keep(self._own, name, own, MOST_KEPT)
+        return remember(self._own, name, own, MOST_KEPT)
 
     def has(self, account: str) -> bool:
         """Tell whether an account is one of these budgets', or of a key's own, which no configuration says."""

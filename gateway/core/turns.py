@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.facts import last_outcome
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def turn_of(name: str, before: Facts, after: Facts, now: float) -> Turn | None:
 
     A failed probe is no turn: the upstream is still out.
     """
-    was_out, is_out = before.breaker.state is not State.CLOSED, after.breaker.state is not State.CLOSED
+    was_out, is_out = before.breaker.state is not BreakerState.CLOSED, after.breaker.state is not BreakerState.CLOSED
     if is_out and not was_out:
         return Turn(name, What.EJECTED, last_outcome(after), max(0.0, after.breaker.retry_at - now))
     was_away, is_away = before.usable_at > now, after.usable_at > now

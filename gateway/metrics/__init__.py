@@ -121,7 +121,7 @@ class Metrics(Collector):
         flying = self._counts.in_flight
         flying[endpoint.name] = flying.get(endpoint.name, 0) + 1
 
-    def settle(self, settlement: Settlement) -> None:
+    def settled(self, settlement: Settlement) -> None:
         """Count a call that is over."""
         endpoint = settlement.call.endpoint.name
         route = settlement.route

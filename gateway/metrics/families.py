@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from gateway import __version__
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.money import NANO
 from gateway.metrics.counts import End, Histogram
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.metrics.counts import ConfigurationState, Counts, Labels
     from gateway.types import Upstream
 
-_BREAKER = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
+_BREAKER = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 0.5, BreakerState.OPEN: 1.0}
 # The limit names that become labels. Providers choose names freely, so others are left out.
 _UNIT = re.compile(
     r"((?:(?:input|output|project)-)?(?:requests|tokens)(?:-(?:prompt|generated|10-second|minute|hour|day|month))?)"

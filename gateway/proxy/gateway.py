@@ -52,7 +52,7 @@ class Gateway:
         self.look: Callable[[], asyncio.Task[None] | None] | None = None
         """Asks providers for their models again, unless that was done just before. None without discovery."""
         self.draining = False
-        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settle,)
+        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settled,)
         """Called in this order with the settlement of each call. A listener returns at once and does not raise."""
         self.followers: tuple[Follow, ...] = ()
         """Called after a reload with the old and the new ruleset. A follower returns at once and does not raise."""

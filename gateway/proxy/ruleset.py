@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import names
+from gateway.core.bounded import remember
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
 from gateway.proxy.crossing import spoken_by_all
@@ -71,10 +72,7 @@ class Ruleset:
         """
         route = self.routes.get(model)
         if route is None:
-            route = names.resolve(model, self.directory)
-            if len(self.routes) >= MOST_REMEMBERED:
-                self.routes.clear()
-            self.routes[model] = route
+            route = remember(self.routes, model, names.resolve(model, self.directory), MOST_REMEMBERED)
         return route
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
@@ -87,9 +85,7 @@ class Ruleset:
                 safe(upstream.provider.name),
                 safe(upstream.model),
             )
-            if len(self._lines) >= MOST_REMEMBERED:
-                self._lines.clear()
-            self._lines[key] = lines
+            remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:

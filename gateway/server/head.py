@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core.authority import host_of
+from gateway.core.bounded import remember
 from gateway.errors import BadRequest, Refusal
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ MOST_HEADERS = 100
 MOST_HOSTS = 1024
 _CHUNKED = b"chunked"
 
-_good_hosts: set[bytes | None] = set()
+_good_hosts: dict[bytes, None] = {}
 
 
 class HeadTooLarge(Refusal):
@@ -42,23 +43,23 @@ class ExpectationFailed(Refusal):
 
 
 def objection(
-    version: str, headers: Sequence[Header], fields: Mapping[bytes, bytes], target_host: str | None
+    version: str, headers: Sequence[Header], by_name: Mapping[bytes, bytes], target_host: str | None
 ) -> Refusal | None:
     """Return why a request is not served, or None.
 
-    `fields`: the headers by name; the last of repeated headers wins. `target_host`: the host of a target in absolute
+    `by_name`: the headers by name; the last of repeated headers wins. `target_host`: the host of a target in absolute
     form, as `host_of` returns it; None for any other target.
     """
-    host = fields.get(b"host")
-    usual = len(fields) == len(headers) and host in _good_hosts and target_host is None
-    if usual and b"transfer-encoding" not in fields and b"expect" not in fields:
+    host = by_name.get(b"host")
+    usual = len(by_name) == len(headers) and host in _good_hosts and target_host is None
+    if usual and b"transfer-encoding" not in by_name and b"expect" not in by_name:
         return None  # nearly always
-    if len(fields) != len(headers):
+    if len(by_name) != len(headers):
         coding = _joined(headers, b"transfer-encoding")
         if sum(name == b"host" for name, _ in headers) > 1:
             return BadRequest('the header "host" occurs twice; send it once', code="repeated_header")
     else:
-        coding = fields.get(b"transfer-encoding")
+        coding = by_name.get(b"transfer-encoding")
     if coding is not None and (coding != _CHUNKED or version == "1.0"):
         refusal = _of_coding(version, coding)
         if refusal is not None:
@@ -68,7 +69,7 @@ def objection(
     if target_host is not None and host is not None and target_host != host_of(host.decode("latin-1")):
         # Proxies use the target's host, checks of names use the header's (RFC 9112 section 3.2.2): they must agree.
         return BadRequest("the host of the request target is not the one of the Host header", code="invalid_host")
-    if b"expect" in fields and _tokens(headers, b"expect") != {b"100-continue"}:
+    if b"expect" in by_name and _tokens(headers, b"expect") != {b"100-continue"}:
         return ExpectationFailed('the only supported expectation is "100-continue"; leave the Expect header out')
     return None
 
@@ -81,9 +82,7 @@ def _of_host(version: str, host: bytes | None) -> Refusal | None:
     if host_of(host.decode("latin-1")) is None:
         shown = host[:100].decode("ascii", "backslashreplace")
         return BadRequest(f'the Host header "{shown}" is not a host with an optional port', code="invalid_host")
-    if len(_good_hosts) >= MOST_HOSTS:
-        _good_hosts.clear()
-    _good_hosts.add(host)
+    remember(_good_hosts, host, None, MOST_HOSTS)
     return None
 
 

@@ -16,6 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.core.authority import host_of
+from gateway.core.bounded import remember
 from gateway.errors import BadRequest, Refusal, RequestTimeout
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.server.cycle import Cycle, status_line
@@ -284,18 +285,18 @@ class ClientProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise BadRequest(f"HTTP/{version} is not spoken here; send HTTP/1.1")
-        fields = dict(headers)
-        if (refusal := objection(version, headers, fields, host)) is not None:
+        by_name = dict(headers)
+        if (refusal := objection(version, headers, by_name, host)) is not None:
             raise refusal
         lasting = version == "1.1" and not self.crowd.is_draining and parser.should_keep_alive()
         if self.is_guest:
             if path not in HEALTH_PATHS:
                 raise _crowded(self.crowd.most)
             lasting = False
-        cycle = Cycle(self, fields, keep_alive=lasting)
+        cycle = Cycle(self, by_name, keep_alive=lasting)
         if (cors := self.settings.cors) is not None:
-            cycle.cors = cors.lines(fields.get(b"origin"))
-        if b"transfer-encoding" in fields:
+            cycle.cors = cors.lines(by_name.get(b"origin"))
+        if b"transfer-encoding" in by_name:
             self.headers = cast("Any", _Trailers())
             self._add = self.headers.append
             self._length = _CHUNKED
@@ -341,9 +342,7 @@ class ClientProtocol(HttpToolsProtocol):
             raw_path = url.path or b"/"
             path = raw_path.decode("ascii", "replace")
             known = (unquote(path) if "%" in path else path, raw_path, url.query or b"", _host(url))
-            if len(_targets) >= MOST_TARGETS:
-                _targets.clear()
-            _targets[self.url] = known
+            remember(_targets, self.url, known, MOST_TARGETS)
         return known
 
     def on_body(self, body: bytes) -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.core import allowance, facts, health, quota
 from gateway.core.bounded import keep
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.facts import UNKNOWN
 from gateway.core.merge import merge_facts, merge_quotas
 from gateway.core.outcome import OK
@@ -134,9 +134,9 @@ class Memory:
     def probe_begin(self, upstream_id: str, wall: float) -> bool:
         """Note that a background probe begins. False: do not begin it; an attempt already serves as the probe."""
         known = self.facts.get(upstream_id, facts.UNKNOWN)
-        if known.breaker.state is State.HALF_OPEN and not known.breaker.admits(wall):
+        if known.breaker.state is BreakerState.HALF_OPEN and not known.breaker.admits(wall):
             return False
-        if known.breaker.state is not State.CLOSED:
+        if known.breaker.state is not BreakerState.CLOSED:
             self.facts[upstream_id] = facts.begin(known, wall)
         return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections import deque
+from collections import OrderedDict, deque
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
@@ -127,7 +127,7 @@ class RedisLimits:
         self._asks: deque[_Ask] = deque()
         self._held: dict[str, tuple[Charge, ...]] = {}
         self._renewing: dict[str, None] = {}
-        self._settled: dict[str, None] = {}
+        self._settled: OrderedDict[str, None] = OrderedDict()
         self._rounds = 0
         self._answered = 0
         """Rounds that Redis has answered."""

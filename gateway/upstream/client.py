@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway import __version__
-from gateway.core.bounded import keep
+from gateway.core.bounded import remember
 from gateway.core.secrets import mask_of
 from gateway.dialects.endpoints import dialect_of
 from gateway.types import BodyKind
@@ -100,7 +100,7 @@ class Client:
         value = self._models.get(key)
         if value is None:
             value = msgspec.json.encode(upstream.model) if key[1] else upstream.model.encode()
-            keep(self._models, key, value, MOST_MODELS)
+            remember(self._models, key, value, MOST_MODELS)
         return value
 
     def keep_only(self, base_urls: Iterable[str]) -> None:

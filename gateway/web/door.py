@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cachetools import LRUCache
 
 from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
+from gateway.core.bounded import remember
 from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
 from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
@@ -127,9 +128,7 @@ class Door:
             holder = self._admitted.get(sent)
             if holder is None or holder.until <= self._now():
                 holder = self._recognise(scope, credential_of(headers), ring)
-                if len(self._admitted) >= MOST_ADMITTED:  # a key can be written in several ways
-                    self._admitted.clear()
-                self._admitted[sent] = holder
+                remember(self._admitted, sent, holder, MOST_ADMITTED)  # a key can be written in several ways
             key = holder.key
         else:
             if ring.holders:

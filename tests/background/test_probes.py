@@ -12,7 +12,7 @@ import pytest
 
 from gateway.background.probes import JITTER, Probes, is_asked, question
 from gateway.core import outcome as o
-from gateway.core.breaker import Breaker, Event, State
+from gateway.core.breaker import Breaker, BreakerState, Event
 from gateway.core.facts import IDLE_S, UNEASY_S, UNKNOWN, Facts, is_probe_due, is_unreachable, probed
 from gateway.types import Attempt, Outcome, Provider
 from tests.faults import (
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from tests.faults.upstream import Answer, Request
 
 NOW = 10_000.0
-OPEN = Breaker(State.OPEN, ejections=1, changed_at=NOW - 1, retry_at=NOW + 4)
-HALF_OPEN = Breaker(State.HALF_OPEN, ejections=1, changed_at=NOW - 1, retry_at=NOW + 59)
+OPEN = Breaker(BreakerState.OPEN, ejections=1, changed_at=NOW - 1, retry_at=NOW + 4)
+HALF_OPEN = Breaker(BreakerState.HALF_OPEN, ejections=1, changed_at=NOW - 1, retry_at=NOW + 59)
 REFUSED = "no_connect: nobody there"
 YAML = """
 providers:
@@ -107,7 +107,7 @@ DOUBTFUL = Breaker(local_failures=1)
         (failed(OPEN, "first_byte_timeout: 30 s"), 1e6, True, False),
         # A call serves as a probe, or was lost.
         (failed(HALF_OPEN), 1e6, True, False),
-        (failed(Breaker(State.HALF_OPEN, retry_at=NOW - 1)), 0.0, False, True),
+        (failed(Breaker(BreakerState.HALF_OPEN, retry_at=NOW - 1)), 0.0, False, True),
         # In use.
         (UNKNOWN, IDLE_S - 1, True, False),
         (failed(DOUBTFUL), 0.0, False, True),
@@ -129,21 +129,21 @@ def test_when_it_is_asked(facts: Facts, quiet_s: float, *, local: bool, due: boo
 @pytest.mark.parametrize(
     ("facts", "event", "state", "failures"),
     [
-        (failed(HALF_OPEN), Event.SUCCESS, State.CLOSED, (0, 0)),
-        (failed(HALF_OPEN), Event.LOCAL_FAILURE, State.OPEN, (0, 0)),
-        (failed(HALF_OPEN), Event.RELEASE, State.OPEN, (0, 0)),
+        (failed(HALF_OPEN), Event.SUCCESS, BreakerState.CLOSED, (0, 0)),
+        (failed(HALF_OPEN), Event.LOCAL_FAILURE, BreakerState.OPEN, (0, 0)),
+        (failed(HALF_OPEN), Event.RELEASE, BreakerState.OPEN, (0, 0)),
         # Somebody's call failed meanwhile: that it can be reached is not the point any more.
-        (failed(OPEN, "server_error: boom"), Event.SUCCESS, State.OPEN, (0, 0)),
-        (failed(HALF_OPEN, "server_error: boom"), Event.SUCCESS, State.OPEN, (0, 0)),
-        (failed(DOUBTFUL), Event.SUCCESS, State.CLOSED, (0, 0)),
-        (failed(DOUBTFUL), Event.LOCAL_FAILURE, State.CLOSED, (0, 2)),
-        (failed(Breaker(local_failures=2)), Event.LOCAL_FAILURE, State.OPEN, (0, 0)),
+        (failed(OPEN, "server_error: boom"), Event.SUCCESS, BreakerState.OPEN, (0, 0)),
+        (failed(HALF_OPEN, "server_error: boom"), Event.SUCCESS, BreakerState.OPEN, (0, 0)),
+        (failed(DOUBTFUL), Event.SUCCESS, BreakerState.CLOSED, (0, 0)),
+        (failed(DOUBTFUL), Event.LOCAL_FAILURE, BreakerState.CLOSED, (0, 2)),
+        (failed(Breaker(local_failures=2)), Event.LOCAL_FAILURE, BreakerState.OPEN, (0, 0)),
         # Four chats were answered with 500; the list of models makes up for none of them.
-        (failed(Breaker(failures=4)), Event.SUCCESS, State.CLOSED, (4, 0)),
-        (UNKNOWN, Event.SUCCESS, State.CLOSED, (0, 0)),
+        (failed(Breaker(failures=4)), Event.SUCCESS, BreakerState.CLOSED, (4, 0)),
+        (UNKNOWN, Event.SUCCESS, BreakerState.CLOSED, (0, 0)),
     ],
 )
-def test_what_a_probe_changes(facts: Facts, event: Event, state: State, failures: tuple[int, int]) -> None:
+def test_what_a_probe_changes(facts: Facts, event: Event, state: BreakerState, failures: tuple[int, int]) -> None:
     """It heals what a broken connection did, and nothing that an answer did."""
     breaker = probed(facts, event, "no_connect: again", NOW).breaker
     assert (breaker.state, (breaker.failures, breaker.local_failures)) == (state, failures)
@@ -181,7 +181,7 @@ def tell(running: Running, upstream_id: str, *outcomes: Outcome) -> None:
         running.audit.memory.teach(Attempt(candidate, outcome, message="told"), NOW)
 
 
-def state(running: Running, upstream_id: str) -> State:
+def state(running: Running, upstream_id: str) -> BreakerState:
     return running.gateway.memory.facts.get(upstream_id, UNKNOWN).breaker.state
 
 
@@ -227,13 +227,13 @@ async def test_an_upstream_that_is_back_is_used_again_without_a_call_having_to_f
         for _ in range(3):
             await client.send(chat("Hi", model="role:rlm"))
             assert (await client.response()).headers["x-gateway-provider"] == "two"
-        assert state(running, "one/m") is State.OPEN
+        assert state(running, "one/m") is BreakerState.OPEN
         async with probing(running) as probes:
             await until(lambda: "one" in probes.state)
             assert probes.state["one"].outcome == "no_connect"
-            assert state(running, "one/m") is State.OPEN
+            assert state(running, "one/m") is BreakerState.OPEN
             await first.listen()
-            await until(lambda: state(running, "one/m") is State.CLOSED)
+            await until(lambda: state(running, "one/m") is BreakerState.CLOSED)
         assert targets(first) == ["GET /v1/models"]
         await client.send(chat("Hi", model="role:rlm"))
         assert (await client.response()).headers["x-gateway-provider"] == "one"
@@ -248,7 +248,7 @@ async def test_who_answers_with_errors_is_not_asked() -> None:
         async with probing(running):
             await asyncio.sleep(0.15)
         assert targets(upstream) == []
-        assert state(running, "one/m") is State.OPEN
+        assert state(running, "one/m") is BreakerState.OPEN
 
 
 async def test_one_probe_serves_all_models_of_a_provider() -> None:
@@ -260,11 +260,11 @@ async def test_one_probe_serves_all_models_of_a_provider() -> None:
         memory = running.gateway.memory
         memory.facts["one/asked-for"] = memory.facts["one/m"]
         async with probing(running):
-            await until(lambda: state(running, "one/m") is State.CLOSED)
+            await until(lambda: state(running, "one/m") is BreakerState.CLOSED)
             await asyncio.sleep(0.1)
         assert targets(upstream) == ["GET /v1/models"]
         names = ("one/m", "one/other", "one/asked-for", "one/third")
-        assert [state(running, name) for name in names] == [State.CLOSED] * 3 + [State.OPEN]
+        assert [state(running, name) for name in names] == [BreakerState.CLOSED] * 3 + [BreakerState.OPEN]
 
 
 async def test_an_idle_local_server_that_is_gone_is_ejected_before_anybody_asks_it() -> None:
@@ -279,9 +279,9 @@ async def test_an_idle_local_server_that_is_gone_is_ejected_before_anybody_asks_
         await upstream.refuse()
         for link in upstream._links:  # a server that dies takes its connections with it
             link.abort()
-        await until(lambda: state(running, "one/m") is State.OPEN)
+        await until(lambda: state(running, "one/m") is BreakerState.OPEN)
         await upstream.listen()
-        await until(lambda: state(running, "one/m") is State.CLOSED)
+        await until(lambda: state(running, "one/m") is BreakerState.CLOSED)
 
 
 @pytest.mark.parametrize("more", ["local: false", "local: true, probe: false", "local: true, enabled: false"])
@@ -311,24 +311,24 @@ async def test_a_server_that_is_loading_is_kept_out_until_it_is_ready() -> None:
         async with probing(running) as probes:
             await upstream.wait_request(2)
             assert probes.state["one"].outcome == "not_ready"
-            assert state(running, "one/m") is not State.CLOSED
+            assert state(running, "one/m") is not BreakerState.CLOSED
             upstream.always(json_answer({"status": "ok"}))
-            await until(lambda: state(running, "one/m") is State.CLOSED)
+            await until(lambda: state(running, "one/m") is BreakerState.CLOSED)
         assert set(targets(upstream)) == {"GET /health"}
 
 
 @pytest.mark.parametrize(
     ("answer", "outcome", "after"),
     [
-        (error_json(401), "ok", State.CLOSED),
-        (error_json(404), "ok", State.CLOSED),
-        (error_json(302), "ok", State.CLOSED),
-        (error_json(503), "server_error", State.OPEN),
-        ((Fin(),), "broken", State.OPEN),
-        ((Stall(),), "first_byte_timeout", State.OPEN),
+        (error_json(401), "ok", BreakerState.CLOSED),
+        (error_json(404), "ok", BreakerState.CLOSED),
+        (error_json(302), "ok", BreakerState.CLOSED),
+        (error_json(503), "server_error", BreakerState.OPEN),
+        ((Fin(),), "broken", BreakerState.OPEN),
+        ((Stall(),), "first_byte_timeout", BreakerState.OPEN),
     ],
 )
-async def test_what_an_answer_means(answer: Script, outcome: str, after: State) -> None:
+async def test_what_an_answer_means(answer: Script, outcome: str, after: BreakerState) -> None:
     """Whoever answers at all is there. Whoever takes a connection and no more is tried by the next call."""
     async with FaultyUpstream(answer) as upstream, gateway(upstream.base_url) as running:
         tell(running, "one/m", *[o.NO_CONNECT] * 3)
@@ -350,7 +350,7 @@ async def test_who_cannot_be_reached_stays_out(port: Callable[[], AbstractContex
                 await until(lambda: "one" in probes.state)
             assert probes.state["one"].outcome == outcome
             facts = running.gateway.memory.facts["one/m"]
-            assert facts.breaker.state is State.OPEN
+            assert facts.breaker.state is BreakerState.OPEN
             assert facts.last_error.startswith(f"{outcome}: ")
             assert running.metric(f'gateway_probes_total{{outcome="{outcome}",provider="one"}}') >= 1
 
@@ -366,7 +366,7 @@ async def test_a_call_that_serves_as_a_probe_is_the_only_one() -> None:
             await asyncio.sleep(0.1)
             assert upstream.connections == []
             memory.probed("one/m", Event.RELEASE, "", wall)
-            await until(lambda: state(running, "one/m") is State.CLOSED)
+            await until(lambda: state(running, "one/m") is BreakerState.CLOSED)
 
 
 async def test_a_probe_that_is_cancelled_blocks_nobody() -> None:
@@ -375,9 +375,9 @@ async def test_a_probe_that_is_cancelled_blocks_nobody() -> None:
         tell(running, "one/m", *[o.NO_CONNECT] * 3)
         async with probing(running, within_s=30.0) as probes:
             await upstream.wait_request()
-            assert state(running, "one/m") is State.HALF_OPEN
+            assert state(running, "one/m") is BreakerState.HALF_OPEN
         breaker = running.gateway.memory.facts["one/m"].breaker
-        assert breaker.state is State.OPEN
+        assert breaker.state is BreakerState.OPEN
         assert breaker.admits(probes._now())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.background.sharing import MOST_SHARED, Sharing
 from gateway.core import outcome as o
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.facts import Facts
 from gateway.core.quota import Limit
 from gateway.dialects.endpoints import CHAT
@@ -58,7 +58,7 @@ class Worker:
         return total(self.metrics, 'gateway_requests_total{code="401",endpoint="chat",route="none"}')
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> BreakerState | None:
         known = self.memory.facts.get("a/m")
         return None if known is None else known.breaker.state
 
@@ -98,11 +98,11 @@ async def test_workers_learn_from_each_other(tmp_path: Path) -> None:
     one.attempt(o.SERVER_ERROR, 5)
     two.memory.told("a:free", (Limit("requests-day", 7.0, WALL, WALL + 3600, 50.0),))
     async with running(one, two, three):
-        await until(lambda: {worker.state for worker in (one, two, three)} == {State.OPEN})
+        await until(lambda: {worker.state for worker in (one, two, three)} == {BreakerState.OPEN})
         await until(lambda: "a:free" in one.memory.quotas and "a:free" in three.memory.quotas)
         clock.at += 10.0
         three.attempt(o.OK)
-        await until(lambda: {worker.state for worker in (one, two, three)} == {State.CLOSED})
+        await until(lambda: {worker.state for worker in (one, two, three)} == {BreakerState.CLOSED})
     assert one.memory.in_flight == {}
 
 
@@ -156,7 +156,7 @@ async def test_a_successor_knows_what_its_predecessor_knew(tmp_path: Path) -> No
     dead.attempt(o.SERVER_ERROR, 5)
     await dead.sharing.share()
     clock.at += 1.0
-    assert Worker(clock, Files(tmp_path, "run1", "0")).state is State.OPEN
+    assert Worker(clock, Files(tmp_path, "run1", "0")).state is BreakerState.OPEN
 
 
 async def test_a_directory_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +206,7 @@ async def test_machines_learn_from_each_other(tmp_path: Path) -> None:
         one.metrics.refuse(CHAT, 401)
         one.attempt(o.SERVER_ERROR, 5)
         async with running(one, two):
-            await until(lambda: two.state is State.OPEN)
+            await until(lambda: two.state is BreakerState.OPEN)
             assert two.refused() == 0.0
             await _away_and_back(server, one, two, clock)
 
@@ -216,6 +216,6 @@ async def _away_and_back(server: RedisServer, one: Worker, two: Worker, clock: C
     clock.at += 10.0
     two.attempt(o.OK)
     await asyncio.sleep(0.1)
-    assert (one.state, two.state) == (State.OPEN, State.CLOSED)
+    assert (one.state, two.state) == (BreakerState.OPEN, BreakerState.CLOSED)
     server.start()
-    await until(lambda: one.state is State.CLOSED)
+    await until(lambda: one.state is BreakerState.CLOSED)

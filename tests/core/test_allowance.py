@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.allowance import RESERVE_PER_S, SHARE, WINDOW_S, Allowance, earn, settle, spend
+from gateway.core.allowance import RESERVE_PER_S, SHARE, WINDOW_S, Allowance, aged, earn, spend
 
 FULL = RESERVE_PER_S * WINDOW_S
 
@@ -52,14 +52,14 @@ def test_what_was_earned_is_spent_first() -> None:
 def test_what_was_earned_expires() -> None:
     """After the window nothing is left of it."""
     busy = earned(1000)
-    assert round(settle(busy, WINDOW_S / 2).earned, 6) == 100
-    assert settle(busy, WINDOW_S).earned == settle(busy, 10 * WINDOW_S).earned == 0.0
+    assert round(aged(busy, WINDOW_S / 2).earned, 6) == 100
+    assert aged(busy, WINDOW_S).earned == aged(busy, 10 * WINDOW_S).earned == 0.0
 
 
 def test_a_clock_that_stands_still() -> None:
     """Time that goes backwards neither pays nor costs."""
     busy = earned(10, now=5.0)
-    assert settle(busy, 4.0) == busy
+    assert aged(busy, 4.0) == busy
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 2)), max_size=300))

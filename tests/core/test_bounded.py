@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.bounded import keep
+from gateway.core.bounded import keep, remember
 
 
 def test_the_oldest_is_forgotten() -> None:
@@ -21,3 +21,12 @@ def test_writing_again_keeps() -> None:
     assert list(kept.items()) == [("b", None), ("c", None), ("a", 5)]
     keep(kept, "d", 6, 3)
     assert list(kept) == ["c", "a", "d"]
+
+
+def test_a_full_memo_is_emptied() -> None:
+    """The entry that finds it full is its first; until then nothing is forgotten."""
+    memo: dict[str, int] = {}
+    assert [remember(memo, name, value, 3) for value, name in enumerate("abc")] == [0, 1, 2]
+    assert memo == {"a": 0, "b": 1, "c": 2}
+    assert remember(memo, "d", 3, 3) == 3
+    assert memo == {"d": 3}

@@ -18,8 +18,8 @@ from gateway.core.breaker import (
     TRIP_FAILURES,
     TRIP_LOCAL_FAILURES,
     Breaker,
+    BreakerState,
     Event,
-    State,
     after,
 )
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NOW = 1_790_000_000.0
-OPEN = Breaker(State.OPEN, ejections=2, changed_at=NOW - 10, retry_at=NOW + 5)
-HALF_OPEN = Breaker(State.HALF_OPEN, ejections=2, changed_at=NOW - 10, retry_at=NOW + 50)
-LOST = Breaker(State.HALF_OPEN, ejections=2, changed_at=NOW - 70, retry_at=NOW - 10)
+OPEN = Breaker(BreakerState.OPEN, ejections=2, changed_at=NOW - 10, retry_at=NOW + 5)
+HALF_OPEN = Breaker(BreakerState.HALF_OPEN, ejections=2, changed_at=NOW - 10, retry_at=NOW + 50)
+LOST = Breaker(BreakerState.HALF_OPEN, ejections=2, changed_at=NOW - 70, retry_at=NOW - 10)
 FAILED = Breaker(failures=2, local_failures=1)
 
 
@@ -53,14 +53,18 @@ def played(events: Iterable[Event], breaker: Breaker = CLOSED, now: float = NOW)
         (OPEN, Event.SUCCESS, Breaker(ejections=2, changed_at=NOW)),
         (OPEN, Event.FAILURE, OPEN),
         (OPEN, Event.LOCAL_FAILURE, OPEN),
-        (OPEN, Event.PROBE, Breaker(State.HALF_OPEN, ejections=2, changed_at=NOW, retry_at=NOW + PROBE_S)),
+        (OPEN, Event.PROBE, Breaker(BreakerState.HALF_OPEN, ejections=2, changed_at=NOW, retry_at=NOW + PROBE_S)),
         (OPEN, Event.RELEASE, OPEN),
         (HALF_OPEN, Event.SUCCESS, Breaker(ejections=2, changed_at=NOW)),
-        (HALF_OPEN, Event.FAILURE, Breaker(State.OPEN, ejections=3, changed_at=NOW, retry_at=NOW + 3 * EJECT_S)),
-        (HALF_OPEN, Event.LOCAL_FAILURE, Breaker(State.OPEN, ejections=3, changed_at=NOW, retry_at=NOW + 3 * EJECT_S)),
+        (HALF_OPEN, Event.FAILURE, Breaker(BreakerState.OPEN, ejections=3, changed_at=NOW, retry_at=NOW + 3 * EJECT_S)),
+        (
+            HALF_OPEN,
+            Event.LOCAL_FAILURE,
+            Breaker(BreakerState.OPEN, ejections=3, changed_at=NOW, retry_at=NOW + 3 * EJECT_S),
+        ),
         (HALF_OPEN, Event.PROBE, HALF_OPEN),  # the last resort is tried; the first probe is still waited for
-        (LOST, Event.PROBE, Breaker(State.HALF_OPEN, ejections=2, changed_at=NOW, retry_at=NOW + PROBE_S)),
-        (HALF_OPEN, Event.RELEASE, Breaker(State.OPEN, ejections=2, changed_at=NOW, retry_at=NOW)),
+        (LOST, Event.PROBE, Breaker(BreakerState.HALF_OPEN, ejections=2, changed_at=NOW, retry_at=NOW + PROBE_S)),
+        (HALF_OPEN, Event.RELEASE, Breaker(BreakerState.OPEN, ejections=2, changed_at=NOW, retry_at=NOW)),
     ],
 )
 def test_the_table(before: Breaker, event: Event, expected: Breaker) -> None:
@@ -70,27 +74,30 @@ def test_the_table(before: Breaker, event: Event, expected: Breaker) -> None:
 
 def test_the_table_is_whole() -> None:
     """No state meets an event that it does not know."""
-    for state, event in itertools.product(State, Event):
+    for state, event in itertools.product(BreakerState, Event):
         assert isinstance(after(Breaker(state), event, NOW), Breaker)
 
 
 @pytest.mark.parametrize(
     ("events", "state"),
     [
-        ([Event.FAILURE] * (TRIP_FAILURES - 1), State.CLOSED),
-        ([Event.FAILURE] * TRIP_FAILURES, State.OPEN),
-        ([Event.LOCAL_FAILURE] * (TRIP_LOCAL_FAILURES - 1), State.CLOSED),
-        ([Event.LOCAL_FAILURE] * TRIP_LOCAL_FAILURES, State.OPEN),
+        ([Event.FAILURE] * (TRIP_FAILURES - 1), BreakerState.CLOSED),
+        ([Event.FAILURE] * TRIP_FAILURES, BreakerState.OPEN),
+        ([Event.LOCAL_FAILURE] * (TRIP_LOCAL_FAILURES - 1), BreakerState.CLOSED),
+        ([Event.LOCAL_FAILURE] * TRIP_LOCAL_FAILURES, BreakerState.OPEN),
         # the two are counted apart
-        ([Event.LOCAL_FAILURE] * (TRIP_LOCAL_FAILURES - 1) + [Event.FAILURE] * (TRIP_FAILURES - 1), State.CLOSED),
+        (
+            [Event.LOCAL_FAILURE] * (TRIP_LOCAL_FAILURES - 1) + [Event.FAILURE] * (TRIP_FAILURES - 1),
+            BreakerState.CLOSED,
+        ),
         # only failures in a row count
-        (([Event.FAILURE] * (TRIP_FAILURES - 1) + [Event.SUCCESS]) * 9, State.CLOSED),
+        (([Event.FAILURE] * (TRIP_FAILURES - 1) + [Event.SUCCESS]) * 9, BreakerState.CLOSED),
         # limits, hang-ups and mistakes of clients never open it, and do not make good for failures
-        ([Event.RELEASE] * 1000, State.CLOSED),
-        (([Event.FAILURE, Event.RELEASE] * TRIP_FAILURES), State.OPEN),
+        ([Event.RELEASE] * 1000, BreakerState.CLOSED),
+        (([Event.FAILURE, Event.RELEASE] * TRIP_FAILURES), BreakerState.OPEN),
     ],
 )
-def test_what_trips_it(events: list[Event], state: State) -> None:
+def test_what_trips_it(events: list[Event], state: BreakerState) -> None:
     """Failures in a row, of one sort."""
     assert played(events).state is state
 
@@ -142,5 +149,5 @@ def test_nobody_is_locked_out(events: list[tuple[Event, float]]) -> None:
         now += passed_s
         breaker = after(breaker, event, now)
         assert breaker.admits(now + PROBE_S)
-        if breaker.state is State.OPEN:
+        if breaker.state is BreakerState.OPEN:
             assert breaker.retry_at - breaker.changed_at <= LONGEST_EJECT_S

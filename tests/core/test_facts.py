@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import outcome as o
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.facts import (
     ACCOUNT_S,
     LIMITED_S,
@@ -156,20 +156,20 @@ def test_a_limit_is_kept_until_it_ends() -> None:
 def test_429_never_trips_the_breaker() -> None:
     """A limit is not ill health."""
     found = seen([o.RATE_LIMITED, o.QUOTA_EXHAUSTED] * 500)
-    assert (found.breaker.state, found.success(NOW)) == (State.CLOSED, 1.0)
+    assert (found.breaker.state, found.success(NOW)) == (BreakerState.CLOSED, 1.0)
 
 
 def test_what_began_before_the_trouble_says_nothing_of_it() -> None:
     """Streams that were begun in better days end well or badly; the probe under way stays the only one."""
     out = seen([o.NO_CONNECT] * 3)
-    assert out.breaker.state is State.OPEN
+    assert out.breaker.state is BreakerState.OPEN
     for outcome in (o.OK, o.TRUNCATED, o.HUNG_UP, o.RATE_LIMITED):
         assert observe(out, attempt(outcome, duration_s=60.0), None, NOW + 1).breaker == out.breaker
     probing = begin(out, NOW + 5)
-    assert probing.breaker.state is State.HALF_OPEN
+    assert probing.breaker.state is BreakerState.HALF_OPEN
     for outcome in (o.OK, o.TRUNCATED, o.HUNG_UP, o.RATE_LIMITED):
         assert observe(probing, attempt(outcome, duration_s=60.0), None, NOW + 6).breaker == probing.breaker
-    assert observe(probing, attempt(o.OK, duration_s=1.0), None, NOW + 6).breaker.state is State.CLOSED
+    assert observe(probing, attempt(o.OK, duration_s=1.0), None, NOW + 6).breaker.state is BreakerState.CLOSED
     assert observe(probing, attempt(o.NO_CONNECT, duration_s=1.0), None, NOW + 6).breaker.ejections == 2
     assert observe(probing, attempt(o.HUNG_UP, duration_s=1.0), None, NOW + 6).breaker.admits(NOW + 6)
 

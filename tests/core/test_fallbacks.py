@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core import outcome as o
-from gateway.core.breaker import Breaker, State
+from gateway.core.breaker import Breaker, BreakerState
 from gateway.core.facts import Facts
 from gateway.core.fallbacks import LONGEST, Passed, header, passed_before
 from gateway.core.plan import Knowledge, Terms, make_plan
@@ -44,8 +44,10 @@ CHEAP, DEAR = candidate("cheap", price=Price(1, 1)), candidate("dear", price=Pri
 BLIND = candidate("blind", lacks=frozenset({Capability.VISION}))
 LOST = Rejected("gone/m", "no key; set GONE")
 
-EJECTED = Facts(breaker=Breaker(State.OPEN, ejections=1, retry_at=WALL + 9), last_error=f"server_error: {SECRET}")
-PROBED = Facts(breaker=Breaker(State.HALF_OPEN, ejections=1, retry_at=WALL + 9), last_error=f"broken: {SECRET}")
+EJECTED = Facts(
+    breaker=Breaker(BreakerState.OPEN, ejections=1, retry_at=WALL + 9), last_error=f"server_error: {SECRET}"
+)
+PROBED = Facts(breaker=Breaker(BreakerState.HALF_OPEN, ejections=1, retry_at=WALL + 9), last_error=f"broken: {SECRET}")
 LIMITED = Facts(usable_at=WALL + 12.4, limited=True, last_error=f"rate_limited: {SECRET}")
 SHORT = Quota((Limit("requests", 0.0, 10.0, WALL + 60, WALL),))
 
@@ -84,7 +86,7 @@ SHORT = Quota((Limit("requests", 0.0, 10.0, WALL + 60, WALL),))
         ((candidate("x"), candidate("y", rank=1)), {"x/m": EJECTED}, ("weighted",), [("y", o.OK)],
          [("x/m", "ejected (server_error)", "ejected")]),  # but no chance puts a fallback first
         # Nobody was ready: the one that is back first is asked first.
-        ((A, B), {"a/m": EJECTED, "b/m": Facts(breaker=Breaker(State.OPEN, retry_at=WALL + 1))}, ("listed",),
+        ((A, B), {"a/m": EJECTED, "b/m": Facts(breaker=Breaker(BreakerState.OPEN, retry_at=WALL + 1))}, ("listed",),
          [(B, o.OK)], [("a/m", "not ready", "not_ready")]),
         # One upstream, asked in two ways.
         ((candidate("a", label="hot"), candidate("a", label="cold", params=Params({"t": b"0"}))), {}, ("listed",),

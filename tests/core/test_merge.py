@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core import outcome as o
-from gateway.core.breaker import Breaker, Event, State
+from gateway.core.breaker import Breaker, BreakerState, Event
 from gateway.core.facts import UNKNOWN, Facts, observe, probed
 from gateway.core.merge import merge_facts, merge_quotas
 from gateway.core.quota import NOTHING_KNOWN, Limit, Quota
@@ -22,7 +22,13 @@ A = Candidate(Upstream(Provider("a", "openai", "http://a/v1"), "m"))
 times = st.sampled_from([0.0, NOW - 20, NOW - 10, NOW, NOW + 5])
 few = st.integers(0, 2)
 breakers = st.builds(
-    Breaker, st.sampled_from(State), failures=few, local_failures=few, ejections=few, changed_at=times, retry_at=times
+    Breaker,
+    st.sampled_from(BreakerState),
+    failures=few,
+    local_failures=few,
+    ejections=few,
+    changed_at=times,
+    retry_at=times,
 )
 facts = st.builds(
     Facts, good=few.map(float), bad=few.map(float), counted_at=times, first_token_s=few.map(float), timed_at=times,
@@ -82,18 +88,18 @@ def test_unknown_adds_nothing() -> None:
 @pytest.mark.parametrize(
     ("one", "two", "state", "failures"),
     [
-        (OPEN, UNKNOWN, State.OPEN, 0),
+        (OPEN, UNKNOWN, BreakerState.OPEN, 0),
         # A success elsewhere that changes no state does not undo an ejection,
-        (OPEN, seen((o.OK, -1.0)), State.OPEN, 0),
+        (OPEN, seen((o.OK, -1.0)), BreakerState.OPEN, 0),
         # but one that closed the breaker does.
-        (OPEN, observe(OPEN, attempt(o.OK), None, NOW), State.CLOSED, 0),
+        (OPEN, observe(OPEN, attempt(o.OK), None, NOW), BreakerState.CLOSED, 0),
         # Failures in a row are in a row only if nobody had a success since.
-        (FAILED, seen((o.OK, -3.5)), State.CLOSED, 2),
-        (FAILED, seen((o.OK, -2.0)), State.CLOSED, 0),
-        (FAILED, observe(FAILED, attempt(o.SERVER_ERROR), None, NOW), State.CLOSED, 3),
+        (FAILED, seen((o.OK, -3.5)), BreakerState.CLOSED, 2),
+        (FAILED, seen((o.OK, -2.0)), BreakerState.CLOSED, 0),
+        (FAILED, observe(FAILED, attempt(o.SERVER_ERROR), None, NOW), BreakerState.CLOSED, 3),
     ],
 )
-def test_breakers(one: Facts, two: Facts, state: State, failures: int) -> None:
+def test_breakers(one: Facts, two: Facts, state: BreakerState, failures: int) -> None:
     """The later change wins, and of failures in a row whoever heard last."""
     for ours, theirs in permutations((one, two)):
         breaker = merge_facts(ours, theirs, NOW).breaker
@@ -126,7 +132,7 @@ def test_failures_of_several_add_up_to_an_ejection() -> None:
         at = NOW - 10 + second
         processes[mine] = observe(processes[mine], attempt(o.SERVER_ERROR), None, at)
         processes[other] = merge_facts(processes[other], processes[mine], at + 0.5)
-    assert [one.breaker.state for one in processes] == [State.OPEN, State.OPEN]
+    assert [one.breaker.state for one in processes] == [BreakerState.OPEN, BreakerState.OPEN]
 
 
 def test_parts_are_taken_from_whoever_saw_them_last() -> None:

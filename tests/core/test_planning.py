@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.core import outcome as o
-from gateway.core.breaker import Breaker, State
+from gateway.core.breaker import Breaker, BreakerState
 from gateway.core.facts import UNKNOWN, Facts, observe
 from gateway.core.failover import GiveUp, Try, Wait, next_step
 from gateway.core.plan import KNOWING_NOTHING, Knowledge, Terms, make_plan
@@ -72,7 +72,7 @@ def why(plan: Plan) -> dict[str, str]:
     return {one.upstream_id: one.reason for one in plan.rejected}
 
 
-def ejected(for_s: float, state: State = State.OPEN) -> Facts:
+def ejected(for_s: float, state: BreakerState = BreakerState.OPEN) -> Facts:
     breaker = Breaker(state, ejections=1, changed_at=WALL - 1, retry_at=WALL + for_s)
     return Facts(breaker=breaker, last_error="no_connect: refused", last_error_at=WALL - 1)
 
@@ -203,7 +203,7 @@ def test_the_price_ceiling(ability: Ability, is_tried: bool) -> None:
     [
         ({}, {}, "ab", ""),
         ({"a/m": ejected(7)}, {}, "b", "ejected, no_connect: refused; next probe in 7.0 s"),
-        ({"a/m": ejected(7, State.HALF_OPEN)}, {}, "b", "a probe is under way; next probe in 7.0 s"),
+        ({"a/m": ejected(7, BreakerState.HALF_OPEN)}, {}, "b", "a probe is under way; next probe in 7.0 s"),
         ({"a/m": ejected(0)}, {}, "ab", ""),  # its time has come: this call is the probe
         (
             {"a/m": away(42, limited=True)},
@@ -348,7 +348,7 @@ def test_no_time_to_wait() -> None:
 
 def test_the_last_one_is_never_ejected() -> None:
     """Whatever its breaker says, one candidate is tried."""
-    for state in State:
+    for state in BreakerState:
         assert names(planned(A, facts={"a/m": ejected(30, state)})) == "a"
 
 
@@ -385,8 +385,9 @@ POOL = [
     candidate(name, Ability(lacks=frozenset({Capability.TOOLS}) if name in "de" else frozenset())) for name in "abcdef"
 ]
 states = st.sampled_from(
-    [UNKNOWN, ejected(9), ejected(0), ejected(40, State.HALF_OPEN), away(3, limited=True), away(99, limited=True),
-     away(99, limited=False), observe(UNKNOWN, Attempt(A, o.OK, first_token_s=0.2, duration_s=1.0), None, WALL)]
+    [UNKNOWN, ejected(9), ejected(0), ejected(40, BreakerState.HALF_OPEN), away(3, limited=True),
+     away(99, limited=True), away(99, limited=False),
+     observe(UNKNOWN, Attempt(A, o.OK, first_token_s=0.2, duration_s=1.0), None, WALL)]
 )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def features(
     ],
 )  # fmt: skip
 def test_conditions(rule: Rule, yes: Features, no: Features) -> None:
-    """A rule holds if all that it says is true of the request."""
+    """A rule matches if all that it says is true of the request."""
     assert (choose([rule], yes), choose([rule], no)) == ("x", None)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.breaker import CLOSED, Breaker, State
+from gateway.core.breaker import CLOSED, Breaker, BreakerState
 from gateway.core.facts import Facts
 from gateway.core.turns import Turn, What, turn_of
 
 NOW = 1000.0
 WELL = Facts()
-OPEN = Facts(breaker=Breaker(State.OPEN, ejections=1, retry_at=NOW + 5), last_error="server_error: whatever it said")
-HALF = Facts(breaker=Breaker(State.HALF_OPEN, ejections=1, retry_at=NOW + 60), last_error="server_error: x")
+OPEN = Facts(
+    breaker=Breaker(BreakerState.OPEN, ejections=1, retry_at=NOW + 5), last_error="server_error: whatever it said"
+)
+HALF = Facts(breaker=Breaker(BreakerState.HALF_OPEN, ejections=1, retry_at=NOW + 60), last_error="server_error: x")
 AWAY = Facts(usable_at=NOW + 30, last_error="no_credit: x")
 OVER = Facts(usable_at=NOW - 1, last_error="no_credit: x")
 STRUCK = Facts(breaker=Breaker(failures=2), last_error="broken: x")

@@ -79,3 +79,27 @@ async def test_the_digest_is_of_the_upstreams_bytes() -> None:
     assert (outlet.tap.sha256, outlet.tap.kept) == (sha256(b"half").digest(), b"half")
     assert not list(recording.chunks)
     assert not recording.is_whole
+
+
+@pytest.mark.parametrize(
+    ("recording", "sent", "kept"),
+    [
+        (None, b"a: b\r\n", None),
+        (Recording(1 << 20), b"a: b\r\n", (b"body",)),
+        (Recording(1 << 20, b"x-cache: miss\r\n"), b"a: b\r\nx-cache: miss\r\n", (b"body",)),
+        (Recording(4, b"x-cache: miss\r\n"), b"a: b\r\nx-cache: miss\r\n", ()),  # too long to keep
+    ],
+)
+async def test_a_complete_answer_is_recorded(
+    recording: Recording | None, sent: bytes, kept: tuple[bytes, ...] | None
+) -> None:
+    """The extra lines of a recording are for this client: they are sent, and not kept."""
+    sink = Scripted(asyncio.get_running_loop())
+    outlet = Outlet(sink)
+    outlet.recording = recording
+    outlet.respond(201, b"a: b\r\n", b"body")
+    assert sink.calls == [("respond", 201, sent, b"body")]
+    assert outlet.tap is None
+    if recording is not None:
+        assert (recording.status, recording.lines, recording.length) == (201, b"a: b\r\n", 4)
+        assert (recording.chunks, recording.is_whole) == (kept, kept != ())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.core.breaker import EJECT_S, TRIP_LOCAL_FAILURES, State
+from gateway.core.breaker import EJECT_S, TRIP_LOCAL_FAILURES, BreakerState
 from gateway.core.facts import CLOCKS_DIFFER_S
 from tests.faults import (
     Client,
@@ -177,7 +177,7 @@ async def test_an_outage_and_its_end() -> None:
         await first.listen()
         # It is up and not asked, because it is ejected: for as long as the first ejection takes.
         breaker = running.gateway.memory.facts["first/m"].breaker
-        assert breaker.state is State.OPEN
+        assert breaker.state is BreakerState.OPEN
         assert breaker.retry_at - breaker.changed_at == pytest.approx(EJECT_S)
         begun_at = time.time()
         while await call() == "second":

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from gateway.core import outcome as o
-from gateway.core.breaker import State
+from gateway.core.breaker import BreakerState
 from gateway.core.plan import Terms, make_plan
 from gateway.core.quota import Limit
 from gateway.core.waits import come_back_s
@@ -161,7 +161,7 @@ def test_a_key_concerns_the_account() -> None:
     begin(memory, A)
     end(memory, A, o.BAD_CREDENTIAL)
     assert memory.facts["a"].usable_at > WALL
-    assert memory.facts["a"].breaker.state is State.CLOSED
+    assert memory.facts["a"].breaker.state is BreakerState.CLOSED
 
 
 SHARED = LimitScope.FREE_ACCOUNT
@@ -209,7 +209,7 @@ def test_a_hundred_refusals_of_one_caller_take_nothing_from_others() -> None:
             end(memory, A, outcome, at=float(number), retry_after_s=60.0)
         plan = make_plan(Route("r", RouteKind.ROLE, (A, B)), Terms(4), memory.known, NOW, WALL + 99.5, Random(1))
         assert plan.order == (A, B), outcome.name
-        assert memory.facts["a/m"].breaker.state is State.CLOSED
+        assert memory.facts["a/m"].breaker.state is BreakerState.CLOSED
 
 
 def test_a_missing_model_is_asked_for_once_in_minutes() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from gateway.core.breaker import Breaker, State
+from gateway.core.breaker import Breaker, BreakerState
 from gateway.core.facts import Facts
 from gateway.core.quota import Limit, Quota
 from gateway.stores.snapshots import ABANDONED_S, ALIVE_S, EXPIRES_S, STALE_S, Board, Files, Snapshot
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WALL = 1_790_000_000.0
-FACTS = {"a/m": Facts(good=2.0, counted_at=WALL, breaker=Breaker(State.OPEN, changed_at=WALL), last_error="x")}
+FACTS = {"a/m": Facts(good=2.0, counted_at=WALL, breaker=Breaker(BreakerState.OPEN, changed_at=WALL), last_error="x")}
 QUOTAS = {"a/m": Quota((Limit("requests", 3.0, WALL, WALL + 60, 20.0),))}
 
 
