@@ -11,17 +11,15 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
-from gateway.core.deadlines import deadlines_for
-from gateway.core.failover import Relay, Try, Wait, may_be_retried, next_step, used
+from gateway.core.failover import Relay, Try, Wait, next_step, used
 from gateway.core.fallbacks import is_fallback, looked_back
 from gateway.core.plan import make_plan
-from gateway.dialects.endpoints import dialect_of
 from gateway.errors import Refusal, ShuttingDown
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.flight import Flight
 from gateway.proxy.passed import what_passed
-from gateway.proxy.replies import NO_RETRY_LINE, length_of, lines_of
-from gateway.proxy.verdicts import everybody_failed, is_ours, nobody_to_try, plan_in_a_header
+from gateway.proxy.replies import is_best_answer, length_of, lines_of, own_error
+from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
 from gateway.types import Attempt, Settlement
 
 if TYPE_CHECKING:
@@ -132,7 +130,7 @@ class Exchange:
         Raises:
             Refusal: the call ends here.
         """
-        attempts, plan, call = self._attempts, self._plan, self._admission.call
+        attempts, plan = self._attempts, self._plan
         try:
             # Write the request before holding or counting anything: a request that cannot be written is no attempt.
             flight = Flight(self._admission, self._inbound, self._tab, self._route, candidate, len(attempts))
@@ -143,12 +141,8 @@ class Exchange:
                     return await self._without_budget(candidate, over)
             now = monotonic()
             tried = 1 + used(plan, attempts) if attempts else 1
-            deadlines = deadlines_for(
-                candidate.upstream.provider.timeouts, plan.deadline - now,
-                is_whole=call.endpoint.generates and not call.stream,
-                is_last=tried >= min(len(plan.order), plan.max_attempts),
-            )  # fmt: skip
-            if not flight.begin(deadlines, now, is_retry=bool(attempts) and not fresh):
+            is_last = tried >= min(len(plan.order), plan.max_attempts)
+            if not flight.begin(now, plan.deadline, is_last=is_last, is_retry=bool(attempts) and not fresh):
                 return Attempt(candidate, o.NO_BUDGET, message="too many retries of late", ended_at=now)
             self._flight = flight
             if not self._overhead_s:
@@ -269,18 +263,10 @@ class Exchange:
             raise self._refused(self._over_budget)
         if not attempts:
             raise self._refused(nobody_to_try(self._route, self._plan))
-        last = attempts[-1]
-        alone = len(self._plan.order) == 1
-        if alone and flight is not None and flight.answer.status >= 400 and not is_ours(last):
-            # With a single candidate the upstream's own error is the best answer. A redirect is not relayed, because
-            # SDKs would follow it.
+        if flight is not None and is_best_answer(self._plan, attempts[-1], flight.answer):
             answer = flight.answer
             self._status = answer.status
-            may_retry = may_be_retried(last.outcome, last.retry_after_s)
-            lines = self._lines_of(answer) + (b"" if may_retry else NO_RETRY_LINE)
-            body = answer.body()
-            if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
-                body = dialect_of(self._admission.call.endpoint).too_long(body)
+            lines, body = own_error(attempts[-1], answer, self._lines_of(answer), self._admission.call.endpoint)
             self._outlet.respond(answer.status, lines, body)
             return
         raise self._refused(everybody_failed(self._route, attempts, self._admission.call.endpoint))

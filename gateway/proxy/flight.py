@@ -11,6 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.core.deadlines import deadlines_for
 from gateway.dialects.bridged import BridgedJudge
 from gateway.dialects.judge import Judge
 from gateway.errors import BadRequest
@@ -23,7 +24,6 @@ from gateway.upstream.h1 import ConnectError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.core.deadlines import Deadlines
     from gateway.proxy.admission import Admission
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.tab import Tab
@@ -82,16 +82,21 @@ class Flight:
     def __repr__(self) -> str:
         return f"<Flight to {self.candidate.label}{', under way' if self.is_under_way else ''}>"
 
-    def begin(self, deadlines: Deadlines, now: float, *, is_retry: bool) -> bool:
+    def begin(self, now: float, deadline: float, *, is_last: bool, is_retry: bool) -> bool:
         """Begin the attempt. False: its upstream is failing, and the allowance for retries is used up.
 
-        `now`: monotonic. `is_retry`: the call has had an attempt before, at this upstream or another.
+        `now`, `deadline`: monotonic; the call is over at the deadline. `is_last`: no other attempt may follow.
+        `is_retry`: the call has had an attempt before, at this upstream or another.
         """
-        admission, entry = self._admission, self.entry
+        admission, entry, call = self._admission, self.entry, self._call
         if not admission.gateway.memory.begin(self.candidate.upstream, time(), now, is_retry=is_retry):
             entry.give_back()
             return False
         self.is_under_way = True
+        deadlines = deadlines_for(
+            self.candidate.upstream.provider.timeouts, deadline - now,
+            is_whole=call.endpoint.generates and not call.stream, is_last=is_last,
+        )  # fmt: skip
         self.answer = entry.answer = Answer(
             self._judge(), self.candidate, deadlines, self._inbound.loop, self._target.mask
         )

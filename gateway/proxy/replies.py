@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.core import outcome as o
+from gateway.core.failover import may_be_retried
 from gateway.core.fallbacks import header as reason_header
 from gateway.core.money import header_usd
+from gateway.dialects.endpoints import dialect_of
 from gateway.errors import NO_RETRY
 from gateway.proxy.corrections import corrected
 from gateway.proxy.headers import relayed, safe
 from gateway.proxy.request import lowering_line
-from gateway.proxy.verdicts import made, plan_in_a_header
+from gateway.proxy.verdicts import is_ours, made, plan_in_a_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
-    from gateway.types import Attempt, Call, Plan, Route
+    from gateway.types import Attempt, Call, Endpoint, Plan, Route
 
 # A client makes up the names of fields.
 LONGEST_LOST = 1024
@@ -57,6 +60,22 @@ def lines_of(
     if admission.terms.explain:
         ours += b"x-gateway-plan: %b\r\n" % plan_in_a_header(plan)
     return ours
+
+
+def is_best_answer(plan: Plan, last: Attempt, answer: Answer) -> bool:
+    """Tell whether the upstream's own error is the best answer to a call: there is no other candidate to speak of.
+
+    A redirect is not relayed, because SDKs would follow it.
+    """
+    return len(plan.order) == 1 and answer.status >= 400 and not is_ours(last)
+
+
+def own_error(last: Attempt, answer: Answer, lines: bytes, endpoint: Endpoint) -> tuple[bytes, bytes]:
+    """Return the header lines and the body of an upstream's own error. `lines`: of any answer."""
+    body = answer.body()
+    if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
+        body = dialect_of(endpoint).too_long(body)
+    return (lines if may_be_retried(last.outcome, last.retry_after_s) else lines + NO_RETRY_LINE), body
 
 
 def bridge_lines(call: Call, far: str, lost: Sequence[str]) -> bytes:
