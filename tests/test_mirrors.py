@@ -109,7 +109,6 @@ ELSEWHERE: dict[str, str] = {
     "gateway.upstream.demo": "cli/test_trial.py",
     "gateway.web.answers": "web/test_bad_input.py",
     "gateway.web.charset": "web/test_bad_input.py",
-    "gateway.web.models": "web/test_paths.py",
     "gateway.web.openai": "web/test_bad_input.py",
     "gateway.web.reading": "web/test_bad_input.py",
     "gateway.web.routes": "web/test_paths.py",

@@ -12,7 +12,7 @@ from gateway.errors import BadRequest
 from gateway.types import Capability, Needs
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
-from gateway.web.steering import order_of
+from gateway.web.steering import order_of, route_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Explain:
         gateway = self._gateway
         ruleset = gateway.now
         config = ruleset.config
-        route = gateway.resolve(name, ruleset)
+        route = route_for(key, name, gateway, ruleset)
         needs = needs_of(asked)
         terms = Terms(
             config.max_attempts, config.retries, config.max_wait_s,
