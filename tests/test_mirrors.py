@@ -31,6 +31,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.cli.listening": "cli/test_run.py",
     "gateway.cli.running": "cli/test_reload.py",
     "gateway.cli.schema": "cli/test_commands.py",
+    "gateway.cli.snippets": "cli/test_connect.py",
     "gateway.cli.startup": "cli/test_state.py",
     "gateway.cli.status": "cli/test_reload.py",
     "gateway.cli.terminal": "cli/test_state.py",

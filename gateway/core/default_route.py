@@ -32,6 +32,7 @@ def remedy(name: str) -> str:
     if not DefaultRoute("").takes(name):
         return ""
     family = next((one for one in BUILT_IN if name.startswith(one)), "")
-    pattern = f"{family}*" if family else "NAME"
-    rule = f'{{when: {{model: "{pattern}"}}, use: …}}'
+    if not family:
+        return "set defaults.route to serve every unknown name"
+    rule = f'{{when: {{model: "{family}*"}}, use: …}}'
     return f"to serve names that clients have built in, set defaults.route, or a rule {rule}"
