@@ -12,6 +12,7 @@ import click
 
 from gateway import __version__
 from gateway.cli.check import check
+from gateway.cli.connect import connect
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
@@ -63,7 +64,7 @@ def version() -> None:
 
 
 def _commands() -> Sequence[click.Command]:
-    return (run, check, status, reload, models, explain, keys, usage, test, schema, healthcheck, version)
+    return (run, check, status, reload, models, connect, explain, keys, usage, test, schema, healthcheck, version)
 
 
 for _command in _commands():

@@ -13,6 +13,7 @@ from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory, merged
+from gateway.core.default_route import DefaultRoute
 from gateway.core.names import quoted
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
@@ -67,6 +68,7 @@ class Resolution:
         defaults = self.file.defaults
         providers = {name: self._provider(name, said) for name, said in self.file.providers.items()}
         providers.setdefault(DEMO.name, DEMO)
+        unknown = (defaults.route or "").strip()
         directory, objections = make_directory(
             Declared(
                 providers=providers,
@@ -78,9 +80,11 @@ class Resolution:
                 },
                 fallback={name: tuple(targets) for name, targets in self.file.fallback.items()},
                 default_provider=(defaults.provider or "").strip() or None,
+                default_route=DefaultRoute(unknown) if unknown else None,
                 tolerates=self.tolerates,
                 order=tuple(defaults.order),
                 uses=(
+                    *([(("defaults", "route"), unknown)] if unknown else ()),
                     *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
                     *((("budgets", i, "to"), one.to) for i, one in enumerate(self.file.budgets) if one.to),
                 ),

@@ -123,6 +123,11 @@ class Defaults(Strict):
     provider: str | None = Field(
         default=None, description="The provider for bare model ids that no provider is known to list."
     )
+    route: str | None = Field(
+        default=None,
+        description="Where a model name goes that is unknown and has no slash, such as one that a client has built in.",
+        examples=["role:main"],
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="The timers of a call.")
     max_attempts: n.Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
     retries: n.Whole = Field(

@@ -11,6 +11,7 @@ from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
 from gateway.config.settings import Config, ServerSettings
 from gateway.core.declared import Declared, Role, make_directory
+from gateway.core.default_route import BUILT_IN, DefaultRoute
 from gateway.errors import ConfigError
 from gateway.kinds import KINDS, Models, Publishers, kind_of
 from gateway.types import Timeouts
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SOURCE = "zero configuration"
 
+
+# Someone who types the name of a model wants that model; a name that a client has built in was chosen by nobody.
+_UNLISTED = DefaultRoute("role:main", BUILT_IN)
 
 # What the ids of local models give away. Wrong guesses are harmless: the server says what it cannot do.
 _EMBEDS = ("embed", "bge-", "/bge", "gte-", "e5-", "minilm")
@@ -66,10 +70,20 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     default = _default(local, rented)
     if overlay.existing(environ) is not None:
         config = _with_overlay(environ, (*local, *rented), roles, default)
-        return replace(config, warnings=(*config.warnings, *_passed_over(environ)))
+        directory = config.directory
+        if directory.default_route is None:
+            directory = replace(directory, default_route=_UNLISTED)
+        return replace(config, directory=directory, warnings=(*config.warnings, *_passed_over(environ)))
     providers = {one.name: one for one in (*local, *rented, DEMO)}
     directory, _ = make_directory(
-        Declared(providers=providers, roles=roles, default_provider=default, curated=ability_of, kinds=frozenset(KINDS))
+        Declared(
+            providers=providers,
+            roles=roles,
+            default_provider=default,
+            default_route=_UNLISTED,
+            curated=ability_of,
+            kinds=frozenset(KINDS),
+        )
     )
     said = [*warnings(server, providers), *_passed_over(environ)]
     ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))

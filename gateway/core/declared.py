@@ -24,6 +24,7 @@ from gateway.types import Bridging, Candidate, Params, Provider, Rejected, Route
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from gateway.core.default_route import DefaultRoute
     from gateway.types import Ability, CachePolicy, Capability
 
 # Far more than people write by hand, and below Python's recursion limit.
@@ -77,6 +78,8 @@ class Declared:
     roles: Mapping[str, Role] = field(default_factory=dict)
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default_provider: str | None = None
+    default_route: DefaultRoute | None = None
+    """Its target is one of `uses` too, so that a mistake in it is named with its place."""
     order: tuple[str, ...] = ("listed",)
     """For names without an order of their own."""
     uses: tuple[tuple[tuple[str | int, ...], str], ...] = ()
@@ -146,6 +149,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         providers=declared.providers,
         bare=bare,
         default_provider=declared.default_provider,
+        default_route=declared.default_route,
         params=declared.provider_params,
         order=declared.order,
         pool=tuple(pool.values()),

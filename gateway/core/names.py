@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import slips
 from gateway.core.abilities import Abilities
+from gateway.core.default_route import BUILT_IN, remedy
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.kinds import kind_of
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
@@ -21,6 +22,7 @@ from gateway.types import Ability, Candidate, Capability, Params, Rejected, Rout
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
+    from gateway.core.default_route import DefaultRoute
     from gateway.types import Provider
 
 ROLE = "role:"
@@ -70,6 +72,8 @@ class Directory:
     """Model id without its provider -> the upstreams that list it, configured before discovered."""
     default_provider: str | None = None
     """The provider for bare ids that no provider lists."""
+    default_route: DefaultRoute | None = None
+    """The route of names that nobody lists, and that the default provider does not get or does not serve."""
     params: Mapping[str, Params] = field(default_factory=dict)
     """Provider name -> the parameters its models inherit (global, then provider)."""
     order: tuple[str, ...] = ("listed",)
@@ -163,17 +167,41 @@ def resolve(name: str, directory: Directory) -> Route:
         raise ModelNotFound(f"unknown choice {quoted(name)}; there are {', '.join(AUTO_ORDERS)}", param="model")
     if listed := directory.bare.get(name):
         return _route(name, listed, directory)
+    guess, default = _at_default_provider(name, directory), _at_default_route(name, directory)
+    if guess is not None and default is not None:
+        return with_fallbacks(guess, (default,))
+    if (found := guess or default) is not None:
+        return found
+    raise ModelNotFound(_unknown(name, directory), param="model")
+
+
+def is_guess(name: str, directory: Directory) -> bool:
+    """Tell whether a name leads somewhere only because of a default: no provider is known to list it."""
+    return name not in directory.routes and name not in directory.bare and split(name, directory.providers) is None
+
+
+def _at_default_provider(name: str, directory: Directory) -> Route | None:
     default = directory.providers.get(directory.default_provider or "")
-    if default is not None and not default.unusable and name and not _is_slip(name, default, directory):
-        return _route(name, (directory.abilities.upstream(default, name),), directory)
-    raise ModelNotFound(_unknown(name, default, directory), param="model")
+    if default is None or default.unusable or not name or _is_slip(name, default, directory):
+        return None
+    said = default.name in directory.abilities.discovered and not default.model_override
+    if said and _at_default_route(name, directory) is not None:  # it has listed its models, and not this one
+        return None
+    return _route(name, (directory.abilities.upstream(default, name),), directory)
 
 
-def is_guess(route: Route, directory: Directory) -> bool:
-    """Tell whether a route goes to the default provider only because no provider is known to list its name."""
-    name = route.name
-    known = route.kind is not RouteKind.MODEL or name in directory.routes or name in directory.bare
-    return not known and split(name, directory.providers) is None
+def _at_default_route(name: str, directory: Directory) -> Route | None:
+    default = directory.default_route
+    if default is None or not default.takes(name):
+        return None
+    if name in directory.providers or ROLE + name in directory.routes:
+        return None
+    if slips.provider_by_colon(name, directory.providers, directory.kinds):
+        return None
+    if (found := directory.routes.get(default.target)) is not None:
+        return found
+    listed = directory.bare.get(default.target)
+    return _route(default.target, listed, directory) if listed else None
 
 
 def _is_slip(name: str, default: Provider, directory: Directory) -> bool:
@@ -183,8 +211,9 @@ def _is_slip(name: str, default: Provider, directory: Directory) -> bool:
     return slips.is_slip(name, default, (*default.models, *listed), directory.providers, directory.kinds)
 
 
-def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
+def _unknown(name: str, directory: Directory) -> str:
     """Say that a name is unknown, suggest others, and say how to ask the default provider for it."""
+    default = directory.providers.get(directory.default_provider or "")
     message = f"unknown model {quoted(name)}"
     if name in directory.providers and name:
         return f'{message}: it is a provider; name one of its models: "{name}/MODEL"'
@@ -200,7 +229,11 @@ def _unknown(name: str, default: Provider | None, directory: Directory) -> str:
     elif provider_is_unknown:
         there = [one.name for one in directory.providers.values() if not kind_of(one).built_in]
         message += f"; there {'is' if len(there) == 1 else 'are'} {', '.join(there[:10])}" if there else ""
-    if default is None or ROLE + name in directory.routes:
+    if ROLE + name in directory.routes:
+        return message
+    if (not meant or name.startswith(BUILT_IN)) and not provider_is_unknown and (serve := remedy(name)):
+        message += f"; {serve}"
+    if default is None:
         return message
     if default.unusable:
         return f"{message}; {why_unusable(default)}"

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
 
 
-def refusal_body(path: str, refusal: Refusal) -> bytes:
+def refusal_body(path: str, refusal: Refusal, *, anthropic: bool = False) -> bytes:
     """Return the body of a refusal, as JSON, for a client that asks for `path` (decoded or not, as it was sent).
 
-    Every path that is nobody else's is OpenAI's.
+    Every path that is nobody else's is OpenAI's. `anthropic`: the client is one of Anthropic's, whatever the path.
     """
-    write = messages.error_body if messages.PATHS.fullmatch(path) else openai.error_body
+    write = messages.error_body if anthropic or messages.PATHS.fullmatch(path) else openai.error_body
     return write(refusal)

@@ -100,8 +100,8 @@ class Gateway:
         route = ruleset.routes.get(model)
         if route is None:
             route = ruleset.resolve(model)
-            if self.look is not None and names.is_guess(route, ruleset.directory):
-                self.look()  # the name went to the default provider as a guess; the next call will know
+            if self.look is not None and names.is_guess(model, ruleset.directory):
+                self.look()  # a default took the name, because no provider lists it; the next call will know
         return route
 
     async def looked_again(self) -> bool:

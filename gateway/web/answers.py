@@ -19,9 +19,10 @@ def json_answer(value: Any, status: int = 200) -> Response:
     return Response(body, status, {"cache-control": "no-store"}, media_type="application/json")
 
 
-def refusal_answer(path: str, refusal: Refusal) -> Response:
-    """Return a refusal in the dialect of a path."""
-    response = Response(refusal_body(path, refusal), refusal.status, media_type="application/json")
+def refusal_answer(path: str, refusal: Refusal, *, anthropic: bool = False) -> Response:
+    """Return a refusal in the dialect of a path, or in Anthropic's for one of its clients."""
+    body = refusal_body(path, refusal, anthropic=anthropic)
+    response = Response(body, refusal.status, media_type="application/json")
     for name, value in refusal.headers:
         response.headers[name.decode()] = value.decode()
     return response

@@ -15,7 +15,7 @@ from gateway.proxy.crossing import as_taken
 from gateway.types import Capability, Needs
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
-from gateway.web.steering import order_of
+from gateway.web.steering import order_of, route_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Explain:
         gateway = self._gateway
         ruleset = gateway.now
         config = ruleset.config
-        route = as_taken(gateway.resolve(name, ruleset), endpoint_of(asked))
+        route = as_taken(route_for(key, name, gateway, ruleset), endpoint_of(asked))
         needs = needs_of(asked)
         terms = Terms(
             config.max_attempts, config.retries, config.max_wait_s,

@@ -1,4 +1,8 @@
-"""`GET /models`: every name a client may ask for, in one object that OpenAI's and Anthropic's SDKs both read."""
+"""`GET /models`: every name a client may ask for, in one object that OpenAI's and Anthropic's SDKs both read.
+
+Anthropic's SDKs send `anthropic-version`. They get no more than their own fields, and pages as at Anthropic
+(https://platform.claude.com/docs/en/api/models/list, read in November 2026).
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,18 @@ from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Ability
+    from gateway.types import Ability, Route
 
-_MOST_LISTED = 10_000
+_MOST_LISTED = 1_000_000
+_PAGE, _LONGEST_PAGE = 20, 1000
+_ANTHROPIC = "anthropic-version"
 
 
 class Models:
@@ -35,24 +41,24 @@ class Models:
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def every(self, request: Request) -> Response:
-        """List every name that the caller may ask for. With a `limit` the list is paged, as Anthropic's is."""
-        limit = request.query_params.get("limit", str(_MOST_LISTED))
-        if not (limit.isascii() and limit.isdecimal()) or not 0 < int(limit[:9]) <= 1_000_000:
-            raise BadRequest('"limit" must be a whole number above 0', param="limit")
+        """List every name that the caller may ask for. With a `limit` the list is paged."""
+        anthropic = _ANTHROPIC in request.headers
+        usual, most = (_PAGE, _LONGEST_PAGE) if anthropic else (_MOST_LISTED, _MOST_LISTED)
+        limit = _limit(request.query_params.get("limit", str(usual)), most)
         key = request.scope[CALLER]
-        listed = [self._entry(*one) for one in names(self._gateway.now.directory) if may_ask(key, one.name)]
+        listed = [one for one in names(self._gateway.now.directory) if may_ask(key, one.name)]
         after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
         if after is not None:
             listed = listed[_place(listed, after) + 1 :]
         elif before is not None:
             listed = listed[: _place(listed, before)]
-        data = listed[: int(limit)] if before is None or after is not None else listed[-int(limit) :]
+        page = listed[:limit] if before is None or after is not None else listed[-limit:]
         return json_answer({
-            "object": "list",
-            "data": data,
-            "has_more": len(data) < len(listed),
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
+            **({} if anthropic else {"object": "list"}),
+            "data": [self._entry(one, anthropic=anthropic) for one in page],
+            "has_more": len(page) < len(listed),
+            "first_id": page[0].name if page else None,
+            "last_id": page[-1].name if page else None,
         })  # fmt: skip
 
     async def one(self, request: Request) -> Response:
@@ -63,25 +69,37 @@ class Models:
         directory = self._gateway.now.directory
         for one in names(directory):
             if name == one.name or (one.name.partition("/")[2] == name and name in directory.bare):
-                return json_answer(self._entry(*one))
+                return json_answer(self._entry(one, anthropic=_ANTHROPIC in request.headers))
         raise ModelNotFound(f'unknown model "{name}"; GET /v1/models lists what there is', param="model")
 
-    def _entry(self, name: str, owner: str, ability: Ability) -> dict[str, Any]:
-        return {
-            "id": name,
+    def _entry(self, named: Named, *, anthropic: bool) -> dict[str, Any]:
+        common = {
+            "id": named.name,
+            "type": "model",
+            "display_name": named.name,
+            "description": named.description,
+            "created_at": self._since.isoformat().replace("+00:00", "Z"),
+        }
+        if anthropic:
+            ability = named.ability
+            return common | {"max_input_tokens": ability.context_tokens, "max_tokens": ability.max_output_tokens}
+        return common | {
             "object": "model",
             "created": int(self._since.timestamp()),
-            "owned_by": owner,
-            "type": "model",
-            "display_name": name,
-            "created_at": self._since.isoformat().replace("+00:00", "Z"),
-            **_known(ability),
+            "owned_by": named.owner,
+            **_known(named.ability),
         }
 
 
-def _place(listed: list[dict[str, Any]], name: str) -> int:
+def _limit(said: str, most: int) -> int:
+    if not (said.isascii() and said.isdecimal() and len(said) < 10) or not 0 < int(said) <= most:
+        raise BadRequest(f'"limit" must be a whole number from 1 to {most}', param="limit")
+    return int(said)
+
+
+def _place(listed: Sequence[Named], name: str) -> int:
     """Return the index of a page's last entry. An entry that is gone counts as the end, else paging might never end."""
-    return next((place for place, entry in enumerate(listed) if entry["id"] == name), len(listed))
+    return next((place for place, entry in enumerate(listed) if entry.name == name), len(listed))
 
 
 def _known(ability: Ability) -> dict[str, Any]:
@@ -124,6 +142,8 @@ class Named(NamedTuple):
     name: str
     owner: str
     ability: Ability
+    description: str
+    """Where the name leads, for model pickers: Claude Code's shows it."""
 
 
 def names(directory: Directory) -> Iterator[Named]:
@@ -140,8 +160,16 @@ def names(directory: Directory) -> Iterator[Named]:
                 first = route.candidates[0].upstream
                 if has_real and kind is RouteKind.MODEL and kind_of(first.provider).built_in:
                     continue
-                yield Named(name, first.provider.name if kind is RouteKind.MODEL else "gateway", first.ability)
+                owner = first.provider.name if kind is RouteKind.MODEL else "gateway"
+                yield Named(name, owner, first.ability, _description(route))
     for upstreams in directory.bare.values():
         for upstream in upstreams:
             if upstream.id not in directory.routes and upstream.provider.unusable is None:
-                yield Named(upstream.id, upstream.provider.name, upstream.ability)
+                yield Named(upstream.id, upstream.provider.name, upstream.ability, f"model at {upstream.provider.name}")
+
+
+def _description(route: Route) -> str:
+    first, *others = [one.upstream for one in route.candidates]
+    if route.kind is RouteKind.MODEL:
+        return f"model at {first.provider.name}"
+    return f"{route.kind} for {first.id}{f' and {len(others)} more' if others else ''}"

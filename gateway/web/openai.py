@@ -87,12 +87,12 @@ class Operation:
                 refuse_other_names(key, call, headers)
             ruleset = gateway.now  # the call keeps this ruleset, also after a reload
             try:
-                steered = steer(gateway, ruleset, call, headers)
+                steered = steer(gateway, ruleset, call, headers, key)
             except ModelNotFound:
                 if not await gateway.looked_again():
                     raise
                 ruleset = gateway.now
-                steered = steer(gateway, ruleset, call, headers)
+                steered = steer(gateway, ruleset, call, headers, key)
             call, route, terms = steered
             crossing = None
             if self._endpoint.dialect not in ruleset.straight and (crossing := crossing_of(call, route)) is not None:

@@ -95,6 +95,9 @@ class Web:
         ]
         for prefix in PREFIXES:
             places += [
+                # Claude Code asks for these before its first call: HEAD / (2.1.197), HEAD /api/hello (2.1.332).
+                Place(prefix or "/", health.live, Access.PUBLIC),
+                Place(f"{prefix}/api/hello", health.live, Access.PUBLIC),
                 Place(f"{prefix}/explain", explain.__call__, Access.CALL),
                 Place(f"{prefix}/models", models.every, Access.CALL),
                 Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
@@ -208,7 +211,8 @@ def _not_allowed(scope: Scope, allowed: str) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, Refusal):
         raise error
-    return refusal_answer(request.scope["path"], error)
+    # Anthropic's SDKs send this header to the paths that both APIs have, such as /v1/models.
+    return refusal_answer(request.scope["path"], error, anthropic="anthropic-version" in request.headers)
 
 
 async def _refused_by_starlette(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ Most requests only name a model, and then this is one dictionary look-up.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +26,7 @@ from gateway.types import RouteKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.ruleset import Ruleset
     from gateway.types import Call, Key, Needs, Route
@@ -33,7 +35,9 @@ ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-
 _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
-def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes]) -> tuple[Call, Route, Terms]:
+def steer(
+    gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key
+) -> tuple[Call, Route, Terms]:
     """Return the call without fields that are for the gateway alone, its route, and its terms.
 
     Raises:
@@ -48,14 +52,17 @@ def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes
     name = call.model
     if config.rules:
         name = choose(config.rules, _features(call, needs, headers, ruleset.looked_at)) or name
-    if name == AUTO and gateway.resolve(name, ruleset).kind is RouteKind.AUTO:  # an alias "auto" is an ordinary name
+    route = route_for(key, name, gateway, ruleset)
+    if route.name == AUTO and route.kind is RouteKind.AUTO:  # an alias "auto" is an ordinary name
         said, turns = last_words(call)
         hard = complexity(said, prompt_tokens=needs.input_tokens, turns=turns, capabilities=needs.capabilities)
-        name = auto_route(name, hard)
+        name = auto_route(AUTO, hard)
+        route = gateway.resolve(name, ruleset)
     fallbacks = _fallbacks(call, headers) if FALLBACK in headers or "models" in call.fields else ()
     if "models" in call.fields:  # OpenRouter's field for fallbacks; no other provider knows it
         call = without(call, "models")
-    route = names.resolve_many([name, *fallbacks], ruleset.directory) if fallbacks else gateway.resolve(name, ruleset)
+    if fallbacks:
+        route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory))
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
@@ -65,6 +72,27 @@ def steer(gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes
         config.max_attempts, config.retries, config.max_wait_s, replayable, needs, order, caller, explain, repeats
     )  # fmt: skip
     return call, route, terms
+
+
+def route_for(key: Key, name: str, gateway: Gateway, ruleset: Ruleset) -> Route:
+    """Return the route that a name has for the owner of a key.
+
+    Raises:
+        ModelNotFound: the name is unknown, or it would lead to a default route that the key may not use.
+    """
+    directory = _open_to(key, ruleset.directory)
+    return gateway.resolve(name, ruleset) if directory is ruleset.directory else names.resolve(name, directory)
+
+
+def _open_to(key: Key, directory: Directory) -> Directory:
+    """Return the directory without its default route if the key may not use that.
+
+    A pattern like `gpt-*` permits names that nobody configured, so it must not open the route behind them.
+    """
+    default = directory.default_route
+    if default is None or may_ask(key, default.target):
+        return directory
+    return replace(directory, default_route=None)
 
 
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:

@@ -228,7 +228,13 @@ def test_forced_parameters_and_the_limit_of_attempts_are_shown(here: Path) -> No
     [
         ("role:mian", ['unknown role "mian"; did you mean "role:main"?', "Or did you mean main?"]),
         ("mian", ['unknown model "mian"; did you mean "main"?', "Or did you mean role:main?"]),
-        ("zzzzzzzzzz", ['unknown model "zzzzzzzzzz"', "`gateway models` lists all names."]),
+        (
+            "zzzzzzzzzz",
+            [
+                'unknown model "zzzzzzzzzz"; set defaults.route to serve every unknown name',
+                "`gateway models` lists all names.",
+            ],
+        ),
         (
             "openai/gpt-6",
             ['provider "openai" has no key; set OPENAI_API_KEY', "Did you mean openai/gpt-5?"],

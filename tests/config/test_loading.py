@@ -168,6 +168,10 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             'gateway.yaml:2:13: unknown model or alias "reasonin"; did you mean "role:reasoning"?']),
         ("roles: {r: {models: [demo/echo], order: [cheepest]}}", [
             'gateway.yaml:1:42: unknown policy "cheepest"; did you mean "cheapest"?']),
+        ("models: {main: demo/echo}\ndefaults: {route: mian}", [
+            'gateway.yaml:2:19: unknown model or alias "mian"; did you mean "main"?']),
+        ("roles: {main: demo/echo}\ndefaults: {route: main}", [
+            'gateway.yaml:2:19: "main" is a role; write "role:main"']),
         ("rules: [{when: {images: true}, use: rolle:x}]", ['gateway.yaml:1:37: unknown model or alias "rolle:x"']),
         ("models: {main: '${M:-}'}", ["gateway.yaml:1:16: must not be empty; it comes from M, which is empty"]),
         ("server: {port: '${P:-}'}", [

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.config import Config, Detected, zero
 from gateway.config.without_file import JOBS
 from gateway.core.names import resolve
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, ModelNotFound
 from gateway.kinds import KINDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLLAMA = Detected("ollama", "http://127.0.0.1:11434/v1", ("nomic-embed-text:latest", "llama:8b", "gemma3:4b"))
 LOADING = Detected("llamacpp", "http://127.0.0.1:8080/v1")
@@ -73,6 +77,40 @@ def test_a_role_nobody_can_fill_says_so() -> None:
 def test_default_provider(environ: dict[str, str], detected: tuple[Detected, ...], default: str | None) -> None:
     """Unlisted names go to OpenRouter, or to the only provider there is."""
     assert zero(environ, detected).directory.default_provider == default
+
+
+@pytest.mark.parametrize(
+    "environ, detected, name, route, expected",
+    [
+        (OPENAI, (OLLAMA,), "gpt-6.1-sol", "role:main", ["openai/gpt-5.5", "ollama/llama:8b"]),
+        (OPENAI, (OLLAMA,), "claude-opus-5-5", "role:main", ["openai/gpt-5.5", "ollama/llama:8b"]),
+        (OPENAI, (OLLAMA,), "gpt-5-mini", "gpt-5-mini", ["openai/gpt-5-mini"]),  # listed
+        (OPENAI, (OLLAMA,), "mistral-9", None, []),  # typed by someone who wants that model
+        # The only provider may serve it; the role stands in.
+        (OPENAI, (), "gpt-6.1-sol", "gpt-6.1-sol", ["openai/gpt-6.1-sol", "openai/gpt-5.5"]),
+    ],
+)
+def test_names_that_clients_have_built_in(
+    environ: dict[str, str], detected: tuple[Detected, ...], name: str, route: str | None, expected: list[str]
+) -> None:
+    """Codex, Claude Code and OpenAI's Agents SDK work without naming a model."""
+    directory = zero(environ, detected).directory
+    if route is None:
+        with pytest.raises(ModelNotFound):
+            resolve(name, directory)
+        return
+    found = resolve(name, directory)
+    assert (found.name, [one.upstream.id for one in found.candidates]) == (route, expected)
+
+
+def test_names_that_clients_have_built_in_beside_an_overlay(tmp_path: Path) -> None:
+    """A promoted alias changes nothing about them."""
+    (tmp_path / "overlay.yaml").write_text("models: {mine: ollama/gemma3:4b}\n")
+    config = zero(OPENAI | {"GATEWAY_STATE_DIR": str(tmp_path)}, (OLLAMA,))
+    assert ids(config, "mine") == ["ollama/gemma3:4b"]
+    assert ids(config, "claude-opus-5-5") == ["openai/gpt-5.5", "ollama/llama:8b"]
+    with pytest.raises(ModelNotFound):
+        resolve("mistral-9", config.directory)
 
 
 def test_each_usual_variable_brings_its_provider_in() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.abilities import Said
 from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
+from gateway.core.default_route import remedy
 from gateway.core.facts import UNKNOWN
 from gateway.core.names import LAST, Directory, nearest, quoted, resolve, resolve_many
 from gateway.core.strategies import View, caller_hash, sticky
@@ -91,7 +92,7 @@ def test_declared_without_objection() -> None:
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("gpt-5x", 'unknown model "gpt-5x"; did you mean "gpt-5"?'),
+        ("gpt-5x", f'unknown model "gpt-5x"; did you mean "gpt-5"?; {remedy("gpt-5x")}'),
         ("GPT-5X", 'unknown model "GPT-5X"; did you mean "gpt-5"?'),
         ("mian", 'unknown model "mian"; did you mean "main"?'),
         ("rlm", 'unknown model "rlm"; did you mean "role:rlm"?'),
@@ -100,11 +101,11 @@ def test_declared_without_objection() -> None:
         ("role:", 'unknown role ""; there are role:rlm, role:planner, role:paid, role:embedding'),
         ("openai/gpt-6", 'provider "openai" has no key; set OPENAI_API_KEY'),
         ("openai:gpt-6", 'provider "openai" has no key; set OPENAI_API_KEY'),
-        ("echo", 'unknown model "echo"'),  # the demo answers to its full name only
+        ("echo", f'unknown model "echo"; {remedy("echo")}'),  # the demo answers to its full name only
         ("", 'unknown model ""'),
         ("openrouter/", 'unknown model "openrouter/"; did you mean "openrouter/big"?'),
-        ("qqq\nINFO forged", 'unknown model "qqq\N{REPLACEMENT CHARACTER}INFO forged"'),
-        ("q" * 101, f'unknown model "{"q" * 100}…"'),
+        ("qqq\nINFO forged", f'unknown model "qqq\N{REPLACEMENT CHARACTER}INFO forged"; {remedy("qqq")}'),
+        ("q" * 101, f'unknown model "{"q" * 100}…"; {remedy("qqq")}'),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:
@@ -564,7 +565,7 @@ def test_the_demo_comes_last() -> None:
     [
         (("mian", "small"), ModelNotFound, 'unknown model "mian"; did you mean "main"?'),
         (("main", "smal", "shared", "zzzzzz"), ModelNotFound,
-         'among the fallbacks: unknown model "smal"; did you mean "small"?; unknown model "zzzzzz"'),
+         f'among the fallbacks: unknown model "smal"; did you mean "small"?; unknown model "zzzzzz"; {remedy("z")}'),
         (("main", "openai/gpt-6"), ModelNotFound, f'among the fallbacks: provider "openai" has {NO_KEY}'),
         ((), BadRequest, "name at least one model"),
         (("main",) * 18, BadRequest, "17 fallbacks; at most 16 are tried"),

@@ -32,10 +32,11 @@ def config(
     timeouts: str = PATIENT,
     stream_usage: bool = False,
     server: str = "{}",
+    defaults: str = "",
     extra: str = "",
 ) -> Config:
     """Return a configuration whose role `rlm` tries `upstreams` (or ports) in order, as first/m, second/m, ..."""
-    lines = [f"server: {server}", f"defaults: {{timeouts: {{{timeouts}}}}}", "providers:"]
+    lines = [f"server: {server}", f"defaults: {{timeouts: {{{timeouts}}}, {defaults}}}", "providers:"]
     names = _NAMES[: len(upstreams)]
     for name, upstream in zip(names, upstreams, strict=True):
         port = upstream if isinstance(upstream, int) else upstream.port
@@ -53,12 +54,15 @@ async def proxied(
     timeouts: str = PATIENT,
     stream_usage: bool = False,
     server: str = "{}",
+    defaults: str = "",
     extra: str = "",
 ) -> AsyncIterator[tuple[Running, list[FaultyUpstream]]]:
     """Run an upstream for each of `answers` (they always give it), and a gateway whose role tries them in order."""
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(FaultyUpstream(answer, strict=strict)) for answer in answers]
-        configured = config(*upstreams, timeouts=timeouts, stream_usage=stream_usage, server=server, extra=extra)
+        configured = config(
+            *upstreams, timeouts=timeouts, stream_usage=stream_usage, server=server, defaults=defaults, extra=extra
+        )
         yield await stack.enter_async_context(serving(configured)), upstreams
 
 

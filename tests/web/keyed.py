@@ -71,14 +71,23 @@ def configured(*digests: bytes) -> Configured:
 
 @asynccontextmanager
 async def keyed(
-    folder: Path, *keys: Key, server: str = "{}", extra: str = "", answer: Answer | None = None, strict: bool = True
+    folder: Path,
+    *keys: Key,
+    server: str = "{}",
+    defaults: str = "",
+    extra: str = "",
+    answer: Answer | None = None,
+    strict: bool = True,
 ) -> AsyncIterator[Keyed]:
     """Serve with these keys in a store in `folder`, which others may change meanwhile."""
     store = SQLiteKeys(folder / "keys.sqlite")
     for one in keys:
         store.insert(one)
     keyring = Keyring(SQLiteKeys(folder / "keys.sqlite"))
-    async with proxied(answer or chat_json(), server=server, extra=extra, strict=strict) as (running, (upstream,)):
+    async with proxied(answer or chat_json(), server=server, defaults=defaults, extra=extra, strict=strict) as (
+        running,
+        (upstream,),
+    ):
         app = running.app
         app._web = Web(running.gateway, keyring)
         await keyring.refresh()
