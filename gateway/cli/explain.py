@@ -102,7 +102,7 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
     needs = needs_of(asked)
     try:
         order = order_of(asked["order"])
-        route = as_taken(route, endpoint_of(asked))
+        route = as_taken(route, endpoint_of(asked), lambda provider: provider.speaks)
     except BadRequest as error:
         raise Mistake(error.message) from None
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)

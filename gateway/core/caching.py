@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The same model answers the same question the same way here.
 _COMPUTES = frozenset({"embeddings", "rerank", "moderations"})
-_GENERATES = frozenset({"chat", "completions", "responses"})
+_GENERATES = frozenset({"chat", "completions", "responses", "messages"})
 
 # What an object costs beside its content in CPython 3.11 to 3.13, rounded up; tests/stores/test_cache.py measures it.
 CHUNK_OVERHEAD = 48

@@ -35,7 +35,3 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     """The call in other dialects. None: every candidate speaks the client's."""
     parent: str = ""
     """The request id of the call on whose behalf the gateway itself makes this one; empty: a client made it."""
-
-    async def reached(self, route: Route) -> Route:
-        """Return another route as this call takes it."""
-        return route if self.crossing is None else await self.crossing.over(route)

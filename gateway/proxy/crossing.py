@@ -17,9 +17,11 @@ from gateway.errors import NO_RETRY, NoCandidate
 from gateway.types import Bridging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from gateway.types import Call, Endpoint, Provider, Route
+
+    Spoken = Callable[[Provider], tuple[str, ...]]
 
 # To write 50 KB in another dialect takes about a millisecond. The event loop goes on while a thread writes more.
 WORTH_A_THREAD = 256 * 1024
@@ -35,35 +37,47 @@ def spoken_by_all(providers: Iterable[Provider]) -> frozenset[str]:
     )
 
 
-def crossing_of(call: Call, route: Route) -> Crossing | None:
-    """Return the crossing of a call; None if it passes straight to every candidate of its route."""
+def crossing_of(call: Call, route: Route, spoken: Spoken) -> Crossing | None:
+    """Return the crossing of a call; None if it passes straight to every candidate of its route.
+
+    `spoken`: returns the dialects that a provider speaks, the best first.
+    """
     dialect = call.endpoint.dialect
-    if all(dialect in one.upstream.provider.speaks for one in route.candidates):
+    if DIALECTS[dialect].codec is None or all(dialect in spoken(one.upstream.provider) for one in route.candidates):
         return None
-    return Crossing(call)
+    return Crossing(call, spoken)
 
 
-def as_taken(route: Route, endpoint: Endpoint) -> Route:
+def may_cross(endpoint: Endpoint, provider: Provider) -> bool:
+    """Tell whether calls of an endpoint have a bridge to a provider that does not speak their dialect after all."""
+    others = tuple(one for one in provider.speaks if one != endpoint.dialect)
+    return DIALECTS[endpoint.dialect].codec is not None and _passage(endpoint, others) is not None
+
+
+def as_taken(route: Route, endpoint: Endpoint, spoken: Spoken) -> Route:
     """Return a route as a call of an endpoint takes it that would lose nothing over a bridge."""
-    asked_in = {one.upstream.provider.name: _far_of(endpoint, one.upstream.provider) for one in route.candidates}
-    return over_bridges(route, endpoint.dialect, asked_in, defaultdict(tuple))
+    return over_bridges(route, endpoint.dialect, _asked_in(route, endpoint, spoken), defaultdict(tuple))
 
 
-def _far_of(endpoint: Endpoint, provider: Provider) -> str | None:
-    """Return the dialect in which a provider is asked, empty if it is the client's; None: it cannot be asked."""
-    found = _passage(endpoint, provider.speaks)
-    if isinstance(found, Bridge):
-        return found.far.name
-    return None if found is None else ""
+def _asked_in(route: Route, endpoint: Endpoint, spoken: Spoken) -> dict[str, str | None]:
+    """Return by provider the dialect in which it is asked, empty if it is the client's; None: it cannot be asked."""
+    asked_in: dict[str, str | None] = {}
+    for candidate in route.candidates:
+        provider = candidate.upstream.provider
+        found = _passage(endpoint, spoken(provider))
+        asked_in[provider.name] = found.far.name if isinstance(found, Bridge) else None if found is None else ""
+    return asked_in
 
 
 class Crossing:
     """A call on its way over bridges. It is written once for each dialect, and only when it is wanted."""
 
-    __slots__ = ("_call", "_crossed")
+    __slots__ = ("_call", "_crossed", "_spoken")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, spoken: Spoken) -> None:
+        """`spoken`: returns the dialects that a provider speaks, the best first."""
         self._call = call
+        self._spoken = spoken
         self._crossed: dict[str, Crossed] = {}
 
     def __repr__(self) -> str:
@@ -77,7 +91,7 @@ class Crossing:
             BadRequest: the call takes a bridge, and is not one that its own dialect allows.
         """
         endpoint = self._call.endpoint
-        asked_in = {one.upstream.provider.name: _far_of(endpoint, one.upstream.provider) for one in route.candidates}
+        asked_in = _asked_in(route, endpoint, self._spoken)
         if route.bridging is not Bridging.NEVER:
             for far in dict.fromkeys(filter(None, asked_in.values())):
                 await self._write(far)

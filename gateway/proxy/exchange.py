@@ -12,73 +12,59 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.failover import Relay, Try, Wait, next_step, used
-from gateway.core.fallbacks import is_fallback, looked_back
-from gateway.core.plan import make_plan
 from gateway.errors import Refusal, ShuttingDown
 from gateway.proxy.books import NotOnDisk, OverBudget
+from gateway.proxy.course import Course
 from gateway.proxy.flight import Flight
 from gateway.proxy.passed import what_passed
-from gateway.proxy.replies import is_best_answer, length_of, lines_of, own_error
-from gateway.proxy.verdicts import everybody_failed, nobody_to_try, plan_in_a_header
-from gateway.types import Attempt, Settlement
+from gateway.proxy.replies import is_best_answer, length_of, own_error
+from gateway.proxy.verdicts import everybody_failed, nobody_to_try
+from gateway.types import Attempt
 
 if TYPE_CHECKING:
-    from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
-    from gateway.proxy.answer import Answer
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.outlet import Outlet
     from gateway.proxy.tab import Tab
-    from gateway.types import Candidate, Plan, Receipt, Route, Usage
+    from gateway.types import Candidate, Usage
 
 
 class Exchange:
     """One call on its way to an answer. `run` it once."""
 
     __slots__ = (
-        "_admission", "_attempts", "_earlier", "_flight", "_gateway", "_hung_up", "_inbound", "_is_fallback", "_outlet",
-        "_over_budget", "_overhead_s", "_passed", "_plan", "_receipts", "_route", "_status", "_tab", "_usage",
+        "_admission", "_course", "_flight", "_gateway", "_hung_up", "_inbound", "_outlet", "_overhead_s", "_status",
+        "_tab", "_usage",
     )  # fmt: skip
 
     def __init__(self, admission: Admission, inbound: Inbound, outlet: Outlet, tab: Tab) -> None:
         """`inbound`: the client's request. `outlet`: takes the answer. `tab`: the call's account in the books."""
-        gateway = admission.gateway
         self._admission = admission
-        self._gateway = gateway
+        self._gateway = admission.gateway
         self._inbound = inbound
         self._outlet = outlet
         self._tab = tab
-        self._route: Route = admission.route
-        self._attempts: list[Attempt] = []
-        self._earlier: tuple[Attempt, ...] = ()
-        """Attempts of the first plan, if a spent budget moved the call to another route."""
-        self._receipts: list[Receipt] = []
-        self._over_budget: Refusal | None = None
-        self._passed: tuple[Passed, ...] = ()
-        """Candidates that were preferred to the one that answers."""
-        self._is_fallback = False
+        self._course = Course(admission, tab)
         self._flight: Flight | None = None
         """The attempt under way, or the last one."""
         self._usage: Usage | None = None
         self._status = 0
         self._hung_up = False
         self._overhead_s = 0.0
-        self._plan: Plan = make_plan(
-            admission.route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng
-        )
 
     def __repr__(self) -> str:
-        return f"<Exchange {self._admission.request_id.decode('latin-1')}, {len(self._attempts)} attempts>"
+        return f"<Exchange {self._admission.request_id.decode('latin-1')}, {len(self._course.attempts)} attempts>"
 
     @property
     def first(self) -> Candidate | None:
         """The candidate that would be asked now; None if the plan is empty."""
-        return self._plan.order[0] if self._plan.order else None
+        order = self._course.plan.order
+        return order[0] if order else None
 
     @property
     def answered_by(self) -> Candidate | None:
         """The candidate whose answer is complete and says so; None if there is none."""
-        flight, attempts = self._flight, self._attempts
+        flight, attempts = self._flight, self._course.attempts
         if flight is None or not attempts or attempts[-1].outcome is not o.OK:
             return None
         return attempts[-1].candidate if flight.answer.judge.is_conclusive else None
@@ -94,6 +80,7 @@ class Exchange:
         Raises:
             Refusal: no upstream could answer; nothing has been sent to the client.
         """
+        course = self._course
         self._inbound.on_hang_up = self._hang_up
         self._gateway.metrics.enter(self._admission.call.endpoint)
         try:
@@ -101,7 +88,7 @@ class Exchange:
                 self._interrupted()
                 return
             while True:
-                step = next_step(self._plan, self._attempts, monotonic())
+                step = next_step(course.plan, course.attempts, monotonic())
                 if isinstance(step, Relay):
                     if not self._respond():
                         await self._relay()
@@ -110,8 +97,8 @@ class Exchange:
                     self._land(self._flight, 0)
                 if isinstance(step, Try):
                     attempt = await self._try(step.candidate, fresh=step.fresh)
-                    if attempt is not None:  # else `_try` has made another plan
-                        self._attempts.append(attempt)
+                    if attempt is not None:  # else there is another plan
+                        course.attempts.append(attempt)
                 elif isinstance(step, Wait):
                     await asyncio.sleep(step.until - monotonic())
                 else:
@@ -125,20 +112,23 @@ class Exchange:
     # -- one attempt
 
     async def _try(self, candidate: Candidate, *, fresh: bool) -> Attempt | None:
-        """Make an attempt. None: no attempt was made, and `_plan` is another plan now.
+        """Make an attempt. None: the course of the call has another plan now.
 
         Raises:
             Refusal: the call ends here.
         """
-        attempts, plan = self._attempts, self._plan
+        course = self._course
+        attempts, plan = course.attempts, course.plan
         try:
             # Write the request before holding or counting anything: a request that cannot be written is no attempt.
-            flight = Flight(self._admission, self._inbound, self._tab, self._route, candidate, len(attempts))
+            flight = Flight(
+                self._admission, self._inbound, self._tab, course.route, candidate, len(attempts), course.crossing
+            )
             if flight.entry.asked:
                 try:
                     await flight.entry.hold()
                 except OverBudget as over:
-                    return await self._without_budget(candidate, over)
+                    return await course.without_budget(candidate, over)
             now = monotonic()
             tried = 1 + used(plan, attempts) if attempts else 1
             is_last = tried >= min(len(plan.order), plan.max_attempts)
@@ -150,28 +140,14 @@ class Exchange:
             if fresh or not flight.send_at_once():
                 await flight.send(plan.deadline, fresh=fresh)
             await flight.answer.decided
+            attempt = flight.answer.attempt()
+            if attempt.outcome is not o.ENDPOINT_MISSING:
+                return attempt
+            attempts.append(attempt)
+            self._land(flight, 0)
+            return None if await course.over_a_bridge(attempt) else attempts.pop()
         except Refusal as refusal:
             raise self._refused(refusal) from None
-        return flight.answer.attempt()
-
-    async def _without_budget(self, candidate: Candidate, over: OverBudget) -> Attempt | None:
-        """Handle a budget without room: try other upstreams, change the plan, or refuse the call.
-
-        Raises:
-            Refusal: the budget would refuse every other upstream too.
-        """
-        budget = over.budget
-        if over.is_final:
-            raise over.refusal
-        self._over_budget = over.refusal
-        if not budget.to or self._tab.downgraded:
-            return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
-        gateway, admission = self._gateway, self._admission
-        self._earlier, self._attempts = tuple(self._attempts), []
-        self._route = await admission.reached(gateway.resolve(budget.to, admission.ruleset))
-        self._tab.downgraded = True
-        self._plan = make_plan(self._route, admission.terms, gateway.memory.known, monotonic(), time(), gateway.rng)
-        return None
 
     # -- the end
 
@@ -183,19 +159,19 @@ class Exchange:
         flight = self._flight
         if flight is None:  # the first step is always an attempt
             raise AssertionError("an answer without an attempt")
-        answer, entry, plan = flight.answer, flight.entry, self._plan
+        answer, entry, course = flight.answer, flight.entry, self._course
         self._status = answer.status
-        if not on_disk and (len(self._attempts) > 1 or plan.rejected or plan.ready_at or self._tab.downgraded):
-            self._look_back()
+        if not on_disk:
+            course.look_back()
         judge = answer.judge
         if not answer.is_over or judge.reader is not None or not judge.phase.is_end:
             return False
         self._usage = usage = judge.usage
-        entry.settle(self._attempts[-1], usage, answer.status, is_fallback=self._is_fallback)
+        entry.settle(course.attempts[-1], usage, answer.status, is_fallback=course.is_fallback)
         if self._gateway.books.is_strict and not on_disk:
             return False
         cost = entry.bill.cost_nanousd if entry.bill is not None else None
-        lines = lines_of(self._admission, plan, self._route, self._attempts, self._passed, answer, cost)
+        lines = course.lines(flight, cost)
         self._overhead_s += monotonic() - answer.committed_at
         self._outlet.respond(answer.status, lines, answer.body())
         return True
@@ -209,7 +185,7 @@ class Exchange:
         flight, outlet, books = self._flight, self._outlet, self._gateway.books
         if flight is None:
             raise AssertionError("an answer without an attempt")
-        answer, entry = flight.answer, flight.entry
+        answer, entry, course = flight.answer, flight.entry, self._course
         if entry.bill is not None:  # a whole answer, which waits for its charge to be on disk
             try:
                 await books.on_disk(entry.position)
@@ -217,18 +193,18 @@ class Exchange:
                 raise self._refused(refusal) from None
             self._respond(on_disk=True)
             return
-        started = self._attempts[-1]
+        started = course.attempts[-1]
         self._gateway.memory.heard(started.candidate.upstream, started, answer.headers, time())
         outlet.start(
-            answer.status, self._lines_of(answer), length_of(answer),
+            answer.status, course.lines(flight), length_of(answer),
             keeps=books.keeps_content, holds_end=books.is_strict,
         )  # fmt: skip
         self._overhead_s += monotonic() - answer.committed_at
         relay = answer.relay_to(outlet)
         await relay.ended
         self._usage = answer.judge.usage
-        ended = self._attempts[-1] = answer.attempt()
-        entry.settle(ended, self._usage, answer.status, is_fallback=self._is_fallback)
+        ended = course.attempts[-1] = answer.attempt()
+        entry.settle(ended, self._usage, answer.status, is_fallback=course.is_fallback)
         if books.is_strict:
             try:
                 await books.on_disk(entry.position)
@@ -237,45 +213,29 @@ class Exchange:
             else:
                 relay.release()
 
-    def _lines_of(self, answer: Answer) -> bytes:
-        return lines_of(self._admission, self._plan, self._route, self._attempts, self._passed, answer)
-
-    def _look_back(self) -> None:
-        """Find out why the first choice does not answer, if another candidate does, and log the fallback."""
-        gateway, route, admission = self._gateway, self._route, self._admission
-        passed = self._passed = looked_back(
-            route, admission.terms, self._plan, self._attempts, gateway.memory.known, time(), gateway.rng,
-            earlier=self._earlier, downgraded=admission.call.model if self._tab.downgraded else "",
-        )  # fmt: skip
-        if passed:
-            answered = self._attempts[-1].candidate
-            self._is_fallback = is_fallback(answered, passed)
-            gateway.notices.fell_back(route, answered, passed)
-
     def _give_up(self) -> None:
         """End a call that no upstream has answered.
 
         Raises:
             Refusal: always, unless the only upstream's own error is relayed.
         """
-        attempts, flight = self._attempts, self._flight
-        if self._over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
-            raise self._refused(self._over_budget)
+        course, flight, endpoint = self._course, self._flight, self._admission.call.endpoint
+        attempts = course.attempts
+        if course.over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
+            raise self._refused(course.over_budget)
         if not attempts:
-            raise self._refused(nobody_to_try(self._route, self._plan))
-        if flight is not None and is_best_answer(self._plan, attempts[-1], flight.answer):
+            raise self._refused(nobody_to_try(course.route, course.plan))
+        if flight is not None and is_best_answer(course.plan, attempts[-1], flight.answer):
             answer = flight.answer
             self._status = answer.status
-            lines, body = own_error(attempts[-1], answer, self._lines_of(answer), self._admission.call.endpoint)
+            lines, body = own_error(attempts[-1], answer, course.lines(flight), endpoint)
             self._outlet.respond(answer.status, lines, body)
             return
-        raise self._refused(everybody_failed(self._route, attempts, self._admission.call.endpoint))
+        raise self._refused(everybody_failed(course.route, attempts, endpoint))
 
     def _refused(self, refusal: Refusal) -> Refusal:
         self._status = refusal.status
-        if self._admission.terms.explain:
-            refusal.headers = (*refusal.headers, (b"x-gateway-plan", plan_in_a_header(self._plan)))
-        return refusal
+        return self._course.refused(refusal)
 
     def _hang_up(self) -> None:
         """End the upstream's answer now, and the task at the next turn of the loop: the client has left."""
@@ -305,7 +265,7 @@ class Exchange:
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.judge.usage
-            self._attempts[flight.place :] = [answer.attempt()]
+            self._course.attempts[flight.place :] = [answer.attempt()]
         if inbound.gone:
             self._status = self._status or refused or 499
         elif inbound.answered:
@@ -315,12 +275,13 @@ class Exchange:
 
     def _land(self, flight: Flight, call_status: int) -> None:
         """End the attempt under way. `call_status`: the status that the client got, 0 if the call goes on."""
-        if len(self._attempts) == flight.place:  # a refusal or an error of ours ended the attempt half-way
+        course = self._course
+        if len(course.attempts) == flight.place:  # a refusal or an error of ours ended the attempt half-way
             flight.answer.close()
-            self._attempts.append(flight.answer.attempt())
-        flight.land(self._attempts[-1], self._usage, call_status, is_fallback=self._is_fallback)
+            course.attempts.append(flight.answer.attempt())
+        flight.land(course.attempts[-1], self._usage, call_status, is_fallback=course.is_fallback)
         if (receipt := flight.entry.receipt()) is not None:
-            self._receipts.append(receipt)
+            course.receipts.append(receipt)
 
     def _settle(self) -> None:
         admission, inbound, flight = self._admission, self._inbound, self._flight
@@ -334,11 +295,4 @@ class Exchange:
         inbound.on_hang_up = None
         if flight is not None and flight.answer.outlet is not None:
             self._outlet.listen(None)
-        attempts = (*self._earlier, *self._attempts) if self._earlier else tuple(self._attempts)
-        self._gateway.settle(
-            Settlement(
-                admission.call, self._route, attempts, status, self._usage, self._hung_up,
-                monotonic() - admission.received_at, self._overhead_s, False,  # noqa: FBT003  # not cached
-                admission.request_id, admission.parent, admission.key, self._plan, tuple(self._receipts),
-            )
-        )  # fmt: skip
+        self._gateway.settle(self._course.settlement(status, self._usage, self._overhead_s, hung_up=self._hung_up))

@@ -18,13 +18,14 @@ from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk
 from gateway.proxy.entry import Entry
-from gateway.proxy.request import written
+from gateway.proxy.request import bridge_lines, written
 from gateway.upstream.h1 import ConnectError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.proxy.admission import Admission
+    from gateway.proxy.crossing import Crossing
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.tab import Tab
     from gateway.types import Attempt, Candidate, RestOfForm, Route, Usage
@@ -36,16 +37,23 @@ class Flight:
     """One attempt of one call. `begin` it, `send` it, await `answer.decided`, and `land` it at the end."""
 
     __slots__ = (
-        "_admission", "_asks_for_usage", "_call", "_inbound", "_pieces", "_request", "_target", "answer", "candidate",
-        "entry", "is_under_way", "place",
+        "_admission", "_asks_for_usage", "_call", "_crossing", "_inbound", "_pieces", "_request", "_target", "answer",
+        "bridge_lines", "candidate", "entry", "is_under_way", "place",
     )  # fmt: skip
 
     answer: Answer
 
     def __init__(
-        self, admission: Admission, inbound: Inbound, tab: Tab, route: Route, candidate: Candidate, place: int
+        self,
+        admission: Admission,
+        inbound: Inbound,
+        tab: Tab,
+        route: Route,
+        candidate: Candidate,
+        place: int,
+        crossing: Crossing | None,
     ) -> None:
-        """`place`: the index of the attempt among the attempts of its call.
+        """`place`: the index of the attempt among the attempts of its call. `crossing`: of a call that takes bridges.
 
         Raises:
             Refusal: the request cannot be written for this candidate. No attempt was made.
@@ -55,9 +63,14 @@ class Flight:
         self._admission = admission
         self._call = call
         """In the provider's dialect."""
-        if candidate.bridge and admission.crossing is not None:
-            self._call = call = admission.crossing.to(candidate.bridge).call
-            forwarded = admission.crossing.forwarded(forwarded)
+        self._crossing = crossing if candidate.bridge else None
+        self.bridge_lines = b""
+        """Header lines for the client, about a bridge."""
+        if candidate.bridge and crossing is not None:
+            crossed = crossing.to(candidate.bridge)
+            self.bridge_lines = bridge_lines(call, candidate.bridge, crossed.lost)
+            self._call = call = crossed.call
+            forwarded = crossing.forwarded(forwarded)
         self._inbound = inbound
         self.candidate = candidate
         self.place = place
@@ -105,10 +118,10 @@ class Flight:
 
     def _judge(self) -> Judge:
         """Return the judge of the answer: in the client's dialect, or over the bridge."""
-        admission, far, mask = self._admission, self.candidate.bridge, self._target.mask.bytes
-        if not far or admission.crossing is None:
-            return Judge(admission.call, strip_usage=self._asks_for_usage, mask=mask)
-        return BridgedJudge(admission.call, admission.crossing.bridge(far), self._call, now=time(), mask=mask)
+        call, crossing, mask = self._admission.call, self._crossing, self._target.mask.bytes
+        if crossing is None:
+            return Judge(call, strip_usage=self._asks_for_usage, mask=mask)
+        return BridgedJudge(call, crossing.bridge(self.candidate.bridge), self._call, now=time(), mask=mask)
 
     def send_at_once(self) -> bool:
         """Send the request over a pooled connection. False: use `send`; a new connection or a wait is needed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.proxy.caching import Caching
     from gateway.proxy.ruleset import Found, Ruleset
     from gateway.stores.memory import Memory
-    from gateway.types import Route, Settlement
+    from gateway.types import Provider, Route, Settlement
     from gateway.upstream.client import Client
 
     Follow = Callable[[Ruleset, Ruleset], None]
@@ -110,6 +110,10 @@ class Gateway:
         if look is not None:
             await asyncio.wait({look}, timeout=LOOK_WITHIN_S)
         return look is not None
+
+    def spoken(self, provider: Provider) -> tuple[str, ...]:
+        """Return the dialects that a provider speaks, the best first, as far as is known now."""
+        return self.memory.spoken(provider, time())
 
     def settle(self, settlement: Settlement) -> None:
         """Tell the listeners that a call is over. Call this exactly once per call."""

@@ -11,7 +11,7 @@ from gateway.core.money import header_usd
 from gateway.dialects.endpoints import dialect_of
 from gateway.errors import NO_RETRY
 from gateway.proxy.corrections import corrected
-from gateway.proxy.headers import relayed, safe
+from gateway.proxy.headers import relayed
 from gateway.proxy.request import lowering_line
 from gateway.proxy.verdicts import is_ours, made, plan_in_a_header
 
@@ -21,20 +21,19 @@ if TYPE_CHECKING:
     from gateway.core.fallbacks import Passed
     from gateway.proxy.admission import Admission
     from gateway.proxy.answer import Answer
-    from gateway.types import Attempt, Call, Endpoint, Plan, Route
+    from gateway.types import Attempt, Endpoint, Plan, Route
 
-# A client makes up the names of fields.
-LONGEST_LOST = 1024
 NO_RETRY_LINE = b"%b: %b\r\n" % NO_RETRY
 
 
 def lines_of(
     admission: Admission, plan: Plan, route: Route, attempts: Sequence[Attempt], passed: Sequence[Passed],
-    answer: Answer, cost_nanousd: int | None = None,
+    answer: Answer, cost_nanousd: int | None = None, *, bridge: bytes = b"",
 ) -> bytes:  # fmt: skip
     """Return the header lines of the answer to the last of `attempts`.
 
     `passed`: the candidates that stood before the one that answers. `cost_nanousd`: of the answer; None: not known yet.
+    `bridge`: lines about the bridge that the call took.
     """
     candidate = attempts[-1].candidate
     upstream = candidate.upstream
@@ -51,8 +50,8 @@ def lines_of(
     )  # fmt: skip
     if cost_nanousd is not None:
         ours += b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd)
-    if candidate.bridge and admission.crossing is not None:
-        ours += bridge_lines(admission.call, candidate.bridge, admission.crossing.to(candidate.bridge).lost)
+    if bridge:
+        ours += bridge
     if passed:
         ours += b"x-gateway-fallback-reason: %b\r\n" % reason_header(passed)
     if upstream.provider.strict_max_tokens:
@@ -76,14 +75,6 @@ def own_error(last: Attempt, answer: Answer, lines: bytes, endpoint: Endpoint) -
     if last.outcome is o.CONTEXT_LENGTH and b"content-encoding" not in answer.fields:
         body = dialect_of(endpoint).too_long(body)
     return (lines if may_be_retried(last.outcome, last.retry_after_s) else lines + NO_RETRY_LINE), body
-
-
-def bridge_lines(call: Call, far: str, lost: Sequence[str]) -> bytes:
-    """Return the header lines that say how a call was translated, and what could not be said in the other dialect."""
-    lines = b"x-gateway-bridge: %b->%b\r\n" % (call.endpoint.dialect.encode(), far.encode())
-    if not lost:
-        return lines
-    return lines + b"x-gateway-lost: %b\r\n" % b", ".join(map(safe, lost))[:LONGEST_LOST]
 
 
 def length_of(answer: Answer) -> int | None:

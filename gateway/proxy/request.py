@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gateway.core.room import most_output
 from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.dialects.needs import lowered_limits
+from gateway.proxy.headers import safe
 from gateway.types import BodyKind, Params
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gateway.upstream.client import Target
 
 _JSON = BodyKind.JSON
+# Bytes of a header. Clients make up the names of fields.
+MOST_LOST = 1024
 
 
 def written(
@@ -61,6 +64,14 @@ def _large(
         framing = b"content-length: %d" % (size + call.rest_bytes)
     head = (target.head, forwarded, b"content-type: ", call.content_type, b"\r\n", framing, b"\r\n\r\n")
     return b"".join(head), pieces
+
+
+def bridge_lines(call: Call, far: str, lost: Sequence[str]) -> bytes:
+    """Return the header lines that say how a call was translated, and what could not be said in the other dialect."""
+    lines = b"x-gateway-bridge: %b->%b\r\n" % (call.endpoint.dialect.encode(), far.encode())
+    if not lost:
+        return lines
+    return lines + b"x-gateway-lost: %b\r\n" % b", ".join(map(safe, lost))[:MOST_LOST]
 
 
 def lowered_params(call: Call, candidate: Candidate, needs: Needs) -> Params:

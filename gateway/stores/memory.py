@@ -40,6 +40,8 @@ PLENTY = 0.2
 MOST_BEGUN = 512
 # An attempt's own (monotonic) clock starts slightly after the wall-clock time that `begin` notes.
 CLOCKS_DIFFER_S = 0.00001
+# A server that lacks a dialect of its kind is an old one. Its update should be noticed.
+UNSPOKEN_S = 10 * 60.0
 # Other processes of this gateway read a new configuration within a second or two. Until then they still tell what is
 # forgotten here.
 OTHERS_WITHIN_S = 5.0
@@ -60,6 +62,8 @@ class Memory:
         """Rate-limit headers that could not be read."""
         self.trends: dict[str, Trend] = {}
         """Of configured upstreams, as of the last `review`."""
+        self.unspoken: dict[tuple[str, str], float] = {}
+        """Dialects that a provider turned out not to serve, by its name; until when (wall clock) that holds."""
         self._tallies: dict[str, Tally] = {}
         self._looked_at: dict[str, float] = {}
         self.turned: Callable[[Turn], None] | None = None
@@ -69,6 +73,16 @@ class Memory:
 
     def __repr__(self) -> str:
         return f"<Memory {len(self.facts)} upstreams, {len(self.quotas)} limit domains>"
+
+    def spoken(self, provider: Provider, wall: float) -> tuple[str, ...]:
+        """Return the dialects that a provider speaks, the best first, as far as is known now."""
+        if not self.unspoken:
+            return provider.speaks
+        return tuple(one for one in provider.speaks if self.unspoken.get((provider.name, one), 0.0) <= wall)
+
+    def speaks_not(self, provider: Provider, dialect: str, wall: float) -> None:
+        """A provider does not serve a dialect of its kind: its server is older than the dialect."""
+        keep(self.unspoken, (provider.name, dialect), wall + UNSPOKEN_S, MOST_KEPT)
 
     def begin(self, upstream: Upstream, wall: float, now: float, *, is_retry: bool) -> bool:
         """An attempt is about to begin. False: its upstream is failing, and the allowance for retries is used up.
@@ -179,6 +193,8 @@ class Memory:
         kept: tuple[dict[str, Any], ...] = (
             self.facts, self.quotas, self.begun, self.trends, self._tallies, self._looked_at, self.allowances,
         )  # fmt: skip
+        for spoken in [spoken for spoken in self.unspoken if spoken[0] in elsewhere]:
+            del self.unspoken[spoken]
         of_accounts = (self.quotas, self.begun, self._looked_at)
         for one in kept:
             for key in [key for key in one if _provider_of(key) in elsewhere]:

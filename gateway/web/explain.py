@@ -45,7 +45,7 @@ class Explain:
         gateway = self._gateway
         ruleset = gateway.now
         config = ruleset.config
-        route = as_taken(route_for(key, name, gateway, ruleset), endpoint_of(asked))
+        route = as_taken(route_for(key, name, gateway, ruleset), endpoint_of(asked), gateway.spoken)
         needs = needs_of(asked)
         terms = Terms(
             config.max_attempts, config.retries, config.max_wait_s,

@@ -95,8 +95,9 @@ class Operation:
                 steered = steer(gateway, ruleset, call, headers, key)
             call, route, terms = steered
             crossing = None
-            if self._endpoint.dialect not in ruleset.straight and (crossing := crossing_of(call, route)) is not None:
-                route = await crossing.over(route)
+            if self._endpoint.dialect not in ruleset.straight or gateway.memory.unspoken:
+                crossing = crossing_of(call, route, gateway.spoken)
+                route = route if crossing is None else await crossing.over(route)
             lines = forwarded(scope["headers"], headers)
             admission = Admission(
                 gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing
