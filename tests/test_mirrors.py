@@ -63,6 +63,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.dialects.fields": "dialects/test_body.py",
     "gateway.dialects.inflate": "web/test_coded_bodies.py",
     "gateway.dialects.messages": "dialects/test_refusals.py",
+    "gateway.dialects.messages.refusing": "dialects/test_refusals.py",
     "gateway.dialects.phases": "dialects/test_judge.py",
     "gateway.dialects.plain": "dialects/test_judge.py",
     "gateway.dialects.prompt": "web/test_choices.py",

@@ -64,7 +64,9 @@ class Head:
     path: str
     """Below the provider's base URL. It may hold the model."""
     lines: tuple[Header, ...] = ()
-    """Header lines besides the provider's own: a version."""
+    """Header lines besides the provider's own."""
+    defaults: tuple[Header, ...] = ()
+    """Header lines that are sent unless the client's own, as far as they pass, have one of that name: a version."""
 
 
 class Decoder(Protocol):
