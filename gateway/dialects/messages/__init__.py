@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from gateway.dialects.dialect import Dialect, Head, Words
+from gateway.dialects.dialect import Codec, Dialect, Head, Words
+from gateway.dialects.messages.asking import parse
+from gateway.dialects.messages.decoding import MessagesDecoder
+from gateway.dialects.messages.encoding import MessagesEncoder
 from gateway.dialects.messages.reading import GRAMMAR, read_answer
 from gateway.dialects.messages.refusing import PATHS, broken, error_body
 from gateway.dialects.messages.too_long import with_words
+from gateway.dialects.messages.writing import write
 from gateway.types import Capability, Endpoint
 
 if TYPE_CHECKING:
@@ -50,4 +54,5 @@ DIALECT = Dialect(
     broken=broken,
     too_long=with_words,
     head=head,
+    codec=Codec(MESSAGES, parse, write, MessagesDecoder, MessagesEncoder),
 )

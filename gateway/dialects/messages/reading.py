@@ -62,7 +62,7 @@ def plain_event(unfinished: set[int]) -> Callable[[bytes], bool]:
 
 def note_event(reader: StreamReader, value: dict[str, Any], name: bytes) -> bool:
     """Take note of an event. All of them pass."""
-    if (error := _failure(value, is_error=name == b"error")) is not None:
+    if (error := failure_of(value, is_error=name == b"error")) is not None:
         reader.fail(error, says_so=name == b"error")
         return True
     reader.usage = merged(reader.usage, read_usage(value))
@@ -102,7 +102,7 @@ def _has_content(value: dict[str, Any]) -> bool:
     return isinstance(part, dict) and any(one for name, one in part.items() if name != "type")
 
 
-def _failure(value: dict[str, Any], *, is_error: bool = False) -> UpstreamError | None:
+def failure_of(value: dict[str, Any], *, is_error: bool = False) -> UpstreamError | None:
     """Return the error that an answer or event is. `is_error`: its name says so.
 
     Servers that speak several dialects send some errors in OpenAI's shape.
@@ -135,7 +135,7 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Read:
 
 def _failure_in(value: Any) -> UpstreamError | None:
     if isinstance(value, dict):
-        return _failure(value) or (error_in(value) if "content" not in value and "usage" not in value else None)
+        return failure_of(value) or (error_in(value) if "content" not in value and "usage" not in value else None)
     return error_in(value)
 
 
