@@ -394,6 +394,14 @@ def test_what_a_chunk_says(chunk: dict[str, Any], deltas: list[Delta]) -> None:
     assert decoded(b"data: " + json.dumps(chunk).encode() + b"\n\n") == deltas
 
 
+@pytest.mark.parametrize(("said", "reason"), [("stop_sequence", "stop"), ("function_call", "function_call")])
+def test_the_reason_is_one_of_a_chats(said: str, reason: str) -> None:
+    """Another dialect's own word is none of them."""
+    end = Finished("stop", said=said)
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).feed([end])
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).whole([end])
+
+
 def test_a_call_goes_on_under_its_index() -> None:
     """Later pieces repeat neither id nor name, or repeat both the same."""
     pieces = [

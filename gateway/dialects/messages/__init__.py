@@ -24,7 +24,7 @@ MESSAGES = Endpoint("messages", "/messages", "messages", generates=True)
 COUNT_TOKENS = Endpoint("count_tokens", "/messages/count_tokens", "messages")
 
 # The SDKs' base URL is the host alone; the gateway's is that of the OpenAI-compatible API, which ends in a version.
-_VERSIONED = re.compile(r"/v\d+\w*/?$")
+_VERSIONED = re.compile(r"(?<!/)/v\d+\w*/?$")
 _DEFAULTS = ((b"anthropic-version", b"2023-06-01"),)
 
 

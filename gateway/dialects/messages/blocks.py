@@ -41,13 +41,13 @@ def parts_of(content: Any) -> tuple[Part, ...] | None:
         return (TextPart(content),)
     if not isinstance(content, list):
         return None
-    return tuple([_part(block) for block in content])
+    return tuple([_part(block, _READ) for block in content])
 
 
-def _part(block: Any) -> Part:
+def _part(block: Any, readers: Mapping[str, Callable[[dict[str, Any]], Part | None]]) -> Part:
     if not isinstance(block, dict):
         return OpaquePart(block)
-    read = _READ.get(kind) if isinstance(kind := block.get("type"), str) else None
+    read = readers.get(kind) if isinstance(kind := block.get("type"), str) else None
     part = read(block) if read is not None else None
     return OpaquePart(block) if part is None else part
 
@@ -110,17 +110,25 @@ def _tool_use(block: dict[str, Any]) -> Part | None:
 def _tool_result(block: dict[str, Any]) -> Part | None:
     identity = block.get("tool_use_id")
     content = block.get("content")
-    parts = () if content is None else parts_of(content)
-    if not isinstance(identity, str) or parts is None:
+    if isinstance(content, list):
+        parts = tuple([_part(one, _READ_WITHIN) for one in content])
+    elif isinstance(content, str) or content is None:
+        parts = (TextPart(content),) if content is not None else ()
+    else:
+        return None
+    if not isinstance(identity, str):
         return None
     rest = _without(block, "type", "tool_use_id", "content", "is_error")
     return ToolResultPart(identity, parts, block.get("is_error") is True, rest)
 
 
-_READ: dict[str, Callable[[dict[str, Any]], Part | None]] = {
+# What a tool may give back. A result within a result is none, or a deep request would exhaust the stack.
+_READ_WITHIN: dict[str, Callable[[dict[str, Any]], Part | None]] = {
     "text": _text,
     "image": _image,
     "document": _document,
+}
+_READ: dict[str, Callable[[dict[str, Any]], Part | None]] = _READ_WITHIN | {
     "thinking": _thinking,
     "redacted_thinking": _redacted,
     "tool_use": _tool_use,

@@ -282,6 +282,17 @@ def test_how_hard_to_think(fields: dict[str, Any], effort: str | None, rest: set
     assert (ask.effort, set(ask.rest)) == (effort, set(rest))
 
 
+def test_results_within_results_are_no_words() -> None:
+    """However deep they are."""
+    content: Any = "x"
+    for _ in range(200):
+        content = [{"type": "tool_result", "tool_use_id": "t", "content": content}]
+    (turn,) = asked(messages=[{"role": "user", "content": content}]).turns
+    (result,) = turn.parts
+    assert isinstance(result, ToolResultPart)
+    assert result.parts == (OpaquePart(content[0]["content"][0]),)
+
+
 @pytest.mark.parametrize(
     ("messages", "message"),
     [
