@@ -1,7 +1,7 @@
 """What a dialect is: all that the shared rooms have to be told of one API's words.
 
-A dialect is one frozen row, and each has a module of its own that fills it (`chat`, `completions`, `responses`,
-`plain`). `endpoints` lists them; a further dialect is one module and one line there.
+A dialect is one frozen row, and each has a module of its own that fills it (`chat`, `completions`, `messages`,
+`responses`, `plain`). `endpoints` lists them; a further dialect is one module and one line there.
 
 The machinery is shared, and knows no dialect's words: `body` and `needs` read a call by the row's `Words`, `body`
 renders it, `events` follows a stream by the row's `Grammar`, `judge` reads a plain answer by its `answer`. What can be
@@ -64,7 +64,9 @@ class Head:
     path: str
     """Below the provider's base URL. It may hold the model."""
     lines: tuple[Header, ...] = ()
-    """Header lines besides the provider's own: a version."""
+    """Header lines besides the provider's own."""
+    defaults: tuple[Header, ...] = ()
+    """Header lines that are sent unless the client's own, as far as they pass, have one of that name: a version."""
 
 
 class Decoder(Protocol):

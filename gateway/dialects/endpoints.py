@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.dialects import chat, completions, plain, responses
+from gateway.dialects import chat, completions, messages, plain, responses
 from gateway.dialects.chat import CHAT
 from gateway.dialects.completions import COMPLETIONS
+from gateway.dialects.messages import COUNT_TOKENS, MESSAGES
 from gateway.dialects.plain import (
     EMBEDDINGS,
     IMAGE_EDITS,
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
     from gateway.types import Endpoint
 
 __all__ = [
-    "CHAT", "COMPLETIONS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "IMAGE_EDITS", "IMAGE_GENERATIONS", "MODERATIONS",
-    "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
+    "CHAT", "COMPLETIONS", "COUNT_TOKENS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "IMAGE_EDITS", "IMAGE_GENERATIONS",
+    "MESSAGES", "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
 ]  # fmt: skip
 
 _ALL = (
     chat.DIALECT,
     completions.DIALECT,
     responses.DIALECT,
+    messages.DIALECT,
     plain.DIALECT,
 )
 DIALECTS: dict[str, Dialect] = {one.name: one for one in _ALL}

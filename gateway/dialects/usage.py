@@ -106,7 +106,7 @@ def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
 
     Rule: the later event wins, because it counted to the end. An event that counts no input says nothing of the input,
     and the same holds for the output. One of Anthropic's repeats its input without the cache's part: it says less than
-    its `message_start`.
+    its `message_start`. And its last event tells how much was written to the cache, but not for how long.
     """
     if earlier is None or later is None:
         return later if earlier is None else earlier
@@ -115,14 +115,17 @@ def merged(earlier: Usage | None, later: Usage | None) -> Usage | None:
     )
     says_less = later.input_tokens == beside_cache < earlier.input_tokens
     read = earlier if says_less or not later.input_tokens else later
+    stored, stored_1h = read.cache_write_tokens, read.cache_write_1h_tokens
+    if stored and not stored_1h and stored == earlier.cache_write_tokens + earlier.cache_write_1h_tokens:
+        stored, stored_1h = earlier.cache_write_tokens, earlier.cache_write_1h_tokens
     written = later if later.output_tokens else earlier
     return Usage(
         input_tokens=read.input_tokens,
         output_tokens=written.output_tokens,
         cached_tokens=read.cached_tokens,
         reasoning_tokens=written.reasoning_tokens,
-        cache_write_tokens=read.cache_write_tokens,
-        cache_write_1h_tokens=read.cache_write_1h_tokens,
+        cache_write_tokens=stored,
+        cache_write_1h_tokens=stored_1h,
         audio_input_tokens=read.audio_input_tokens,
         cached_audio_tokens=read.cached_audio_tokens,
         audio_output_tokens=written.audio_output_tokens,

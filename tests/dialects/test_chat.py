@@ -210,30 +210,34 @@ def test_what_is_no_conversation_is_refused(messages: object, message: str) -> N
         asked(messages=messages)
 
 
-def test_another_dialects_words_are_lost_but_for_those_that_are_read_here() -> None:
+def test_another_dialects_words_are_lost() -> None:
+    """Some servers refuse a chat with Anthropic's `cache_control`, and many one with pictures in a tool's result."""
+    picture = ImagePart("https://x/y.png")
     ask = Ask(
         "toy",
         (
             Turn("user", (TextPart("Hi", {"cache_control": {"type": "a"}, "loud": 1}), OpaquePart({"type": "x"}))),
-            Turn("tool", (ToolResultPart("c", (), is_error=True), ToolResultPart("d", (TextPart("ok"),)))),
+            Turn("tool", (ToolResultPart("c", (picture,), is_error=True), ToolResultPart("d", (TextPart("ok"),)))),
             Turn("assistant", (), {"phase": 1}),
         ),
         tools=(OpaquePart({"type": "computer"}), OpaquePart(5)),
         format=Format({"type": "object"}),
+        user="u" * 65,
         rest={"top_k": 1},
     )
     said = write(ask, "m")
     assert json.loads(said.body) == {
         "model": "m",
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "a"}}]},
+            {"role": "user", "content": "Hi"},
             {"role": "tool", "tool_call_id": "c", "content": ""},
             {"role": "tool", "tool_call_id": "d", "content": "ok"},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]},
             {"role": "assistant", "content": None},
         ],
         "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}},
     }
-    assert said.lost == ("loud", "x", "is_error", "phase", "computer", "a part", "top_k")
+    assert said.lost == ("cache_control", "loud", "x", "is_error", "phase", "computer", "a part", "user", "top_k")
 
 
 # -- answers
@@ -388,6 +392,14 @@ def test_a_plain_answer_says_what_the_stream_says(said: list[Delta]) -> None:
 )  # fmt: skip
 def test_what_a_chunk_says(chunk: dict[str, Any], deltas: list[Delta]) -> None:
     assert decoded(b"data: " + json.dumps(chunk).encode() + b"\n\n") == deltas
+
+
+@pytest.mark.parametrize(("said", "reason"), [("stop_sequence", "stop"), ("function_call", "function_call")])
+def test_the_reason_is_one_of_a_chats(said: str, reason: str) -> None:
+    """Another dialect's own word is none of them."""
+    end = Finished("stop", said=said)
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).feed([end])
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).whole([end])
 
 
 def test_a_call_goes_on_under_its_index() -> None:

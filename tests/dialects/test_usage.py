@@ -366,10 +366,11 @@ START = Usage(1310, 1, 1000, cache_write_tokens=100, cache_write_1h_tokens=200, 
         (Usage(7, 2, cost_nanousd=3), Usage(7, 2, cost_nanousd=0), Usage(7, 2, cost_nanousd=0)),
         (Usage(7, 2, is_suspect=True), Usage(7, 2), Usage(7, 2, is_suspect=True)),
         (Usage(images=2, web_searches=1), Usage(7, 2), Usage(7, 2, images=2, web_searches=1)),
-        # Anthropic's last event: with the output alone, with the uncached input, with all of it
+        # Anthropic's last event: with the output alone, with the uncached input, with all of it but the cache's hours
         (START, Usage(0, 65), Usage(1310, 65, 1000, 0, 100, 200, service_tier="priority")),
         (START, Usage(10, 65), Usage(1310, 65, 1000, 0, 100, 200, service_tier="priority")),
-        (START, Usage(1310, 65, 1000, 0, 300), Usage(1310, 65, 1000, 0, 300, service_tier="priority")),
+        (START, Usage(1310, 65, 1000, 0, 300), Usage(1310, 65, 1000, 0, 100, 200, service_tier="priority")),
+        (START, Usage(1310, 65, 1000, 0, 310), Usage(1310, 65, 1000, 0, 310, service_tier="priority")),
         (START, Usage(1500, 65, 1100, web_searches=2), Usage(1500, 65, 1100, web_searches=2, service_tier="priority")),
     ],
 )

@@ -226,7 +226,7 @@ class ChatEncoder:
             first = self._of(delta.choice, {"role": "assistant", "content": ""})
         match delta:
             case Finished():
-                return first + self._of(delta.choice, {}, delta.said or _WORDS[delta.reason])
+                return first + self._of(delta.choice, {}, _word_of(delta))
             case Aside(name=name):
                 if delta.dialect != NAME:
                     return first
@@ -281,7 +281,7 @@ class _Message:
                 inner = call[call["type"]]
                 inner["input" if call["type"] == "custom" else "arguments"] += delta.text
             case Finished():
-                self._reason = delta.said or _WORDS[delta.reason]
+                self._reason = _word_of(delta)
             case Aside():
                 if delta.dialect == NAME:
                     held = self._message if delta.name.startswith("delta.") else self._more
@@ -322,6 +322,11 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     if usage.cost_nanousd is not None:
         said["cost"] = usage.cost_nanousd / 1_000_000_000  # in USD: OpenRouter's word
     return said
+
+
+def _word_of(finished: Finished) -> str:
+    """Return the reason in a chat's word; `said` may be another dialect's."""
+    return finished.said if finished.said in _REASONS else _WORDS[finished.reason]
 
 
 def _call(begun: ToolBegun) -> dict[str, Any]:

@@ -40,13 +40,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# OpenAI refuses a longer `user`, others one of 128. Claude Code's is JSON of some 150 letters.
+LONGEST_USER = 64
+
 NAME = "chat"
 _ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
 _NOT_ASKED = ("model", "messages", "tools", "tool_choice", "response_format", "stop", "stream", "stream_options")
 _MODES = {"auto": ToolChoice("auto"), "none": ToolChoice("none"), "required": ToolChoice("any")}
+_SHOWN = (ImagePart, AudioPart, FilePart)
 _WORDS = {"auto": "auto", "none": "none", "any": "required"}
-# Anthropic's word, which OpenRouter and others read in chats too.
-_CARRIED = frozenset({"cache_control"})
 
 
 def parse(call: Call) -> Ask:
@@ -228,7 +230,7 @@ class _Writer:
             "stop": list(ask.stop) if len(ask.stop) > 1 else ask.stop[0] if ask.stop else None,
             "response_format": self._format(ask.format),
             "reasoning_effort": ask.effort,
-            "user": ask.user,
+            "user": self._user(ask.user),
             "n": ask.answers if ask.answers != 1 else None,
             "stream": ask.stream or None,
         })  # fmt: skip
@@ -237,9 +239,12 @@ class _Writer:
 
     def _messages(self, turn: Turn) -> Iterable[dict[str, Any]]:
         if turn.role == "tool":
+            seen: list[Part] = []
             for part in turn.parts:
                 if isinstance(part, ToolResultPart):
-                    yield self._result(part)
+                    yield self._result(part, seen)
+            if seen:
+                yield {"role": "user", "content": self._content(seen)}
             return
         message: dict[str, Any] = {"role": turn.role}
         contents = [part for part in turn.parts if not isinstance(part, (ThinkingPart, ToolUsePart, RefusalPart))]
@@ -257,10 +262,15 @@ class _Writer:
             message["content"] = ""
         yield message
 
-    def _result(self, part: ToolResultPart) -> dict[str, Any]:
+    def _result(self, part: ToolResultPart, seen: list[Part]) -> dict[str, Any]:
+        """Put into `seen` what a tool showed in another dialect: in a chat, results hold nothing but text."""
         if part.is_error:
             self._lost["is_error"] = None  # the result itself says it
-        content = self._content(part.parts) if part.parts else ""
+        parts = part.parts
+        if self._ask.dialect != NAME:
+            seen += [one for one in parts if isinstance(one, _SHOWN)]
+            parts = tuple([one for one in parts if not isinstance(one, _SHOWN)])
+        content = self._content(parts) if parts else ""
         return {"role": "tool", "tool_call_id": part.id, "content": content, **self._left(part.rest)}
 
     def _content(self, parts: Iterable[Part]) -> str | list[Any]:
@@ -310,6 +320,12 @@ class _Writer:
         schema = _said({"name": format_.name or "answer", "schema": format_.schema, "strict": format_.strict})
         return {"type": "json_schema", "json_schema": {**schema, **self._left(format_.rest)}}
 
+    def _user(self, user: str | None) -> str | None:
+        if user is None or len(user) <= LONGEST_USER or self._ask.dialect == NAME:
+            return user
+        self._lose("user")
+        return None
+
     def _opaque(self, part: OpaquePart) -> Any:
         if self._ask.dialect == NAME:
             return part.value
@@ -317,12 +333,16 @@ class _Writer:
         return self._lose(kind if isinstance(kind, str) else "a part")
 
     def _left(self, rest: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what of the rest is said here too. All else is lost."""
+        """Return the rest, if it is in words of chats; else all of it is lost.
+
+        So is Anthropic's `cache_control`. OpenRouter reads it here too, but takes Anthropic's requests as they are;
+        Groq and Mistral refuse a chat with it.
+        """
         if self._ask.dialect == NAME or not rest:
             return rest
-        for name in rest.keys() - _CARRIED:
+        for name in rest:
             self._lose(name)
-        return {name: value for name, value in rest.items() if name in _CARRIED}
+        return {}
 
     def _lose(self, name: str) -> None:
         self._lost[name] = None
