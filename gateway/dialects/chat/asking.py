@@ -244,7 +244,7 @@ class _Writer:
         message: dict[str, Any] = {"role": turn.role}
         contents = [part for part in turn.parts if not isinstance(part, (ThinkingPart, ToolUsePart, RefusalPart))]
         message["content"] = content = self._content(contents) if contents else None
-        if content == [] and len(contents) == len(turn.parts):
+        if content == [] and len(contents) == len(turn.parts) and self._ask.dialect != NAME:
             return  # all of it is lost, and servers refuse a message of nothing
         message |= self._left(turn.rest)
         if turn.role == "assistant":

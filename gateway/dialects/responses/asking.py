@@ -177,6 +177,8 @@ def _said(item: Any, where: str, toolbox: Toolbox) -> Turn | list[Part]:
         )  # fmt: skip
     if kind == "reasoning":
         return [thought_in(item)]
+    if not isinstance(kind, str):
+        return [OpaquePart(item)]
     if kind in CALLS and isinstance(name := item.get("name"), str) and isinstance(item.get(CALLS[kind]), str):
         marks = {key: value for key, value in item.items() if key not in ("call_id", CALLS[kind])}
         written = item[CALLS[kind]]

@@ -7,6 +7,7 @@ an item has said is counted, and the rest is said when the item is done.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from gateway.core import sse
@@ -41,14 +42,19 @@ class _Item:
         self.is_done = False
 
 
+def _arguments(text: str, item: _Item) -> ToolArgs | None:
+    """Return more of a call's arguments. Of a call that has not begun, the finished item says all."""
+    return None if item.call is None else ToolArgs(item.call, text)
+
+
 # What the `delta` of an event is more of.
-_MORE: dict[str, Callable[[str, _Item], Delta]] = {
+_MORE: dict[str, Callable[[str, _Item], Delta | None]] = {
     "response.output_text.delta": lambda text, _: Text(text),
     "response.refusal.delta": lambda text, _: Text(text, is_refusal=True),
     "response.reasoning_summary_text.delta": lambda text, _: Thinking(text),
     "response.reasoning_text.delta": lambda text, _: Thinking(text),
-    "response.function_call_arguments.delta": lambda text, item: ToolArgs(item.call or 0, text),
-    "response.custom_tool_call_input.delta": lambda text, item: ToolArgs(item.call or 0, text),
+    "response.function_call_arguments.delta": _arguments,
+    "response.custom_tool_call_input.delta": _arguments,
 }
 
 
@@ -82,7 +88,7 @@ class ResponsesDecoder:
             return []
         if (error := _error_of(value)) is not None:
             return [Failed(error)]
-        return [*self._begin(value), *self._end(value, str(value.get("status")))]
+        return [*self._begin(value), *self._end(value, _text(value.get("status")))]
 
     def _event(self, event: sse.Event) -> Iterator[Delta]:
         if event.data is None or event.data.startswith(b"[DONE]"):
@@ -98,12 +104,8 @@ class ResponsesDecoder:
             yield from self._said(kind, value)
 
     def _said(self, kind: str, value: dict[str, Any]) -> Iterator[Delta]:
-        if (more := _MORE.get(kind)) is not None:
-            delta = value.get("delta")
-            if isinstance(delta, str) and delta:
-                item = self._item(value, {})
-                item.has_said = True
-                yield more(delta, item)
+        if kind in _MORE:
+            yield from self._more(kind, value)
         elif kind == "response.reasoning_summary_part.added":
             index = value.get("summary_index")
             if type(index) is int and index > 0:
@@ -123,13 +125,21 @@ class ResponsesDecoder:
                 else:
                     yield from self._end(response, kind.removeprefix("response."))
 
+    def _more(self, kind: str, value: dict[str, Any]) -> Iterator[Delta]:
+        delta = value.get("delta")
+        if isinstance(delta, str) and delta:
+            item = self._item(value, {})
+            if (said := _MORE[kind](delta, item)) is not None:
+                item.has_said = True
+                yield said
+
     def _begin(self, response: dict[str, Any]) -> Iterator[Delta]:
         if self._has_begun:
             return
         self._has_begun = True
         created = response.get("created_at")
-        number = int(created) if isinstance(created, (int, float)) and not isinstance(created, bool) else None
-        yield Begun(_text(response.get("id")), _text(response.get("model")), number)
+        is_number = type(created) is int or (type(created) is float and isfinite(created))
+        yield Begun(_text(response.get("id")), _text(response.get("model")), int(created) if is_number else None)
 
     def _item(self, value: dict[str, Any], item: dict[str, Any]) -> _Item:
         """Return the item that an event is about. `item`: as the event tells it."""
@@ -147,7 +157,7 @@ class ResponsesDecoder:
         item = value.get("item")
         if isinstance(item, dict):
             known = self._item(value, item)
-            if item.get("type") in _CALLS:
+            if _text(item.get("type")) in _CALLS:
                 yield from self._call(known, item)
 
     def _call(self, known: _Item, item: dict[str, Any]) -> Iterator[Delta]:
@@ -163,7 +173,7 @@ class ResponsesDecoder:
         if known.is_done:
             return
         known.is_done = True
-        kind = item.get("type")
+        kind = _text(item.get("type"))
         if kind == "reasoning":
             if not known.has_said and (text := text_in(item)):
                 yield Thinking(text)
@@ -177,7 +187,7 @@ class ResponsesDecoder:
                         yield Text(text)
                     case {"type": "refusal", "refusal": str(text)} if text:
                         yield Text(text, is_refusal=True)
-        elif isinstance(kind, str) and kind in _CALLS:
+        elif kind in _CALLS:
             yield from self._call(known, item)
             arguments = item.get(_CALLS[kind])
             if not known.has_said and known.call is not None and isinstance(arguments, str) and arguments:
