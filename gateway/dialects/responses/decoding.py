@@ -137,7 +137,7 @@ class ResponsesDecoder:
         if self._has_begun:
             return
         self._has_begun = True
-        created = response.get("created_at")
+        created: Any = response.get("created_at")
         is_number = type(created) is int or (type(created) is float and isfinite(created))
         yield Begun(_text(response.get("id")), _text(response.get("model")), int(created) if is_number else None)
 
