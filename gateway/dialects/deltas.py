@@ -26,11 +26,12 @@ How the three large dialects say the pivot's words:
     Counted            the chunk with usage           message_start, message_delta  usage of response.completed
     Failed             an error object                event error                   event error, response.failed
 
-Three rules. A word that the pivot does not have rides in `rest`, under the name and with the value that its dialect
+Four rules. A word that the pivot does not have rides in `rest`, under the name and with the value that its dialect
 gives it: a writer of the same dialect puts it back, any other names it as lost (`Written.lost`), save the few that it
-reads itself (`cache_control`). A part that the pivot has no word for is an `OpaquePart`, of which the same holds. And
-signatures and sealed thoughts are opaque: they go back to where they came from, byte for byte, or the provider refuses
-the conversation.
+reads itself (`cache_control`). A part that the pivot has no word for is an `OpaquePart`, of which the same holds.
+`marks` are what a dialect notes beside its words, such as ids and states of items: a writer of the same dialect puts
+them back, and in any other nothing is missing without them. And signatures and sealed thoughts are opaque: they go back
+to where they came from, byte for byte, or the provider refuses the conversation.
 
 Source: providers.md parts B and D; requests of Codex 0.169 and Claude Code 2.1, recorded in November 2026.
 """
@@ -57,12 +58,14 @@ class TextPart(msgspec.Struct, frozen=True):
 
     text: str
     rest: Mapping[str, Any] = {}  # msgspec makes a new one for each
+    marks: Mapping[str, Any] = {}
 
 
 class RefusalPart(msgspec.Struct, frozen=True):
     """Words by which the model declines."""
 
     text: str
+    marks: Mapping[str, Any] = {}
 
 
 class ImagePart(msgspec.Struct, frozen=True):
@@ -99,6 +102,7 @@ class ThinkingPart(msgspec.Struct, frozen=True):
     """The provider's proof that the text is its own."""
     sealed: str = ""
     """The thought itself, to be read by the provider alone."""
+    marks: Mapping[str, Any] = {}
 
 
 class ToolUsePart(msgspec.Struct, frozen=True):
@@ -111,6 +115,7 @@ class ToolUsePart(msgspec.Struct, frozen=True):
     is_free: bool = False
     """The tool takes free text."""
     rest: Mapping[str, Any] = {}
+    marks: Mapping[str, Any] = {}
 
 
 class ToolResultPart(msgspec.Struct, frozen=True):
@@ -121,6 +126,7 @@ class ToolResultPart(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
     is_error: bool = False
     rest: Mapping[str, Any] = {}
+    marks: Mapping[str, Any] = {}
 
 
 class OpaquePart(msgspec.Struct, frozen=True):
@@ -140,6 +146,7 @@ class Turn(msgspec.Struct, frozen=True):
     role: Role
     parts: tuple[Part, ...]
     rest: Mapping[str, Any] = {}
+    marks: Mapping[str, Any] = {}
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -151,6 +158,7 @@ class Tool(msgspec.Struct, frozen=True):
     """JSON Schema of its arguments; None: it takes none."""
     strict: bool | None = None
     rest: Mapping[str, Any] = {}
+    marks: Mapping[str, Any] = {}
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -191,6 +199,7 @@ class Ask(msgspec.Struct, frozen=True):
     answers: int = 1
     stream: bool = False
     rest: Mapping[str, Any] = {}
+    marks: Mapping[str, Any] = {}
 
 
 class Written(msgspec.Struct, frozen=True):

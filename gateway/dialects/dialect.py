@@ -147,6 +147,8 @@ class Dialect:
     """Puts the code by which agents know a prompt that is too long into a provider's refusal of it."""
     headers: frozenset[bytes] = frozenset()
     """Request headers of the dialect alone, such as its version. They do not pass over a bridge."""
+    queries: frozenset[bytes] = frozenset()
+    """Query strings that pass to a provider of the same dialect. Any other is dropped."""
     head: Callable[[Endpoint, Provider], Head] = _as_given
     """Says what is the dialect's in a request head, once for each endpoint at each provider."""
     codec: Codec | None = None

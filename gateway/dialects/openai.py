@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gateway.errors import Refusal
 
 USAGE = UsageOption("stream_options", "include_usage", b'"stream_options":{"include_usage":true}')
+HEADERS = frozenset({b"openai-beta"})
 TOO_LONG = "context_length_exceeded"
 _TOO_LONG = TOO_LONG.encode()
 

@@ -136,4 +136,5 @@ DIALECT = Dialect(
     refusal=openai.error_body,
     broken=openai.error_event,
     too_long=openai.with_code,
+    headers=openai.HEADERS,
 )  # fmt: skip

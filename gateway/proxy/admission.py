@@ -33,5 +33,7 @@ class Admission(msgspec.Struct, frozen=True, gc=False):
     """When the request was there, on `time.monotonic`."""
     crossing: Crossing | None = None
     """The call in other dialects. None: every candidate speaks the client's."""
+    query: bytes = b""
+    """The query string, if providers of the client's dialect get it too."""
     parent: str = ""
     """The request id of the call on whose behalf the gateway itself makes this one; empty: a client made it."""

@@ -84,6 +84,8 @@ class Flight:
             and admission.ruleset.config.inject_stream_usage
         )
         self._target: Target = admission.ruleset.target(gateway.client, upstream.provider, call.endpoint)
+        if admission.query and not candidate.bridge:
+            self._target = self._target.with_query(admission.query)
         self._request: bytes
         self._pieces: Sequence[bytes | memoryview]
         self._request, self._pieces = written(

@@ -33,6 +33,8 @@ def written(
         BadRequest: the client spells a field so that our parameter would not replace it.
     """
     params = candidate.params
+    if target.defaults:
+        forwarded += b"".join([line for name, line in target.defaults if name not in forwarded])
     if candidate.upstream.provider.strict_max_tokens:
         params = lowered_params(call, candidate, needs)
     if len(call.body) >= LARGE or call.rest is not None:

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.core import sse
 from gateway.core.pricing import estimated_tokens
+from gateway.dialects.written import written_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,6 @@ MOST_PENDING = 8
 LARGE = 4096
 # Parsing so much takes a few milliseconds. A longer plain answer holds pictures, not text.
 LARGEST_LOOKED_THROUGH = 1 << 20
-# The members of a delta whose text was generated as tokens.
-_WRITTEN = ("content", "reasoning", "reasoning_content", "arguments", "refusal", "text", "delta")
 
 
 class Tap:
@@ -116,18 +115,6 @@ def written_tokens(body: bytes) -> int:
         return estimated_tokens(written_in(msgspec.json.decode(body)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0
-
-
-def written_in(value: Any) -> int:
-    """Return how many bytes of text a stream event, or a part of one, carries."""
-    if isinstance(value, list):
-        return sum(written_in(one) for one in value)
-    if not isinstance(value, dict):
-        return 0
-    # vLLM and OpenRouter send the same reasoning text under two names.
-    texts = {inner for name, inner in value.items() if name in _WRITTEN and isinstance(inner, str)}
-    parts = [inner for name, inner in value.items() if name != "reasoning_details" or not value.get("reasoning")]
-    return sum(len(text.encode(errors="replace")) for text in texts) + sum(written_in(part) for part in parts)
 
 
 def _values(piece: bytes) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from gateway.core.secrets import Mask
+    from gateway.dialects.dialect import Head
     from gateway.types import Endpoint, Provider, Upstream
     from gateway.upstream.h1 import Channel
 
@@ -55,11 +56,18 @@ class Target:
     origin: Origin
     head: bytes
     """The request head without the headers that differ from call to call. It holds the credential: never log it."""
+    defaults: tuple[tuple[bytes, bytes], ...]
+    """Header lines that are sent unless the client sends the header itself: each name with a colon, and its line."""
     mask: Mask
     """The secrets that must be masked in answers."""
 
     def __repr__(self) -> str:
         return f"<Target {self.provider.name}>"
+
+    def with_query(self, query: bytes) -> Target:
+        """Return the same target with a query string appended to its URL."""
+        line, end, rest = self.head.partition(b" HTTP/1.1\r\n")
+        return replace(self, head=b"".join((line, b"&" if b"?" in line else b"?", query, end, rest)))
 
 
 class Client:
@@ -77,7 +85,13 @@ class Client:
 
     def target(self, provider: Provider, endpoint: Endpoint) -> Target:
         """Work out where to send calls of `endpoint` for `provider`."""
-        return Target(provider, self.origin(provider.base_url), _head(provider, endpoint), mask_of(provider))
+        said = dialect_of(endpoint).head(endpoint, provider)
+        static = {name for name, _ in provider.headers}
+        defaults = tuple(
+            (name + b":", b"%b: %b\r\n" % (name, value)) for name, value in said.defaults if name not in static
+        )
+        head = _head(provider, said)
+        return Target(provider, self.origin(provider.base_url), head, defaults, mask_of(provider))
 
     def origin(self, base_url: str) -> Origin:
         """Return the origin of a base URL."""
@@ -128,10 +142,9 @@ def _origin_of(base_url: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
-def _head(provider: Provider, endpoint: Endpoint) -> bytes:
+def _head(provider: Provider, head: Head) -> bytes:
     url = urlsplit(provider.base_url)
     query = f"?{provider.query}" if provider.query else ""
-    head = dialect_of(endpoint).head(endpoint, provider)
     lines = [
         f"POST {url.path}{head.path}{query} HTTP/1.1".encode(),
         b"host: " + url.netloc.encode("idna" if not url.netloc.isascii() else "ascii"),

@@ -57,6 +57,7 @@ class Operation:
         self._gateway = gateway
         self._endpoint = endpoint
         self._door = door
+        self._queries = dialect_of(endpoint).queries
 
     def __repr__(self) -> str:
         return f"<Operation POST {self._endpoint.path}>"
@@ -100,7 +101,8 @@ class Operation:
                 route = route if crossing is None else await crossing.over(route)
             lines = forwarded(scope["headers"], headers)
             admission = Admission(
-                gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing
+                gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing,
+                query if (query := scope["query_string"]) and query in self._queries else b"",
             )  # fmt: skip
             tab = Tab(gateway.books, key)
             if tab.is_limited():

@@ -9,10 +9,10 @@ import httpx2
 import openai
 import pytest
 
-from gateway.dialects import responses
 from gateway.dialects.endpoints import RESPONSES, dialect_of
 from gateway.dialects.events import StreamReader
 from gateway.dialects.openai import TOO_LONG, error_body, error_event, with_code
+from gateway.dialects.responses import reading
 from gateway.errors import ModelNotFound
 
 ROLE = b'data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
@@ -47,7 +47,7 @@ def test_the_sdk_raises_what_an_error_event_says() -> None:
 
 def test_the_sdk_raises_what_an_error_event_says_in_a_response() -> None:
     """The Responses API has its own."""
-    body = responses.broken("broke off", "upstream_truncated")
+    body = reading.broken("broke off", "upstream_truncated")
     reader = StreamReader(dialect_of(RESPONSES).grammar)
     assert reader.feed(body) == body
     assert reader.error is not None

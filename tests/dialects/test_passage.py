@@ -22,16 +22,14 @@ from tests.dialects import toy
         (CHAT, ["chat"], "straight"),
         (CHAT, ["toy", "chat"], "straight"),  # whatever the provider speaks better
         (CHAT, ["toy"], "toy"),
-        (CHAT, ["responses", "plain", "toy"], "toy"),  # the first that has a codec
+        (CHAT, ["plain", "toy"], "toy"),  # the first that has a codec
+        (CHAT, ["responses", "toy"], "responses"),
         (toy.TOY, ["chat"], "chat"),
-        (CHAT, ["responses", "plain"], None),
+        (CHAT, ["completions", "plain"], None),
         (CHAT, [], None),
         (RESPONSES, ["responses"], "straight"),
-        (
-            COMPLETIONS,
-            ["chat"],
-            "straight",
-        ),  # no dialect translates it
+        (RESPONSES, ["chat"], "chat"),
+        (COMPLETIONS, ["chat"], "straight"),
         (EMBEDDINGS, ["chat", "plain"], "straight"),
         (EMBEDDINGS, ["chat", "toy"], "straight"),
         (replace(CHAT, name="other"), ["toy"], None),  # another operation of a dialect with a codec

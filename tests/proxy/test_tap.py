@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Any
 
 import pytest
 
-from gateway.proxy.tap import LARGE, LARGEST_KEPT, MOST_PENDING, Tap, written_in
+from gateway.proxy.tap import LARGE, LARGEST_KEPT, MOST_PENDING, Tap
 from tests.faults import comment, event
 from tests.faults.recipes import DONE, chunk, delta, finish, usage_event
 
@@ -95,25 +94,3 @@ def test_a_rough_guess_follows_a_stream() -> None:
     for _ in range(400):
         tap.note(delta(TEN_TOKENS).content)
     assert tap.output_tokens_roughly() == tap.output_tokens()
-
-
-@pytest.mark.parametrize(
-    ("value", "size"),
-    [
-        ({"choices": [{"delta": {"content": "four"}}]}, 4),
-        ({"choices": [{"delta": {"reasoning_content": "four"}}, {"delta": {"content": "é"}}]}, 6),
-        ({"choices": [{"delta": {"reasoning": "four", "reasoning_content": "four"}}]}, 4),
-        ({"choices": [{"delta": {"reasoning": "four", "reasoning_details": [{"text": "four"}]}}]}, 4),
-        ({"choices": [{"delta": {"reasoning": "", "reasoning_details": [{"text": "four"}]}}]}, 4),
-        ({"choices": [{"delta": {"tool_calls": [{"id": "call_1", "function": {"name": "f", "arguments": "{}"}}]}}]}, 2),
-        ({"choices": [{"text": "four", "finish_reason": "stop"}]}, 4),
-        ({"type": "response.output_text.delta", "delta": "four", "item_id": "msg_1"}, 4),
-        ({"id": "chatcmpl-1", "model": "m", "choices": []}, 0),
-        ({"choices": [{"delta": {"content": None}}]}, 0),
-        ("content", 0),
-        (None, 0),
-    ],
-)
-def test_what_is_text(value: Any, size: int) -> None:
-    """In bytes, whoever sends it; what stands there twice counts once."""
-    assert written_in(value) == size

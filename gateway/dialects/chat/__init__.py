@@ -39,5 +39,6 @@ DIALECT = Dialect(
     refusal=openai.error_body,
     broken=openai.error_event,
     too_long=openai.with_code,
+    headers=openai.HEADERS,
     codec=Codec(CHAT, asking.parse, asking.write, answering.ChatDecoder, answering.ChatEncoder),
 )

@@ -248,7 +248,9 @@ class _Writer:
             return
         message: dict[str, Any] = {"role": turn.role}
         contents = [part for part in turn.parts if not isinstance(part, (ThinkingPart, ToolUsePart, RefusalPart))]
-        message["content"] = self._content(contents) if contents else None
+        message["content"] = content = self._content(contents) if contents else None
+        if content == [] and len(contents) == len(turn.parts) and self._ask.dialect != NAME:
+            return  # all of it is lost, and servers refuse a message of nothing
         message |= self._left(turn.rest)
         if turn.role == "assistant":
             message |= details_of([part for part in turn.parts if isinstance(part, ThinkingPart)])

@@ -53,6 +53,8 @@ DIALECT = Dialect(
     refusal=error_body,
     broken=broken,
     too_long=with_words,
+    headers=frozenset({b"anthropic-version", b"anthropic-beta"}),
+    queries=frozenset({b"beta=true"}),  # the SDKs' namespace `beta`, Claude Code
     head=head,
     codec=Codec(MESSAGES, parse, write, MessagesDecoder, MessagesEncoder),
 )

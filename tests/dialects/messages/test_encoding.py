@@ -366,7 +366,7 @@ def test_random_chats_cross() -> None:
     assert isinstance(bridge, Bridge)
     for seed in range(60):
         answer = random_stream(seed)
-        judge = BridgedJudge(CALL, bridge, now=5.0)
+        judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0)
         judge.head(200, {b"content-type": b"text/event-stream"})
         size = 1 + seed * 7
         parts = [answer.plain[at : at + size] for at in range(0, len(answer.plain), size)]

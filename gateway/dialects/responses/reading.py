@@ -1,4 +1,4 @@
-"""OpenAI's Responses API: items in, items out, and events named after what happens to each."""
+"""Follow a stream of the Responses API, read its plain answers, and write the event of a broken one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.dialects import openai
 from gateway.dialects.answers import UNREADABLE, Read, decode, lack_of_content, read_value
-from gateway.dialects.dialect import Dialect, Words
 from gateway.dialects.events import EVENT_ENDS, Grammar, data_at
 from gateway.dialects.upstream_error import error_in
 from gateway.dialects.usage import merged, read_usage
-from gateway.types import Capability, Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.dialects.events import StreamReader
-
-# A response is stored at the provider unless the call says otherwise, so a second one is a second object there.
-RESPONSES = Endpoint("responses", "/responses", "responses", generates=True, repeatable=False)
+    from gateway.types import Endpoint
 
 _ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
 _PREAMBLE = frozenset({
@@ -108,32 +103,9 @@ def broken(message: str, code: str) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 
-DIALECT = Dialect(
-    name="responses",
-    endpoints=(RESPONSES,),
-    words=Words(
-        spoken=("input", "prompt"),  # the variables of a template stand in `prompt`
-        limits=("max_output_tokens",),
-        tools=("tools",),
-        schema="text",
-        schema_within=True,
-        media={
-            b'"input_image"': Capability.VISION,
-            b'"computer_screenshot"': Capability.VISION,
-            b'"input_audio"': Capability.AUDIO,
-            b'"input_file"': None,
-            b'"input_video"': None,
-            b'"image_generation_call"': None,  # a picture that was made before, in base64
-        },
-    ),
-    grammar=Grammar(
-        note=note_event,
-        plain=plain_event,
-        done_ends=False,  # some servers send it all the same
-        preamble=tuple(name.encode() for name in sorted(_PREAMBLE)),
-    ),
-    answer=read_answer,
-    refusal=openai.error_body,
-    broken=broken,
-    too_long=openai.with_code,
+GRAMMAR = Grammar(
+    note=note_event,
+    plain=plain_event,
+    done_ends=False,  # some servers send it all the same
+    preamble=tuple(name.encode() for name in sorted(_PREAMBLE)),
 )
