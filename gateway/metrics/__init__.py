@@ -162,6 +162,10 @@ class Metrics(Collector):
         """Count a call refused before it had a route."""
         self._counts.cell((endpoint.name, "none", status, "", "", "")).calls += 1
 
+    def answered(self, endpoint: Endpoint, status: int) -> None:
+        """Count a call that the gateway answered by itself, without an upstream."""
+        self._counts.cell((endpoint.name, "none", status, "", "", "")).calls += 1
+
     def degraded(self, upstream: Upstream) -> None:
         """Count a configured upstream becoming much worse than usual."""
         self._counts.count(families.DEGRADATIONS, (upstream.provider.name, upstream.id))

@@ -41,7 +41,7 @@ class Entry:
     """One attempt in the books."""
 
     __slots__ = (
-        "_admission", "_characters", "_held", "_is_settled", "_price", "_route", "_tab", "answer", "asked",
+        "_admission", "_characters", "_held", "_is_free", "_is_settled", "_price", "_route", "_tab", "answer", "asked",
         "began_at", "bill", "candidate", "identity", "position",
     )  # fmt: skip
 
@@ -62,7 +62,9 @@ class Entry:
             self._characters = characters_of(admission.call)
         self.asked: Sequence[tuple[Charge, Budget]] = ()
         """The budgets in which the attempt needs room, mostly none. With any, `hold` must be awaited."""
-        if not upstream.ability.free and admission.ruleset.spending.concerns(tab.key):
+        self._is_free = upstream.ability.free or not admission.call.endpoint.charged
+        """The attempt costs nothing, whatever its usage."""
+        if not self._is_free and admission.ruleset.spending.concerns(tab.key):
             self.asked = self._charges()
         self._held: Sequence[Charge] = ()
         self._is_settled = True
@@ -133,7 +135,7 @@ class Entry:
         if (journal := books.journal) is None:
             return
         cost: int | None = 0
-        if not upstream.ability.free:
+        if not self._is_free:
             cost = None
             if price is not None:
                 read = needs.input_tokens * price.input + self._characters * price.characters
@@ -170,7 +172,7 @@ class Entry:
             return
         usage = used_so_far(answer, self._admission, roughly=True)
         cost: int | None = 0
-        if not self.candidate.upstream.ability.free:
+        if not self._is_free:
             cost = None if self._price is None else cost_of(usage, self._price)[0]
         progress = Progress(self.identity, usage.output_tokens, cost, provider_id_of(answer))
         self._tab.books.write(encode(progress), settles=True)
@@ -204,6 +206,8 @@ class Entry:
     def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
         """Return the usage of the attempt, and whether the usage is an estimate."""
         answer, call = self.answer, self._admission.call
+        if not call.endpoint.charged:
+            return NOTHING, False
         is_plain = attempt.outcome is o.OK and reported is not None and not reported.is_suspect
         if is_plain and reported is not None and reported.output_tokens and not self._characters:
             return reported, False  # the usual case; `usage_of_attempt` would return the same

@@ -45,6 +45,10 @@ class Endpoint:
     repeatable: bool = True
     """False: the same upstream does not get the request twice. A request without an answer may have been carried out
     and charged, or have left stored state."""
+    stateful: bool = False
+    """A call may name an earlier answer that its provider keeps."""
+    charged: bool = True
+    """False: no provider charges for it, because no model works on it."""
 
 
 class RestOfForm(Protocol):

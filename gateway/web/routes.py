@@ -11,11 +11,11 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from gateway.dialects import messages
-from gateway.dialects.endpoints import ENDPOINTS
+from gateway.dialects.endpoints import COUNT_TOKENS, ENDPOINTS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
 from gateway.stores.keyring import Keyring
 from gateway.web.answers import refusal_answer
+from gateway.web.counting import CountTokens
 from gateway.web.door import CALLER, Access, Door
 from gateway.web.explain import Explain
 from gateway.web.health import Health
@@ -85,7 +85,10 @@ class Web:
             Health(gateway, keyring, {} if background is None else background),
             Explain(gateway),
         )
-        operations = {endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS}
+        operations: dict[str, Operation | CountTokens] = {
+            endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS
+        }
+        operations[COUNT_TOKENS.path] = CountTokens(gateway, self.door)
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
         places = [
             Place("/livez", health.live, Access.PUBLIC),
@@ -138,18 +141,9 @@ class Web:
         if _wants_websocket(scope):
             await _no_websocket(path)(scope, receive, send)
             return
-        if messages.PATHS.fullmatch(path):
-            await refusal_answer(path, NotFound(_NO_MESSAGES))(scope, receive, send)
-            return
         near = get_close_matches(path[:100], self._paths, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else "; the API is below /v1"
         await refusal_answer(path, NotFound(f'no such path "{path[:200]}"{hint}'))(scope, receive, send)
-
-
-_NO_MESSAGES = (
-    "this gateway does not speak Anthropic's Messages API yet; point the client at an OpenAI-compatible API, such as "
-    "/v1/chat/completions"
-)
 
 
 def canonical(path: str) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["COUNT_TOKENS", "DIALECT", "MESSAGES", "PATHS", "error_body"]
 
 MESSAGES = Endpoint("messages", "/messages", "messages", generates=True)
-COUNT_TOKENS = Endpoint("count_tokens", "/messages/count_tokens", "messages")
+COUNT_TOKENS = Endpoint("count_tokens", "/messages/count_tokens", "messages", charged=False)
 
 # The SDKs' base URL is the host alone; the gateway's is that of the OpenAI-compatible API, which ends in a version.
 _VERSIONED = re.compile(r"(?<!/)/v\d+\w*/?$")
