@@ -182,17 +182,43 @@ Origins = Annotated[
 ]
 Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _name_or_names({"type": "string"})]
 
+_ADAPTING: dict[str, Any] = {
+    "drop": {
+        "type": ["array", "string"], "items": {"type": "string"},
+        "description": "Fields that are never sent.", "examples": [["logprobs"]],
+    },
+    "rename": {
+        "type": "object", "additionalProperties": {"type": ["string", "null"]},
+        "description": "The client's name of a field -> the provider's.",
+        "examples": [{"max_tokens": "max_completion_tokens"}],
+    },
+    "clamp": {
+        "type": "object", "additionalProperties": {"type": ["array", "object", "null"]},
+        "description": "Name of a number -> its bounds; a number beyond becomes the nearer bound.",
+        "examples": [{"temperature": [0, 1]}],
+    },
+}  # fmt: skip
+_PARAMS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "force": {"type": "object", "description": "Parameters that replace the client's own."},
+        **_ADAPTING,
+    },
+    "additionalProperties": True,
+}
 Params = Annotated[
     dict[str, Any],
+    WithJsonSchema(_PARAMS),
     Field(
         description="Request parameters for fields that the client leaves out. Parameters under `force` replace the "
-        "client's own; `null` removes an inherited value.",
-        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}}],
+        "client's own; `null` removes an inherited value. `drop`, `rename` and `clamp` then adapt fields to the "
+        "provider.",
+        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}, "clamp": {"temperature": [0, 1]}}],
     ),
 ]
 ParamsOrPreset = Annotated[
     Any,
     BeforeValidator(_params_or_preset),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": True}]}),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _PARAMS]}),
     Field(description="The name of a preset, or parameters as under `defaults`.", examples=["precise"]),
 ]

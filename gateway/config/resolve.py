@@ -12,8 +12,9 @@ from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
-from gateway.core.declared import Alias, Declared, Role, make_directory, merged
+from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.names import quoted
+from gateway.core.params import merged
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
@@ -201,7 +202,7 @@ class Resolution:
         )
 
     def _provider_params(self) -> dict[str, Params]:
-        common = encoded(self.file.defaults.params, {}, self._at("defaults", "params"))
+        common = merged(Params(), encoded(self.file.defaults.params, {}, self._at("defaults", "params")))
         return {
             name: merged(common, encoded(said.params, {}, self._at("providers", name, "params")))
             for name, said in self.file.providers.items()
