@@ -222,3 +222,6 @@ ParamsOrPreset = Annotated[
     WithJsonSchema({"anyOf": [{"type": "string"}, _PARAMS]}),
     Field(description="The name of a preset, or parameters as under `defaults`.", examples=["precise"]),
 ]
+Drop = Annotated[Any, WithJsonSchema(_ADAPTING["drop"])]
+Rename = Annotated[Any, WithJsonSchema(_ADAPTING["rename"])]
+Clamp = Annotated[Any, WithJsonSchema(_ADAPTING["clamp"])]

@@ -61,6 +61,10 @@ class Resolution:
         self.vacant = vacant
         self.problems: list[tuple[Path, bool, str]] = []
         self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        self.quirks = {
+            name: encoded(said.quirks.adapting, {}, self._at("providers", name, "quirks"))
+            for name, said in file.providers.items()
+        }
         self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
 
     def config(self, name: str) -> Config:
@@ -160,6 +164,9 @@ class Resolution:
             local=written.local,
             stream_usage=written.stream_usage,
             strict_max_tokens=written.strict_max_tokens,
+            quirks=self.quirks[name],
+            quirk_headers=written.quirks.headers,
+            repairs=written.quirks.enabled,
             limits=LimitScope(written.limits) if written.limits else None,
             probe=written.probe,
             discover=written.discover,
@@ -204,7 +211,10 @@ class Resolution:
     def _provider_params(self) -> dict[str, Params]:
         common = merged(Params(), encoded(self.file.defaults.params, {}, self._at("defaults", "params")))
         return {
-            name: merged(common, encoded(said.params, {}, self._at("providers", name, "params")))
+            name: merged(
+                merged(common, encoded(said.params, {}, self._at("providers", name, "params"))),
+                self.quirks[name],
+            )
             for name, said in self.file.providers.items()
         }
 

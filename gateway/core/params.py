@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.kinds import kind_of
 from gateway.types import Bounds, Params
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from gateway.types import Provider
 
 _NOTHING = b"null"
 # The inner level of a merge removes an inherited clamp with bounds of nothing.
@@ -54,6 +57,16 @@ def _clamped(number: float, bounds: Bounds) -> float:
     if bounds.most is not None and number > bounds.most:
         return bounds.most
     return number
+
+
+def repaired(params: Params, provider: Provider, dialect: str) -> Params:
+    """Return the parameters of a candidate with the quirks of its kind, for a call that the gateway itself has written.
+
+    `dialect`: the name of the provider's dialect that the call is written in. Without a quirk, or where the operator
+    switched the repairs off, the result is `params`.
+    """
+    quirks = kind_of(provider).quirks.get(dialect) if provider.repairs else None
+    return params if quirks is None else merged(quirks, params)
 
 
 def clamped(value: bytes, bounds: Bounds) -> bytes:

@@ -11,6 +11,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.core.params import changes_to
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
 from gateway.proxy.books import NotOnDisk
@@ -86,6 +87,9 @@ class Flight:
             entry.give_back()
             return False
         self.is_under_way = True
+        provider = self.candidate.upstream.provider
+        if provider.quirks.adapts:
+            admission.gateway.metrics.repaired(provider.name, changes_to(admission.call.fields, provider.quirks))
         self.answer = entry.answer = Answer(
             admission.call, self.candidate, deadlines, self._inbound.loop,
             strip_usage=self._asks_for_usage, mask=self._target.mask,

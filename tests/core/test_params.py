@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.params import UNBOUND, applied, changes_to, clamped, merged
-from gateway.types import Bounds, Params
+from gateway.core.params import UNBOUND, applied, changes_to, clamped, merged, repaired
+from gateway.types import Bounds, Params, Provider
 
 
 @pytest.mark.parametrize(
@@ -185,3 +186,34 @@ def test_parameters_have_an_identity() -> None:
     assert len({one.identity for one in kinds}) == len(kinds)
     assert len({msgspec.msgpack.encode(one.identity) for one in kinds}) == len(kinds)
     assert Params({"a": b"1", "b": b"2"}).identity == Params({"b": b"2", "a": b"1"}).identity
+
+
+GROQ = Provider("p", "groq", "http://x/v1")
+
+
+def test_a_call_that_the_gateway_wrote_is_repaired() -> None:
+    """With the quirks of its kind in that dialect, unless the operator wants none; its own parameters stay."""
+    own = Params({"top_p": b"1"}, drops=frozenset({"user"}))
+    found = repaired(own, GROQ, "chat")
+    assert found.defaults == own.defaults
+    assert found.drops == {"user", "logprobs", "top_logprobs", "logit_bias"}
+    for provider, dialect in (
+        (GROQ, "responses"), (replace(GROQ, repairs=False), "chat"), (replace(GROQ, kind="vllm"), "chat"),
+    ):  # fmt: skip
+        assert repaired(own, provider, dialect) is own
+
+
+@pytest.mark.parametrize(
+    "kind, dialect, sent, received",
+    [
+        ("openai", "chat", {"max_tokens": 5}, {"max_completion_tokens": 5}),
+        ("mistral", "chat", {"max_completion_tokens": 5, "seed": 1}, {"max_tokens": 5, "random_seed": 1}),
+        ("anthropic", "messages", {"temperature": 2}, {"temperature": 1}),
+        ("minimax", "chat", {"temperature": 0}, {"temperature": 0.01}),
+        ("gemini", "chat", {"seed": 1, "top_p": 1}, {"top_p": 1}),
+    ],
+)
+def test_what_is_repaired(kind: str, dialect: str, sent: dict[str, int], received: dict[str, float]) -> None:
+    raw = {key: json.dumps(value).encode() for key, value in sent.items()}
+    found = applied(raw, repaired(Params(), replace(GROQ, kind=kind), dialect))
+    assert {key: json.loads(value) for key, value in found.items()} == received
