@@ -15,7 +15,7 @@ from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
-from gateway.types import Capability, LimitScope, Window
+from gateway.types import BodyKind, Capability, LimitScope, Window
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CAPABILITIES = tuple(one.value for one in Capability)
 POLICIES = tuple(STRATEGIES)
 ENDPOINT_NAMES = tuple(one.name for one in ENDPOINTS)
+JSON_ENDPOINTS = tuple(one.name for one in ENDPOINTS if one.body is BodyKind.JSON)
 SCOPES = tuple(one.value for one in LimitScope)
 ON_POLICY = ("stay", "failover")
 DURABILITIES = ("process", "strict")
@@ -153,6 +154,7 @@ CapabilityName = Annotated[
 ]
 PolicyName = Annotated[str, BeforeValidator(_one_of("policy", POLICIES)), WithJsonSchema(_names(POLICIES))]
 EndpointName = Annotated[str, BeforeValidator(_one_of("endpoint", ENDPOINT_NAMES))]
+JsonEndpointName = Annotated[str, BeforeValidator(_one_of("JSON endpoint", JSON_ENDPOINTS))]
 LanguageName = Annotated[str, BeforeValidator(_one_of("language", LANGUAGES))]
 
 Durability = Annotated[str, BeforeValidator(_one_of("durability", DURABILITIES)), WithJsonSchema(_names(DURABILITIES))]

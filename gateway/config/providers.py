@@ -38,6 +38,7 @@ class Entry:
     local: bool | None = None
     stream_usage: bool | None = None
     strict_max_tokens: bool | None = None
+    token_ids: bool | None = None
     quirks: Params = field(default_factory=Params)
     quirk_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repairs: bool = True
@@ -97,6 +98,7 @@ def make_provider(
         local=near and kind.free_when_local if entry.local is None else entry.local,
         stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
         strict_max_tokens=kind.strict_max_tokens if entry.strict_max_tokens is None else entry.strict_max_tokens,
+        token_ids=kind.token_ids if entry.token_ids is None else entry.token_ids,
         quirks=entry.quirks,
         repairs=entry.repairs,
         model_override=entry.model_override,

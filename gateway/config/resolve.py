@@ -88,6 +88,7 @@ class Resolution:
                 uses=(
                     *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
                     *((("budgets", i, "to"), one.to) for i, one in enumerate(self.file.budgets) if one.to),
+                    *((("defaults", "models", endpoint), name) for endpoint, name in defaults.models.items()),
                 ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
@@ -108,6 +109,7 @@ class Resolution:
             retries=defaults.retries,
             max_wait_s=defaults.max_wait,
             inject_stream_usage=defaults.stream_usage,
+            default_models=defaults.models,
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
@@ -164,6 +166,7 @@ class Resolution:
             local=written.local,
             stream_usage=written.stream_usage,
             strict_max_tokens=written.strict_max_tokens,
+            token_ids=written.token_ids,
             quirks=self.quirks[name],
             quirk_headers=written.quirks.headers,
             repairs=written.quirks.enabled,

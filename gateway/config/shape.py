@@ -123,6 +123,11 @@ class Defaults(Strict):
     provider: str | None = Field(
         default=None, description="The provider for bare model ids that no provider is known to list."
     )
+    models: dict[n.JsonEndpointName, n.Name] = Field(
+        default={},
+        description="Endpoint -> the model, alias or role for its requests that name none.",
+        examples=[{"embeddings": "embedder", "moderations": "role:guard"}],
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="The timers of a call.")
     max_attempts: n.Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
     retries: n.Whole = Field(
@@ -295,6 +300,11 @@ class Provider(Strict):
         default=None,
         description="It refuses a max_tokens above the limit of the model or of its context, so the gateway lowers "
         "such values. By default, as usual for the kind.",
+    )
+    token_ids: n.Flag | None = Field(
+        default=None,
+        description="Its models share the vocabulary of OpenAI's, so it may get token ids in place of text. By "
+        "default, only the kinds openai and azure.",
     )
     limits: n.Scope | None = Field(
         default=None,

@@ -23,7 +23,7 @@ from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.fields import MOST_FIELDS, STRING, Field, NotAnObject, TooManyFields, end_of_value, fields_of
 from gateway.dialects.rewriting import refuse_misspelled, rewritten
 from gateway.errors import BadRequest
-from gateway.types import Call, Params
+from gateway.types import BodyKind, Call, Params
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,11 +62,16 @@ _string = msgspec.json.Decoder(str).decode
 _flag = msgspec.json.Decoder(bool | None).decode
 _options = msgspec.json.Decoder(dict[str, msgspec.Raw] | None).decode
 
+_JSON = BodyKind.JSON
+_NO_DEFAULTS: Mapping[str, str] = {}
+
 T = TypeVar("T")
 
 
-def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"application/json") -> Call:
+def read_call(endpoint: Endpoint, body: bytes, default_models: Mapping[str, str] = _NO_DEFAULTS) -> Call:
     """Return what a JSON body asks for.
+
+    `default_models`: endpoint -> the name for its bodies that name no model.
 
     Raises:
         BadRequest: it is not a JSON object in UTF-8, has more than `MOST_FIELDS` fields, `model` is missing or empty, a
@@ -80,9 +85,10 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
         exact = _check_spelling(fields, body)
     raw_model = fields.get("model")
     if raw_model is None:
-        if endpoint.default_model:
-            return read_call(endpoint, _with_model(body, endpoint.default_model, alone=not fields), content_type)
-        raise no_model()
+        name = default_models.get(endpoint.name) or endpoint.default_model
+        if name:
+            return read_call(endpoint, _with_model(body, name, alone=not fields))
+        raise no_model(endpoint)
     try:  # `_typed` without its call: every request comes by here
         model = _string(raw_model)
     except msgspec.MsgspecError:
@@ -99,12 +105,15 @@ def read_call(endpoint: Endpoint, body: bytes, content_type: bytes = b"applicati
             wants_usage = bool(_typed(_flag, asked, f"{option.name}.{option.flag}", "true or false"))
     start = exact["model"][0] if exact else _value_start(body, body.index(_MODEL) + len(_MODEL))
     span = start, start + len(bytes(raw_model))
-    return Call(endpoint, model, body, span, fields, stream, wants_usage, content_type)
+    return Call(endpoint, model, body, span, fields, stream, wants_usage)
 
 
-def no_model() -> BadRequest:
+def no_model(endpoint: Endpoint) -> BadRequest:
     """Return the refusal of a body that names no model."""
-    return BadRequest('the field "model" is missing; name a role ("role:NAME"), an alias or a model', param="model")
+    message = 'the field "model" is missing; name a role ("role:NAME"), an alias or a model'
+    if endpoint.body is _JSON:
+        message += f", or have the operator of the gateway set defaults.models.{endpoint.name}"
+    return BadRequest(message, param="model")
 
 
 def _with_model(body: bytes, model: str, *, alone: bool) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.dialects import chat, completions, plain, responses
 from gateway.dialects.chat import CHAT
-from gateway.dialects.completions import COMPLETIONS
+from gateway.dialects.completions import COMPLETIONS, FIM
 from gateway.dialects.plain import (
     EMBEDDINGS,
     IMAGE_EDITS,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gateway.types import Endpoint
 
 __all__ = [
-    "CHAT", "COMPLETIONS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "IMAGE_EDITS", "IMAGE_GENERATIONS", "MODERATIONS",
-    "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
+    "CHAT", "COMPLETIONS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "FIM", "IMAGE_EDITS", "IMAGE_GENERATIONS",
+    "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
 ]  # fmt: skip
 
 _ALL = (

@@ -120,6 +120,8 @@ class Kind:
     True only where such a refusal was reported; its wording stands beside the row. Elsewhere the client's value is left
     alone: the provider writes as much as there is room for (llama.cpp, Ollama, LM Studio, Fireworks), or is unverified.
     """
+    token_ids: bool = False
+    """Its models share the vocabulary of OpenAI's. Elsewhere, token ids mean other words."""
     quirks: Mapping[str, Params] = field(default_factory=dict)
     """Dialect -> drops, renames and clamps without which the provider refuses calls that OpenAI would take.
 

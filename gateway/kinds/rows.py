@@ -171,6 +171,7 @@ ROWS = (
         # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.": all reasoning models.
         # The others take both names (OpenAI's reference, read in November 2026).
         quirks={"chat": Params(renames={"max_tokens": "max_completion_tokens"})},
+        token_ids=True,
         # "max_tokens is too large: 20480. This model supports at most 16384 completion tokens"
         strict_max_tokens=True,
         usual=Models("gpt-5.5", "gpt-5-mini", "gpt-5-mini", "text-embedding-3-small"),
@@ -219,6 +220,7 @@ ROWS = (
         key_prefix="",
         has_api_version=True,
         strict_max_tokens=True,  # as OpenAI
+        token_ids=True,
         may_lack_list=True,
         lists_other_names=True,  # base models instead of one's deployments
         stream_usage=True,

@@ -268,7 +268,7 @@ class Exchange:
         if self._over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
             raise self._refused(self._over_budget)
         if not attempts:
-            raise self._refused(nobody_to_try(self._route, self._plan))
+            raise self._refused(nobody_to_try(self._route, self._plan, self._admission.call.endpoint))
         last = attempts[-1]
         alone = len(self._plan.order) == 1
         if alone and flight is not None and flight.answer.status >= 400 and not is_ours(last):

@@ -55,6 +55,8 @@ class Provider:
     """Streams report usage only with `stream_options.include_usage`, and the provider supports this field."""
     strict_max_tokens: bool = False
     """The provider refuses a call whose `max_tokens` exceeds the model's output limit or its free context."""
+    token_ids: bool = False
+    """Its models share the vocabulary by which clients encode text (OpenAI's), so token ids mean the same there."""
     quirks: Params = field(default_factory=Params, hash=False)
     """Repairs that the operator wrote. They are part of the parameters of its candidates, and hold for every call."""
     repairs: bool = True

@@ -405,6 +405,34 @@ presets: {wild: {a: 9, c: {d: [0.5, null, true]}, force: {f: 2}}}
     assert resolve(name, config.directory).candidates[0].params == Params(defaults, forced)
 
 
+def test_default_models(tmp_path: Path) -> None:
+    """Names for calls without one, by endpoint; each must be known, and forms have none."""
+    text = "providers: {openai: {api_key: k, models: [e]}}\nmodels: {emb: openai/e}\n"
+    config = loaded(tmp_path, text + "defaults: {models: {embeddings: emb, moderations: openai/omni}}\n")
+    assert config.default_models == {"embeddings": "emb", "moderations": "openai/omni"}
+    wrong = "defaults: {models: {embeddings: role:embed, transcriptions: emb, chat: ''}}\n"
+    found = problems(tmp_path, text + wrong)
+    assert any("transcriptions" in one for one in found)
+    assert any("at least 1 character" in one or "empty" in one for one in found)
+    [unknown] = problems(tmp_path, text + "defaults: {models: {embeddings: embb}}\n")
+    assert unknown.startswith("gateway.yaml:3:")
+    assert '"embb"' in unknown
+
+
+def test_who_takes_token_ids(tmp_path: Path) -> None:
+    """Providers of OpenAI's vocabulary, and those of which the configuration says so."""
+    text = """
+providers:
+  openai: {api_key: k}
+  vllm: {}
+  other: {base_url: "http://x/v1", token_ids: true}
+"""
+    providers = loaded(tmp_path, text).directory.providers
+    assert {name: one.token_ids for name, one in providers.items() if name != "demo"} == {
+        "openai": True, "vllm": False, "other": True,
+    }  # fmt: skip
+
+
 def test_quirks(tmp_path: Path) -> None:
     """An operator's quirks hold for all calls to the provider, whatever a role says; false is for the kind's."""
     text = """
