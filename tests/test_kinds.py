@@ -10,7 +10,7 @@ import pytest
 
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import BUILT_IN, KINDS, OTHER, kind_named, kind_of
-from gateway.types import Provider
+from gateway.types import Params, Provider
 from tests.cli.command import gateway_async
 from tests.faults import FaultyUpstream, json_answer
 
@@ -81,6 +81,37 @@ def test_the_documentation_says_what_a_kind_speaks() -> None:
     _, mark, rest = DOC.read_text(encoding="utf-8").partition(MARK)
     assert mark, f"{DOC} has lost its mark"
     assert rest.startswith(table + "\n"), f"the table should be:\n{table}"
+
+
+def test_the_documentation_lists_the_quirks() -> None:
+    """It cannot go stale: this test makes the table."""
+    rows = [
+        f"| `{kind.name}` | `{dialect}` | {_shown(quirks)} |"
+        for kind in KINDS.values()
+        for dialect, quirks in kind.quirks.items()
+    ]
+    table = "\n".join(("| Kind | Dialect | Repairs |", "|---|---|---|", *rows))
+    _, mark, rest = DOC.read_text(encoding="utf-8").partition("<!-- quirks: made by tests/test_kinds.py -->\n")
+    assert mark, f"{DOC} has lost its mark"
+    assert rest.startswith(table + "\n\n"), f"the table should be:\n{table}"
+
+
+def _shown(quirks: Params) -> str:
+    shown = [f"drop {', '.join(f'`{name}`' for name in sorted(quirks.drops))}"] if quirks.drops else []
+    shown += [f"rename `{name}` to `{new}`" for name, new in quirks.renames.items()]
+    shown += [f"clamp `{name}` to {bounds.least} … {bounds.most}" for name, bounds in quirks.clamps.items()]
+    return "; ".join(shown)
+
+
+def test_quirks_only_adapt() -> None:
+    """They set no value, and leave what the gateway reads for its own decisions."""
+    for kind in KINDS.values():
+        for quirks in kind.quirks.values():
+            assert quirks.adapts
+            assert not quirks.defaults
+            assert not quirks.forced
+            touched = {*quirks.drops, *quirks.renames, *quirks.renames.values(), *quirks.clamps}
+            assert not touched & {"model", "messages", "input", "stream"}
 
 
 def with_row(row: str, into: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli import configuration, terminal
+from gateway.cli import configuration, parameters, terminal
 from gateway.cli.terminal import Mistake
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gateway.config import Config, ServerSettings
     from gateway.core.names import Directory
-    from gateway.types import Candidate, Needs, Params, Price, Route
+    from gateway.types import Candidate, Needs, Price, Route
 
 
 @click.command()
@@ -183,10 +183,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
         "model": upstream.model,
         "host": host(provider.base_url),
         "local": provider.local,
-        "params": {
-            "defaults": {name: json.loads(value) for name, value in candidate.params.defaults.items()},
-            "forced": {name: json.loads(value) for name, value in candidate.params.forced.items()},
-        },
+        "params": parameters.described(candidate.params),
     }
 
 
@@ -208,7 +205,7 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         for number, one in enumerate(account["candidates"], 1):
             candidate = known.get(_label(one))
             place = host(candidate.upstream.provider.base_url) if candidate else ""
-            params = written(candidate.params) if candidate else ""
+            params = parameters.written(candidate.params) if candidate else ""
             rows.append([f"  {number}.", _label(one), place, _costs(one), one["why"], params, _came(one)])
         click.echo("\n".join(terminal.columns(rows)))
     else:
@@ -372,10 +369,3 @@ def _a(unit: str) -> str:
 
 def _at_most(candidates: int, max_attempts: int) -> str:
     return f", at most {terminal.count(max_attempts, 'attempt')} for one call" if candidates > max_attempts else ""
-
-
-def written(params: Params) -> str:
-    """Return parameters in one line: `temperature=0.1 max_tokens=512 (forced)`."""
-    shown = [f"{name}={value.decode()}" for name, value in params.defaults.items() if name not in params.forced]
-    shown += [f"{name}={value.decode()} (forced)" for name, value in params.forced.items()]
-    return " ".join(shown)

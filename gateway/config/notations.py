@@ -15,8 +15,8 @@ from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
+from gateway.types import BodyKind, Capability, LimitScope, Window
 from gateway.types import Bridging as When
-from gateway.types import Capability, LimitScope, Window
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CAPABILITIES = tuple(one.value for one in Capability)
 POLICIES = tuple(STRATEGIES)
 ENDPOINT_NAMES = tuple(one.name for one in ENDPOINTS)
+JSON_ENDPOINTS = tuple(one.name for one in ENDPOINTS if one.body is BodyKind.JSON)
 SCOPES = tuple(one.value for one in LimitScope)
 ON_POLICY = ("stay", "failover")
 BRIDGING = tuple(one.value for one in When)
@@ -160,6 +161,7 @@ CapabilityName = Annotated[
 ]
 PolicyName = Annotated[str, BeforeValidator(_one_of("policy", POLICIES)), WithJsonSchema(_names(POLICIES))]
 EndpointName = Annotated[str, BeforeValidator(_one_of("endpoint", ENDPOINT_NAMES))]
+JsonEndpointName = Annotated[str, BeforeValidator(_one_of("JSON endpoint", JSON_ENDPOINTS))]
 LanguageName = Annotated[str, BeforeValidator(_one_of("language", LANGUAGES))]
 
 Durability = Annotated[str, BeforeValidator(_one_of("durability", DURABILITIES)), WithJsonSchema(_names(DURABILITIES))]
@@ -190,17 +192,46 @@ Origins = Annotated[
 ]
 Globs = Annotated[list[Glob], Field(min_length=1), BeforeValidator(_listed), _name_or_names({"type": "string"})]
 
+_ADAPTING: dict[str, Any] = {
+    "drop": {
+        "type": ["array", "string"], "items": {"type": "string"},
+        "description": "Fields that are never sent.", "examples": [["logprobs"]],
+    },
+    "rename": {
+        "type": "object", "additionalProperties": {"type": ["string", "null"]},
+        "description": "The client's name of a field -> the provider's.",
+        "examples": [{"max_tokens": "max_completion_tokens"}],
+    },
+    "clamp": {
+        "type": "object", "additionalProperties": {"type": ["array", "object", "null"]},
+        "description": "Name of a number -> its bounds; a number beyond becomes the nearer bound.",
+        "examples": [{"temperature": [0, 1]}],
+    },
+}  # fmt: skip
+_PARAMS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "force": {"type": "object", "description": "Parameters that replace the client's own."},
+        **_ADAPTING,
+    },
+    "additionalProperties": True,
+}
 Params = Annotated[
     dict[str, Any],
+    WithJsonSchema(_PARAMS),
     Field(
         description="Request parameters for fields that the client leaves out. Parameters under `force` replace the "
-        "client's own; `null` removes an inherited value.",
-        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}}],
+        "client's own; `null` removes an inherited value. `drop`, `rename` and `clamp` then adapt fields to the "
+        "provider.",
+        examples=[{"temperature": 0.1, "force": {"max_tokens": 4096}, "clamp": {"temperature": [0, 1]}}],
     ),
 ]
 ParamsOrPreset = Annotated[
     Any,
     BeforeValidator(_params_or_preset),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": True}]}),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _PARAMS]}),
     Field(description="The name of a preset, or parameters as under `defaults`.", examples=["precise"]),
 ]
+Drop = Annotated[Any, WithJsonSchema(_ADAPTING["drop"])]
+Rename = Annotated[Any, WithJsonSchema(_ADAPTING["rename"])]
+Clamp = Annotated[Any, WithJsonSchema(_ADAPTING["clamp"])]

@@ -1,6 +1,7 @@
 """Turn written parameters into `types.Params`, level by level.
 
-No level may set the fields that the gateway reads to decide about a request (`model`, `stream`, …).
+A plain name is a default. Four names are verbs: `force`, `drop`, `rename` and `clamp`. No level may change the fields
+that the gateway reads to decide about a request (`model`, `stream`, …).
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ import msgspec
 
 from gateway.config.source import Filled, typed
 from gateway.core.names import nearest, quoted
-from gateway.types import Params
+from gateway.core.params import UNBOUND
+from gateway.types import Bounds, Params
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    Complain = Callable[[tuple[str, ...], str], None]
 
 DECIDED_BY_THE_CALL = frozenset({"model", "stream", "messages", "stream_options", "input"})
+# The only thing lost without it is the usage of a stream; some providers refuse the field.
+_MAY_BE_DROPPED = frozenset({"stream_options"})
+_VERBS = frozenset({"force", "drop", "rename", "clamp"})
 
 
-def encoded(
-    written: Mapping[str, Any] | str,
-    presets: Mapping[str, Params],
-    complain: Callable[[tuple[str, ...], str], None],
-) -> Params:
+def encoded(written: Mapping[str, Any] | str, presets: Mapping[str, Params], complain: Complain) -> Params:
     """Return the parameters, or those of a named preset, with values as JSON.
 
     `complain(path, message)`: called for every mistake, with a path relative to the parameters.
@@ -32,17 +35,83 @@ def encoded(
         if written not in presets:
             complain((), f"unknown preset {quoted(written)}{nearest(written, presets)}")
         return presets.get(written, Params())
-    forced = written.get("force")
-    if forced is not None and not isinstance(forced, dict):
-        complain(("force",), "must be a mapping of parameters that replace the client's own")
-    force = forced if isinstance(forced, dict) else {}
-    for path in (*((key,) for key in written), *(("force", key) for key in force)):
-        if path[-1] in DECIDED_BY_THE_CALL:
-            complain(path, f"{quoted(path[-1])} comes from the call, never from parameters")
+    defaults = {key: value for key, value in written.items() if key not in _VERBS}
+    force = _mapping(written, "force", "parameters that replace the client's own", complain)
+    for path in (*((key,) for key in defaults), *(("force", key) for key in force)):
+        _check_name(path, path[-1], complain)
     return Params(
-        {key: _json(value) for key, value in written.items() if key != "force"},
+        {key: _json(value) for key, value in defaults.items()},
         {key: _json(value) for key, value in force.items()},
+        frozenset(_drops(written.get("drop"), complain)),
+        dict(
+            _renames(_mapping(written, "rename", "names that the client uses and the provider's", complain), complain)
+        ),
+        dict(
+            _clamps(_mapping(written, "clamp", "numbers and their bounds: {temperature: [0, 1]}", complain), complain)
+        ),
     )
+
+
+def _mapping(written: Mapping[str, Any], verb: str, of: str, complain: Complain) -> Mapping[str, Any]:
+    said = written.get(verb)
+    if said is not None and not isinstance(said, dict):
+        complain((verb,), f"must be a mapping of {of}")
+    return said if isinstance(said, dict) else {}
+
+
+def _check_name(path: tuple[str, ...], name: str, complain: Complain) -> None:
+    if name in DECIDED_BY_THE_CALL:
+        complain(path, f"{quoted(name)} comes from the call, never from parameters")
+
+
+def _drops(said: object, complain: Complain) -> Iterator[str]:
+    listed = [said] if isinstance(said, str) else [] if said is None else said
+    if not isinstance(listed, list) or not all(isinstance(one, str) and one for one in listed):
+        complain(("drop",), "must be a list of names of fields")
+        return
+    for name in listed:
+        if name not in _MAY_BE_DROPPED:
+            _check_name(("drop",), name, complain)
+        yield name
+
+
+def _renames(said: Mapping[str, Any], complain: Complain) -> Iterator[tuple[str, str]]:
+    origins: dict[str, str] = {}
+    for name, new in said.items():
+        _check_name(("rename", name), name, complain)
+        if new is None:  # removes an inherited rename
+            yield name, ""
+        elif not isinstance(new, str) or not new or new == name:
+            complain(("rename", name), "must be another name")
+        elif (other := origins.setdefault(new, name)) != name:
+            complain(("rename", name), f"{quoted(other)} is renamed to {quoted(new)} too; one name can come from one")
+        else:
+            _check_name(("rename", name), new, complain)
+            yield name, new
+
+
+def _clamps(said: Mapping[str, Any], complain: Complain) -> Iterator[tuple[str, Bounds]]:
+    for name, written in said.items():
+        _check_name(("clamp", name), name, complain)
+        bounds = UNBOUND if written is None else _bounds(_plain(written))
+        if bounds is None:
+            complain(("clamp", name), "must be [min, max] or {min: …, max: …}: numbers, the smaller one first")
+        else:
+            yield name, bounds
+
+
+def _bounds(written: object) -> Bounds | None:
+    """Return the bounds; None: they cannot be read, or no number lies between them."""
+    if isinstance(written, list) and len(written) == 2:
+        least, most = written
+    elif isinstance(written, dict) and written and written.keys() <= {"min", "max"}:
+        least, most = written.get("min"), written.get("max")
+    else:
+        return None
+    numbers = [one for one in (least, most) if one is not None]
+    if not numbers or not all(type(one) in (int, float) and abs(one) < float("inf") for one in numbers):
+        return None
+    return Bounds(least, most) if numbers == sorted(numbers) else None
 
 
 def _json(value: Any) -> bytes:

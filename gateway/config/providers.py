@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import scalars
 from gateway.kinds import KINDS
-from gateway.types import Provider, Timeouts
+from gateway.types import Params, Provider, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +39,10 @@ class Entry:
     stream_usage: bool | None = None
     strict_max_tokens: bool | None = None
     speaks: tuple[str, ...] = ()
+    token_ids: bool | None = None
+    quirks: Params = field(default_factory=Params)
+    quirk_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repairs: bool = True
     limits: LimitScope | None = None
     probe: bool | None = None
     discover: bool | None = None
@@ -65,7 +69,10 @@ def make_provider(
     own_url = url == _own_url(entry) or not kind.base_url
     near = url == "demo:" or (bool(url) and scalars.is_own_host(url))
 
-    headers = _static_headers(entry, complain)
+    headers = {
+        **_static_headers(entry.quirk_headers, ("quirks", "headers"), complain),
+        **_static_headers(entry.headers, ("headers",), complain),
+    }
     key = entry.api_key
     if key is None and own_url:
         key = next((found for var in kind.key_vars if (found := environ.get(var, "").strip())), None)
@@ -93,6 +100,9 @@ def make_provider(
         local=near and kind.free_when_local if entry.local is None else entry.local,
         stream_usage=kind.stream_usage if entry.stream_usage is None else entry.stream_usage,
         strict_max_tokens=kind.strict_max_tokens if entry.strict_max_tokens is None else entry.strict_max_tokens,
+        token_ids=kind.token_ids if entry.token_ids is None else entry.token_ids,
+        quirks=entry.quirks,
+        repairs=entry.repairs,
         model_override=entry.model_override,
         limit_scope=kind.limits if entry.limits is None else entry.limits,
         probe=kind.probe if entry.probe is None else entry.probe,
@@ -152,13 +162,13 @@ def _only(has: Callable[[Kind], object]) -> str:
     return f"only the kind {' or '.join(one.name for one in KINDS.values() if has(one))} has"
 
 
-def _static_headers(entry: Entry, complain: Complain) -> dict[bytes, bytes]:
+def _static_headers(written: Mapping[str, str], at: tuple[str, ...], complain: Complain) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
-    for name, value in entry.headers.items():
+    for name, value in written.items():
         try:
             lower, line = scalars.header(name, value)
         except ValueError as error:
-            complain(("headers", name), str(error))
+            complain((*at, name), str(error))
         else:
             found[lower] = line
     return found

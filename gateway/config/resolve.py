@@ -12,9 +12,10 @@ from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
-from gateway.core.declared import Alias, Declared, Role, make_directory, merged
+from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
 from gateway.core.names import quoted
+from gateway.core.params import merged
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
@@ -61,6 +62,10 @@ class Resolution:
         self.vacant = vacant
         self.problems: list[tuple[Path, bool, str]] = []
         self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        self.quirks = {
+            name: encoded(said.quirks.adapting, {}, self._at("providers", name, "quirks"))
+            for name, said in file.providers.items()
+        }
         self.timeouts = merged_timeouts(Timeouts(), self._timers(file.defaults.timeouts, "defaults"))
 
     def config(self, name: str) -> Config:
@@ -87,6 +92,7 @@ class Resolution:
                     *([(("defaults", "route"), unknown)] if unknown else ()),
                     *((("rules", i, "use"), rule.use) for i, rule in enumerate(self.file.rules)),
                     *((("budgets", i, "to"), one.to) for i, one in enumerate(self.file.budgets) if one.to),
+                    *((("defaults", "models", endpoint), name) for endpoint, name in defaults.models.items()),
                 ),
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
@@ -107,6 +113,7 @@ class Resolution:
             retries=defaults.retries,
             max_wait_s=defaults.max_wait,
             inject_stream_usage=defaults.stream_usage,
+            default_models=defaults.models,
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
@@ -164,6 +171,10 @@ class Resolution:
             stream_usage=written.stream_usage,
             strict_max_tokens=written.strict_max_tokens,
             speaks=tuple(written.speaks),
+            token_ids=written.token_ids,
+            quirks=self.quirks[name],
+            quirk_headers=written.quirks.headers,
+            repairs=written.quirks.enabled,
             limits=LimitScope(written.limits) if written.limits else None,
             probe=written.probe,
             discover=written.discover,
@@ -208,9 +219,12 @@ class Resolution:
         )
 
     def _provider_params(self) -> dict[str, Params]:
-        common = encoded(self.file.defaults.params, {}, self._at("defaults", "params"))
+        common = merged(Params(), encoded(self.file.defaults.params, {}, self._at("defaults", "params")))
         return {
-            name: merged(common, encoded(said.params, {}, self._at("providers", name, "params")))
+            name: merged(
+                merged(common, encoded(said.params, {}, self._at("providers", name, "params"))),
+                self.quirks[name],
+            )
             for name, said in self.file.providers.items()
         }
 

@@ -9,6 +9,7 @@ from gateway.core.spend import Calendar
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gateway.core.cors import Cors
@@ -81,6 +82,8 @@ class Config:
     max_wait_s: float = 10.0
     """How long a call may wait for a rate limit or a back-off."""
     inject_stream_usage: bool = True
+    default_models: Mapping[str, str] = field(default_factory=dict)
+    """Endpoint -> the name for its calls that name no model."""
     rules: tuple[Rule, ...] = ()
     """In order; the first rule that holds decides."""
     ledger: LedgerSettings = LedgerSettings()

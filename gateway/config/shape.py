@@ -128,6 +128,11 @@ class Defaults(Strict):
         description="Where a model name goes that is unknown and has no slash, such as one that a client has built in.",
         examples=["role:main"],
     )
+    models: dict[n.JsonEndpointName, n.Name] = Field(
+        default={},
+        description="Endpoint -> the model, alias or role for its requests that name none.",
+        examples=[{"embeddings": "embedder", "moderations": "role:guard"}],
+    )
     timeouts: Timeouts = Field(default=Timeouts(), description="The timers of a call.")
     max_attempts: n.Whole = Field(default=4, ge=1, le=20, description="The most upstreams tried for one call.")
     retries: n.Whole = Field(
@@ -229,6 +234,31 @@ class Price(Rates):
         return self
 
 
+class Quirks(Strict):
+    """What calls to a provider need to be understood there. false: the quirks of its kind are not repaired."""
+
+    enabled: n.Flag = Field(default=True, description="false: the quirks of the kind are not repaired.")
+    drop: n.Drop = Field(default=None)
+    rename: n.Rename = Field(default=None)
+    clamp: n.Clamp = Field(default=None)
+    headers: dict[str, str] = Field(default={}, description="Headers that the provider needs.")
+
+    @property
+    def adapting(self) -> dict[str, Any]:
+        """The verbs and what they change, as in parameters."""
+        return {"drop": self.drop, "rename": self.rename, "clamp": self.clamp}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flag(cls, value: object) -> object:
+        return {"enabled": value} if isinstance(value, bool) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        long = super().__get_pydantic_json_schema__(core, handler)
+        return {"anyOf": [{"type": "boolean"}, long], "description": long.pop("description", "")}
+
+
 class Provider(Strict):
     """An endpoint that serves models."""
 
@@ -260,6 +290,11 @@ class Provider(Strict):
         default=[], description="Ids of models that it serves. Clients may use them without the provider's name."
     )
     params: n.Params = Field(default={})
+    quirks: Quirks = Field(
+        default=Quirks(),
+        description="What its calls need to be understood there: drop, rename, clamp, headers. false: the quirks of "
+        "its kind are not repaired.",
+    )
     local: n.Flag | None = Field(
         default=None, description="It runs on this machine or network and is free. By default, judged by the URL."
     )
@@ -276,6 +311,11 @@ class Provider(Strict):
         description="The dialects that it serves well, the ones it speaks best first. A call in another dialect is "
         "translated. By default, as usual for the kind.",
         examples=[["chat", "responses"]],
+    )
+    token_ids: n.Flag | None = Field(
+        default=None,
+        description="Its models share the vocabulary of OpenAI's, so it may get token ids in place of text. By "
+        "default, only the kinds openai and azure.",
     )
     limits: n.Scope | None = Field(
         default=None,

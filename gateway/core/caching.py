@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.core.params import applied
 from gateway.types import Usage  # noqa: TC001  # msgspec reads the annotations
 
 if TYPE_CHECKING:
@@ -127,6 +128,9 @@ def _is_deterministic(call: Call, params: Params) -> bool:
 
 def _value(name: str, call: Call, params: Params) -> bytes:
     """Return the JSON value of a field as the upstream will receive it; `null` if it will not."""
+    if params.adapts:
+        fields = {key: bytes(raw) for key, raw in call.fields.items() if isinstance(raw, msgspec.Raw)}
+        return applied(fields, params).get(name, b"null")
     if (forced := params.forced.get(name)) is not None:
         return forced
     if isinstance(sent := call.fields.get(name), msgspec.Raw):
@@ -147,8 +151,7 @@ def fingerprint(route: Route) -> bytes:
             one.upstream.provider.base_url,
             one.upstream.provider.query,
             [header for header in one.upstream.provider.headers if header[0] not in _CREDENTIALS],
-            sorted(one.params.defaults.items()),
-            sorted(one.params.forced.items()),
+            one.params.identity,
             one.weight,
             one.rank,
         )
@@ -177,7 +180,7 @@ def key_of(
         b"answer 2",
         # Two candidates of one upstream differ only in their parameters.
         candidate.upstream.id.encode(),
-        msgspec.msgpack.encode((sorted(candidate.params.defaults.items()), sorted(candidate.params.forced.items()))),
+        msgspec.msgpack.encode(candidate.params.identity),
         call.endpoint.path.encode(),
         b"stream" if call.stream else b"plain",
         route.name.encode(),

@@ -18,6 +18,7 @@ from gateway.core.names import (
     split,
     unknown_role,
 )
+from gateway.core.params import merged
 from gateway.kinds import OTHER, kind_of
 from gateway.types import Bridging, Candidate, Params, Provider, Rejected, Route, RouteKind, Upstream
 
@@ -157,20 +158,6 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         kinds=declared.kinds,
     )
     return directory.renewed(), (*_misnamed(declared), *expansion.objections)
-
-
-def merged(outer: Params, inner: Params) -> Params:
-    """Merge parameters key by key; the inner level (nearer to the request) wins.
-
-    `null` removes an inherited value. A forced value stays forced: only an inner *forced* value replaces it.
-    """
-    if not inner:
-        return outer
-    defaults, forced = {**outer.defaults, **inner.defaults}, {**outer.forced, **inner.forced}
-    return Params(
-        {key: value for key, value in defaults.items() if value != b"null"},
-        {key: value for key, value in forced.items() if value != b"null"},
-    )
 
 
 _Where = tuple["str | int", ...]

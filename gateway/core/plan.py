@@ -20,7 +20,7 @@ from gateway.core.money import NANO
 from gateway.core.quota import NOTHING_KNOWN
 from gateway.core.room import is_tight, is_too_long
 from gateway.core.strategies import STRATEGIES, View, caller_hash
-from gateway.types import Needs, Plan, Rejected
+from gateway.types import Capability, Needs, Plan, Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +53,9 @@ class Knowledge(msgspec.Struct, frozen=True):
 KNOWING_NOTHING = Knowledge({}, {}, {})
 # Enum lookups cost 50 ns in Python 3.11, so hot paths bind members to module constants.
 _CLOSED = BreakerState.CLOSED
+_TOKEN_IDS = Capability.TOKEN_IDS
+# The words of any lack: nothing is known of the model's vocabulary.
+NO_TOKEN_IDS = f"lacks {_TOKEN_IDS}"
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):
@@ -178,12 +181,13 @@ def _sifted(
     rejected: list[Rejected] = list(route.rejected)
     max_price = route.max_price
     tokens = needs.input_tokens + (needs.output_tokens or USUAL_OUTPUT_TOKENS)
+    has_ids = _TOKEN_IDS in needs.capabilities
     for candidate in route.candidates:
         upstream = candidate.upstream
         ability = upstream.ability
         group = ready
         # Nothing known about most models could rule them out, so most skip these checks.
-        if ability.context_tokens or ability.max_output_tokens or ability.lacks or max_price is not None:
+        if ability.context_tokens or ability.max_output_tokens or ability.lacks or max_price is not None or has_ids:
             if (objection := _objection(candidate, route, needs)) is not None:
                 rejected.append(objection)
                 continue
@@ -231,6 +235,8 @@ def _objection(candidate: Candidate, route: Route, needs: Needs) -> Rejected | N
     ability = upstream.ability
     if ability.lacks and (missing := ability.lacks & (needs.capabilities | route.needs)):
         return Rejected(candidate.label, f"lacks {', '.join(sorted(missing))}")
+    if _TOKEN_IDS in needs.capabilities and not upstream.provider.token_ids and _TOKEN_IDS not in ability.has:
+        return Rejected(candidate.label, NO_TOKEN_IDS)
     if route.max_price is not None and not ability.free and ability.price is not None:
         price = ability.price.blended
         if price > route.max_price:

@@ -14,7 +14,11 @@ from gateway.types import Endpoint
 if TYPE_CHECKING:
     from gateway.types import Call
 
-COMPLETIONS = Endpoint("completions", "/completions", "completions", usage_on_request=True, generates=True)
+COMPLETIONS = Endpoint(
+    "completions", "/completions", "completions", takes_ids="prompt", usage_on_request=True, generates=True
+)
+# Fill in the middle: a prompt and a `suffix`. Mistral's openapi.yaml, read in November 2026. No `stream_options` there.
+FIM = Endpoint("fim", "/fim/completions", "completions", generates=True)
 
 
 def asked_for(call: Call) -> int:
@@ -36,7 +40,7 @@ def _prompts_in(raw: msgspec.Raw) -> int:
 
 DIALECT = Dialect(
     name="completions",
-    endpoints=(COMPLETIONS,),
+    endpoints=(COMPLETIONS, FIM),
     words=Words(
         spoken=("prompt",),
         limits=("max_tokens",),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.dialects import chat, completions, messages, plain, responses
 from gateway.dialects.chat import CHAT
-from gateway.dialects.completions import COMPLETIONS
+from gateway.dialects.completions import COMPLETIONS, FIM
 from gateway.dialects.messages import COUNT_TOKENS, MESSAGES
 from gateway.dialects.plain import (
     EMBEDDINGS,
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from gateway.types import Endpoint
 
 __all__ = [
-    "CHAT", "COMPLETIONS", "COUNT_TOKENS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "IMAGE_EDITS", "IMAGE_GENERATIONS",
-    "MESSAGES", "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS", "dialect_of",
+    "CHAT", "COMPLETIONS", "COUNT_TOKENS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "FIM", "IMAGE_EDITS",
+    "IMAGE_GENERATIONS", "MESSAGES", "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS",
+    "dialect_of",
 ]  # fmt: skip
 
 _ALL = (

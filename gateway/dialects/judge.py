@@ -72,6 +72,8 @@ class Judge:
         "says_events", "usage",
     )  # fmt: skip
 
+    is_repaired = False
+    """Something in the answer was not as the client asked for it, and is now."""
     rewrites = False
     """The client gets another body than the provider sent, even of a refusal."""
 

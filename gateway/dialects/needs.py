@@ -80,7 +80,8 @@ _format = msgspec.json.Decoder(_Format).decode
 
 _NONE: frozenset[Capability] = frozenset()
 _STREAMED = frozenset({Capability.STREAMING})
-_EMBEDDING = frozenset({Capability.EMBEDDINGS})
+# Lists of token ids, or of lists of them; the first lists may be empty.
+_IDS = re.compile(rb"\s*\[\s*(?:\[\s*(?:\]\s*,\s*\[\s*)*)?-?\d")
 # Fields that say needs in one dialect or another, beside the content itself.
 _SAID = frozenset(
     name for one in DIALECTS.values() for name in (*one.words.tools, *one.words.limits, one.words.schema) if name
@@ -89,7 +90,7 @@ _SAID = frozenset(
 _sets: dict[tuple[bool, ...], frozenset[Capability]] = {}
 _ORDER = (
     Capability.TOOLS, Capability.VISION, Capability.AUDIO, Capability.JSON_SCHEMA, Capability.STREAMING,
-    Capability.EMBEDDINGS,
+    Capability.EMBEDDINGS, Capability.TOKEN_IDS,
 )  # fmt: skip
 
 
@@ -123,10 +124,9 @@ def read_needs(call: Call) -> Needs:
         words.schema in fields and _asks_for_schema(fields[words.schema], within=words.schema_within),
         call.stream,
         call.endpoint.embeds,
+        _has_ids(call),
     )
-    capabilities = _sets.get(asked)
-    if capabilities is None:
-        capabilities = _sets[asked] = frozenset(one for one, is_asked in zip(_ORDER, asked, strict=True) if is_asked)
+    capabilities = _set(asked)
     if text_bytes > _WORTH_SAMPLING:
         text_bytes -= _wasted_on_escapes(body)
     output_tokens = 0
@@ -137,9 +137,22 @@ def read_needs(call: Call) -> Needs:
 
 
 def _plain_set(call: Call) -> frozenset[Capability]:
-    if call.endpoint.embeds:
-        return _EMBEDDING | _STREAMED if call.stream else _EMBEDDING
-    return _STREAMED if call.stream else _NONE
+    if not call.endpoint.takes_ids:
+        return _STREAMED if call.stream else _NONE
+    return _set((False, False, False, False, call.stream, call.endpoint.embeds, _has_ids(call)))
+
+
+def _set(asked: tuple[bool, ...]) -> frozenset[Capability]:
+    found = _sets.get(asked)
+    if found is None:
+        found = _sets[asked] = frozenset(one for one, is_asked in zip(_ORDER, asked, strict=True) if is_asked)
+    return found
+
+
+def _has_ids(call: Call) -> bool:
+    """Whether a call has token ids where others have text."""
+    raw = call.fields.get(call.endpoint.takes_ids)
+    return isinstance(raw, msgspec.Raw) and _IDS.match(raw) is not None
 
 
 def output_limit(raw: object) -> int:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.dialects.events import StreamReader
     from gateway.types import Call
 
-EMBEDDINGS = Endpoint("embeddings", "/embeddings", "plain", embeds=True)
+EMBEDDINGS = Endpoint("embeddings", "/embeddings", "plain", embeds=True, takes_ids="input")
 # OpenAI's reference, read in November 2026: `model` is optional and defaults to this one.
 MODERATIONS = Endpoint("moderations", "/moderations", "plain", default_model="omni-moderation-latest")
 RERANK = Endpoint("rerank", "/rerank", "plain")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from gateway.types import Capability, LimitScope
+from gateway.types import Capability, LimitScope, Params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,6 +122,14 @@ class Kind:
 
     True only where such a refusal was reported; its wording stands beside the row. Elsewhere the client's value is left
     alone: the provider writes as much as there is room for (llama.cpp, Ollama, LM Studio, Fireworks), or is unverified.
+    """
+    token_ids: bool = False
+    """Its models share the vocabulary of OpenAI's. Elsewhere, token ids mean other words."""
+    quirks: Mapping[str, Params] = field(default_factory=dict)
+    """Dialect -> drops, renames and clamps without which the provider refuses calls that OpenAI would take.
+
+    They repair the calls that the gateway itself writes in the provider's dialect. A client that speaks the dialect has
+    its bytes passed on. Only where a source tells of the refusal, or that the field has no effect.
     """
     limits: LimitScope = LimitScope.MODEL
     """The unit that rate limits are counted by.

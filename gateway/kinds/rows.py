@@ -7,7 +7,7 @@ ones. The order is the preference where nothing is configured: providers that ca
 from __future__ import annotations
 
 from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question
-from gateway.types import Capability, LimitScope
+from gateway.types import Bounds, Capability, LimitScope, Params
 
 BUILT_IN = "demo"
 OTHER = "openai-compatible"
@@ -20,10 +20,22 @@ _COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
 # Servers with grammars can force any model to follow a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
 _SCHEMA = frozenset({Capability.JSON_SCHEMA})
 
+_WARM_AT_MOST = Params(clamps={"temperature": Bounds(0, 1)})
+
+_UNKNOWN_TO_COHERE = (
+    "store", "metadata", "logit_bias", "top_logprobs", "modalities", "prediction", "audio", "service_tier",
+    "parallel_tool_calls",
+)  # fmt: skip
+
 _LOCAL_DIALECTS = ("chat", "completions", "responses", "embeddings", "messages")
 # llama.cpp's stream of Responses lacks `output_index`, `content_index` and `sequence_number`, without which OpenAI's
 # SDKs and Vercel's fail (openai-python 3.57, AI SDK 7, November 2026).
 _BUT_RESPONSES = tuple(name for name in _LOCAL_DIALECTS if name != "responses")
+
+
+def _without(*fields: str) -> Params:
+    return Params(drops=frozenset(fields))
+
 
 ROWS = (
     Kind(
@@ -46,6 +58,8 @@ ROWS = (
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        # 400 "Unknown name": RPGBox issue 2, 2026-08-29; `seed` too: ChatterUI issue 227, 2025-02-14.
+        quirks={"chat": _without("frequency_penalty", "seed")},
         publishers=Publishers.USUAL,
         usual=Models("gemini-3.5-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-embedding-001"),
     ),
@@ -55,6 +69,8 @@ ROWS = (
         ("GROQ_API_KEY",),
         speaks=("chat", "responses"),  # console.groq.com/docs/openai
         strict_max_tokens=True,  # "max_tokens must be less than or equal to 40960"
+        # 400 if they are supplied: console.groq.com/docs/openai, read in November 2026.
+        quirks={"chat": _without("logprobs", "top_logprobs", "logit_bias")},
         publishers=Publishers.ANY,
         usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
     ),
@@ -62,6 +78,8 @@ ROWS = (
         "cerebras",
         "https://api.cerebras.ai/v1",
         ("CEREBRAS_API_KEY",),
+        # 400 if they are supplied, as ReqLLM 1.10 quotes their documentation, read in November 2026.
+        quirks={"chat": _without("frequency_penalty", "presence_penalty", "logit_bias", "service_tier")},
         usual=Models("qwen-3.8-27b", "qwen-3.8-27b"),
     ),
     Kind(
@@ -69,6 +87,8 @@ ROWS = (
         "https://api.mistral.ai/v1",
         ("MISTRAL_API_KEY",),
         strict_max_tokens=True,  # 422 where it is above what the model writes (openclaw pull request 53006)
+        # 422 "Extra inputs are not permitted" (eca issue 231, 2025-12-12); their openapi.yaml calls the seed so.
+        quirks={"chat": Params(renames={"max_completion_tokens": "max_tokens", "seed": "random_seed"})},
         usual=Models("mistral-large-latest", "mistral-small-latest", "mistral-medium-latest", "mistral-embed"),
     ),
     Kind(
@@ -90,6 +110,8 @@ ROWS = (
         ("COHERE_API_KEY", "CO_API_KEY"),
         speaks=("chat", "embeddings"),  # docs.cohere.com/docs/compatibility-api
         strict_max_tokens=True,  # "too many tokens: total number of tokens (prompt and prediction) cannot exceed"
+        # Listed there as unsupported, read in November 2026.
+        quirks={"chat": _without(*_UNKNOWN_TO_COHERE)},
         usual=Models("command-a-plus-05-2026", "command-a-03-2025", "command-a-vision-07-2025", "embed-v4.0"),
     ),
     Kind(
@@ -105,6 +127,8 @@ ROWS = (
         "minimax",
         "https://api.minimax.io/v1",
         ("MINIMAX_API_KEY",),
+        # Above 0, up to 1, or an error, as CAMEL and LobeChat 1.143 quote their documentation; read in November 2026.
+        quirks={"chat": Params(clamps={"temperature": Bounds(0.01, 1)})},
         usual=Models("MiniMax-M3", "MiniMax-M3-highspeed"),
     ),
     Kind(
@@ -135,6 +159,9 @@ ROWS = (
         "https://api.x.ai/v1",
         ("XAI_API_KEY",),
         speaks=("chat", "responses"),  # docs.x.ai
+        # Errors of all reasoning models (docs.x.ai/docs/guides/reasoning, read in November 2026), and of grok-4.20
+        # without reasoning (modelparams.dev pull request 20, 2026-05-22). `stop` stays: dropped, it changes answers.
+        quirks={"chat": _without("presence_penalty", "frequency_penalty")},
         usual=Models("grok-4.5", "grok-4.3", "grok-4.5"),
         stream_usage=True,
     ),
@@ -144,6 +171,10 @@ ROWS = (
         ("OPENAI_API_KEY",),
         url_var="OPENAI_BASE_URL",
         speaks=("chat", "completions", "responses", "embeddings"),
+        # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.": all reasoning models.
+        # The others take both names (OpenAI's reference, read in November 2026).
+        quirks={"chat": Params(renames={"max_tokens": "max_completion_tokens"})},
+        token_ids=True,
         # "max_tokens is too large: 20480. This model supports at most 16384 completion tokens"
         strict_max_tokens=True,
         usual=Models("gpt-5.5", "gpt-5-mini", "gpt-5-mini", "text-embedding-3-small"),
@@ -161,6 +192,9 @@ ROWS = (
         speaks=("messages",),
         strict_max_tokens=True,  # "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000"
         usual=Models("claude-sonnet-5", "claude-haiku-4-5", "claude-haiku-4-5"),
+        # 0 to 1; the compatible endpoint clamps it by itself, /v1/messages refuses:
+        # platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
+        quirks={"chat": _WARM_AT_MOST, "messages": _WARM_AT_MOST},
         takes=frozenset({Capability.AUDIO}),
         list_api=ListApi.ANTHROPIC,
         stream_usage=True,
@@ -192,6 +226,7 @@ ROWS = (
         has_api_version=True,
         speaks=("chat", "completions", "responses", "embeddings"),  # learn.microsoft.com, the v1 API
         strict_max_tokens=True,  # as OpenAI
+        token_ids=True,
         may_lack_list=True,
         lists_other_names=True,  # base models instead of one's deployments
         stream_usage=True,

@@ -210,6 +210,11 @@ class Metrics(Collector):
         """Count a call that its first choice, `upstream`, did not answer. `reason`: from a fixed set."""
         self._counts.count(families.FALLBACKS, (route.label, upstream, reason))
 
+    def repaired(self, provider: str, repairs: Iterable[str]) -> None:
+        """Count what was adapted to the quirks of a provider. `repairs`: from `core.params.changes_to`."""
+        for repair in repairs:
+            self._counts.count(families.REPAIRS, (provider, repair))
+
     def snapshot(self) -> bytes:
         """Return all counts, for another process to add or to resume from."""
         return encode(self._told())

@@ -46,6 +46,7 @@ KEYS_REFUSED = "gateway_keys_refused"
 RESTARTS = "gateway_background_restarts"
 EJECTIONS = "gateway_upstream_ejections"
 FALLBACKS = "gateway_fallbacks"
+REPAIRS = "gateway_repairs"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (DEGRADATIONS, "Times an upstream became much worse than usual.", ("provider", "model")),
     (PROBES, "Background probes of whether a provider can be reached.", ("provider", "outcome")),
@@ -60,6 +61,7 @@ _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (RESTARTS, "Times a background task failed and was restarted.", ("task",)),
     (EJECTIONS, "Times an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
     (FALLBACKS, "Calls not answered by their first choice, the upstream label.", ("route", "upstream", "reason")),
+    (REPAIRS, "Fields of calls that were adapted to a quirk of their provider.", ("provider", "repair")),
 )
 _IN_NANO = frozenset({COST, SAVED})
 

@@ -224,7 +224,7 @@ class Exchange:
         if course.over_budget is not None and all(one.outcome is o.OVER_BUDGET for one in attempts):
             raise self._refused(course.over_budget)
         if not attempts:
-            raise self._refused(nobody_to_try(course.route, course.plan))
+            raise self._refused(nobody_to_try(course.route, course.plan, endpoint))
         if flight is not None and is_best_answer(course.plan, attempts[-1], flight.answer):
             answer = flight.answer
             self._status = answer.status

@@ -7,12 +7,15 @@ behind an `await` may never run once the client has hung up.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.deadlines import deadlines_for
+from gateway.core.params import changes_to, repaired
 from gateway.dialects.bridged import BridgedJudge
+from gateway.dialects.embedded import EmbeddingsJudge
 from gateway.dialects.judge import Judge
 from gateway.errors import BadRequest
 from gateway.proxy.answer import Answer
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.proxy.crossing import Crossing
     from gateway.proxy.downstream import Inbound
     from gateway.proxy.tab import Tab
-    from gateway.types import Attempt, Candidate, RestOfForm, Route, Usage
+    from gateway.types import Attempt, Candidate, Params, RestOfForm, Route, Usage
     from gateway.upstream.client import Target
     from gateway.upstream.h1 import Channel
 
@@ -37,8 +40,8 @@ class Flight:
     """One attempt of one call. `begin` it, `send` it, await `answer.decided`, and `land` it at the end."""
 
     __slots__ = (
-        "_admission", "_asks_for_usage", "_call", "_crossing", "_inbound", "_pieces", "_request", "_target", "answer",
-        "bridge_lines", "candidate", "entry", "is_under_way", "place",
+        "_admission", "_asks_for_usage", "_call", "_crossing", "_inbound", "_pieces", "_quirks", "_request", "_target",
+        "answer", "bridge_lines", "candidate", "entry", "is_under_way", "place",
     )  # fmt: skip
 
     answer: Answer
@@ -66,11 +69,15 @@ class Flight:
         self._crossing = crossing if candidate.bridge else None
         self.bridge_lines = b""
         """Header lines for the client, about a bridge."""
+        self._quirks: Params = upstream.provider.quirks
+        asked = candidate
         if candidate.bridge and crossing is not None:
             crossed = crossing.to(candidate.bridge)
             self.bridge_lines = bridge_lines(call, candidate.bridge, crossed.lost)
             self._call = call = crossed.call
             forwarded = crossing.forwarded(forwarded)
+            self._quirks = repaired(self._quirks, upstream.provider, candidate.bridge)
+            asked = replace(candidate, params=repaired(candidate.params, upstream.provider, candidate.bridge))
         self._inbound = inbound
         self.candidate = candidate
         self.place = place
@@ -89,7 +96,7 @@ class Flight:
         self._request: bytes
         self._pieces: Sequence[bytes | memoryview]
         self._request, self._pieces = written(
-            call, candidate, admission.terms.needs, self._target, gateway.client.model_value(upstream, call.endpoint),
+            call, asked, admission.terms.needs, self._target, gateway.client.model_value(upstream, call.endpoint),
             forwarded, ask_for_usage=self._asks_for_usage,
         )  # fmt: skip
         self.entry = Entry(tab, admission, route, candidate)
@@ -108,9 +115,11 @@ class Flight:
             entry.give_back()
             return False
         self.is_under_way = True
+        provider = self.candidate.upstream.provider
+        if self._quirks.adapts:
+            admission.gateway.metrics.repaired(provider.name, changes_to(call.fields, self._quirks))
         deadlines = deadlines_for(
-            self.candidate.upstream.provider.timeouts, deadline - now,
-            is_whole=call.endpoint.generates and not call.stream, is_last=is_last,
+            provider.timeouts, deadline - now, is_whole=call.endpoint.generates and not call.stream, is_last=is_last
         )  # fmt: skip
         self.answer = entry.answer = Answer(
             self._judge(), self.candidate, deadlines, self._inbound.loop, self._target.mask
@@ -121,6 +130,8 @@ class Flight:
     def _judge(self) -> Judge:
         """Return the judge of the answer: in the client's dialect, or over the bridge."""
         call, crossing, mask = self._admission.call, self._crossing, self._target.mask.bytes
+        if crossing is None and call.endpoint.embeds and self.candidate.upstream.provider.repairs:
+            return EmbeddingsJudge(call, mask=mask)
         if crossing is None:
             return Judge(call, strip_usage=self._asks_for_usage, mask=mask)
         return BridgedJudge(call, crossing.bridge(self.candidate.bridge), self._call, now=time(), mask=mask)
@@ -166,6 +177,8 @@ class Flight:
         if not self.is_under_way:
             return
         self.is_under_way = False
+        if self.answer.judge.is_repaired:
+            self._admission.gateway.metrics.repaired(self.candidate.upstream.provider.name, ("vectors",))
         memory = self._admission.gateway.memory
         memory.end(self.candidate.upstream, attempt, self.answer.headers, usage, time())
         if self.entry.bill is None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.core.room import most_output
 from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.dialects.needs import lowered_limits
 from gateway.proxy.headers import safe
-from gateway.types import BodyKind, Params
+from gateway.types import BodyKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.types import Call, Candidate, Needs
+    from gateway.types import Call, Candidate, Needs, Params
     from gateway.upstream.client import Target
 
 _JSON = BodyKind.JSON
@@ -39,7 +40,7 @@ def written(
         params = lowered_params(call, candidate, needs)
     if len(call.body) >= LARGE or call.rest is not None:
         return _large(call, target, model, params, forwarded, ask_for_usage=ask_for_usage)
-    if call.endpoint.body is _JSON and (ask_for_usage or params.defaults or params.forced):
+    if call.endpoint.body is _JSON and (ask_for_usage or params.acts):
         body = render(call, model, params, ask_for_usage=ask_for_usage)
     else:
         start, end = call.model_span
@@ -83,7 +84,7 @@ def lowered_params(call: Call, candidate: Candidate, needs: Needs) -> Params:
     """
     params = candidate.params
     most = _most(candidate, needs)
-    return params if most is None else Params(params.defaults, {**lowered_limits(call, most), **params.forced})
+    return params if most is None else replace(params, forced={**lowered_limits(call, most), **params.forced})
 
 
 def lowering_line(call: Call, candidate: Candidate, needs: Needs) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from gateway.core import outcome as o
 from gateway.core.failover import may_be_retried, verdict
 from gateway.core.names import quoted
+from gateway.core.plan import NO_TOKEN_IDS
 from gateway.errors import NO_RETRY, NoCandidate, UpstreamsFailed
 from gateway.proxy.headers import safe
 from gateway.types import About
@@ -38,7 +39,7 @@ def is_ours(last: Attempt) -> bool:
     return is_about_us or outcome in _CUT_SHORT
 
 
-def nobody_to_try(route: Route, plan: Plan) -> Refusal:
+def nobody_to_try(route: Route, plan: Plan, endpoint: Endpoint) -> Refusal:
     """Return the refusal of a call without candidates: each is unable, unusable, or at its limit."""
     reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in plan.rejected) or "it names none"
     if plan.retry_after_s is not None:
@@ -60,6 +61,15 @@ def nobody_to_try(route: Route, plan: Plan) -> Refusal:
         )
         return NoCandidate(message, status=400, code="context_length_exceeded", headers=[NO_RETRY])
     message = f'no upstream of "{route.name}" can serve this call ({reasons})'
+    if any(one.reason == NO_TOKEN_IDS for one in plan.rejected):
+        # LangChain's OpenAIEmbeddings sends ids unless told otherwise.
+        message += (
+            f'; "{endpoint.takes_ids}" holds token ids, which mean other words to another model: send it as text '
+            "(LangChain: check_embedding_ctx_length=False)"
+        )
+        return NoCandidate(
+            message, status=400, code="no_capable_upstream", param=endpoint.takes_ids, headers=[NO_RETRY]
+        )
     return NoCandidate(message, status=400, code="no_capable_upstream", headers=[NO_RETRY])
 
 

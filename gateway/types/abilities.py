@@ -22,6 +22,9 @@ class Capability(StrEnum):
     REASONING = "reasoning"
     EMBEDDINGS = "embeddings"
     STREAMING = "streaming"
+    TOKEN_IDS = "token_ids"  # noqa: S105  # no secret
+    """Take text as token ids. Other vocabularies than the client's give a wrong answer without an error, so a model
+    must be known to have it (`Provider.token_ids`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Endpoint:
     body: BodyKind = BodyKind.JSON
     embeds: bool = False
     """Only models that make embeddings can carry it out."""
+    takes_ids: str = ""
+    """The field that may hold token ids in place of text; empty: there is none."""
     usage_on_request: bool = False
     """Streams of this endpoint know `stream_options.include_usage`."""
     generates: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gateway.types.params import Params
+
 Header = tuple[bytes, bytes]
 """One HTTP field line: lower-case name and value, as they go over the wire."""
 
@@ -55,6 +57,12 @@ class Provider:
     """Streams report usage only with `stream_options.include_usage`, and the provider supports this field."""
     strict_max_tokens: bool = False
     """The provider refuses a call whose `max_tokens` exceeds the model's output limit or its free context."""
+    token_ids: bool = False
+    """Its models share the vocabulary by which clients encode text (OpenAI's), so token ids mean the same there."""
+    quirks: Params = field(default_factory=Params, hash=False)
+    """Repairs that the operator wrote. They are part of the parameters of its candidates, and hold for every call."""
+    repairs: bool = True
+    """The quirks of its kind are repaired in bridged calls."""
     model_override: str | None = None
     """The only model of this endpoint, whatever name the client uses (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.types.abilities import Ability, Capability
+from gateway.types.params import Params
 from gateway.types.providers import LimitScope, Provider
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def _seed_of(name: str) -> int:
@@ -59,24 +56,11 @@ def unpaid(provider: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
-    """Request parameters that configuration adds to a call. Values are JSON, encoded once at load time."""
-
-    defaults: Mapping[str, bytes] = field(default_factory=dict)
-    """Added if the client did not set them."""
-    forced: Mapping[str, bytes] = field(default_factory=dict)
-    """Override the client's values."""
-
-    def __bool__(self) -> bool:
-        return bool(self.defaults or self.forced)
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """An upstream as one route uses it."""
 
     upstream: Upstream
-    params: Params = Params()
+    params: Params = field(default_factory=Params)
     weight: float = 1.0
     """Its share where the order is `weighted`."""
     rank: int = 0
@@ -99,8 +83,7 @@ class Candidate:
     @property
     def identity(self) -> tuple[object, ...]:
         """The values that distinguish candidates: the upstream and the parameters."""
-        params = self.params
-        return self.upstream.id, frozenset(params.defaults.items()), frozenset(params.forced.items())
+        return self.upstream.id, self.params.identity
 
 
 @dataclass(frozen=True, slots=True)

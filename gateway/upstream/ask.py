@@ -18,12 +18,13 @@ from gateway.catalog import MOST_MODELS, model_id
 from gateway.core import outcome as o
 from gateway.core import sse
 from gateway.core.explain import Problem, problem
+from gateway.core.params import applied
 from gateway.dialects.chat import CHAT, GRAMMAR
 from gateway.dialects.choices import read_answer
 from gateway.dialects.events import StreamReader
 from gateway.dialects.upstream_error import read_error
 from gateway.kinds import kind_of
-from gateway.types import UpstreamError
+from gateway.types import Params, UpstreamError
 from gateway.upstream.client import USER_AGENT, Client
 from gateway.upstream.transport import Malformed, Transport, address
 
@@ -348,6 +349,10 @@ def _body(candidate: Candidate, *, stream: bool) -> dict[str, object]:
     body |= {"model": upstream.model, "messages": GREETING, "max_tokens": MOST_TOKENS, "stream": stream}
     if stream and upstream.provider.stream_usage:
         body["stream_options"] = {"include_usage": True}
+    if params.adapts:
+        raw = {key: msgspec.json.encode(value) for key, value in body.items()}
+        adapts = Params(drops=params.drops, renames=params.renames, clamps=params.clamps)
+        return {key: msgspec.json.decode(value) for key, value in applied(raw, adapts).items()}
     return body
 
 

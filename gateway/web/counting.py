@@ -65,8 +65,9 @@ class CountTokens:
         identity = request_id(client.headers)
         try:
             key = self._door.admit(scope, client.headers, self.access)
-            most = self._gateway.now.config.server.max_body_bytes
-            call = read_at_once(COUNT_TOKENS, client, most) or await read_request(COUNT_TOKENS, client, most)
+            config = self._gateway.now.config
+            asked = COUNT_TOKENS, client, config.server.max_body_bytes, config.default_models
+            call = read_at_once(*asked) or await read_request(*asked)
             if key.routes:
                 refuse_other_names(key, call, client.headers)
             ruleset = self._gateway.now

@@ -77,8 +77,9 @@ class Operation:
         key: Key | None = None
         try:
             key = self._door.admit(scope, headers, self.access)
-            most = gateway.now.config.server.max_body_bytes
-            call = read_at_once(self._endpoint, client, most) or await read_request(self._endpoint, client, most)
+            config = gateway.now.config
+            asked = self._endpoint, client, config.server.max_body_bytes, config.default_models
+            call = read_at_once(*asked) or await read_request(*asked)
             if len(call.model) > LONGEST_MODEL:
                 raise ModelNotFound(
                     f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',

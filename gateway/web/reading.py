@@ -21,6 +21,8 @@ from gateway.types import BodyKind, Call
 from gateway.web.charset import refuse_charset
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.proxy.downstream import Downstream
     from gateway.types import Endpoint
 
@@ -32,7 +34,7 @@ _TURN_BYTES = 1 << 20
 _MULTIPART = BodyKind.MULTIPART
 
 
-def read_at_once(endpoint: Endpoint, client: Downstream, limit: int) -> Call | None:
+def read_at_once(endpoint: Endpoint, client: Downstream, limit: int, default_models: Mapping[str, str]) -> Call | None:
     """Return the call of a request whose JSON body has arrived and is not long. None: use `read_request`.
 
     Nearly every request is such a one, and an `await` would cost as much as reading it.
@@ -48,11 +50,11 @@ def read_at_once(endpoint: Endpoint, client: Downstream, limit: int) -> Call | N
     ):
         return None
     body = client.body_at_hand(min(_TURN_BYTES, limit))
-    return None if body is None else read_call(endpoint, body)
+    return None if body is None else read_call(endpoint, body, default_models)
 
 
-async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Call:
-    """Return the call of a request. `limit`: server.max_body, in bytes.
+async def read_request(endpoint: Endpoint, client: Downstream, limit: int, default_models: Mapping[str, str]) -> Call:
+    """Return the call of a request. `limit`: server.max_body, in bytes. `default_models`: as in `read_call`.
 
     Raises:
         BadRequest: the body is malformed, or names no model.
@@ -76,18 +78,18 @@ async def read_request(endpoint: Endpoint, client: Downstream, limit: int) -> Ca
         body = await _undo(coding, body, limit)
     if endpoint.body is _MULTIPART:
         return await _read_held_form(endpoint, body, content_type)
-    return await _call_in(endpoint, body)
+    return await _call_in(endpoint, body, default_models)
 
 
-async def _call_in(endpoint: Endpoint, body: bytes) -> Call:
+async def _call_in(endpoint: Endpoint, body: bytes, default_models: Mapping[str, str]) -> Call:
     if len(body) < _TURN_BYTES:
-        return read_call(endpoint, body)
+        return read_call(endpoint, body, default_models)
     # In a thread: each step of the parsing holds the interpreter for milliseconds, and the loop can turn in between.
-    return await asyncio.to_thread(_read_large, endpoint, body)
+    return await asyncio.to_thread(_read_large, endpoint, body, default_models)
 
 
-def _read_large(endpoint: Endpoint, body: bytes) -> Call:
-    call = read_call(endpoint, body)
+def _read_large(endpoint: Endpoint, body: bytes, default_models: Mapping[str, str]) -> Call:
+    call = read_call(endpoint, body, default_models)
     return replace(call, needs=read_needs(call))
 
 
@@ -150,7 +152,7 @@ def _call_of(
     endpoint: Endpoint, form: FormReader, body: bytes, content_type: bytes, rest_bytes: int | None = 0
 ) -> Call:
     if form.span is None:
-        raise no_model()
+        raise no_model(endpoint)
     start, end = form.span
     try:
         model = body[start:end].decode()

@@ -16,6 +16,8 @@ from gateway.types import Ability, Capability, Price, Provider
 TOOLS, VISION, AUDIO = Capability.TOOLS, Capability.VISION, Capability.AUDIO
 SCHEMA, REASONING = Capability.JSON_SCHEMA, Capability.REASONING
 EMBEDDINGS, STREAMING = Capability.EMBEDDINGS, Capability.STREAMING
+# Whether token ids are understood depends on the provider alone.
+EVERY = set(Capability) - {Capability.TOKEN_IDS}
 
 OPENAI = Provider("openai", "openai", "https://api.openai.com/v1")
 ANTHROPIC = Provider("anthropic", "anthropic", "https://api.anthropic.com/v1")
@@ -151,10 +153,10 @@ def ability(model: str, provider: Provider = OPENAI) -> Ability:
         ("gpt-4o-2024-05-13", {TOOLS, VISION, STREAMING}, {AUDIO, SCHEMA, REASONING, EMBEDDINGS}),
         ("o3-mini", {TOOLS, SCHEMA, REASONING, STREAMING}, {VISION, AUDIO, EMBEDDINGS}),
         ("gemini-2.5-flash", {TOOLS, VISION, AUDIO, SCHEMA, REASONING, STREAMING}, {EMBEDDINGS}),
-        ("text-embedding-3-small", {EMBEDDINGS}, set(Capability) - {EMBEDDINGS}),
-        ("embed-v4.0", {EMBEDDINGS, VISION}, set(Capability) - {EMBEDDINGS, VISION}),
+        ("text-embedding-3-small", {EMBEDDINGS}, EVERY - {EMBEDDINGS}),
+        ("embed-v4.0", {EMBEDDINGS, VISION}, EVERY - {EMBEDDINGS, VISION}),
         ("whisper-1", {AUDIO}, {TOOLS, VISION, SCHEMA, REASONING, EMBEDDINGS}),
-        ("bge-reranker-v2-m3", set(), set(Capability)),
+        ("bge-reranker-v2-m3", set(), EVERY),
         ("google/gemma-3-27b-it", {VISION, STREAMING}, {AUDIO, REASONING, EMBEDDINGS}),  # tools depend on the host
     ],
 )

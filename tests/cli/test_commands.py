@@ -198,7 +198,7 @@ def test_explain_as_json(file: Path) -> None:
         "model": "tiny",
         "host": "127.0.0.1:9",
         "local": True,
-        "params": {"defaults": {"temperature": 0.1}, "forced": {}},
+        "params": {"defaults": {"temperature": 0.1}, "forced": {}, "drop": [], "rename": {}, "clamp": {}},
     }
     known = {"free": True, "estimate_usd": 0.0, "success": 1.0, "breaker": "closed", "in_flight": 0}
     assert one.items() >= (configured | known).items()
@@ -215,12 +215,14 @@ def test_explain_what_there_is_not(file: Path, args: list[str], names: str) -> N
 def test_forced_parameters_and_the_limit_of_attempts_are_shown(here: Path) -> None:
     (here / "gateway.yaml").write_text(
         "defaults: {max_attempts: 1}\n"
-        "providers: {a: {base_url: 'http://127.0.0.1:9/v1', models: [x, y], params: {force: {seed: 7}, top_p: 0.5}}}\n"
+        "providers: {a: {base_url: 'http://127.0.0.1:9/v1', models: [x, y], params: {force: {seed: 7}, top_p: 0.5,\n"
+        "  drop: [user], rename: {max_tokens: max_completion_tokens}, clamp: {temperature: [0, 1.5]}}}}\n"
         "roles: {r: {models: [a/x, a/y]}}\n"
     )
     done = run("explain", "role:r")
     assert "asked in this order, at most 1 attempt for one call:" in done.output
-    assert "top_p=0.5 seed=7 (forced)" in done.output
+    adapted = "drop user rename max_tokens=max_completion_tokens clamp temperature=0..1.5"
+    assert f"top_p=0.5 seed=7 (forced) {adapted}" in done.output
 
 
 @pytest.mark.parametrize(

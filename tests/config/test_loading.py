@@ -13,7 +13,7 @@ from gateway.config import Config, load, schema
 from gateway.core.names import resolve
 from gateway.errors import ConfigError
 from gateway.kinds import KINDS
-from gateway.types import Params, Timeouts
+from gateway.types import Bounds, Params, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -407,6 +407,74 @@ presets: {wild: {a: 9, c: {d: [0.5, null, true]}, force: {f: 2}}}
 """
     config = loaded(tmp_path, text, {"E": "0.25"})
     assert resolve(name, config.directory).candidates[0].params == Params(defaults, forced)
+
+
+def test_default_models(tmp_path: Path) -> None:
+    """Names for calls without one, by endpoint; each must be known, and forms have none."""
+    text = "providers: {openai: {api_key: k, models: [e]}}\nmodels: {emb: openai/e}\n"
+    config = loaded(tmp_path, text + "defaults: {models: {embeddings: emb, moderations: openai/omni}}\n")
+    assert config.default_models == {"embeddings": "emb", "moderations": "openai/omni"}
+    wrong = "defaults: {models: {embeddings: role:embed, transcriptions: emb, chat: ''}}\n"
+    found = problems(tmp_path, text + wrong)
+    assert any("transcriptions" in one for one in found)
+    assert any("at least 1 character" in one or "empty" in one for one in found)
+    [unknown] = problems(tmp_path, text + "defaults: {models: {embeddings: embb}}\n")
+    assert unknown.startswith("gateway.yaml:3:")
+    assert '"embb"' in unknown
+
+
+def test_who_takes_token_ids(tmp_path: Path) -> None:
+    """Providers of OpenAI's vocabulary, and those of which the configuration says so."""
+    text = """
+providers:
+  openai: {api_key: k}
+  vllm: {}
+  other: {base_url: "http://x/v1", token_ids: true}
+"""
+    providers = loaded(tmp_path, text).directory.providers
+    assert {name: one.token_ids for name, one in providers.items() if name != "demo"} == {
+        "openai": True, "vllm": False, "other": True,
+    }  # fmt: skip
+
+
+def test_quirks(tmp_path: Path) -> None:
+    """An operator's quirks hold for all calls to the provider, whatever a role says; false is for the kind's."""
+    text = """
+defaults: {params: {top_p: 0.5, drop: user}}
+providers:
+  groq:
+    api_key: k
+    models: [m]
+    headers: {x-a: mine}
+    quirks: {drop: [seed], rename: {max_tokens: most}, clamp: {t: [0, 1]}, headers: {x-a: quirk, x-b: b}}
+  mistral: {api_key: k, models: [m], quirks: false}
+roles: {r: {models: [groq/m], params: {clamp: {t: [0.5, 3]}}}}
+"""
+    directory = loaded(tmp_path, text).directory
+    quirks = Params(drops=frozenset({"seed"}), renames={"max_tokens": "most"}, clamps={"t": Bounds(0, 1)})
+    groq, mistral = directory.providers["groq"], directory.providers["mistral"]
+    assert (groq.quirks, groq.repairs) == (quirks, True)
+    assert groq.headers[1:] == ((b"x-a", b"mine"), (b"x-b", b"b"))
+    assert (mistral.quirks, mistral.repairs) == (Params(), False)
+    assert resolve("role:r", directory).candidates[0].params == Params(
+        {"top_p": b"0.5"}, {}, frozenset({"user", "seed"}), {"max_tokens": "most"}, {"t": Bounds(0.5, 1)}
+    )
+    assert {groq: 1}[loaded(tmp_path, text).directory.providers["groq"]] == 1
+
+
+def test_wrong_quirks(tmp_path: Path) -> None:
+    """Each mistake is told once, at its place."""
+    text = """\
+providers:
+  groq:
+    quirks:
+      clamp: {t: [1, 0]}
+      headers: {"a b": c}
+      force: {x: 1}
+  mistral: {quirks: maybe}
+"""
+    lines = [one.split(":")[1] for one in problems(tmp_path, text)]
+    assert lines == ["4", "5", "6", "7"]
 
 
 @pytest.mark.parametrize(

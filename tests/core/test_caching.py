@@ -25,6 +25,7 @@ from gateway.dialects.body import read_call
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS, ENDPOINTS, RESPONSES
 from gateway.types import (
     Ability,
+    Bounds,
     CachePolicy,
     Call,
     Candidate,
@@ -151,6 +152,22 @@ def test_what_the_configuration_adds_counts(
 ) -> None:
     """It is what the upstream gets that decides, with the parameters of the candidate that answers."""
     assert may_keep(call(more), route(), Params(defaults, forced)) is kept
+
+
+@pytest.mark.parametrize(
+    "params, more, kept",
+    [
+        (Params(drops=frozenset({"seed"})), SEEDED, False),
+        (Params(drops=frozenset({"temperature"})), ',"temperature":0', False),
+        (Params(renames={"random": "seed"}), ',"random":1', True),
+        (Params(clamps={"temperature": Bounds(0.1, 1)}), ',"temperature":0', False),
+        (Params(clamps={"temperature": Bounds(0, 1)}), ',"temperature":0', True),
+        (Params(drops=frozenset({"store"})), SEEDED + ',"store":true', True),
+    ],
+)
+def test_what_the_configuration_adapts_counts(params: Params, more: str, kept: bool) -> None:
+    """A seed that the upstream does not get makes nothing repeatable."""
+    assert may_keep(call(more), route(), params) is kept
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from gateway.core.abilities import Said
-from gateway.core.declared import Alias, Declared, Objection, Role, make_directory, merged
+from gateway.core.declared import Alias, Declared, Objection, Role, make_directory
 from gateway.core.default_route import remedy
 from gateway.core.facts import UNKNOWN
 from gateway.core.names import LAST, Directory, nearest, quoted, resolve, resolve_many
@@ -429,22 +429,6 @@ def test_labels_are_bounded(name: str, label: str) -> None:
 def test_parameters_are_inherited(name: str, expected: dict[str, bytes]) -> None:
     """Every name gets the parameters of its provider, then of the aliases and roles it goes through."""
     assert resolve(name, KNOWN).candidates[0].params.defaults == expected
-
-
-@pytest.mark.parametrize(
-    "outer, inner, defaults, forced",
-    [
-        (Params({"a": b"1"}), Params(), {"a": b"1"}, {}),
-        (Params({"a": b"1", "b": b"1"}), Params({"a": b"2"}), {"a": b"2", "b": b"1"}, {}),
-        (Params({"a": b"1"}), Params({"a": b"null"}), {}, {}),
-        (Params(forced={"a": b"1"}), Params({"a": b"2"}), {"a": b"2"}, {"a": b"1"}),
-        (Params(forced={"a": b"1"}), Params(forced={"a": b"2"}), {}, {"a": b"2"}),
-        (Params(forced={"a": b"1"}), Params(forced={"a": b"null"}), {}, {}),
-    ],
-)
-def test_merging_parameters(outer: Params, inner: Params, defaults: dict[str, bytes], forced: dict[str, bytes]) -> None:
-    """The inner level wins key by key, `null` takes away, and only force undoes force."""
-    assert merged(outer, inner) == Params(defaults, forced)
 
 
 def test_discovered_models_come_after_configured_ones() -> None:

@@ -99,7 +99,10 @@ def spent(reset_s: float, left: float = 0, unit: str = "requests") -> Quota:
             "lacks audio, tools",
         ),
         (Ability(lacks=frozenset({Capability.TOOLS})), Needs(frozenset({Capability.VISION})), None),
-        (Ability(), Needs(frozenset(Capability)), None),  # what is not known does not count against it
+        # What is not known does not count against it, except where a wrong answer would look like a right one.
+        (Ability(), Needs(frozenset(Capability) - {Capability.TOKEN_IDS}), None),
+        (Ability(), Needs(frozenset({Capability.TOKEN_IDS})), "lacks token_ids"),
+        (Ability(has=frozenset({Capability.TOKEN_IDS})), Needs(frozenset({Capability.TOKEN_IDS})), None),
         (Ability(context_tokens=8192), Needs(input_tokens=8192), None),
         # The estimate may be twice the truth, so the upstream is asked.
         (Ability(context_tokens=8192), Needs(input_tokens=16_384), None),
@@ -123,6 +126,21 @@ def test_who_cannot(ability: Ability, needs: Needs, reason: str | None) -> None:
         assert reason in why(plan)["a/m"]
         assert plan.retry_after_s is None
         assert next_step(plan, [], NOW) == GiveUp()
+
+
+def test_token_ids_go_where_the_vocabulary_is_known() -> None:
+    """Other candidates are passed over, unless the configuration denies the ability to the model."""
+    needs = Needs(frozenset({Capability.EMBEDDINGS, Capability.TOKEN_IDS}))
+    strange, denied = candidate("a"), candidate("b", Ability(lacks=frozenset({Capability.TOKEN_IDS})))
+    alike = Provider("c", "openai", "http://c/v1", token_ids=True)
+    known = Candidate(Upstream(alike, "m"))
+    plan = planned(strange, replace_provider(denied, alike), known, terms=replace(WAITS, needs=needs))
+    assert names(plan) == "c"
+    assert set(why(plan).values()) == {"lacks token_ids"}
+
+
+def replace_provider(one: Candidate, provider: Provider) -> Candidate:
+    return Candidate(Upstream(provider, "denied", one.upstream.ability))
 
 
 SMALL, LARGE, BRIEF = (

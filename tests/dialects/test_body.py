@@ -15,12 +15,12 @@ from gateway.dialects.body import DECIDED, LARGE, read_call, render, without
 from gateway.dialects.endpoints import CHAT, ENDPOINTS, MODERATIONS
 from gateway.dialects.fields import Field, NotAnObject, fields_of
 from gateway.errors import BadRequest
-from gateway.types import Params
+from gateway.types import BodyKind, Params
 
 if TYPE_CHECKING:
     import msgspec
 
-    from gateway.types import Call
+    from gateway.types import Call, Endpoint
 
 NEW = b'"new/model"'
 
@@ -452,6 +452,17 @@ def test_a_default_is_for_what_is_missing(body: str) -> None:
 def test_only_moderations_have_a_default() -> None:
     """Everywhere else a call that names no model is a mistake."""
     assert [one for one in ENDPOINTS if one.default_model] == [MODERATIONS]
+
+
+@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.body is BodyKind.JSON], ids=str)
+def test_the_configuration_may_give_a_default(endpoint: Endpoint) -> None:
+    """It is for its endpoint alone, and wins over the one of the API; the refusal says how to set one."""
+    body = b'{"input":"x"}'
+    assert read_call(endpoint, body, {endpoint.name: "role:mine"}).model == "role:mine"
+    assert read_call(endpoint, b'{"model":"a"}', {endpoint.name: "role:mine"}).model == "a"
+    if not endpoint.default_model:
+        with pytest.raises(BadRequest, match=rf"defaults\.models\.{endpoint.name}"):
+            read_call(endpoint, body, {"other": "role:mine"})
 
 
 def walked(body: bytes, window: int) -> list[Field] | None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gateway.dialects.body import read_call, render
-from gateway.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES
+from gateway.dialects.endpoints import CHAT, COMPLETIONS, EMBEDDINGS, MODERATIONS, RERANK, RESPONSES
 from gateway.dialects.needs import MOST_OBJECTS, lowered_limits, read_needs
 from gateway.types import Call, Capability, Params
 
@@ -281,3 +281,27 @@ def test_more_than_can_be_looked_at(content: list[object], is_picture: bool) -> 
     """Millions of small objects would take seconds; of very many only the pattern is looked for."""
     needs = needs_of(CHAT, said(*content))
     assert (Capability.VISION in needs.capabilities) == is_picture
+
+
+@pytest.mark.parametrize(
+    ("value", "is_ids"),
+    [
+        ("[1,2]", True), ("[[1,2],[3]]", True), (" [ 1 ]", True), ("[\n [ -1 ] ]", True), ("[[],[1]]", True),
+        ("[[], [ ], [1]]", True), ('"1"', False), ('["1","2"]', False), ("[]", False), ("[[]]", False), ("null", False),
+        ("5", False), ('[["a"]]', False), ('[{"text":1}]', False), ('"[1]"', False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("endpoint", "field"), [(EMBEDDINGS, "input"), (COMPLETIONS, "prompt")])
+@pytest.mark.parametrize("more", ["", ',"type":[1],"tools":[{"type":"function"}]'])
+def test_token_ids(endpoint: Endpoint, field: str, value: str, is_ids: bool, more: str) -> None:
+    """Lists of numbers, or lists of such lists, in the field that holds text. No other field counts, nor text."""
+    body = f'{{"model":"m","{field}": {value}{more}}}'
+    found = read_needs(read_call(endpoint, body.encode())).capabilities
+    assert (Capability.TOKEN_IDS in found) == is_ids
+    assert (Capability.EMBEDDINGS in found) == endpoint.embeds
+
+
+@pytest.mark.parametrize("endpoint", [MODERATIONS, RERANK, RESPONSES])
+def test_token_ids_elsewhere(endpoint: Endpoint) -> None:
+    """Endpoints that know no token ids are not looked at."""
+    assert Capability.TOKEN_IDS not in needs_of(endpoint, {"input": [1, 2], "prompt": [1]}).capabilities
