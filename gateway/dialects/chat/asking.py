@@ -161,7 +161,7 @@ def _tools(value: Any, left: dict[str, Any]) -> tuple[Tool | OpaquePart, ...]:
         if value is not None:
             left["tools"] = value
         return ()
-    return tuple(_tool(one) for one in value)
+    return tuple(_tool(one) for one in value if one is not None)
 
 
 def _tool(value: Any) -> Tool | OpaquePart:

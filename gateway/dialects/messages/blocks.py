@@ -110,13 +110,12 @@ def _tool_use(block: dict[str, Any]) -> Part | None:
 def _tool_result(block: dict[str, Any]) -> Part | None:
     identity = block.get("tool_use_id")
     content = block.get("content")
-    if isinstance(content, list):
+    parts: tuple[Part, ...] = ()
+    if isinstance(content, str):
+        parts = (TextPart(content),)
+    elif isinstance(content, list):
         parts = tuple([_part(one, _READ_WITHIN) for one in content])
-    elif isinstance(content, str) or content is None:
-        parts = (TextPart(content),) if content is not None else ()
-    else:
-        return None
-    if not isinstance(identity, str):
+    if not isinstance(identity, str) or not (parts or content in (None, [])):
         return None
     rest = _without(block, "type", "tool_use_id", "content", "is_error")
     return ToolResultPart(identity, parts, block.get("is_error") is True, rest)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 # The SDKs read events by their names, and skip those without.
 _PLAIN = b"event: content_block_delta\ndata: "
-# Blocks that begin empty and are filled by deltas.
-_FILLED_LATER = frozenset({"text", "thinking"})
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -94,9 +92,13 @@ def _note_reason(reader: StreamReader, delta: Any) -> None:
 
 
 def _has_content(value: dict[str, Any]) -> bool:
-    """Whether an event says anything: a block that is there at once, or a piece of one."""
+    """Whether an event says anything: a block that is there at once, or a piece of one.
+
+    Only a text begins with nothing. The beginning of a thought is content: where thoughts are not shown (`display:
+    omitted`, Claude Code's choice), nothing but pings follows it until the model has thought, which may take minutes.
+    """
     block = value.get("content_block")
-    if isinstance(block, dict) and block.get("type") not in _FILLED_LATER:
+    if isinstance(block, dict) and block.get("type") != "text":
         return True
     part = block if isinstance(block, dict) else value.get("delta")
     return isinstance(part, dict) and any(one for name, one in part.items() if name != "type")

@@ -50,9 +50,7 @@ class _Writer:
         begun = next((place for place, turn in enumerate(ask.turns) if turn.role not in _LEADING), len(ask.turns))
         system = [block for turn in ask.turns[:begun] for block in self._said(turn)]
         messages = self._messages(ask.turns[begun:])
-        if (
-            not messages and system and not self._is_own
-        ):  # a chat may have nothing else, and here there has to be a message
+        if not (messages or self._is_own) and system:  # a chat may have nothing else, but here a message is needed
             messages, system = [{"role": "user", "content": text_of(system)}], []
         rest = dict(self._blocks.left(ask.rest))
         if billing := rest.pop(BILLING, None):

@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from gateway.dialects.body import read_call
 from gateway.dialects.deltas import (
     Aside,
     Begun,
@@ -19,7 +22,11 @@ from gateway.dialects.deltas import (
     ToolArgs,
     ToolBegun,
 )
+from gateway.dialects.endpoints import MESSAGES
+from gateway.dialects.events import StreamReader
 from gateway.dialects.messages.decoding import MessagesDecoder
+from gateway.dialects.messages.encoding import MessagesEncoder
+from gateway.dialects.messages.reading import GRAMMAR, read_answer
 from gateway.types import UpstreamError, Usage
 from tests.dialects.messages.test_reading import BLOCK, BROKEN_OFF, END, STREAM, event
 
@@ -41,6 +48,11 @@ def stopped(index: int = 0) -> bytes:
     return event("content_block_stop", index=index)
 
 
+CALL = read_call(MESSAGES, b'{"model":"m","max_tokens":9,"messages":[],"stream":true}')
+KINDS = ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "error",
+         "text", "thinking", "tool_use", "text_delta", "input_json_delta", "citations_delta", "message"]  # fmt: skip
+NAMES = ["type", "index", "message", "content_block", "delta", "usage", "error", "content", "text", "thinking", "input",
+         "id", "name", "stop_reason", "stop_sequence", "partial_json", "citation", "citations"]  # fmt: skip
 TOOL = started({"type": "tool_use", "id": "t1", "name": "f", "input": {}})
 
 
@@ -118,6 +130,33 @@ def test_fragments_make_no_difference(stream: bytes) -> None:
 )  # fmt: skip
 def test_what_events_say(stream: bytes, deltas: list[Delta]) -> None:
     assert decoded(stream) == deltas
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(NAMES), st.sampled_from(KINDS) | inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(KINDS) | ANY, max_size=5), max_size=4), ANY)
+@settings(deadline=None)
+def test_whatever_stands_in_events_and_answers(values: list[dict[str, Any]], answer: Any) -> None:
+    """It is read by every reader, and can be written again."""
+    stream = b"".join(event(str(value.get("type")), **without_type(value)) for value in values)
+    StreamReader(GRAMMAR).feed(stream)
+    read_answer(json.dumps(answer).encode(), MESSAGES)
+    for deltas in (decoded(stream), MessagesDecoder().whole(json.dumps(answer).encode())):
+        encoder = MessagesEncoder(CALL, 5.0)
+        assert isinstance(encoder.feed(deltas) + encoder.finish(), bytes)
+        assert isinstance(MessagesEncoder(CALL, 5.0).whole(deltas), bytes)
+
+
+def without_type(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: one for name, one in value.items() if name != "type"}
 
 
 def test_an_event_that_is_no_json() -> None:

@@ -380,6 +380,45 @@ def test_random_chats_cross() -> None:
         assert (reader.usage.input_tokens, reader.usage.output_tokens) == (usage.input_tokens, usage.output_tokens)
 
 
+@pytest.mark.parametrize("size", [1, 50, 1 << 20])
+def test_a_recorded_stream_crosses_to_a_chat(size: int) -> None:
+    bridge = passage(CHAT, ["messages"])
+    assert isinstance(bridge, Bridge)
+    judge = BridgedJudge(CHAT_CALL, bridge, now=5.0)
+    judge.head(200, {b"content-type": b"text/event-stream"})
+    passed = b"".join([judge.receive(STREAM[at : at + size]) for at in range(0, len(STREAM), size)]) + judge.end()
+    assert (judge.phase, judge.usage) == (WHOLE, Usage(377, 65))
+    assert _joined(ChatDecoder().feed(passed))[1:] == [
+        Text("I'll check"),
+        ToolBegun(0, "toolu_fixture01", "get_weather"),
+        ToolArgs(0, '{"location": "Paris"}'),
+        Finished("tools"),
+        Counted(Usage(377, 65)),
+    ]
+    assert passed.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind", "message"),
+    [
+        ((b'{"error":{"code":"context_length_exceeded","message":"This model\'s maximum context length is 10 tokens. '
+         b'However, your messages resulted in 11 tokens."}}'),
+         400, "invalid_request_error", "prompt is too long: 11 tokens > 10 maximum"),
+        (b'{"error":{"code":"invalid_api_key","message":"no"}}', 401, "authentication_error", "no"),
+        (b'{"error":{"message":"slow down"}}', 429, "rate_limit_error", "slow down"),
+        (b'{"error":{"message":"loading"}}', 503, "api_error", "loading"),
+    ],
+)  # fmt: skip
+def test_a_refusal_crosses(body: bytes, status: int, kind: str, message: str) -> None:
+    bridge = passage(MESSAGES, ["chat"])
+    assert isinstance(bridge, Bridge)
+    judge = BridgedJudge(CALL, bridge, now=5.0)
+    judge.head(status, {b"content-type": b"application/json"})
+    judge.receive(body)
+    judge.end()
+    assert json.loads(judge.body()) == {"type": "error", "error": {"type": kind, "message": message}}
+
+
 SMALL = st.integers(0, 99)
 
 

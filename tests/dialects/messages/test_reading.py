@@ -77,7 +77,7 @@ def test_a_recorded_error_amid_a_stream(size: int) -> None:
         (START, False),
         (START + event("ping"), False),
         (START + BLOCK, False),
-        (START + event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""}), False),
+        (START + event("content_block_start", index=0, content_block={"type": "thinking", "thinking": ""}), True),
         (START + event("content_block_start", index=0, content_block={"type": "text", "text": "Hi"}), True),
         (START + event("content_block_start", index=0, content_block={"type": "tool_use", "id": "t"}), True),
         (START + event("content_block_start", index=0, content_block={"type": "redacted_thinking"}), True),
