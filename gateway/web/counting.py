@@ -81,7 +81,6 @@ class CountTokens:
         if kept is not None:
             client.respond(kept.status, kept.lines, kept.body)
             return
-        self._gateway.metrics.answered(COUNT_TOKENS, 200)
         tokens = (call.needs or read_needs(call)).input_tokens
         body = msgspec.json.encode({"input_tokens": max(1, tokens)})
         client.respond(200, b"%bx-request-id: %b\r\nx-gateway-estimate: tokens\r\n" % (_JSON, identity), body)
@@ -96,8 +95,9 @@ class CountTokens:
         """
         spoken = self._gateway.spoken
         able = tuple(one for one in route.candidates if COUNT_TOKENS.dialect in spoken(one.upstream.provider))
-        if not able or able[0] is not route.candidates[0]:
-            return None  # another model than the one that will answer counts in other tokens
+        if not able or able[0] is not route.candidates[0]:  # another model would count in other tokens
+            self._gateway.metrics.answered(COUNT_TOKENS, 200)
+            return None
         within, kept = Within(), Kept()
         admission = Admission(
             self._gateway, key, call, replace(route, candidates=able), at_once(terms), ruleset, identity, lines,

@@ -55,7 +55,8 @@ def test_rented_kinds(kind: str, base_url: str, stream_usage: bool) -> None:
     """A known kind needs nothing but its usual variable, and is out without it."""
     variable = KINDS[kind].key_vars[0]
     provider = made(kind, {variable: " key\n"})
-    assert (provider.base_url, provider.headers, provider.stream_usage) == (base_url, bearer("key"), stream_usage)
+    sent = ((b"x-api-key", b"key"),) if kind == "anthropic" else bearer("key")
+    assert (provider.base_url, provider.headers, provider.stream_usage) == (base_url, sent, stream_usage)
     assert (provider.unusable, provider.local) == (None, False)
     without = made(kind)
     assert (without.headers, without.unusable) == ((), f"no key; set {' or '.join(KINDS[kind].key_vars)}")

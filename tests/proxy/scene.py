@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROLE_NAME = "role:rlm"
 PATIENT = "connect: 500ms, first_byte: 2s, first_token: 2s, idle: 2s, total: 8s"
+EVERY_DIALECT = "chat, responses, messages"
+"""Calls pass straight, whatever their dialect."""
 _NAMES = ("first", "second", "third", "fourth")
 
 
@@ -34,6 +36,7 @@ def config(
     server: str = "{}",
     defaults: str = "",
     extra: str = "",
+    speaks: str = EVERY_DIALECT,
 ) -> Config:
     """Return a configuration whose role `rlm` tries `upstreams` (or ports) in order, as first/m, second/m, ..."""
     lines = [f"server: {server}", f"defaults: {{timeouts: {{{timeouts}}}, {defaults}}}", "providers:"]
@@ -41,7 +44,7 @@ def config(
     for name, upstream in zip(names, upstreams, strict=True):
         port = upstream if isinstance(upstream, int) else upstream.port
         usage = f", stream_usage: {str(stream_usage).lower()}"
-        lines.append(f'  {name}: {{kind: openai-compatible, base_url: "{url_of(port)}"{usage}}}')
+        lines.append(f'  {name}: {{kind: openai-compatible, base_url: "{url_of(port)}", speaks: [{speaks}]{usage}}}')
     models = ", ".join(f"{name}/m" for name in names)
     lines += ["roles:", f"  rlm: {{models: [{models}]}}", extra]
     return config_of("\n".join(lines))
@@ -56,13 +59,15 @@ async def proxied(
     server: str = "{}",
     defaults: str = "",
     extra: str = "",
+    speaks: str = EVERY_DIALECT,
 ) -> AsyncIterator[tuple[Running, list[FaultyUpstream]]]:
     """Run an upstream for each of `answers` (they always give it), and a gateway whose role tries them in order."""
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(FaultyUpstream(answer, strict=strict)) for answer in answers]
         configured = config(
-            *upstreams, timeouts=timeouts, stream_usage=stream_usage, server=server, defaults=defaults, extra=extra
-        )
+            *upstreams, timeouts=timeouts, stream_usage=stream_usage, server=server, defaults=defaults, extra=extra,
+            speaks=speaks,
+        )  # fmt: skip
         yield await stack.enter_async_context(serving(configured)), upstreams
 
 

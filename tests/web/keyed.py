@@ -84,10 +84,8 @@ async def keyed(
     for one in keys:
         store.insert(one)
     keyring = Keyring(SQLiteKeys(folder / "keys.sqlite"))
-    async with proxied(answer or chat_json(), server=server, defaults=defaults, extra=extra, strict=strict) as (
-        running,
-        (upstream,),
-    ):
+    served = proxied(answer or chat_json(), server=server, defaults=defaults, extra=extra, strict=strict, speaks="chat")
+    async with served as (running, (upstream,)):
         app = running.app
         app._web = Web(running.gateway, keyring)
         await keyring.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import ANY
 
 import pytest
 from starlette.routing import Route
@@ -36,7 +37,12 @@ CALLS = [
     ("/embeddings", BodyKind.JSON), ("/moderations", BodyKind.JSON), ("/rerank", BodyKind.JSON),
     ("/images/generations", BodyKind.JSON), ("/images/edits", BodyKind.MULTIPART), ("/audio/speech", BodyKind.JSON),
     ("/audio/transcriptions", BodyKind.MULTIPART), ("/audio/translations", BodyKind.MULTIPART),
+    ("/messages", BodyKind.JSON), ("/messages/count_tokens", BodyKind.JSON), ("/fim/completions", BodyKind.JSON),
 ]  # fmt: skip
+
+
+BODY = {"model": NAME, "input": "Hi", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+"""What every operation takes."""
 
 
 class Row(NamedTuple):
@@ -119,7 +125,7 @@ def asked(method: str, path: str, row: Row, headers: Mapping[str, str], *, targe
     target = target or row.target or path
     if row.body is BodyKind.MULTIPART:
         return request(method, target, headers={**FORM, **headers}, body=part("model", NAME.encode()) + END)
-    return request(method, target, {"model": NAME, "input": "Hi"} if row.body else None, headers)
+    return request(method, target, BODY if row.body else None, headers)
 
 
 class Asking:
@@ -150,7 +156,8 @@ class Asking:
             return GOOD
         if whole.startswith(b"HEAD "):
             return response.status
-        return response.status, response.json["error"]["code"]
+        # Anthropic's errors have a type by their status, and no code.
+        return response.status, response.json["error"].get("code", ANY)
 
 
 def carried(principal: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -53,7 +53,8 @@ async def test_every_endpoint_with_and_without_its_prefix(endpoint: object, pref
     path = prefix + found.path
     is_form = found.body is BodyKind.MULTIPART
     asked = form(MODEL + END, path) if is_form else request("POST", path, {"model": ROLE_NAME, "input": "Hi"})
-    async with proxied(chat_json()) as (running, (upstream,)):
+    answer = json_answer(MESSAGE) if found.dialect == "messages" else chat_json()
+    async with proxied(answer) as (running, (upstream,)):
         response = await ask(running, asked)
         assert response.status == 200
         assert upstream.requests[0].target == f"/v1{found.path}"
@@ -62,7 +63,13 @@ async def test_every_endpoint_with_and_without_its_prefix(endpoint: object, pref
         await exchange_is_over(running)
 
 
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}],
+    "stop_reason": "end_turn", "usage": {"input_tokens": 4, "output_tokens": 1},
+}  # fmt: skip
 JSON_ANSWERS = {
+    "/v1/messages": MESSAGE,
+    "/v1/messages/count_tokens": {"input_tokens": 4},
     "/v1/embeddings": {"object": "list", "data": [{"embedding": [0.1, -1e-5]}], "usage": {"prompt_tokens": 5}},
     "/v1/moderations": {"id": "modr-1", "results": [{"flagged": False}]},
     "/v1/rerank": {"results": [{"index": 0, "relevance_score": 0.5}]},
