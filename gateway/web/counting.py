@@ -23,7 +23,7 @@ from gateway.proxy.outlet import Outlet
 from gateway.proxy.tab import Tab
 from gateway.proxy.within import Kept, Within
 from gateway.web.door import Access
-from gateway.web.openai import refuse, request_id
+from gateway.web.openai import passing, refuse, request_id
 from gateway.web.reading import read_at_once, read_request
 from gateway.web.steering import refuse_other_names, steer
 
@@ -73,7 +73,8 @@ class CountTokens:
             ruleset = self._gateway.now
             call, route, terms = steer(self._gateway, ruleset, call, client.headers, key)
             lines = forwarded(scope["headers"], client.headers)
-            kept = await self._ask(ruleset, key, call, route, terms, identity, lines)
+            query = passing(COUNT_TOKENS, scope)
+            kept = await self._ask(ruleset, key, call, route, terms, identity, lines, query)
         except Refusal as refusal:
             self._gateway.metrics.refuse(COUNT_TOKENS, refusal.status)
             refuse(client, refusal, identity, dialect_of(COUNT_TOKENS).refusal(refusal))
@@ -86,8 +87,9 @@ class CountTokens:
         client.respond(200, b"%bx-request-id: %b\r\nx-gateway-estimate: tokens\r\n" % (_JSON, identity), body)
 
     async def _ask(
-        self, ruleset: Ruleset, key: Key, call: Call, route: Route, terms: Terms, identity: bytes, lines: bytes
-    ) -> Kept | None:
+        self, ruleset: Ruleset, key: Key, call: Call, route: Route, terms: Terms, identity: bytes, lines: bytes,
+        query: bytes,
+    ) -> Kept | None:  # fmt: skip
         """Return a provider's own answer; None: none of the route counts tokens, or none could just now.
 
         Raises:
@@ -101,7 +103,7 @@ class CountTokens:
         within, kept = Within(), Kept()
         admission = Admission(
             self._gateway, key, call, replace(route, candidates=able), at_once(terms), ruleset, identity, lines,
-            within.received_at,
+            within.received_at, query=query,
         )  # fmt: skip
         try:
             await Exchange(admission, within, Outlet(kept), Tab(self._gateway.books, key)).run()

@@ -48,6 +48,12 @@ def request_id(headers: Mapping[bytes, bytes]) -> bytes:
     return b"req_%b%08x" % (_PROCESS, next(_numbers))
 
 
+def passing(endpoint: Endpoint, scope: Mapping[str, Any]) -> bytes:
+    """Return the query string of a request if providers of the dialect get it too, else nothing."""
+    query: bytes = scope["query_string"]
+    return query if query in dialect_of(endpoint).queries else b""
+
+
 class Operation:
     """One endpoint of the data plane."""
 
@@ -57,7 +63,6 @@ class Operation:
         self._gateway = gateway
         self._endpoint = endpoint
         self._door = door
-        self._queries = dialect_of(endpoint).queries
 
     def __repr__(self) -> str:
         return f"<Operation POST {self._endpoint.path}>"
@@ -103,7 +108,7 @@ class Operation:
             lines = forwarded(scope["headers"], headers)
             admission = Admission(
                 gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing,
-                query if (query := scope["query_string"]) and query in self._queries else b"",
+                passing(self._endpoint, scope) if scope["query_string"] else b"",
             )  # fmt: skip
             tab = Tab(gateway.books, key)
             if tab.is_limited():
