@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults import FaultyUpstream, chat_json, chat_stream, error_json, json_answer, request, stream_head
+from tests.faults.recipes import ROLE, delta
+from tests.faults.script import Reset
 from tests.proxy.scene import ask, exchange_is_over, url_of
 from tests.serving import config_of, serving
 
