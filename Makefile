@@ -52,15 +52,22 @@ soak: $(DEV_READY)  ## kill the gateway a thousand times under load and count wh
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options $(ARGS)
 
+# The clients that the tests run have environments of their own, which only uv resolves in seconds.
+UV_COMPILE = $(abspath $(BIN))/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	--custom-compile-command "make lock" --no-emit-index-url $(ARGS)
+
 lock: $(DEV_READY)  ## refresh the lock files (ARGS=--upgrade takes newer versions)
 	$(COMPILE) --extra dev --extra redis --extra postgres --extra otel -o requirements-dev.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock -o requirements.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock --extra redis --extra postgres -o requirements-team.lock pyproject.toml
 	$(COMPILE) -c requirements-dev.lock --only-build-deps --build-deps-for wheel --build-deps-for editable \
 		-o requirements-build.lock pyproject.toml
+	@for each in recent older; do \
+		(cd tests/clients/environments && $(UV_COMPILE) -o $$each.lock $$each.in) || exit 1; \
+	done
 
 clean:  ## remove the environment, caches and build results
-	rm -rf $(VENV) build dist *.egg-info tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info tests/clients/node_modules tests/clients/environments/.[a-z]* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,66 +1,30 @@
-"""Install the agents at their pinned versions, and run them: headless, in a home of their own, on loopback alone."""
+"""Run the agents: headless, each in a home of its own, on loopback alone."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.deploy.installed import installed
+from tests.clients import processes
+from tests.clients.installing import MACHINE, MODULES, node
 
-HERE = Path(__file__).parent
-MODULES = HERE / "node_modules"
-# What npm has done is as good as the lock file it was done for.
-_DONE = MODULES / ".installed-for"
-INSTALL_S = 500.0
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.clients.processes import Run
+
 RUN_S = 90.0
 
 KEY = "sk-a-client-of-the-gateway"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came of an agent."""
-
-    code: int | None
-    """Its exit code; None if it had to be killed, because it would not end."""
-    out: str
-    err: str
-
-    @property
-    def text(self) -> str:
-        """All that it showed."""
-        return f"{self.out}\n{self.err}"
-
-
-def install() -> None:
-    """Install what package-lock.json says, once. Without npm or a registry: skip, or fail in CI."""
-    lock = (HERE / "package-lock.json").read_text()
-    if _DONE.exists() and _DONE.read_text() == lock:
-        return
-    npm = installed("npm", package="npm")
-    # No scripts: opencode's would only copy its program, which is found here where it lies. Not `npm ci`: it insists on
-    # the programs for all other systems being in the lock file, and not every registry has them.
-    command = [npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=INSTALL_S, check=False)
-    if done.returncode:
-        reason = f"npm cannot install the agents: {done.stderr[-800:]}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    _DONE.write_text(lock)
-
-
 def opencode_command() -> list[str]:
     """Return how opencode is started. The baseline build runs on every x86 processor."""
-    machine = {"x86_64": "x64-baseline", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    machine = "x64-baseline" if MACHINE == "x64" else MACHINE
     program = MODULES / f"opencode-linux-{machine}" / "bin" / "opencode"
     if not program.exists():
         pytest.skip(f"opencode has no program for this machine ({program.parts[-3]})")
@@ -69,7 +33,7 @@ def opencode_command() -> list[str]:
 
 def codex_command() -> list[str]:
     """Return how Codex is started."""
-    return [installed("node", package="nodejs"), str(MODULES / "@openai" / "codex" / "bin" / "codex.js")]
+    return [node(), str(MODULES / "@openai" / "codex" / "bin" / "codex.js")]
 
 
 def workspace(directory: Path) -> Path:
@@ -131,38 +95,31 @@ enabled = false
     return await _run([*codex_command(), *flags, prompt], directory, environment)
 
 
+async def run_claude_code(base_url: str, directory: Path, prompt: str) -> Run:
+    """Let Claude Code answer a prompt in a new project below `directory`. It shows a JSON document."""
+    environment = {
+        "ANTHROPIC_BASE_URL": base_url.removesuffix("/v1"),
+        "ANTHROPIC_AUTH_TOKEN": KEY,
+        "ANTHROPIC_MODEL": "main",
+        "ANTHROPIC_SMALL_FAST_MODEL": "main",
+        "CLAUDE_CONFIG_DIR": str(directory / "claude"),
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "CLAUDE_CODE_MAX_CONTEXT_TOKENS": "32000",
+        "DISABLE_AUTOUPDATER": "1",
+        "DISABLE_TELEMETRY": "1",
+        "DISABLE_ERROR_REPORTING": "1",
+    }
+    program = MODULES / "@anthropic-ai" / f"claude-code-linux-{MACHINE}" / "claude"
+    if not program.exists():
+        pytest.skip(f"Claude Code has no program for this machine ({program.parts[-2]})")
+    # Not --dangerously-skip-permissions, which it refuses to root.
+    flags = ["--output-format", "json", "--allowedTools", "Bash"]
+    return await _run([str(program), "-p", prompt, *flags], directory, environment)
+
+
 async def _run(command: list[str], directory: Path, environment: dict[str, str]) -> Run:
-    """Run a program to its end, in a project and a home of its own; kill it if it has none."""
+    """Run an agent in a new project, with a home of its own."""
     home = directory / "home"
     home.mkdir(parents=True)
-    # Whatever it wants of other hosts goes to a port that nobody listens on, at once.
-    nowhere = "http://127.0.0.1:9"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        **{f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CONFIG", "DATA", "CACHE", "STATE")},
-        "HTTP_PROXY": nowhere,
-        "HTTPS_PROXY": nowhere,
-        "NO_PROXY": "127.0.0.1,localhost",
-        "TERM": "dumb",
-        **environment,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=workspace(directory),
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    reading = asyncio.ensure_future(process.communicate())
-    code: int | None = None
-    try:
-        await asyncio.wait((reading,), timeout=RUN_S)
-        code = process.returncode if reading.done() else None
-    finally:
-        if not reading.done():
-            os.killpg(process.pid, 9)
-    out, err = await reading
-    return Run(code, out.decode(errors="replace"), err.decode(errors="replace"))
+    project = workspace(directory)
+    return await processes.run(command, environment, home=home, directory=project, patience_s=RUN_S)

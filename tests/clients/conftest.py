@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clients.agents import install
+from tests.clients.installing import install_environments, install_packages
 from tests.real.llamacpp import llama_server
 
 if TYPE_CHECKING:
@@ -15,10 +15,16 @@ if TYPE_CHECKING:
     from tests.real.llamacpp import LlamaServer
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _installed() -> None:
-    """Skip where the agents cannot be installed; fail there in CI."""
-    install()
+@pytest.fixture(scope="session")
+def packages() -> None:
+    """Install what comes from npm. Skip where that cannot be done; fail there in CI."""
+    install_packages()
+
+
+@pytest.fixture(scope="session")
+def environments() -> None:
+    """Install what comes from PyPI. Skip where that cannot be done; fail there in CI."""
+    install_environments()
 
 
 @pytest.fixture(scope="session")

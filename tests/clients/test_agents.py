@@ -1,4 +1,4 @@
-"""opencode and Codex as users install them: nothing is refused that the upstream alone would serve.
+"""opencode, Codex and Claude Code as users install them: nothing is refused that the upstream alone would serve.
 
 The local models here have a small context and read only text, which is what people without a GPU have. opencode asks
 for 32,000 tokens on every call; Codex describes to every model a tool with a property called `image_url`.
@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.clients import scripted
-from tests.clients.agents import run_codex, run_opencode
+from tests.clients import provider
+from tests.clients.agents import run_claude_code, run_codex, run_opencode
+from tests.clients.matrix import AGENTS, CLAUDE_CODE, CODEX, NOT_YET, OPENCODE, needs_bridge
+from tests.clients.provider.replies import WORDS
 from tests.clients.tap import Tap
 from tests.faults import FaultyUpstream
 from tests.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from tests.clients.agents import Run
+    from tests.clients.matrix import Agent
+    from tests.clients.processes import Run
     from tests.real.llamacpp import LlamaServer
 
 YAML = """
@@ -34,17 +37,12 @@ models:
 """
 
 
-class Agent(NamedTuple):
-    """How an agent is run, and what it calls."""
-
-    name: str
-    run: Callable[..., Awaitable[Run]]
-    path: str
-
-
-OPENCODE = Agent("opencode", run_opencode, "/v1/chat/completions")
-CODEX = Agent("codex", run_codex, "/v1/responses")
-pytestmark = pytest.mark.deadline(120)
+RUN: Mapping[Agent, Callable[..., Awaitable[Run]]] = {
+    OPENCODE: run_opencode,
+    CODEX: run_codex,
+    CLAUDE_CODE: run_claude_code,
+}
+pytestmark = [pytest.mark.deadline(120), pytest.mark.usefixtures("packages")]
 agents = pytest.mark.parametrize("agent", [OPENCODE, CODEX], ids=lambda agent: agent.name)
 
 
@@ -75,20 +73,45 @@ async def status_of(server: LlamaServer, path: str, body: bytes) -> int:
         return response.status_code
 
 
-@agents
-async def test_tools(agent: Agent, tmp_path: Path) -> None:
-    """An agent calls its tool, sends the result, and ends with the answer. What it sent arrived, but for the model."""
+def with_upstreams() -> list[object]:
+    """Each agent with each of its upstreams."""
+    pairs = [(agent, upstream) for agent in AGENTS for upstream in agent.upstreams]
+    return [
+        pytest.param(
+            agent, dialect, id=f"{agent.name}-{dialect}", marks=[NOT_YET] * needs_bridge(agent.dialect, dialect)
+        )
+        for agent, dialect in pairs
+    ]
+
+
+KINDS = {"chat": "openai-compatible", "messages": "anthropic", "responses": "openai"}
+
+
+@pytest.mark.parametrize(("agent", "upstream_speaks"), with_upstreams(), ids=str)
+async def test_tools(agent: Agent, upstream_speaks: str, tmp_path: Path) -> None:
+    """An agent calls its tool, sends the result, and ends with the answer.
+
+    If the upstream speaks the agent's dialect, then what the agent sent arrived, but for the model.
+    """
+    yaml = f"""
+    providers:
+      one: {{{{kind: {KINDS[upstream_speaks]}, base_url: "{{base_url}}", api_key: sk-1}}}}
+    models:
+      main: {{{{model: one/tiny, context: 100k}}}}
+    """
     async with (
-        FaultyUpstream(scripted.answer) as upstream,
-        serving(YAML.format(base_url=upstream.base_url, context=32_768)) as running,
+        FaultyUpstream(provider.speaking(upstream_speaks)) as upstream,
+        serving(yaml.format(base_url=upstream.base_url)) as running,
         Tap(running.port) as before,
     ):
-        run = await agent.run(before.base_url, tmp_path, "What is the password in notes.txt?")
-        assert (run.code, scripted.WORDS in run.out) == (0, True), run.text
+        run = await RUN[agent](before.base_url, tmp_path, "What is the password in notes.txt?")
+        assert (run.code, WORDS in run.out) == (0, True), run.text
         assert set(before.statuses) == {200}
+        assert {one.target for one in upstream.requests} <= provider.targets_of(upstream_speaks)
         sent = before.calls(agent.path)
-        arrived = [one.body for one in upstream.requests if one.target == agent.path]
-        assert sorted(map(renamed, sent)) == sorted(arrived)
+        arrived = [one.body for one in upstream.requests]
+        if upstream_speaks == agent.dialect:
+            assert sorted(map(renamed, sent)) == sorted(arrived)
         assert any(b"The password is swordfish." in body for body in arrived), "it never read the file"
 
 
@@ -120,7 +143,7 @@ async def test_codex_on_a_model_that_cannot_see(roomy_llama: LlamaServer, tmp_pa
 async def test_too_long(small_llama: LlamaServer, agent: Agent, context: int, tmp_path: Path) -> None:
     """An agent whose prompt does not fit ends with a message. The server alone would have refused the same calls."""
     async with between(small_llama.port, context) as (before, behind):
-        run = await agent.run(before.base_url, tmp_path, "hi")
+        run = await RUN[agent](before.base_url, tmp_path, "hi")
         assert run.code == 1, "it tried for ever" if run.code is None else run.text
         assert "context" in run.err
         sent, arrived = before.calls(agent.path), behind.calls(agent.path)
