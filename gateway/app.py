@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from contextlib import asynccontextmanager
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,8 @@ from gateway.background.probes import Probes
 from gateway.background.reloading import News, Reloading
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
+from gateway.control.desk import Desk
+from gateway.control.ground import grounds_of
 from gateway.dialects.refusals import refusal_body
 from gateway.metrics import ConfigurationState, Metrics
 from gateway.proxy.caching import Caching
@@ -26,21 +32,31 @@ from gateway.stores.keyring import Keyring
 from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
 from gateway.stores.opening import open_keys
+from gateway.stores.overlay import OverlayStore
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
+from gateway.web.admin.api import Admin
+from gateway.web.admin.control import Control
 from gateway.web.routes import Web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
     from socket import socket
 
     from gateway.background.reloading import Feed, Reader
-    from gateway.config import Config
+    from gateway.config import Config, Detected
     from gateway.server import HangUp
     from gateway.stores.importer import Recovered
 
 # A revoked key is to be refused within a second.
 _KEYS_WITHIN_S = 0.5
+
+
+def _detected(environ: Mapping[str, str]) -> Sequence[Detected]:
+    """Return the model servers that run on this machine. Takes half a second at most; call it in a thread."""
+    from gateway.upstream.detect import detect
+
+    return asyncio.run(detect(environ))
 
 
 class App:
@@ -56,6 +72,8 @@ class App:
         reader: Reader | None = None,
         feed: Feed | None = None,
         news: News | None = None,
+        environ: Mapping[str, str] = os.environ,
+        tell_reader: Callable[[], None] | None = None,
     ) -> None:
         """`discover`: ask providers in the background for their models, health and balances.
 
@@ -81,7 +99,20 @@ class App:
         metrics.configuration_watch(self._configuration)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
-        self._web = Web(self.gateway, self._keyring, self.supervisor.standings)
+        self._discovery = Discovery(self.gateway)
+        control = Control(
+            desk=Desk(
+                grounds_of(config.source, environ, lambda: _detected(environ)),
+                OverlayStore(environ, config.source),
+            ),
+            gateway=self.gateway,
+            keyring=self._keyring,
+            tell_reader=tell_reader or self.reloading.ask,
+            refreshed=lambda: self._discovery.state,
+            refresh=self._discovery.refresh_now,
+        )
+        self.admin = Admin(control)
+        self._web = Web(self.gateway, self._keyring, self.supervisor.standings, self.admin)
         self._lifespan = Router(lifespan=self._life)
 
     def __call__(
@@ -130,7 +161,7 @@ class App:
         if self._discover:
             gateway = self.gateway
             work += [
-                Work("discovery", Discovery(gateway).run),
+                Work("discovery", self._discovery.run),
                 Work("probes", Probes(gateway).run),
                 Work("balances", Balances(gateway).run),
             ]
@@ -165,7 +196,9 @@ def serve(
     hang_up: HangUp | None = None,
 ) -> int:
     """Serve on a listening socket until a signal ends it. Returns the exit status."""
-    app = App(config, place=place, recovered=recovered, reader=reader, feed=feed, news=news)
+    # A worker's configuration is read by its supervisor.
+    tell_reader = partial(os.kill, os.getppid(), signal.SIGHUP) if place else None
+    app = App(config, place=place, recovered=recovered, reader=reader, feed=feed, news=news, tell_reader=tell_reader)
     server = make_server(
         app, config.server, refusal_body, app.stop,
         on_reload=app.reloading.ask, hang_up=hang_up, supervised=bool(place),

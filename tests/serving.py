@@ -15,7 +15,7 @@ from gateway.server import make_server
 from tests.invariants import Audit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from gateway.config import Config
     from gateway.proxy.gateway import Gateway
@@ -60,12 +60,15 @@ def config_of(yaml: str, environ: Mapping[str, str] | None = None) -> Config:
 
 
 @asynccontextmanager
-async def serving(config: Config | str, *, discover: bool = False, remember: bool = False) -> AsyncIterator[Running]:
+async def serving(
+    config: Config | str, *, discover: bool = False, remember: bool = False, make: Callable[[Config], App] | None = None
+) -> AsyncIterator[Running]:
     """Serve a configuration (or the text of one) on a free port of loopback, and end it with whatever is open.
 
     `discover`: also ask the providers for their models, which their upstreams then see as requests.
     `remember`: let what happened to one call decide about the next, and try again. Tests of a single call's way
     break their upstreams hundreds of times, and want each call to be the first.
+    `make`: makes the application of the configuration, with its port.
 
     Raises:
         AssertionError: at the end something was not as `tests.invariants` says it must be for every gateway.
@@ -74,7 +77,7 @@ async def serving(config: Config | str, *, discover: bool = False, remember: boo
     config = replace(config, server=replace(config.server, port=0))
     if not remember:
         config = replace(config, retries=0)
-    app = App(config, discover=discover)
+    app = App(config, discover=discover) if make is None else make(config)
     audit = Audit(app, remember=remember)
     server = make_server(audit, config.server, refusal_body)
     server.config.load()

@@ -24,6 +24,7 @@ STOREYS = """
     catalog
     config
     upstream stores metrics tracing
+    control
     proxy
     background
     web

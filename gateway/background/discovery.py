@@ -105,6 +105,11 @@ class Discovery:
         self._look = asyncio.get_running_loop().create_task(self._ask_again(self._asker, due))
         return self._look
 
+    async def refresh_now(self) -> None:
+        """Ask all providers at once, however lately they were asked. For an administrator; does nothing at the end."""
+        if self._asker is not None:
+            await self._ask_again(self._asker, self._askable())
+
     async def _ask_again(self, asker: Asker, due: list[Provider]) -> None:
         before = len(self._gateway.directory.bare)
         while due:

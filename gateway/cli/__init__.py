@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway import __version__
+from gateway.cli.alias import alias
+from gateway.cli.changes import config
 from gateway.cli.check import check
 from gateway.cli.connect import connect
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
 from gateway.cli.models import models
+from gateway.cli.providers import providers
 from gateway.cli.reload import reload
 from gateway.cli.run import run
 from gateway.cli.schema import schema
@@ -64,7 +67,24 @@ def version() -> None:
 
 
 def _commands() -> Sequence[click.Command]:
-    return (run, check, status, reload, models, connect, explain, keys, usage, test, schema, healthcheck, version)
+    return (
+        run,
+        check,
+        status,
+        reload,
+        models,
+        providers,
+        alias,
+        config,
+        connect,
+        explain,
+        keys,
+        usage,
+        test,
+        schema,
+        healthcheck,
+        version,
+    )
 
 
 for _command in _commands():

@@ -52,10 +52,12 @@ class Said:
 def stamp_of(said: Said) -> Hashable:
     """Return a value that differs once a file has changed: gateway.yaml, the `.env` beside it, or the overlay."""
     from gateway.config import overlay
+    from gateway.config.without_file import SOURCE
 
     file = said.file or configuration.USUAL
-    changes = overlay.location(configuration.environment(file.parent))
-    return tuple(_stamp(one) for one in (file, file.parent / ".env", changes) if one is not None)
+    source = SOURCE if said.file is None else str(said.file)
+    changes = overlay.watched(configuration.environment(file.parent), source)
+    return tuple(_stamp(one) for one in (file, file.parent / ".env", *changes))
 
 
 def _stamp(file: Path) -> tuple[int, ...]:

@@ -100,7 +100,7 @@ def _row(day: Comparison) -> list[str]:
 
 
 def _drift(day: Comparison) -> str:
-    from gateway.cli.report import percent
+    from gateway.control.report import percent
     from gateway.core.money import usd
 
     drift = day.drift_nanousd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -118,16 +117,17 @@ def rotate(key: str, grace: str, path: Path | None, *, as_json: bool) -> None:
     """Give a key a new secret. Its id, limits and spending stay."""
     import msgspec
 
+    from gateway.control.keys import hint_of, new_secret
     from gateway.core.keys import KeyState, digest_of, moment, read_duration, state_of
 
     now = time.time()
     until = now + _read("--grace", read_duration, grace)
-    secret = _new_secret()
+    secret = new_secret()
     with _store(_config(path)) as store:
         found = _found(store, key)
         if state_of(found, now) is KeyState.EXPIRED:
             raise Mistake(f"{_called(found)} expired at {moment(found.expires_at or now)}; create another")
-        found = msgspec.structs.replace(found, digest=digest_of(secret.encode()), hint=_hint(secret))
+        found = msgspec.structs.replace(found, digest=digest_of(secret.encode()), hint=hint_of(secret))
         if not store.rotate(found.id, found.digest, found.hint, until):
             raise _is_revoked(found)
     _show_secret(found, secret, as_json=as_json)
@@ -162,57 +162,21 @@ def forget(path: Path | None) -> None:
 # -- creating keys
 
 
-def _made(
-    name: str,
-    *,
-    routes: tuple[str, ...],
-    budget: str | None,
-    window: str | None,
-    rpm: int | None,
-    tpm: str | None,
-    streams: int | None,
-    expires: str | None,
-    label: tuple[str, ...],
-    admin: bool,
-) -> tuple[str, Key]:
-    from gateway.config import scalars
-    from gateway.core import keys as core
-    from gateway.types import Key, Window
+# The options, by the fields of a key.
+_OPTIONS = {"name": "the name", "labels": "--label"}
 
-    if window is not None and budget is None:
+
+def _made(name: str, *, label: tuple[str, ...], **said: Any) -> tuple[str, Key]:
+    from gateway.control.keys import Wanted, WrongField, new_key
+
+    if said["window"] is not None and said["budget"] is None:
         raise Mistake("--window is the period of a budget; state its amount with --budget")
-    if admin and any((routes, budget, rpm, tpm, streams)):
+    if said["admin"] and any(said[one] for one in ("routes", "budget", "rpm", "tpm", "streams")):
         raise Mistake("an --admin key makes no calls, so it has no routes and no limits")
-    now = time.time()
-    secret = _new_secret()
-    return secret, Key(
-        id=core.id_of(secrets.token_bytes(core.ID_BYTES)),
-        name=_read("the name", core.read_name, name) if name else "",
-        digest=core.digest_of(secret.encode()),
-        hint=_hint(secret),
-        routes=_read("--routes", core.read_routes, routes),
-        budget_nanousd=None if budget is None else _read("--budget", scalars.nano_usd, budget),
-        budget_window=Window(window or Window.MONTH),
-        requests_per_min=rpm,
-        tokens_per_min=None if tpm is None else _read("--tpm", scalars.tokens, tpm),
-        max_streams=streams,
-        expires_at=None if expires is None else _read("--expires", lambda text: core.read_expiry(text, now), expires),
-        created_at=now,
-        labels=_read("--label", core.read_labels, label),
-        may_admin=admin,
-    )
-
-
-def _new_secret() -> str:
-    from gateway.core.keys import SECRET_BYTES, secret_of
-
-    return secret_of(secrets.token_bytes(SECRET_BYTES))
-
-
-def _hint(secret: str) -> str:
-    from gateway.core.keys import HINT_CHARACTERS
-
-    return secret[-HINT_CHARACTERS:]
+    try:
+        return new_key(Wanted(name=name, labels=label, **said), time.time())
+    except WrongField as wrong:
+        raise Mistake(f"{_OPTIONS.get(wrong.field, f'--{wrong.field}')}: {wrong}") from None
 
 
 def _read(option: str, read: Callable[[Any], T], text: object) -> T:

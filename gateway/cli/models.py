@@ -70,33 +70,35 @@ def promote(model: str, alias: str | None, path: Path | None, *, online: bool, a
     target = _target(model, config, online=online)
     alias = alias or _usual_alias(target)
     _object_to_alias(alias, config.directory)
-    file = _promote(alias, target)
+    from gateway.cli.desk import Desktop
+    from gateway.config.edits import Edit
+
+    # A single `$` in a value may begin a reference.
+    done = Desktop(path).change(lambda _: [Edit(("models", alias), target.replace("$", "$$"))])
     if as_json:
-        terminal.print_json({"alias": alias, "target": target, "overlay": str(file)})
+        terminal.print_json({"alias": alias, "target": target, **done.as_json()})
     else:
-        click.echo(f"{alias} leads to {target} ({file}); a running gateway takes the change over")
+        click.echo(f"{alias} leads to {target} ({done.file}); {done.words}")
 
 
 @models.command()
 @click.argument("alias")
+@configuration.config_option
 @terminal.json_option
-def demote(alias: str, *, as_json: bool) -> None:
-    """Remove the promoted ALIAS from the overlay.
+def demote(alias: str, path: Path | None, *, as_json: bool) -> None:
+    """Remove the promoted ALIAS, so that what gateway.yaml says about the name counts again."""
+    from gateway.cli.desk import Desktop
+    from gateway.config.edits import Edit
 
-    This needs no configuration, since the alias may be left over from an earlier one.
-    """
-    from gateway.config import overlay
-    from gateway.errors import ConfigError
-
-    file = _overlay_file()
-    try:
-        overlay.demote(file, alias)
-    except ConfigError as error:
-        raise Mistake(*error.problems) from None
+    desk = Desktop(path)
+    promoted = desk.look().over.get("models") or {}
+    if alias not in promoted:
+        raise Mistake(f'no alias "{alias}" was promoted{_near(alias, promoted)}')
+    done = desk.change(lambda _: [Edit(("models", alias), reverts=True)])
     if as_json:
-        terminal.print_json({"alias": alias, "overlay": str(file)})
+        terminal.print_json({"alias": alias, **done.as_json()})
     else:
-        click.echo(f"{alias} is removed from {file}; a running gateway takes the change over")
+        click.echo(f"{alias} is removed from {done.file}; {done.words}")
 
 
 def by_kind(directory: Directory) -> Iterator[Route]:
@@ -398,36 +400,3 @@ def _object_to_alias(alias: str, directory: Directory) -> None:
         raise Mistake(f'"{alias}" cannot name an alias: "role:" and "auto" are reserved; choose another with --as')
     if (route := directory.routes.get(alias)) is not None:
         raise Mistake(f'"{alias}" is already in use: it leads to {leads_to(route)}; choose another with --as')
-
-
-def _promote(alias: str, target: str) -> Path:
-    """Write the alias into the overlay, and return its file.
-
-    Raises:
-        Mistake: there is no place for the overlay, or it cannot be written.
-    """
-    from gateway.config import overlay
-    from gateway.errors import ConfigError
-
-    file = _overlay_file()
-    try:
-        overlay.promote(file, target, alias)
-    except ConfigError as error:
-        raise Mistake(*error.problems) from None
-    return file
-
-
-def _overlay_file() -> Path:
-    """Return the path of the overlay, whether or not the file exists.
-
-    Raises:
-        Mistake: there is no place for the overlay.
-    """
-    import os
-
-    from gateway.config import overlay
-
-    file = overlay.location(os.environ)
-    if file is None:
-        raise Mistake("there is no place for the overlay; set GATEWAY_STATE_DIR to a directory")
-    return file

@@ -35,6 +35,15 @@ def reload(path: Path | None, *, as_json: bool) -> None:
             "no gateway has the state directory, so there is none to tell.",
             "If one runs in another place, set GATEWAY_STATE_DIR as for that one, or send its process SIGHUP.",
         )
+    _say(told(found), as_json=as_json)
+
+
+def told(found: Holder) -> dict[str, Any]:
+    """Have a gateway read its configuration, and return the state of the configuration after it.
+
+    Raises:
+        Mistake: the gateway cannot be told, or has not read it in time.
+    """
     if not hasattr(signal, "SIGHUP"):
         raise Mistake("there is no SIGHUP here; the gateway reads its files by itself when they change")
     before = _configuration(found).get("readings", -1)
@@ -42,7 +51,7 @@ def reload(path: Path | None, *, as_json: bool) -> None:
         os.kill(found.pid, signal.SIGHUP)
     except PermissionError:
         raise Mistake(f"the gateway (pid {found.pid}) is another user's; send it SIGHUP as that user") from None
-    _say(_outcome(found, before), as_json=as_json)
+    return _outcome(found, before)
 
 
 def _outcome(found: Holder, before: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
     listeners = listen(config.server, workers)
     # The kernel has chosen a number for port 0.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
-    claim.tell(config.server, loaded_at)
+    claim.tell(config, loaded_at)
     recovered = recover(config)
     click.echo(banner(config, workers=workers, silent=silent))
     news = News(loaded_at=loaded_at)

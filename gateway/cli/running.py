@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.cli import configuration, terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gateway.cli.state import Holder
 
 # Less than the five seconds of the container image's health check.
 WITHIN_S = 3.0
+LARGEST_ANSWER = 4_000_000
 
 
 class Said(NamedTuple):
-    """The answer of `/readyz`."""
+    """The answer of a gateway."""
 
     status: int
     """0 if there was no answer."""
@@ -44,13 +46,18 @@ def running(path: Path | None) -> Holder | None:
 
 def readyz(host: str, port: int) -> Said:
     """Ask a gateway whether it is ready."""
+    return asked(host, port, "/readyz")
+
+
+def asked(host: str, port: int, path: str, headers: Mapping[str, str] | None = None) -> Said:
+    """Return the answer of a gateway on this machine to a GET."""
     from http.client import HTTPConnection, HTTPException
 
     connection = HTTPConnection(terminal.reachable(host), port, timeout=WITHIN_S)
     try:
-        connection.request("GET", "/readyz", headers={"host": f"127.0.0.1:{port}"})
+        connection.request("GET", path, headers={"host": f"127.0.0.1:{port}", **(headers or {})})
         response = connection.getresponse()
-        return Said(response.status, response.read(1_000_000).decode("utf-8", "replace"))
+        return Said(response.status, response.read(LARGEST_ANSWER).decode("utf-8", "replace"))
     except (OSError, HTTPException) as error:
         return Said(0, str(error) or type(error).__name__)
     finally:

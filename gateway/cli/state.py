@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from gateway.config import Config, ServerSettings
+    from gateway.config import Config
     from gateway.stores.importer import Recovered
 
 LOCK = "gateway.lock"
@@ -36,6 +36,8 @@ class Holder:
     workers: int
     started_at: float
     """Wall-clock seconds."""
+    source: str = ""
+    """The absolute path of its configuration, or the name of the zero configuration."""
 
 
 def holder(environ: Mapping[str, str]) -> Holder | None:
@@ -60,10 +62,12 @@ class Claim:
     def __init__(self, lock: int | None) -> None:
         self._lock = lock
 
-    def tell(self, server: ServerSettings, started_at: float) -> None:
+    def tell(self, config: Config, started_at: float) -> None:
         """Say where this gateway can be asked, for commands on this machine."""
         if self._lock is not None:
-            said = Holder(os.getpid(), server.host, server.port, server.workers, started_at)
+            server = config.server
+            source = overlay.bound(config.source)
+            said = Holder(os.getpid(), server.host, server.port, server.workers, started_at, source)
             os.pwrite(self._lock, f"{said.pid}\n{json.dumps(asdict(said))}\n".encode(), 0)
 
     def release(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -72,7 +72,7 @@ def usage(
         ctx.exit(show_bills(config, start, min(end, now), now, as_json=as_json, as_csv=as_csv))
     names = key_names(config)
     wanted = _wanted(where, names)
-    from gateway.cli.report import groups, stored
+    from gateway.control.report import groups, stored
 
     with open_ledger(config.ledger) as store:
         try:
@@ -108,7 +108,7 @@ def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: 
 
 
 def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
-    from gateway.cli.report import instant, moment
+    from gateway.control.report import instant, moment
 
     try:
         start = instant(since, now)
@@ -138,7 +138,7 @@ def _object_to_dimension(word: str) -> None:
 
 
 def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
-    from gateway.cli.report import NO_KEY, sought, stored
+    from gateway.control.report import NO_KEY, sought, stored
 
     ids = {name: key for key, name in names.items()}
     wanted: dict[str, str] = {}
@@ -179,7 +179,7 @@ def _named(names: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _nothing(since: float, *, recorded: bool) -> str:
-    from gateway.cli.report import moment
+    from gateway.control.report import moment
 
     if not recorded:
         return NOTHING_YET
@@ -190,7 +190,7 @@ _COUNTED = ("REQUESTS", "ATTEMPTS", "INPUT", "CACHED", "OUTPUT", "COST", "SAVED"
 
 
 def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names: Mapping[str, str]) -> None:
-    from gateway.cli.report import labels, moment, total
+    from gateway.control.report import labels, moment, total
     from gateway.stores.store import Totals
 
     rows = [[*map(printable, labels(one.group, by, _named(names))), *_cells(one)] for one in shown]
@@ -202,7 +202,7 @@ def _print_table(shown: Sequence[Totals], by: Sequence[str], since: float, names
 
 
 def _cells(one: Totals) -> tuple[str, ...]:
-    from gateway.cli.report import cost, percent
+    from gateway.control.report import cost, percent
     from gateway.core.money import usd
 
     return (
@@ -222,7 +222,7 @@ def _cells(one: Totals) -> tuple[str, ...]:
 def _print_json(
     shown: Sequence[Totals], by: Sequence[str], since: float, until: float, names: Mapping[str, str]
 ) -> None:
-    from gateway.cli.report import as_record, labels, total
+    from gateway.control.report import as_record, labels, total
     from gateway.stores.store import Totals
 
     name = _named(names)
@@ -238,7 +238,7 @@ def _print_json(
 
 
 def _print_csv(shown: Sequence[Totals], by: Sequence[str], names: Mapping[str, str]) -> None:
-    from gateway.cli.report import as_record, labels
+    from gateway.control.report import as_record, labels
     from gateway.stores.store import Totals
 
     name = _named(names)
@@ -255,11 +255,13 @@ def printable(text: str) -> str:
 
 
 def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool, as_csv: bool) -> None:
-    records = [_record(row, names) for row in rows]
+    from gateway.control.report import attempt
+
+    records = [attempt(row, names) for row in rows]
     if as_json:
         terminal.print_json(records)
     elif as_csv:
-        terminal.print_csv(list(_record(_empty(), names)), (record.values() for record in records))
+        terminal.print_csv(list(attempt(_empty(), names)), (record.values() for record in records))
     elif not rows:
         click.echo(NOTHING_YET)
     else:
@@ -268,64 +270,23 @@ def _show_calls(rows: Sequence[Row], names: Mapping[str, str], *, as_json: bool,
 
 
 def _line(row: Row) -> list[str]:
-    from gateway.cli.report import moment
+    from gateway.control.report import about, moment
     from gateway.core.ledger import number_of
     from gateway.core.money import usd
 
     number = number_of(row.attempt)
-    about = "~" if row.usage_is_estimate else ""
+    roughly = "~" if row.usage_is_estimate else ""
     return [
         moment(row.at),
         printable(row.request_id) + (f" #{number}" if number > 1 else ""),
         printable(row.route),
         printable(f"{row.provider}/{row.model}"),
-        (f"{row.outcome} ({blamed})" if (blamed := _about(row)) else row.outcome) or row.state.value,
-        f"{about}{row.usage.input_tokens:,} + {about}{row.usage.output_tokens:,}",
+        (f"{row.outcome} ({blamed})" if (blamed := about(row)) else row.outcome) or row.state.value,
+        f"{roughly}{row.usage.input_tokens:,} + {roughly}{row.usage.output_tokens:,}",
         "unknown" if row.cost_nanousd is None else usd(row.cost_nanousd),
         row.cost_source.value,
         row.sha256.hex()[:DIGEST_DIGITS] or "-",
     ]
-
-
-def _about(row: Row) -> str:
-    """Return the subject of the outcome; empty for a good answer or an outcome about nobody."""
-    from gateway.core.outcome import BY_NAME
-    from gateway.types import About
-
-    outcome = BY_NAME.get(row.outcome)
-    return "" if outcome is None or outcome.about is About.NOBODY else outcome.about.value
-
-
-def _record(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
-    from gateway.core.money import exact_usd
-
-    return {
-        "attempt": row.attempt,
-        "at": int(row.at),
-        "request_id": row.request_id,
-        "key": names.get(row.key, row.key),
-        "route": row.route,
-        "endpoint": row.endpoint,
-        "provider": row.provider,
-        "model": row.model,
-        "state": row.state.value,
-        "outcome": row.outcome,
-        "about": _about(row),
-        "status": row.status,
-        "call_status": row.call_status,
-        "input_tokens": row.usage.input_tokens,
-        "output_tokens": row.usage.output_tokens,
-        "cached_tokens": row.usage.cached_tokens,
-        "usage_is_estimate": row.usage_is_estimate,
-        "cost_nanousd": row.cost_nanousd,
-        "cost_usd": None if row.cost_nanousd is None else exact_usd(row.cost_nanousd),
-        "cost_source": row.cost_source.value,
-        "price_source": row.price_source,
-        "first_token_ms": row.first_token_ms,
-        "duration_ms": row.duration_ms,
-        "provider_id": row.provider_id,
-        "sha256": row.sha256.hex(),
-    }
 
 
 def _empty() -> Row:

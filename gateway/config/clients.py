@@ -54,6 +54,11 @@ def with_environment(
             complain("GATEWAY_API_KEY", wrong)
         else:
             server = replace(server, api_keys=server.api_keys | {digest(key)})
+    if key := environ.get("GATEWAY_ADMIN_KEY", "").strip():
+        if wrong := objection(key):
+            complain("GATEWAY_ADMIN_KEY", wrong)
+        else:
+            server = replace(server, admin_keys=server.admin_keys | {digest(key)})
     return server
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from gateway.config import blanks, overlay, source, validation
 from gateway.config.environment import parse_dotenv
@@ -12,63 +12,100 @@ from gateway.config.tolerance import Checked, Mistake, line, with_overlay
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from gateway.config.overlay import Layer
     from gateway.config.settings import Config
     from gateway.config.source import Mark, Source
     from gateway.config.source import Path as Within
 
+    Problem = tuple[str, Mark, str]
 
-Problem = tuple[str, "Mark", str]
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A configuration before the overlay is merged over it."""
+
+    name: str
+    """The path of the file, or the name of the zero configuration."""
+    text: str = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+    """With the content of the `.env` beside the file."""
+    problems: Sequence[Problem] = ()
+    """Mistakes outside the text."""
+    vacant: Mapping[str, str] = field(default_factory=dict)
+    """Roles without a usable model -> why. The overlay may fill them."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return the content as plain values, with `${VAR}` left as they are; empty if it cannot be read."""
+        found = source.read(self.text, None).value
+        return found if isinstance(found, dict) else {}
+
+    def with_secrets(self, layer: Layer) -> Mapping[str, str]:
+        """Return the environment for this configuration and the overlay."""
+        return {**self.environ, **layer.secrets} if layer.secrets else self.environ
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
-    """See `gateway.config.load`."""
+def ground_of(path: Path, environ: Mapping[str, str]) -> Ground:
+    """Read a file and the `.env` beside it.
+
+    Raises:
+        ConfigError: a file cannot be read.
+    """
     problems: list[Problem] = []
     beside = path.parent / ".env"
     if beside.is_file():
         # An empty variable in the real environment wins too: users switch a key off that way.
-        found, wrong = parse_dotenv(_text(beside))
+        found, wrong = parse_dotenv(overlay.text_of(beside))
         environ = {**found, **environ}
         problems += [(str(beside), (line, 1), message) for line, message in wrong]
-    read = source.read(_text(path), environ)
-    return resolved(read, str(path), environ, problems)
+    return Ground(str(path), overlay.text_of(path), environ, problems)
 
 
-def resolved(
-    read: Source,
-    name: str,
-    environ: Mapping[str, str],
-    problems: Iterable[Problem] = (),
-    vacant: Mapping[str, str] | None = None,
-) -> Config:
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """See `gateway.config.load`."""
+    ground = ground_of(path, environ)
+    return resolved(ground, overlay.layer(ground.environ, ground.name))
+
+
+def resolved(ground: Ground, layer: Layer | None) -> Config:
     """Merge the overlay over the file, check the result, and resolve it.
 
-    `vacant`: roles without a usable model -> why. The overlay may fill them.
-
     Raises:
-        ConfigError: one of both has mistakes, or there are `problems`; all are listed. Harmless mistakes of the
-            overlay become warnings of the configuration instead (see `config.tolerance`).
+        ConfigError: one of both has mistakes; all are listed. Harmless mistakes of the overlay become warnings of the
+            configuration instead (see `config.tolerance`).
     """
-    found = [*problems, *((name, mark, message) for mark, message in read.problems)]
+    environ = ground.environ if layer is None else ground.with_secrets(layer)
+    read = source.read(ground.text, environ)
+    found = [*ground.problems, *((ground.name, mark, message) for mark, message in read.problems)]
     if read.value is None and read.problems:
         raise ConfigError([line(*problem) for problem in sorted(found)])
-    changes = overlay.existing(environ)
 
     def check(both: Source, tolerated: Callable[[Within], bool]) -> Checked:
-        return _checked(both, name, environ, vacant or {}, tolerated)
+        return _checked(both, ground.name, environ, ground.vacant, tolerated)
 
-    if changes is None:
+    if layer is None:
         checked = check(read, lambda _: False)
         warned: Sequence[str] = ()
     else:
-        checked, warned = with_overlay(read, source.read(_text(changes), environ), str(changes), check)
+        checked, warned = with_overlay(read, source.read(layer.text, environ), str(layer.file), check)
     found += [(one.file, one.mark, one.message) for one in checked.problems]
     if found:
         raise ConfigError([line(*problem) for problem in sorted(set(found))])
     config = checked.config
-    return config if changes is None else replace(config, overlay=changes, warnings=(*config.warnings, *warned))
+    return config if layer is None else replace(config, overlay=layer.file, warnings=(*config.warnings, *warned))
+
+
+def rehearsed(ground: Ground, layer: Layer) -> Checked:
+    """Return what the file and an overlay would come to, and every mistake, whether harmless or not."""
+    environ = ground.with_secrets(layer)
+    read, over = source.read(ground.text, environ), source.read(layer.text, environ)
+    checked = _checked(
+        overlay.merged(read, over, str(layer.file)), ground.name, environ, ground.vacant, lambda _: False
+    )
+    unread = [Mistake((), str(layer.file), *one) for one in over.problems]
+    return Checked(checked.config, [*checked.problems, *unread])
 
 
 def _checked(
@@ -114,12 +151,3 @@ def _follows(where: source.Path, reported: set[source.Path]) -> bool:
 
 def _mark(read: Source, where: source.Path, *, at_key: bool) -> Mark:
     return read.key_marks[where] if at_key and where in read.key_marks else read.mark(where)
-
-
-def _text(path: Path) -> str:
-    try:
-        return source.decoded(path.read_bytes())
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror or error}"]) from error
-    except ValueError as error:
-        raise ConfigError([f"{path}: {error}"]) from error

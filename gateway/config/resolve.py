@@ -228,20 +228,25 @@ class Resolution:
             for name, said in self.file.providers.items()
         }
 
-    def _server(self) -> ServerSettings:
-        said = self.file.server
+    def _keys(self, field: str, said: list[str]) -> frozenset[bytes]:
+        """Return the digests of configured keys; empty entries are dropped."""
         digests = set()
-        for i, key in enumerate(said.api_keys):
+        for i, key in enumerate(said):
             if not key.strip():
                 continue
             if wrong := clients.objection(key.strip()):
-                self.problems.append((("server", "api_keys", i), False, wrong))
+                self.problems.append((("server", field, i), False, wrong))
             digests.add(clients.digest(key.strip()))
+        return frozenset(digests)
+
+    def _server(self) -> ServerSettings:
+        said = self.file.server
         server = ServerSettings(
             host=said.host.strip(),
             port=said.port,
             workers=said.workers,
-            api_keys=frozenset(digests),
+            api_keys=self._keys("api_keys", said.api_keys),
+            admin_keys=self._keys("admin_keys", said.admin_keys),
             max_body_bytes=said.max_body,
             header_timeout_s=said.timeouts.header,
             body_timeout_s=said.timeouts.body,

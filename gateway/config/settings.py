@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from gateway.core.rules import Rule
     from gateway.types import Budget
 
+ZERO = "zero configuration"
+"""The source of a configuration without a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -27,6 +30,8 @@ class ServerSettings:
     workers: int = 1
     api_keys: frozenset[bytes] = field(default=frozenset(), repr=False)
     """SHA-256 digests of the configured client keys. Empty: no static keys."""
+    admin_keys: frozenset[bytes] = field(default=frozenset(), repr=False)
+    """SHA-256 digests of the configured keys for the admin API."""
     max_body_bytes: int = 32 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0

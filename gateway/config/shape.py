@@ -86,6 +86,12 @@ class Server(Strict):
         "GATEWAY_API_KEY is added.",
         examples=[["${GATEWAY_API_KEY:-}"]],
     )
+    admin_keys: list[str] = Field(
+        default=[],
+        description="The keys for the admin API, each of at least 16 characters. Without any, api_keys serve it too. "
+        "Empty entries are ignored. GATEWAY_ADMIN_KEY is added.",
+        examples=[["${GATEWAY_ADMIN_KEY:-}"]],
+    )
     max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")

@@ -9,7 +9,7 @@ from gateway.catalog import ability_of
 from gateway.config import clients, money, overlay
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
-from gateway.config.settings import Config, ServerSettings
+from gateway.config.settings import ZERO, Config, ServerSettings
 from gateway.core.declared import Declared, Role, make_directory
 from gateway.core.default_route import BUILT_IN, DefaultRoute
 from gateway.errors import ConfigError
@@ -19,11 +19,12 @@ from gateway.types import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from gateway.config.loading import Ground
     from gateway.config.settings import Detected
     from gateway.kinds import Kind
     from gateway.types import Provider
 
-SOURCE = "zero configuration"
+SOURCE = ZERO
 
 
 # Someone who types the name of a model wants that model; a name that a client has built in was chosen by nobody.
@@ -57,24 +58,23 @@ JOBS: Mapping[str, Job] = {
 
 def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Config:
     """See `gateway.config.zero`."""
+    layer = overlay.layer(environ, SOURCE)
+    if layer is not None:
+        from gateway.config.loading import resolved
+
+        config = resolved(ground(environ, detected), layer)
+        directory = config.directory
+        if directory.default_route is None:
+            directory = replace(directory, default_route=_UNLISTED)
+        return replace(config, directory=directory, warnings=(*config.warnings, *_passed_over(environ)))
     problems: list[str] = []
     server = clients.with_environment(
         ServerSettings(), environ, lambda variable, message: problems.append(f"environment: {variable}: {message}")
     )
     if problems:
         raise ConfigError(problems)
-    local = _local_providers(detected, environ)
-    rented = _rented_providers(environ)
-    work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
-    roles = {name: _role(job, local, rented, work) for name, job in JOBS.items()}
-    default = _default(local, rented)
-    if overlay.existing(environ) is not None:
-        config = _with_overlay(environ, (*local, *rented), roles, default)
-        directory = config.directory
-        if directory.default_route is None:
-            directory = replace(directory, default_route=_UNLISTED)
-        return replace(config, directory=directory, warnings=(*config.warnings, *_passed_over(environ)))
-    providers = {one.name: one for one in (*local, *rented, DEMO)}
+    found, roles, default = _found(environ, detected)
+    providers = {one.name: one for one in (*found, DEMO)}
     directory, _ = make_directory(
         Declared(
             providers=providers,
@@ -92,13 +92,12 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said))
 
 
-def _with_overlay(
-    environ: Mapping[str, str], providers: Iterable[Provider], roles: Mapping[str, Role], default: str | None
-) -> Config:
+def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Ground:
     """Write the findings in the shape of a file, so that the overlay can be merged over them."""
-    from gateway.config.loading import resolved
-    from gateway.config.source import Source
+    from gateway.config.edits import yaml_of
+    from gateway.config.loading import Ground
 
+    providers, roles, default = _found(environ, detected)
     found: dict[str, Any] = {
         "providers": {
             one.name: {"kind": one.kind, "models": list(one.models)}
@@ -106,10 +105,22 @@ def _with_overlay(
             for one in providers
         },
         "roles": {name: {"models": list(role.targets)} for name, role in roles.items() if role.targets},
-        "defaults": {"provider": default},
     }
+    if default is not None:
+        found["defaults"] = {"provider": default}
     vacant = {name: role.vacancy for name, role in roles.items() if not role.targets}
-    return resolved(Source(found, marks={(): (0, 0)}), SOURCE, environ, vacant=vacant)
+    return Ground(SOURCE, yaml_of(found), environ, vacant=vacant)
+
+
+def _found(
+    environ: Mapping[str, str], detected: Sequence[Detected]
+) -> tuple[list[Provider], dict[str, Role], str | None]:
+    """Return the providers, the roles, and the default provider."""
+    local = _local_providers(detected, environ)
+    rented = _rented_providers(environ)
+    work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
+    roles = {name: _role(job, local, rented, work) for name, job in JOBS.items()}
+    return [*local, *rented], roles, _default(local, rented)
 
 
 def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -> list[Provider]:

@@ -38,7 +38,9 @@ HINT_CHARACTERS = 4
 LOCAL = Key(id="", name="local")
 """Callers on this machine while no key is required."""
 CONFIG = Key(id="", name="config", may_admin=True)
-"""Callers with one of server.api_keys: the operator, who may make calls as well."""
+"""Callers with one of server.api_keys: the operator. Such a key administers only while there are no admin keys."""
+ADMINISTRATOR = Key(id="admin", name=CONFIG.name, may_admin=True)
+"""Callers with one of server.admin_keys."""
 
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
 

@@ -77,6 +77,11 @@ class Entry:
     def __repr__(self) -> str:
         return f"<Entry {self.identity}{' settled' if self.bill is not None else ''}>"
 
+    @property
+    def admission(self) -> Admission:
+        """The call that the attempt is made for."""
+        return self._admission
+
     def _charges(self) -> Sequence[tuple[Charge, Budget]]:
         key, upstream = self._tab.key, self.candidate.upstream
         worst: int | None = None

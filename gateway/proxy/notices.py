@@ -47,9 +47,13 @@ class Notices:
         self._now = now
         self._told: dict[tuple[str, ...], tuple[float, int]] = {}
         """Identity of a line -> when it was written, and how often it was left out since."""
+        self.followers: tuple[Callable[[Turn], None], ...] = ()
+        """Told of every turn, also of those without a line. A follower returns at once and does not raise."""
 
     def turned(self, turn: Turn) -> None:
         """Report that an upstream, an account or an allowance has gone out of use, or is back."""
+        for follow in self.followers:
+            follow(turn)
         name = _shown(turn.name)
         if turn.what is What.RETURNED:
             if (more := self._due("returned", turn.name, turn.reason)) is not None:

@@ -53,6 +53,8 @@ class Ruleset:
     """A digest of the effective configuration, secrets included. It is the same in every process."""
     api_keys: frozenset[bytes] = field(repr=False)
     """SHA-256 digests of `server.api_keys`."""
+    admin_keys: frozenset[bytes] = field(repr=False)
+    """SHA-256 digests of `server.admin_keys`."""
     cors: Cors | None
     straight: frozenset[str]
     """The dialects whose calls pass straight to every provider."""
@@ -124,6 +126,7 @@ def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float
         loaded_at=loaded_at,
         fingerprint=fingerprint(config),
         api_keys=config.server.api_keys,
+        admin_keys=config.server.admin_keys,
         cors=config.server.cors,
         straight=spoken_by_all(providers.values()),
     )

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 
 from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
 from gateway.core.bounded import remember
-from gateway.core.keys import CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
+from gateway.core.keys import ADMINISTRATOR, CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
 from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
 
 if TYPE_CHECKING:
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 _DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api-key", b"content-type"})
 _NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
 _UNKNOWN_KEY = "unknown API key; `gateway keys list` and server.api_keys say which there are"
+_NO_ADMIN_KEY = (
+    "administration needs an admin key, on this machine too: set GATEWAY_ADMIN_KEY for the gateway and send it as "
+    "`Authorization: Bearer KEY` or `x-api-key`, or create one: gateway keys create NAME --admin"
+)
 _OF_CONFIG = Holder(CONFIG, inf)
+_OF_ADMINISTRATOR = Holder(ADMINISTRATOR, inf)
 
 # After so many failures in the window, an address gets the cheapest refusal until the window is over.
 MOST_FAILURES = 20
@@ -74,6 +79,10 @@ class Admits(Protocol):
     @property
     def api_keys(self) -> frozenset[bytes]:
         """SHA-256 digests. The time of a look-up by digest reveals nothing about a key."""
+
+    @property
+    def admin_keys(self) -> frozenset[bytes]:
+        """SHA-256 digests of the keys that administer."""
 
     @property
     def cors(self) -> Cors | None:
@@ -119,6 +128,8 @@ class Door:
         """
         if len(headers) != len(scope["headers"]):
             _refuse_repeated(scope["headers"])
+        if access is not _CALL:
+            return self._administrator(scope, headers)
         ruleset = self._configured.now
         ring, api_keys = self._keyring.ring, ruleset.api_keys
         if ring is not self._ring or api_keys is not self._api_keys:
@@ -135,12 +146,27 @@ class Door:
                 self._refuse_revoked(scope, headers, ring)
             _refuse_others(scope, headers, ruleset.cors)
             key = LOCAL
-        if access is _CALL:
-            # A key of the configuration has no id and gives every access.
-            if key.may_admin and key.id:
-                raise Forbidden("this key is for administration and makes no calls; create one without --admin")
-        elif not key.may_admin:
+        # A key of the configuration has no id and gives every access.
+        if key.may_admin and key.id:
+            raise Forbidden("this key is for administration and makes no calls; create one without --admin")
+        return key
+
+    def _administrator(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Key:
+        """Return the administrator's key, or raise. An administrator needs a key on this machine too.
+
+        A page in a browser here and any program of any user reach loopback, and would change where keys are sent.
+        """
+        admin_keys = self._configured.now.admin_keys
+        credential = credential_of(headers)
+        if credential is None:
+            raise self._failed(scope, Unauthorized(_NO_ADMIN_KEY, headers=CHALLENGE))
+        if sha256(credential).digest() in admin_keys:  # also if it is one of server.api_keys
+            return ADMINISTRATOR
+        key = self._recognise(scope, credential, self._keyring.ring).key
+        if not key.may_admin:
             raise Forbidden("this key may make calls only; administration needs one that was created with --admin")
+        if admin_keys and not key.id:
+            raise Forbidden("this key may make calls only; administration needs one of server.admin_keys")
         return key
 
     def _recognise(self, scope: Mapping[str, Any], credential: bytes | None, ring: Ring | None) -> Holder:
@@ -149,8 +175,10 @@ class Door:
         if credential is None:  # the keyring has not been read, so it is unknown whether a key is needed
             raise _unknown_yet()
         digest = sha256(credential).digest()
-        if digest in self._api_keys:
+        if digest in self._configured.now.api_keys:
             holder = _OF_CONFIG
+        elif digest in self._configured.now.admin_keys:
+            holder = _OF_ADMINISTRATOR
         elif ring is None:
             raise _unknown_yet()
         elif (found := ring.holders.get(digest)) is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import monotonic, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.account import account_of
 from gateway.core.keys import may_ask, not_allowed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Endpoint
+    from gateway.types import Endpoint, Key
 
 _MOST_TOKENS = 10**9
 
@@ -42,19 +42,27 @@ class Explain:
             raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
         if not may_ask(key := request.scope[CALLER], name):
             raise not_allowed(key, name)
-        gateway = self._gateway
-        ruleset = gateway.now
-        config = ruleset.config
-        route = as_taken(route_for(key, name, gateway, ruleset), endpoint_of(asked), gateway.spoken)
-        needs = needs_of(asked)
-        terms = Terms(
-            config.max_attempts, config.retries, config.max_wait_s,
-            needs=needs, order=order_of(asked.get("order", "")), explain=True,
-        )  # fmt: skip
-        known = gateway.memory.known
-        wall = time()
-        plan = make_plan(route, terms, known, monotonic(), wall, gateway.rng)
-        return json_answer({"live": True, **account_of(route, plan, needs, known, wall)})
+        return json_answer(planned(self._gateway, key, name, asked))
+
+
+def planned(gateway: Gateway, key: Key, name: str, asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the plan that a call of a name would have now. `asked`: what the query says of the imagined call.
+
+    Raises:
+        ModelNotFound: the name is unknown. BadRequest: the query is wrong.
+    """
+    ruleset = gateway.now
+    config = ruleset.config
+    route = as_taken(route_for(key, name, gateway, ruleset), endpoint_of(asked), gateway.spoken)
+    needs = needs_of(asked)
+    terms = Terms(
+        config.max_attempts, config.retries, config.max_wait_s,
+        needs=needs, order=order_of(asked.get("order", "")), explain=True,
+    )  # fmt: skip
+    known = gateway.memory.known
+    wall = time()
+    plan = make_plan(route, terms, known, monotonic(), wall, gateway.rng)
+    return {"live": True, **account_of(route, plan, needs, known, wall)}
 
 
 def endpoint_of(asked: Mapping[str, str]) -> Endpoint:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.background.supervisor import Standing
     from gateway.proxy.gateway import Gateway
     from gateway.types import Header
+    from gateway.web.admin.api import Admin
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Any]]
@@ -52,8 +53,10 @@ class UpgradeRequired(Refusal):
 class Place(Route):
     """A route with its access. The check wraps the route's own application, so no other way leads around it."""
 
-    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access) -> None:
-        super().__init__(path, endpoint)
+    def __init__(
+        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access, method: str = "GET"
+    ) -> None:
+        super().__init__(path, endpoint, methods=[method])
         self.access = access
 
     def guard(self, door: Door) -> None:
@@ -71,11 +74,15 @@ class Web:
     """The ASGI application for HTTP. The data plane is one dictionary look-up; everything else is Starlette's."""
 
     def __init__(
-        self, gateway: Gateway, keyring: Keyring | None = None, background: Mapping[str, Standing] | None = None
+        self,
+        gateway: Gateway,
+        keyring: Keyring | None = None,
+        background: Mapping[str, Standing] | None = None,
+        admin: Admin | None = None,
     ) -> None:
         """`keyring`: the virtual keys; the owner refreshes and closes it. None: there are no virtual keys.
 
-        `background`: the state of each piece of background work.
+        `background`: the state of each piece of background work. `admin`: None: there is no admin API.
         """
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
@@ -105,6 +112,8 @@ class Web:
                 Place(f"{prefix}/models", models.every, Access.CALL),
                 Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
             ]
+        if admin is not None:
+            places += [Place(path, endpoint, Access.ADMIN, method) for method, path, endpoint in admin.places()]
         self._places = guarded(places, self.door)
         self._paths = [*self._operations, *(place.path for place in places if "{" not in place.path)]
         router = Router(places, redirect_slashes=False, default=self._missing)

@@ -172,29 +172,26 @@ def test_promote(file: Path, here: Path) -> None:
     """The alias is there at once, named after the model or as one likes."""
     done = run("promote", "cloud/acme/eagle-7b:free")
     assert done.exit_code == 0
-    overlay = here / "state" / "overlay.yaml"
-    assert done.output.startswith(f"eagle-7b leads to cloud/acme/eagle-7b:free ({overlay});")
+    (overlay,) = (here / "state").glob("overlays/*/overlay.yaml")
+    assert done.output == (
+        f"eagle-7b leads to cloud/acme/eagle-7b:free ({overlay}); "
+        "no gateway runs on it now, so it counts from the next start\n"
+    )
     said = json.loads(run("promote", "openai/gpt-4o", "--as", "quick", "--json").output)
-    assert (said["alias"], said["target"]) == ("quick", "openai/gpt-4o")
-    assert "quick" in (here / "state" / "overlay.yaml").read_text()
+    assert (said["alias"], said["target"], said["stored"]) == ("quick", "openai/gpt-4o", True)
+    assert "quick: openai/gpt-4o" in overlay.read_text()
 
 
 def test_demote(file: Path, here: Path) -> None:
-    """What was promoted is taken out again, also where the configuration of that time is gone."""
+    """What was promoted is taken out again."""
     run("promote", "cloud/acme/eagle-7b:free")
-    overlay = here / "state" / "overlay.yaml"
-    file.unlink()
+    (overlay,) = (here / "state").glob("overlays/*/overlay.yaml")
     done = run("demote", "eagle-7c")
-    assert (done.exit_code, done.stderr) == (
-        1, f'{overlay}: there is no alias "eagle-7c"; did you mean "eagle-7b"?\n'
-    )  # fmt: skip
+    assert (done.exit_code, done.stderr) == (1, 'no alias "eagle-7c" was promoted; did you mean "eagle-7b"?\n')
     done = run("demote", "eagle-7b")
-    said = f"eagle-7b is removed from {overlay}; a running gateway takes the change over\n"
-    assert (done.exit_code, done.output) == (0, said)
+    assert (done.exit_code, done.output.startswith(f"eagle-7b is removed from {overlay}; ")) == (0, True)
     assert "eagle" not in overlay.read_text()
-    assert json.loads(run("demote", "--json", "eagle-7b").stdout or "null") is None
-    run("promote", "demo/echo", "--as", "e")
-    assert json.loads(run("demote", "--json", "e").output) == {"alias": "e", "overlay": str(overlay)}
+    assert run("demote", "--json", "eagle-7b").exit_code == 1
 
 
 def test_an_alias_of_another_project_is_no_obstacle(file: Path, here: Path) -> None:
@@ -204,7 +201,7 @@ def test_an_alias_of_another_project_is_no_obstacle(file: Path, here: Path) -> N
     done = CliRunner().invoke(main, ["check"], catch_exceptions=False)
     assert done.exit_code == 0
     assert (
-        'overlay.yaml:3:15: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; the '
+        'overlay.yaml:4:13: unknown model "cloud/acme/eagle-7b:free": no provider "cloud" is configured; the '
         "name has no upstream. Fix it, or remove it: gateway models demote eagle-7b" in done.output
     )
     assert "no usable upstream: eagle-7b" in done.output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -53,23 +52,77 @@ def ids(config: Config, name: str) -> list[str]:
 @pytest.mark.parametrize(
     "variables, place",
     [
-        ({"GATEWAY_STATE_DIR": "/data", "HOME": "/home/me"}, "/data/overlay.yaml"),
-        ({"GATEWAY_STATE_DIR": "", "HOME": "/home/me"}, "/home/me/.local/state/gateway/overlay.yaml"),
-        ({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}, "/state/gateway/overlay.yaml"),
-        ({"XDG_STATE_HOME": "relative", "HOME": "/home/me"}, "/home/me/.local/state/gateway/overlay.yaml"),
+        ({"GATEWAY_STATE_DIR": "/data", "HOME": "/home/me"}, "/data"),
+        ({"GATEWAY_STATE_DIR": "", "HOME": "/home/me"}, "/home/me/.local/state/gateway"),
+        ({"XDG_STATE_HOME": "/state", "HOME": "/home/me"}, "/state/gateway"),
+        ({"XDG_STATE_HOME": "relative", "HOME": "/home/me"}, "/home/me/.local/state/gateway"),
         ({}, None),
     ],
 )
 def test_where_it_is(variables: dict[str, str], place: str | None) -> None:
     """GATEWAY_STATE_DIR, else where the platform keeps such things, else nowhere."""
-    assert overlay.location(variables) == (Path(place) if place else None)
+    found = overlay.location(variables, "/project/gateway.yaml")
+    assert (found and (found.parents[2], found.name)) == (place and (Path(place), "overlay.yaml"))
+    assert found is None or found.parents[1].name == "overlays"
+
+
+def test_one_for_each_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, environ: dict[str, str]) -> None:
+    """The path counts, however it is written. A configuration without a file has its own."""
+    monkeypatch.chdir(tmp_path)
+    spelled = [
+        "gateway.yaml",
+        "./gateway.yaml",
+        str(tmp_path / "gateway.yaml"),
+        str(tmp_path / "x" / ".." / "gateway.yaml"),
+    ]
+    assert len({overlay.location(environ, one) for one in spelled}) == 1
+    others = ["gateway.yaml", "other.yaml", "x/gateway.yaml", SOURCE]
+    assert len({overlay.location(environ, one) for one in others}) == len(others)
+
+
+def test_another_configuration_is_left_alone(tmp_path: Path, environ: dict[str, str]) -> None:
+    """An alias that was set for one project is unknown in another, and in a configuration without a file."""
+    place = overlay.location(environ, str(tmp_path / "gateway.yaml"))
+    assert place is not None
+    place.parent.mkdir(parents=True)
+    place.write_text("models: {new: a/z}")
+    assert "new" in loaded(tmp_path, environ).directory.routes
+    (tmp_path / "other").mkdir()
+    assert "new" not in loaded(tmp_path / "other", environ).directory.routes
+    assert "new" not in zero(environ).directory.routes
+
+
+def test_its_own_counts_before_that_of_all(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The file of version 0.1 counts until the first change, which takes it over."""
+    put(tmp_path, "models: {old: a/z}")
+    assert "old" in loaded(tmp_path, environ).directory.routes
+    place = overlay.location(environ, str(tmp_path / "gateway.yaml"))
+    assert place is not None
+    place.parent.mkdir(parents=True)
+    place.write_text("models: {new: a/z}")
+    assert {"old", "new"} & loaded(tmp_path, environ).directory.routes.keys() == {"new"}
+
+
+def test_its_secrets(tmp_path: Path, environ: dict[str, str]) -> None:
+    """References of the overlay lead to the file beside it, which wins over the environment."""
+    place = overlay.location(environ, str(tmp_path / "gateway.yaml"))
+    assert place is not None
+    place.parent.mkdir(parents=True)
+    place.write_text("providers: {a: {api_key: '${GATEWAY_SECRET_A}'}}")
+    place.with_name("secrets.env").write_text('GATEWAY_SECRET_A="se\\"cret"\n')
+    config = loaded(tmp_path, {**environ, "GATEWAY_SECRET_A": "another"})
+    assert config.directory.providers["a"].headers == ((b"authorization", b'Bearer se"cret'),)
+    place.with_name("secrets.env").unlink()
+    config = loaded(tmp_path, environ)
+    assert "GATEWAY_SECRET_A is not set" in config.warnings[0]
+    assert config.directory.providers["a"].headers == ()
 
 
 def test_without_one(tmp_path: Path, environ: dict[str, str]) -> None:
     """Nothing has been changed, and nothing is created by asking."""
-    path = overlay.location(environ)
+    path = overlay.location(environ, SOURCE)
     assert path is not None
-    assert (overlay.existing(environ), overlay.read(path), path.parent.exists()) == (None, {}, False)
+    assert (overlay.layer(environ, SOURCE), path.parent.exists()) == (None, False)
     assert loaded(tmp_path, environ).overlay is None
     assert zero(environ).overlay is None
 
@@ -286,86 +339,6 @@ def test_mistakes_without_a_file(tmp_path: Path, environ: dict[str, str]) -> Non
             "models demote mine"
         )
     ]
-
-
-def test_promoting(tmp_path: Path, environ: dict[str, str]) -> None:
-    """An alias is written for its owner's eyes only, and is there at the next load."""
-    path = overlay.location(environ)
-    assert path is not None
-    overlay.promote(path, "a/google/gemma:free", "free one")
-    overlay.promote(path, "a/z", "main")
-    overlay.promote(path, "a/zz", "main")
-    assert overlay.read(path) == {"models": {"free one": "a/google/gemma:free", "main": "a/zz"}}
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [one.name for one in path.parent.iterdir()] == ["overlay.yaml"]
-    config = loaded(tmp_path, environ)
-    assert (ids(config, "free one"), ids(config, "role:rlm")) == (["a/google/gemma:free"], ["a/zz", "a/y"])
-
-
-def test_promoting_keeps_the_rest(tmp_path: Path, environ: dict[str, str]) -> None:
-    """All else that the overlay says stays as it was written: references, quotes, and words that look like others."""
-    path = put(
-        tmp_path,
-        "server: {host: 0.0.0.0, api_keys: ['${KEY:-}']}\nproviders: {b: {api_key: \"${B}\", base_url: 'https://b/v1'}}\n"
-        "models: {x: {model: b/y, params: {a: on, b: 12:30, c: 2024-10-21, d: '1', e: 1, f: ~}}}\npresets:\n",
-    )
-    before = overlay.read(path)
-    overlay.promote(path, "b/$z", "new")
-    assert overlay.read(path) == {**before, "models": {**before["models"], "new": "b/$$z"}}
-    variables = {**environ, "B": "k", "KEY": "a-key-of-good-length"}
-    assert ids(loaded(tmp_path, variables), "new") == ["b/$z"]
-
-
-@pytest.mark.parametrize("text", ["", "models:\n", "models: nonsense\n", "# only a comment\n"])
-def test_promoting_into_little(tmp_path: Path, environ: dict[str, str], text: str) -> None:
-    """A file that says nothing of models gets its section."""
-    path = put(tmp_path, text)
-    overlay.promote(path, "a/z", "new")
-    assert overlay.read(path) == {"models": {"new": "a/z"}}
-
-
-def test_demoting(tmp_path: Path, environ: dict[str, str]) -> None:
-    """An alias is taken out of the overlay, and all else stays as it was written."""
-    path = put(tmp_path, "models: {x: 'a/${Z:-z}', gone: minimax/m1}\nroles: {new: x}")
-    overlay.demote(path, "gone")
-    assert overlay.read(path) == {"models": {"x": "a/${Z:-z}"}, "roles": {"new": "x"}}
-    assert loaded(tmp_path, environ).warnings == ()
-    with pytest.raises(ConfigError, match=r'overlay\.yaml: there is no alias "y"'):
-        overlay.demote(path, "y")
-    overlay.demote(path, "x")
-    assert overlay.read(path) == {"models": {}, "roles": {"new": "x"}}
-    with pytest.raises(ConfigError, match='there is no alias "x"'):
-        overlay.demote(path, "x")
-    with pytest.raises(ConfigError, match='there is no alias "x"'):
-        overlay.demote(tmp_path / "none.yaml", "x")
-
-
-@pytest.mark.parametrize(
-    "text, model, alias, message",
-    [
-        ("", "a/z", "", '"" cannot name an alias for "a/z"'),
-        ("", "a/z", "role:x", '"role:x" cannot name an alias for "a/z"'),
-        ("", "", "x", '"x" cannot name an alias for ""'),
-        ("a: [", "a/z", "x", "not YAML"),
-        ("[]", "a/z", "x", "must be a mapping"),
-        ("a: 1\na: 2", "a/z", "x", 'the key "a" is already in line 1'),
-    ],
-)
-def test_what_cannot_be_promoted(
-    tmp_path: Path, environ: dict[str, str], text: str, model: str, alias: str, message: str
-) -> None:
-    """What is broken is left as it is."""
-    path = put(tmp_path, text)
-    with pytest.raises(ConfigError, match=message.replace("[", r"\[")):
-        overlay.promote(path, model, alias)
-    assert path.read_text() == text
-
-
-def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
-    """It is named, and nothing is left behind."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"file/state/overlay\.yaml: cannot be written: Not a directory"):
-        overlay.promote(tmp_path / "file" / "state" / "overlay.yaml", "a/z", "x")
 
 
 def test_pydantic_is_not_needed_without_one(environ: dict[str, str]) -> None:

@@ -55,6 +55,7 @@ class Admitting:
 
     api_keys: frozenset[bytes]
     cors: Cors | None = None
+    admin_keys: frozenset[bytes] = frozenset()
 
 
 @dataclass(slots=True)

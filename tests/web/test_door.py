@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.core.keys import CONFIG, LOCAL, Kept, digest_of, ring_of
-from gateway.errors import Forbidden, Refusal
+from gateway.core.keys import ADMINISTRATOR, CONFIG, LOCAL, Kept, digest_of, ring_of
+from gateway.errors import Forbidden, Refusal, Unauthorized
 from gateway.stores.keyring import Keyring
 from gateway.stores.keys import SQLiteKeys
 from gateway.web.door import MOST_ADDRESSES, Access, Door
@@ -28,7 +28,7 @@ from tests.faults import (
     stream_head,
 )
 from tests.proxy.scene import ROLE_NAME, ask, proxied
-from tests.web.keyed import configured, key, keyed, secret
+from tests.web.keyed import Admitting, Configured, configured, key, keyed, secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -430,9 +430,39 @@ def test_who_it_is() -> None:
     here = {"headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}
     assert Door(configured(), keyring).admit(here, {b"host": b"localhost"}) is LOCAL
     assert admitted(Door(configured(digest_of(KEY.encode())), keyring), KEY) is CONFIG
-    with pytest.raises(Forbidden):  # not even on this machine
+    with pytest.raises(Unauthorized, match="GATEWAY_ADMIN_KEY"):  # not even on this machine
         Door(configured(), keyring).admit(here, {b"host": b"localhost"}, Access.ADMIN)
     assert repr(Door(configured(), keyring)) == "<Door 0 configured, 0 virtual>"
+
+
+ADMIN = "sk-admin-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("api_keys", "admin_keys", "sent", "for_calls", "for_admin"),
+    [
+        ((), (ADMIN,), None, LOCAL, Unauthorized),  # calls on this machine need no key because of an admin key
+        ((), (ADMIN,), ADMIN, LOCAL, ADMINISTRATOR),
+        ((), (ADMIN,), KEY, LOCAL, Unauthorized),
+        ((KEY,), (), KEY, CONFIG, CONFIG),
+        ((KEY,), (ADMIN,), KEY, CONFIG, Forbidden),  # a client's key does not administer once there is a key for that
+        ((KEY,), (ADMIN,), ADMIN, Forbidden, ADMINISTRATOR),
+        ((KEY, ADMIN), (ADMIN,), ADMIN, CONFIG, ADMINISTRATOR),
+        ((), (), None, LOCAL, Unauthorized),
+    ],
+)
+def test_keys_for_administration(
+    api_keys: tuple[str, ...], admin_keys: tuple[str, ...], sent: str | None, for_calls: object, for_admin: object
+) -> None:
+    digests = [frozenset(digest_of(one.encode()) for one in keys) for keys in (api_keys, admin_keys)]
+    door = Door(Configured(Admitting(digests[0], admin_keys=digests[1])), Keyring(None))
+    lines = [(b"host", b"localhost"), *([(b"x-api-key", sent.encode())] if sent else [])]
+    scope = {"headers": lines, "client": ("127.0.0.1", 1)}
+    for access, expected in ((Access.CALL, for_calls), (Access.ADMIN, for_admin)) * 2:
+        try:
+            assert door.admit(scope, dict(lines), access) is expected
+        except Refusal as refused:
+            assert type(refused) is expected
 
 
 def test_while_nobody_knows_the_keys(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli.report import as_record, cost, groups, instant, labels, percent, sought, stored, total
+from gateway.control.report import as_record, cost, groups, instant, labels, percent, sought, stored, total
 from gateway.stores.store import Totals
 
 NOW = datetime(2026, 11, 21, 5, 30, tzinfo=UTC).timestamp()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.durations import period_s
 from gateway.core.money import exact_usd, rounded, usd
+from gateway.core.outcome import BY_NAME
+from gateway.types import About
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from gateway.core.ledger import Row
     from gateway.stores.store import Totals
 
 ROLE = "role:"
@@ -125,3 +128,43 @@ def as_record(sums: Totals) -> dict[str, int | str]:
     """Return what a group comes to for programs: counts, and money in nano-USD and as decimal text."""
     counts = {"requests" if name == "calls" else name: getattr(sums, name) for name in COUNTS}
     return {**counts, "cost_usd": exact_usd(sums.cost_nanousd), "saved_usd": exact_usd(sums.saved_nanousd)}
+
+
+# -- single attempts
+
+
+def about(row: Row) -> str:
+    """Return the subject of the outcome; empty for a good answer or an outcome about nobody."""
+    outcome = BY_NAME.get(row.outcome)
+    return "" if outcome is None or outcome.about is About.NOBODY else outcome.about.value
+
+
+def attempt(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return an attempt as a record for programs. `names`: of keys, by their ids."""
+    return {
+        "attempt": row.attempt,
+        "at": int(row.at),
+        "request_id": row.request_id,
+        "key": names.get(row.key, row.key),
+        "route": row.route,
+        "endpoint": row.endpoint,
+        "provider": row.provider,
+        "model": row.model,
+        "state": row.state.value,
+        "outcome": row.outcome,
+        "about": about(row),
+        "status": row.status,
+        "call_status": row.call_status,
+        "input_tokens": row.usage.input_tokens,
+        "output_tokens": row.usage.output_tokens,
+        "cached_tokens": row.usage.cached_tokens,
+        "usage_is_estimate": row.usage_is_estimate,
+        "cost_nanousd": row.cost_nanousd,
+        "cost_usd": None if row.cost_nanousd is None else exact_usd(row.cost_nanousd),
+        "cost_source": row.cost_source.value,
+        "price_source": row.price_source,
+        "first_token_ms": row.first_token_ms,
+        "duration_ms": row.duration_ms,
+        "provider_id": row.provider_id,
+        "sha256": row.sha256.hex(),
+    }

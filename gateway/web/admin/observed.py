@@ -1,0 +1,229 @@
+"""What is known and recorded: models, facts, plans, usage, calls, and attempts under way."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from gateway.catalog import only, records, search
+from gateway.control.refusals import Unstored
+from gateway.control.report import NO_KEY, as_record, attempt, groups, instant, labels, sought, stored, total
+from gateway.core.keys import LOCAL
+from gateway.core.names import nearest, quoted
+from gateway.errors import BadRequest, NotFound
+from gateway.proxy.entry import Entry
+from gateway.stores.opening import ledger_file, open_store
+from gateway.stores.store import DIMENSIONS, StoreError, Totals
+from gateway.types import Capability
+from gateway.web.admin import shapes
+from gateway.web.admin.control import in_thread
+from gateway.web.admin.providers import upstreams
+from gateway.web.admin.table import Effect, Row
+from gateway.web.explain import planned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from gateway.catalog import Row as Model
+    from gateway.stores.store import Store
+    from gateway.web.admin.control import Control
+    from gateway.web.admin.table import Asked
+
+
+class Observed:
+    """The handlers."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the routes."""
+        yield Row(
+            "GET", "/models", "models", "List the models, those of the configuration and those of lists apart.",
+            self.models, shapes.ModelPools, query=shapes.ModelsQuery,
+        )  # fmt: skip
+        yield Row(
+            "POST", "/models/refresh", "models", "Ask all providers for their models now.", self.refresh,
+            shapes.Refreshed, Effect.ACT,
+        )  # fmt: skip
+        yield Row(
+            "GET", "/facts", "routing", "Tell what past calls say about each upstream.", self.facts, shapes.UpstreamList
+        )
+        yield Row(
+            "GET", "/plans", "routing", "Explain the plan that a call would have now.", self.plan, shapes.Free,
+            query=shapes.PlanQuery,
+        )  # fmt: skip
+        yield Row("GET", "/usage", "usage", "Sum up the ledger.", self.usage, shapes.Usage, query=shapes.UsageQuery)
+        yield Row(
+            "GET", "/calls", "usage", "List the latest attempts, with their outcomes.", self.calls, shapes.Records,
+            query=shapes.CallsQuery,
+        )  # fmt: skip
+        yield Row(
+            "GET",
+            "/calls/in-flight",
+            "usage",
+            "List the attempts under way in this process.",
+            self.in_flight,
+            shapes.Records,
+        )
+        yield Row("GET", "/calls/{request_id}", "usage", "Return the attempts of one call.", self.call, shapes.Records)
+
+    async def models(self, asked: Asked) -> shapes.ModelPools:
+        query, directory = asked.query, self._control.gateway.now.directory
+        if query.provider and query.provider not in directory.providers:
+            near = nearest(query.provider, directory.providers)
+            raise BadRequest(f"there is no provider {quoted(query.provider)}{near}", param="provider")
+        refreshed = dict(self._control.refreshed())
+        needs = _capabilities(query.needs)
+
+        def found() -> list[Model]:
+            rows = only(records(directory, refreshed), free=query.free, provider=query.provider, needs=needs)
+            return list(search(rows, query.search))
+
+        rows = await in_thread(found)
+        return shapes.ModelPools(
+            curated=[_model(one) for one in rows if one.curated and query.pool != "discovered"],
+            discovered=[_model(one) for one in rows if not one.curated and query.pool != "curated"],
+            refreshed=self._refreshed(),
+        )
+
+    async def refresh(self, _: Asked) -> shapes.Refreshed:
+        await self._control.refresh()
+        return shapes.Refreshed(refreshed=self._refreshed())
+
+    async def facts(self, _: Asked) -> shapes.UpstreamList:
+        return shapes.UpstreamList(data=list(upstreams(self._control.gateway.memory)))
+
+    async def plan(self, asked: Asked) -> shapes.Free:
+        query = asked.query
+        said = {"needs": query.needs, "order": query.order, "tokens": query.tokens, "max_tokens": query.max_tokens}
+        return shapes.Free(plan=planned(self._control.gateway, LOCAL, query.model, said))
+
+    async def usage(self, asked: Asked) -> shapes.Usage:
+        by = tuple(dict.fromkeys(one.strip() for one in asked.query.by.split(",") if one.strip()))
+        known = ("role", *DIMENSIONS)
+        for one in by:
+            if one not in known:
+                near = nearest(one, known) or f"; there are {', '.join(known)}"
+                raise BadRequest(f"usage cannot be grouped by {quoted(one[:100])}{near}", param="by")
+        now = time()
+        since, until = _instant("since", asked.query.since, now), float("inf")
+        if asked.query.until is not None:
+            until = _instant("until", asked.query.until, now)
+        names = self._key_names()
+        found = await self._read(lambda store: store.totals(tuple(map(stored, by)), since=since, until=until)) or ()
+        shown = groups(found, by)
+        return shapes.Usage(
+            since=int(since),
+            by=list(by),
+            groups=[
+                {**dict(zip(by, labels(one.group, by, lambda key: names.get(key, key)), strict=True)), **as_record(one)}
+                for one in shown
+            ],
+            total=as_record(total(Totals(), shown)),
+        )
+
+    async def calls(self, asked: Asked) -> shapes.Records:
+        query, names = asked.query, self._key_names()
+        ids = {name: key for key, name in names.items()}
+        said = {name: getattr(query, name) for name in ("provider", "model", "route", "key")}
+        where = {name: sought(name, value) for name, value in said.items() if value is not None}
+        if "key" in where:
+            where["key"] = "" if where["key"] == NO_KEY else ids.get(where["key"], where["key"])
+        rows = await self._read(lambda store: store.recent(query.limit, where=where)) or ()
+        return shapes.Records(data=[attempt(row, names) for row in rows])
+
+    async def call(self, asked: Asked) -> shapes.Records:
+        wanted, names = asked.path["request_id"], self._key_names()
+        rows = await self._read(lambda store: store.recent(MOST_SEARCHED)) or ()
+        found = [attempt(row, names) for row in rows if row.request_id == wanted]
+        if not found:
+            raise NotFound(
+                f"no call {quoted(wanted[:100])} is among the latest {MOST_SEARCHED} attempts", param="request_id"
+            )
+        return shapes.Records(data=found[::-1])
+
+    async def in_flight(self, _: Asked) -> shapes.Records:
+        now = time()
+        found = [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
+        return shapes.Records(data=[_under_way(one, now) for one in sorted(found, key=lambda one: one.began_at)])
+
+    async def _read(self, ask: Callable[[Store], Any]) -> Any:
+        """Return what the ledger says; None if nothing was ever recorded."""
+        settings = self._control.gateway.now.config.ledger
+
+        def read() -> Any:
+            try:
+                file = ledger_file(settings)
+                if file is not None and not file.exists():
+                    return None
+                with closing(open_store(settings, read_only=True)) as store:
+                    return ask(store)
+            except (StoreError, OSError) as error:
+                raise Unstored(f"the ledger cannot be read: {error}") from error
+
+        return await in_thread(read)
+
+    def _key_names(self) -> Mapping[str, str]:
+        ring = self._control.keyring.ring
+        holders = ring.holders.values() if ring is not None else ()
+        return {one.key.id: one.key.name or one.key.id for one in holders}
+
+    def _refreshed(self) -> dict[str, shapes.RefreshInfo]:
+        return {
+            name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
+            for name, one in self._control.refreshed().items()
+        }
+
+
+# A call is found by a walk over the latest attempts; the ledger has no index by request.
+MOST_SEARCHED = 5000
+
+
+def _instant(name: str, text: str, now: float) -> float:
+    try:
+        return instant(text, now)
+    except ValueError as error:
+        raise BadRequest(str(error), param=name) from None
+
+
+def _capabilities(needs: str) -> frozenset[Capability]:
+    words = [word.strip() for word in needs.split(",") if word.strip()]
+    for word in words:
+        if word not in set(Capability):
+            near = nearest(word, Capability) or f"; there are {', '.join(Capability)}"
+            raise BadRequest(f"unknown capability {quoted(word[:100])}{near}", param="needs")
+    return frozenset(map(Capability, words))
+
+
+def _model(row: Model) -> shapes.ModelInfo:
+    return shapes.ModelInfo(
+        model=row.model,
+        display_name=row.display_name,
+        capabilities=[one.value for one in row.capabilities],
+        context_tokens=row.context_tokens,
+        max_output_tokens=row.max_output_tokens,
+        input_nanousd_per_mtok=None if row.price is None else row.price.input,
+        output_nanousd_per_mtok=None if row.price is None else row.price.output,
+        free=row.free,
+        upstreams=list(row.upstreams),
+        used_by=list(row.used_by),
+        source=row.source,
+        refreshed_at=row.refreshed_at,
+        error=row.error,
+    )
+
+
+def _under_way(entry: Entry, now: float) -> dict[str, Any]:
+    admission = entry.admission
+    return {
+        "attempt": entry.identity,
+        "request_id": admission.request_id.decode("latin-1"),
+        "key": admission.key.name or admission.key.id,
+        "route": admission.route.name,
+        "endpoint": admission.call.endpoint.name,
+        "upstream": entry.candidate.upstream.id,
+        "began_at": entry.began_at,
+        "duration_ms": round((now - entry.began_at) * 1000),
+    }

@@ -1,0 +1,158 @@
+"""Providers: their kinds, their state, their test, and the switch that turns one on or off."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from gateway.config import shields
+from gateway.config.edits import Edit
+from gateway.control.providers import fields_of
+from gateway.control.trial import tried
+from gateway.core.names import nearest, quoted
+from gateway.errors import NotFound
+from gateway.kinds import KINDS, kind_of
+from gateway.web.admin import shapes
+from gateway.web.admin.configured import Entries, set_in
+from gateway.web.admin.table import Effect, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from gateway.control.desk import View
+    from gateway.kinds import Kind
+    from gateway.stores.memory import Memory
+    from gateway.types import Provider
+    from gateway.web.admin.control import Control
+    from gateway.web.admin.table import Asked
+
+
+class Providers:
+    """The handlers."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._entries = Entries(control, "providers", "providers", "provider", "Provider")
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the routes."""
+        tag = "providers"
+        yield Row("GET", "/kinds", tag, "List the kinds of providers and their settings.", self.kinds, shapes.KindList)
+        yield Row("GET", "/providers", tag, "List all providers and how they are.", self.every, shapes.ProviderList)
+        yield Row(
+            "POST", "/providers/{name}/test", tag, "Test a provider without a call: key, address, list of models.",
+            self.test, shapes.TestInfo, Effect.ACT,
+        )  # fmt: skip
+        for verb, handle in (("enable", self.enable), ("disable", self.disable)):
+            words = f"{verb.capitalize()} a provider."
+            yield Row("POST", f"/providers/{{name}}/{verb}", tag, words, handle, shapes.Changed, Effect.EDIT)
+        yield Row("GET", "/providers/{name:path}", tag, "Return one provider.", self.one, shapes.ProviderInfo)
+        yield from self._entries.rows()
+
+    async def kinds(self, _: Asked) -> shapes.KindList:
+        return shapes.KindList(data=[_kind(one) for one in KINDS.values() if not one.built_in])
+
+    async def every(self, _: Asked) -> shapes.ProviderList:
+        view = await self._control.look()
+        found = self._control.gateway.now.directory.providers.values()
+        return shapes.ProviderList(data=[self._info(one, view) for one in found], version=view.version)
+
+    async def one(self, asked: Asked) -> tuple[shapes.ProviderInfo, str]:
+        view = await self._control.look()
+        return self._info(self._provider(asked), view), view.version
+
+    async def enable(self, asked: Asked) -> shapes.Changed:
+        return await self._switch(asked, enabled=True)
+
+    async def disable(self, asked: Asked) -> shapes.Changed:
+        return await self._switch(asked, enabled=False)
+
+    async def test(self, asked: Asked) -> shapes.TestInfo:
+        from gateway.upstream.ask import Asker  # httpx takes a tenth of a second to import
+
+        provider = self._provider(asked)
+        async with Asker(self._control.gateway.client) as asker:
+            found = await tried(asker, provider)
+        return shapes.TestInfo(
+            provider=provider.name,
+            ok=found.ok,
+            steps=[shapes.StepInfo(step=one.step, ok=one.ok, detail=one.detail) for one in found.steps],  # type: ignore[arg-type]  # its names are the shape's
+            models=list(found.models),
+            latency_ms=round(found.latency_s * 1000),
+        )
+
+    async def _switch(self, asked: Asked, *, enabled: bool) -> shapes.Changed:
+        name = asked.path["name"]
+
+        def wishes(view: View) -> Sequence[Edit]:
+            known = view.merged.get("providers") or {}
+            if name not in known:
+                raise _absent(name, known)
+            return [Edit(("providers", name, "enabled"), enabled)]
+
+        return await self._control.change(asked, wishes)
+
+    def _provider(self, asked: Asked) -> Provider:
+        name, known = asked.path["name"], self._control.gateway.now.directory.providers
+        if name not in known:
+            raise _absent(name, known)
+        return known[name]
+
+    def _info(self, provider: Provider, view: View) -> shapes.ProviderInfo:
+        path = ("providers", provider.name)
+        written = view.at(path)
+        kind = kind_of(provider)
+        refresh = self._control.refreshed().get(provider.name)
+        return shapes.ProviderInfo(
+            name=provider.name,
+            kind=provider.kind,
+            base_url=provider.base_url,
+            enabled=not (isinstance(written, dict) and written.get("enabled") is False),
+            configured=provider.unusable is None,
+            unusable=provider.unusable,
+            has_api_key=bool(provider.headers),
+            local=provider.local,
+            fields=_fields(kind),
+            value=shields.shown(written, path),
+            set_in=set_in(view, path) if written is not None else "built_in",
+            models_known=refresh.count if refresh is not None else len(provider.models),
+            refreshed_at=refresh.at if refresh is not None else None,
+            refresh_error=refresh.error if refresh is not None else None,
+            upstreams=list(upstreams(self._control.gateway.memory, provider.name)),
+        )
+
+
+def upstreams(memory: Memory, provider: str = "") -> Iterator[shapes.UpstreamInfo]:
+    """Yield what is known about each upstream, of one provider or of all."""
+    now = time()
+    for name, facts in memory.facts.items():
+        if "/" not in name or (provider and name.partition("/")[0] != provider):
+            continue  # accounts and allowances have facts too
+        yield shapes.UpstreamInfo(
+            upstream=name,
+            breaker=facts.breaker.state.value,
+            success=round(facts.success(now), 3),
+            first_token_s=round(facts.first_token_s, 3) or None,
+            in_flight=memory.in_flight.get(name, 0),
+            usable_in_s=round(max(0.0, facts.usable_at - now), 1),
+            last_error=facts.last_error or None,
+        )
+
+
+def _absent(name: str, known: Iterable[str]) -> NotFound:
+    near = nearest(name, known)
+    return NotFound(f"there is no provider {quoted(name[:200])}{near}", param="name")
+
+
+def _kind(kind: Kind) -> shapes.KindInfo:
+    return shapes.KindInfo(
+        kind=kind.name,
+        base_url=kind.base_url,
+        key_variables=list(kind.key_vars),
+        key_required=kind.key_required,
+        fields=_fields(kind),
+    )
+
+
+def _fields(kind: Kind) -> list[shapes.FieldInfo]:
+    return [shapes.FieldInfo(**one._asdict()) for one in fields_of(kind)]
