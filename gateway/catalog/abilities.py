@@ -41,8 +41,8 @@ def ability_of(provider: Provider, model: str) -> Ability:
     if family.chats:
         if kind.adds:
             has, lacks = same(has | kind.adds), same(lacks - kind.adds)
-        if kind.takes:
-            has, lacks = same(has - kind.takes), same(lacks | kind.takes)
+        for taken in filter(None, map(kind.takes.get, provider.speaks if kind.takes else ())):
+            has, lacks = same(has - taken), same(lacks | taken)
     return Ability(
         has,
         lacks,

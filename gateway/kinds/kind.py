@@ -149,8 +149,8 @@ class Kind:
     """The models to use where nothing is configured. None: they depend on the server."""
     adds: frozenset[Capability] = frozenset()
     """Capabilities that the endpoint adds to every chat model."""
-    takes: frozenset[Capability] = frozenset()
-    """Capabilities that the endpoint removes from every chat model."""
+    takes: Mapping[str, frozenset[Capability]] = field(default_factory=dict)
+    """Dialect -> capabilities that its endpoint removes from every chat model."""
 
     # -- questions that are free of charge
 

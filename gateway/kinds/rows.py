@@ -195,7 +195,7 @@ ROWS = (
         # 0 to 1; the compatible endpoint clamps it by itself, /v1/messages refuses:
         # platform.claude.com/docs/en/cli-sdks-libraries/libraries/openai-sdk, 2026.
         quirks={"chat": _WARM_AT_MOST, "messages": _WARM_AT_MOST},
-        takes=frozenset({Capability.AUDIO}),
+        takes={"messages": frozenset({Capability.AUDIO}), "chat": _SCHEMA | {Capability.AUDIO}},
         list_api=ListApi.ANTHROPIC,
         stream_usage=True,
         bill_api=BillApi.ANTHROPIC,

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from gateway.proxy.books import OverBudget
     from gateway.proxy.flight import Flight
     from gateway.proxy.tab import Tab
-    from gateway.types import Candidate, Plan, Receipt, Route, Usage
+    from gateway.types import Candidate, Plan, Provider, Receipt, Route, Usage
 
 
 class Course:
     """What has become of a call so far, and what is to be tried next."""
 
     __slots__ = (
-        "_admission", "_earlier", "_passed", "_tab", "attempts", "crossing", "is_fallback", "over_budget", "plan",
-        "receipts", "route",
+        "_admission", "_earlier", "_missing", "_passed", "_tab", "attempts", "crossing", "is_fallback", "over_budget",
+        "plan", "receipts", "route",
     )  # fmt: skip
 
     def __init__(self, admission: Admission, tab: Tab) -> None:
@@ -44,6 +44,8 @@ class Course:
         """Of the present plan."""
         self._earlier: tuple[Attempt, ...] = ()
         """Of earlier plans."""
+        self._missing: tuple[str, ...] = ()
+        """Names of providers that seem not to serve the dialect of the call."""
         self.receipts: list[Receipt] = []
         self.over_budget: Refusal | None = None
         """Why a budget had no room for the latest attempt that it prevented."""
@@ -83,14 +85,20 @@ class Course:
         Raises:
             Refusal: the call is not one that its dialect allows, or the route forbids the bridge.
         """
-        gateway, call = self._admission.gateway, self._admission.call
+        call = self._admission.call
         provider = missed.candidate.upstream.provider
         if missed.candidate.bridge or not may_cross(call.endpoint, provider):
             return False
-        gateway.memory.speaks_not(provider, call.endpoint.dialect, time())
-        self.crossing = self.crossing or Crossing(call, gateway.spoken)
+        self._missing = (*self._missing, provider.name)
+        self.crossing = Crossing(call, self._spoken)
         self._begin_anew(await self.crossing.over(self.route))
         return True
+
+    def _spoken(self, provider: Provider) -> tuple[str, ...]:
+        spoken = self._admission.gateway.spoken(provider)
+        if provider.name not in self._missing:
+            return spoken
+        return tuple(one for one in spoken if one != self._admission.call.endpoint.dialect)
 
     def _begin_anew(self, route: Route) -> None:
         self._earlier, self.attempts = (*self._earlier, *self.attempts), []
@@ -106,6 +114,8 @@ class Course:
     def look_back(self) -> None:
         """Find out why the first choice does not answer, if another candidate does, and log the fallback."""
         plan, attempts, admission = self.plan, self.attempts, self._admission
+        if self._missing:
+            self._remember_missing(attempts[-1].candidate)
         if len(attempts) == 1 and not (plan.rejected or plan.ready_at or self._tab.downgraded):
             return
         gateway = admission.gateway
@@ -118,10 +128,21 @@ class Course:
             self.is_fallback = is_fallback(answered, passed)
             gateway.notices.fell_back(self.route, answered, passed)
 
+    def _remember_missing(self, answered: Candidate) -> None:
+        """Spare other calls the detour, if the provider proved to be in order by its answer over the bridge.
+
+        A 404 alone proves nothing: a proxy in front of the provider says so too while the provider is away.
+        """
+        provider = answered.upstream.provider
+        if answered.bridge and provider.name in self._missing:
+            admission = self._admission
+            admission.gateway.memory.speaks_not(provider, admission.call.endpoint.dialect, time())
+
     def lines(self, flight: Flight, cost_nanousd: int | None = None) -> bytes:
         """Return the header lines of the latest answer. `cost_nanousd`: None: it is not known yet."""
+        attempts = [*self._earlier, *self.attempts] if self._earlier else self.attempts
         return lines_of(
-            self._admission, self.plan, self.route, self.attempts, self._passed, flight.answer, cost_nanousd,
+            self._admission, self.plan, self.route, attempts, self._passed, flight.answer, cost_nanousd,
             bridge=flight.bridge_lines,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gateway.stores import sums
 from gateway.stores.migrations import migrate, pending
 from gateway.stores.rows import COLUMNS, newest, row_of, storable, values_of
-from gateway.stores.store import Position, StoreError
+from gateway.stores.store import NoLedgerYet, Position, StoreError
 
 if sys.platform != "win32":
     import fcntl
@@ -231,10 +231,13 @@ class SQLiteStore:
 
     def _read(self) -> sqlite3.Connection:
         if not self._path.exists():
-            raise StoreError("there is no ledger yet; the gateway creates it when it starts")
+            raise NoLedgerYet("there is no ledger yet; the gateway creates it when it starts")
         connection = _connect(self._path, "ro")
         try:
-            if pending(connection, "ledger"):
+            missing = pending(connection, "ledger")
+            if missing and missing[0].number == 1:
+                raise NoLedgerYet("there is no ledger yet; the gateway is creating it")
+            if missing:
                 raise StoreError("an older gateway made it; start this version of the gateway once to update it")
         except BaseException:
             connection.close()

@@ -19,6 +19,10 @@ class StoreError(Exception):
     """The database is unreachable, full, locked or not ours. The message says which, and the remedy."""
 
 
+class NoLedgerYet(StoreError):
+    """Nothing was ever recorded: no gateway has created the ledger yet, or one is just creating it."""
+
+
 class Totals(msgspec.Struct, kw_only=True):
     """Sums over attempts."""
 

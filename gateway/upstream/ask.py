@@ -6,7 +6,7 @@ Rule: whatever happens is a value that says what to do about it. Nothing is aske
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
@@ -16,27 +16,20 @@ import msgspec
 
 from gateway.catalog import MOST_MODELS, model_id
 from gateway.core import outcome as o
-from gateway.core import sse
 from gateway.core.explain import Problem, problem
-from gateway.core.params import applied
-from gateway.dialects.chat import CHAT, GRAMMAR
-from gateway.dialects.choices import read_answer
-from gateway.dialects.events import StreamReader
 from gateway.dialects.upstream_error import read_error
 from gateway.kinds import kind_of
-from gateway.types import Params, UpstreamError
+from gateway.types import UpstreamError
 from gateway.upstream.client import USER_AGENT, Client
+from gateway.upstream.greeting import Greeted, Greeting, conversation_head
 from gateway.upstream.transport import Malformed, Transport, address
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from types import TracebackType
 
-    from gateway.types import Candidate, Outcome, Provider, Timeouts, Usage
-
-# Enough for a model that thinks first to say something, and a small fraction of a cent with any of them.
-MOST_TOKENS = 64
-GREETING = [{"role": "user", "content": "Say hello."}]
+    from gateway.dialects.dialect import Head
+    from gateway.types import Candidate, Header, Outcome, Provider, Timeouts, Usage
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_PAGES = 20
@@ -131,9 +124,10 @@ class Asker:
         return Listing(None, took_s, 200, tuple(model_ids(entries)), entries=tuple(entries), key_accepted=accepted)
 
     async def has_chat(self, provider: Provider) -> bool:
-        """Tell whether chats are served below the base URL, by a request that names no model and so runs none."""
-        url = address(provider, CHAT.path)
-        request = self._http.build_request("POST", url, json={}, headers=list(provider.headers))
+        """Tell whether conversations are served below the base URL. The request names no model, and so runs none."""
+        head = conversation_head(provider)
+        url = address(provider, head.path)
+        request = self._http.build_request("POST", url, json={}, headers=_headers(provider, head))
         try:
             async with _in_words(provider, "", LIST_WITHIN_S):
                 response = await self._http.send(request, stream=True)
@@ -149,28 +143,44 @@ class Asker:
         started = monotonic()
         try:
             async with _in_words(provider, model, _longest_s(provider.timeouts)):
-                response = await self._generate(candidate, stream=False)
-                usage = _usage_of(await _read(response), provider, model)
+                greeting, response = await self._generate(candidate, stream=False)
+                greeted = Greeted(greeting)
+                greeted.head(response.status_code, response.headers)
+                greeted.receive(await _read(response))
+                _check(greeted, provider, model)
         except _Failed as failed:
             return Chat(failed.problem, monotonic() - started, failed.status)
-        return Chat(None, monotonic() - started, response.status_code, usage)
+        return Chat(None, monotonic() - started, response.status_code, greeted.usage)
 
     async def stream(self, candidate: Candidate) -> Stream:
         """Ask for one short answer as a stream, and follow it to its end."""
         provider, model = candidate.upstream.provider, candidate.upstream.model
         started = monotonic()
-        follower = _Follower(provider, model)
+        first_at: float | None = None
+        greeted: Greeted | None = None
         found: Problem | None = None
         status: int | None = None
         try:
             async with _in_words(provider, model, _longest_s(provider.timeouts)):
-                await follower.follow(await self._generate(candidate, stream=True))
+                greeting, response = await self._generate(candidate, stream=True)
+                status = response.status_code
+                greeted = Greeted(greeting)
+                greeted.head(status, response.headers)
+                async with aclosing(_pieces(response)) as pieces:
+                    async for piece in pieces:
+                        greeted.receive(piece)
+                        if first_at is None and greeted.has_begun:
+                            first_at = monotonic()
+                        if greeted.has_ended:
+                            break
+                _check(greeted, provider, model)
         except _Failed as failed:
-            found, status = failed.problem, failed.status
-        status = status or follower.status
-        ended = monotonic()
-        first_s = follower.first_token_at - started if follower.first_token_at else None
-        return Stream(found, ended - started, status, follower.reader.usage, first_s, follower.chunks)
+            found, status = failed.problem, failed.status or status
+        took_s = monotonic() - started
+        first_s = first_at - started if first_at is not None else None
+        if greeted is None:
+            return Stream(found, took_s, status)
+        return Stream(found, took_s, status, greeted.usage, first_s, greeted.events)
 
     # -- the list of models
 
@@ -206,7 +216,7 @@ class Asker:
         """Return what a GET answers, decoded."""
         url = httpx.URL(address(provider, path))
         url = url.copy_merge_params(query) if query else url
-        request = self._http.build_request("GET", url, headers=list(provider.headers))
+        request = self._http.build_request("GET", url, headers=_headers(provider, conversation_head(provider)))
         body = await _read(await self._send(request, provider, "the list of models"))
         try:
             return msgspec.json.decode(body)
@@ -215,24 +225,24 @@ class Asker:
 
     # -- an answer
 
-    async def _generate(self, candidate: Candidate, *, stream: bool) -> httpx.Response:
+    async def _generate(self, candidate: Candidate, *, stream: bool) -> tuple[Greeting, httpx.Response]:
         """Open a chat; once more with the other spelling of the limit where the model insists on it."""
         provider, model = candidate.upstream.provider, candidate.upstream.model
-        body = _body(candidate, stream=stream)
+        greeting = Greeting(candidate, stream=stream)
         try:
-            return await self._send(self._post(provider, body), provider, model)
+            return greeting, await self._send(self._post(provider, greeting), provider, model)
         except _Failed as failed:
             if failed.status != 400 or "max_completion_tokens" not in failed.said.message:
                 raise
-        body["max_completion_tokens"] = body.pop("max_tokens")
-        return await self._send(self._post(provider, body), provider, model)
+        greeting.spell_limit()
+        return greeting, await self._send(self._post(provider, greeting), provider, model)
 
-    def _post(self, provider: Provider, body: Mapping[str, object]) -> httpx.Request:
+    def _post(self, provider: Provider, greeting: Greeting) -> httpx.Request:
         timers = provider.timeouts
         timeout = httpx.Timeout(max(timers.first_byte_s, timers.idle_s), connect=timers.connect_s)
-        return self._http.build_request(
-            "POST", address(provider, CHAT.path), json=body, headers=list(provider.headers), timeout=timeout
-        )
+        url = address(provider, greeting.head.path)
+        headers = [(b"content-type", b"application/json"), *_headers(provider, greeting.head)]
+        return self._http.build_request("POST", url, content=greeting.body, headers=headers, timeout=timeout)
 
     async def _send(self, request: httpx.Request, provider: Provider, model: str) -> httpx.Response:
         """Return a good answer, its body unread; the caller reads it to the end or closes it."""
@@ -246,48 +256,11 @@ class Asker:
         raise failed
 
 
-class _Follower:
-    """Follows one stream and takes its measure."""
-
-    def __init__(self, provider: Provider, model: str) -> None:
-        self._upstream = provider, model
-        self.reader = StreamReader(GRAMMAR)
-        self.status: int | None = None
-        self.first_token_at = 0.0
-        self.chunks = 0
-
-    async def follow(self, response: httpx.Response) -> None:
-        """Read to the end of the stream.
-
-        Raises:
-            _Failed: it is no stream, carries an error, or has no end or no content.
-        """
-        self.status = response.status_code
-        try:
-            if not response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-                raise self._failed(o.WRONG_CONTENT, "a stream was asked for, and the answer is not one")
-            async for chunk in response.aiter_bytes():
-                self._take(self.reader.feed(chunk))
-                if self.reader.ended or self.reader.error:
-                    break
-            else:
-                self._take(self.reader.finish())
-        finally:
-            await response.aclose()
-        if self.reader.error is not None:
-            raise self._failed(o.STREAM_ERROR, self.reader.error.message)
-        if not self.reader.committed:
-            raise self._failed(o.EMPTY, "")
-        if not self.reader.complete:
-            raise self._failed(o.TRUNCATED, "no finish_reason and no [DONE]")
-
-    def _take(self, whole: bytes) -> None:
-        self.chunks += sum(1 for event in sse.events(whole) if event.data not in (None, b"[DONE]"))
-        if self.reader.committed and not self.first_token_at:
-            self.first_token_at = monotonic()
-
-    def _failed(self, outcome: Outcome, message: str) -> _Failed:
-        return _Failed(outcome, *self._upstream, UpstreamError(message), self.status)
+def _headers(provider: Provider, head: Head) -> list[Header]:
+    """Return the header lines of a request: the provider's own, and those of the dialect that it has not set itself."""
+    own = {name for name, _ in provider.headers}
+    said = [line for line in (*head.lines, *head.defaults) if line[0] not in own]
+    return [*said, *provider.headers]
 
 
 class _Failed(Exception):
@@ -327,51 +300,30 @@ _OUTCOMES: tuple[tuple[type[httpx.RequestError], Outcome], ...] = (
 )
 
 
+def _check(greeted: Greeted, provider: Provider, model: str) -> None:
+    """Raise `_Failed` unless the answer, of which all has come, is a whole one."""
+    wrong = greeted.end()
+    if wrong is not None:
+        outcome, message, said = wrong
+        raise _Failed(outcome, provider, model, said or UpstreamError(message), 200)
+
+
 async def _read(response: httpx.Response) -> bytes:
     """Return the body, or the beginning of an absurd one."""
-    body = bytearray()
+    return b"".join([piece async for piece in _pieces(response)])
+
+
+async def _pieces(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it comes, or the beginning of an absurd one, and close the answer."""
+    size = 0
     try:
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > LARGEST_ANSWER:
+        async for piece in response.aiter_bytes():
+            yield piece
+            size += len(piece)
+            if size > LARGEST_ANSWER:
                 break
     finally:
         await response.aclose()
-    return bytes(body)
-
-
-def _body(candidate: Candidate, *, stream: bool) -> dict[str, object]:
-    """Return the greeting with the parameters that the configuration gives the candidate, and our own limit."""
-    upstream, params = candidate.upstream, candidate.params
-    configured = {**params.defaults, **params.forced}
-    body: dict[str, object] = {key: msgspec.json.decode(value) for key, value in configured.items()}
-    body.pop("max_completion_tokens", None)
-    body |= {"model": upstream.model, "messages": GREETING, "max_tokens": MOST_TOKENS, "stream": stream}
-    if stream and upstream.provider.stream_usage:
-        body["stream_options"] = {"include_usage": True}
-    if params.adapts:
-        raw = {key: msgspec.json.encode(value) for key, value in body.items()}
-        adapts = Params(drops=params.drops, renames=params.renames, clamps=params.clamps)
-        return {key: msgspec.json.decode(value) for key, value in applied(raw, adapts).items()}
-    return body
-
-
-def _usage_of(body: bytes, provider: Provider, model: str) -> Usage | None:
-    """Return the usage of a complete answer, if it is one."""
-    try:
-        read = read_answer(body, CHAT)
-        choices = msgspec.json.decode(body, type=_Choices).choices
-    except (ValueError, msgspec.ValidationError):
-        raise _Failed(o.WRONG_CONTENT, provider, model, read_error(body[:300]), 200) from None
-    if read.error is not None:
-        raise _Failed(o.classify(200, read.error), provider, model, read.error, 200)
-    if not choices:
-        raise _Failed(o.EMPTY, provider, model, UpstreamError(), 200)
-    return read.usage
-
-
-class _Choices(msgspec.Struct):
-    choices: list[msgspec.Raw] | None = None
 
 
 def _longest_s(timers: Timeouts) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import timeit
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -169,7 +170,8 @@ def test_what_the_endpoint_adds_and_takes() -> None:
     """A local server holds any model to a schema; Anthropic's compatible endpoint ignores `response_format`."""
     assert SCHEMA in ability("llama3.1:8b", OLLAMA).has
     assert SCHEMA in ability("anthropic/claude-sonnet-4.5", OPENROUTER).has
-    assert SCHEMA in ability("claude-sonnet-4-5", ANTHROPIC).lacks
+    assert SCHEMA in ability("claude-sonnet-4-5", replace(ANTHROPIC, speaks=("messages",))).has
+    assert SCHEMA in ability("claude-sonnet-4-5", replace(ANTHROPIC, speaks=("chat",))).lacks
     assert SCHEMA in ability("nomic-embed-text", OLLAMA).lacks
 
 

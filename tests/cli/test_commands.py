@@ -194,7 +194,7 @@ def test_explain_as_json(file: Path) -> None:
         "upstream": "local/tiny",
         "provider": "local",
         "kind": "llamacpp",
-        "speaks": ["chat", "completions", "responses", "embeddings", "messages"],
+        "speaks": ["chat", "completions", "embeddings", "messages"],
         "model": "tiny",
         "host": "127.0.0.1:9",
         "local": True,

@@ -120,7 +120,8 @@ def serves(*paths: str, otherwise: Script | None = None, key: str = "k") -> Call
     def answer(asked: Request) -> Script:
         if asked.target.split("?")[0] not in [f"{path}/models" for path in paths]:
             return otherwise or error_json(404, {"error": {"message": "Not Found", "code": 404}})
-        return LIST if asked.headers.get("authorization") == f"Bearer {key}" else error_json(401)
+        given = asked.headers.get("authorization", asked.headers.get("x-api-key", ""))
+        return LIST if given.removeprefix("Bearer ") == key else error_json(401)
 
     return answer
 

@@ -18,6 +18,8 @@ from tests.faults.recipes import (
     interim,
     json_answer,
     like_openai,
+    messages_json,
+    messages_stream,
     padding,
     recorded,
     stream_head,
@@ -49,5 +51,6 @@ __all__ = [
     "HalfClose", "Hangup", "Head", "LeftBehind", "Malformed", "NextByte", "Pace", "Pause", "Pieces", "Request", "Reset",
     "Response", "Script", "Send", "Stall", "Step", "Violation", "blackhole_port", "chat", "chat_json", "chat_stream",
     "comment", "cut", "delta", "error_event", "error_json", "event", "finish", "free_port", "interim", "json_answer",
-    "like_openai", "padding", "recorded", "refuse_port", "request", "run", "stream_head", "usage_event",
+    "like_openai", "messages_json", "messages_stream", "padding", "recorded", "refuse_port", "request", "run",
+    "stream_head", "usage_event",
 ]  # fmt: skip

@@ -26,6 +26,11 @@ JSON = (("content-type", "application/json"),)
 SSE = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
 
 
+MESSAGE: dict[str, object] = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "stop_sequence": None,
+}  # fmt: skip
+
+
 def encode(value: object) -> bytes:
     """Return compact JSON."""
     return msgspec.json.encode(value)
@@ -142,6 +147,26 @@ def chat_json(text: str = "Hello!", headers: Mapping[str, str] | Fields = (), *,
         "usage": USAGE,
     }
     return json_answer(completion, headers=headers, compress=compress)
+
+
+def messages_json(text: str = "Hello!") -> Script:
+    """Return a whole answer of Anthropic's dialect."""
+    said = {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"}
+    return json_answer(MESSAGE | said | {"usage": {"input_tokens": 7, "output_tokens": 2}})
+
+
+def messages_stream(*texts: str) -> Script:
+    """Return a stream of Anthropic's dialect, an event for each text."""
+    began = MESSAGE | {"content": [], "stop_reason": None, "usage": {"input_tokens": 7, "output_tokens": 1}}
+    said: list[dict[str, object]] = [
+        {"type": "message_start", "message": began},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": one}} for one in texts),
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    ]
+    return (stream_head(), *(Body(b"event: %b\n" % str(one["type"]).encode() + event(one)) for one in said), End())
 
 
 def error_json(status: int = 500, body: object = None, headers: Mapping[str, str] | Fields = ()) -> Script:

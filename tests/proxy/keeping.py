@@ -17,7 +17,7 @@ from tests.faults import (
     request,
     stream_head,
 )
-from tests.proxy.scene import ROLE_NAME, url_of
+from tests.proxy.scene import EVERY_DIALECT, ROLE_NAME, url_of
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -78,12 +78,17 @@ class Scene:
         return [(await self.ask(one)).headers.get("x-gateway-cache", "") for one in sent]
 
 
-def configured(upstreams: list[FaultyUpstream], cache: str, *, role: str = "", server: str = "{}") -> str:
+def configured(
+    upstreams: list[FaultyUpstream], cache: str, *, role: str = "", server: str = "{}", speaks: str = EVERY_DIALECT
+) -> str:
     """Return a configuration whose role `rlm` keeps answers, and whose alias `main` does not."""
     lines = [f"server: {server}", f"defaults: {{timeouts: {{{TIMERS}}}}}", "providers:"]
     names = ("first", "second")[: len(upstreams)]
     for name, upstream in zip(names, upstreams, strict=True):
-        lines.append(f'  {name}: {{kind: openai-compatible, base_url: "{url_of(upstream.port)}", stream_usage: true}}')
+        lines.append(
+            f'  {name}: {{kind: openai-compatible, base_url: "{url_of(upstream.port)}", stream_usage: true,'
+            f" speaks: [{speaks}]}}"
+        )
     models = ", ".join(f"{name}/m" for name in names)
     lines += ["models: {main: first/m}", "roles:", f"  rlm: {{models: [{models}], cache: {cache}{role}}}"]
     return "\n".join(lines)
@@ -97,6 +102,7 @@ async def keeping(
     server: str = "{}",
     cache: Cache | None = None,
     clock: Callable[[], float] | None = None,
+    speaks: str = EVERY_DIALECT,
 ) -> AsyncIterator[Scene]:
     """Run an upstream for each of `answers`, and a gateway that keeps what they answer.
 
@@ -105,7 +111,7 @@ async def keeping(
     now = clock or Clock()
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(FaultyUpstream(one, strict=False)) for one in answers]
-        config = configured(upstreams, policy, role=role, server=server)
+        config = configured(upstreams, policy, role=role, server=server, speaks=speaks)
         running = await stack.enter_async_context(serving(config))
         yield Scene(running, upstreams, Caching(cache or MemoryCache(8 << 20, now), now))
 

@@ -149,14 +149,16 @@ async def test_an_endpoint_that_the_provider_lacks(answer: Script) -> None:
         FaultyUpstream(answer, chat_json("still here")) as one,
         serving(CHAINS.format(first=one.base_url, second=one.base_url), remember=True) as running,
     ):
-        response = await ask(running, request("POST", "/v1/responses", {"model": "or/big", "input": "Hi"}))
+        response = await ask(
+            running, request("POST", "/v1/rerank", {"model": "or/big", "query": "Hi", "documents": []})
+        )
         error = response.json["error"]
         assert (response.status, error["code"], error["type"]) == (
             404,
             "endpoint_not_served",
             "invalid_request_error",
         )
-        assert 'the gateway serves /responses, but the provider behind "or/big" ("or") does not' in error["message"]
+        assert 'the gateway serves /rerank, but the provider behind "or/big" ("or") does not' in error["message"]
         assert (await ask(running, chat(model="or/big"))).headers["x-gateway-provider"] == "or"
 
 

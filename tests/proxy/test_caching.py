@@ -52,6 +52,20 @@ RERANK = {"results": [{"index": 0, "relevance_score": 0.98}]}
 # -- the same bytes
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_translated_answer_is_kept(stream: bool) -> None:
+    """In the client's dialect, id and all."""
+    answer = chat_stream("Hel", "lo") if stream else chat_json("Hello")
+    asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    async with keeping(answer, speaks="chat") as scene:
+        first, second = await scene.ask(posted("messages", asked)), await scene.ask(posted("messages", asked))
+        assert scene.asked == 1
+        assert first.status == 200
+        assert b"end_turn" in first.body
+        assert second.body == first.body
+        assert second.headers["x-gateway-cache"].startswith("hit")
+
+
 @pytest.mark.parametrize(
     "sent, answer",
     [

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import FaultyUpstream, chat_json, chat_stream, error_json, json_answer, request, stream_head
-from tests.faults.recipes import ROLE, delta
+from tests.faults import (
+    FaultyUpstream,
+    chat_json,
+    chat_stream,
+    error_json,
+    json_answer,
+    messages_json,
+    request,
+    stream_head,
+)
+from tests.faults.recipes import ROLE, delta, encode
 from tests.faults.script import Reset
 from tests.proxy.scene import ask, exchange_is_over, url_of
 from tests.serving import config_of, serving
@@ -21,11 +30,6 @@ if TYPE_CHECKING:
     from tests.faults.upstream import Request
     from tests.serving import Running
 
-MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "scripted",
-    "content": [{"type": "text", "text": "Hello!"}], "stop_reason": "end_turn",
-    "usage": {"input_tokens": 7, "output_tokens": 2},
-}  # fmt: skip
 ASKED = {"model": "role:rlm", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -55,7 +59,8 @@ def header(response: Response, name: str) -> str | None:
 
 async def test_a_straight_passage_is_exact() -> None:
     """The body but for the model, the query, the version and the betas; and the answer byte for byte."""
-    async with route(("messages", json_answer(MESSAGE))) as (running, (upstream,)):
+    answer = {"id": "msg_1", "type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    async with route(("messages", json_answer(answer))) as (running, (upstream,)):
         response = await message(running, metadata={"user_id": "u"})
         (seen,) = upstream.requests
         assert seen.target == "/v1/messages?beta=true"
@@ -66,13 +71,13 @@ async def test_a_straight_passage_is_exact() -> None:
             "2023-06-01",
             "effort-2025-11-24",
         )
-        assert response.json == MESSAGE
+        assert response.body == encode(answer)
         assert header(response, "x-gateway-bridge") is None
         await exchange_is_over(running)
 
 
 async def test_a_version_is_sent_where_the_client_says_none() -> None:
-    async with route(("messages", json_answer(MESSAGE))) as (running, (upstream,)):
+    async with route(("messages", messages_json())) as (running, (upstream,)):
         await ask(running, request("POST", "/v1/messages?x=1", ASKED))
         (seen,) = upstream.requests
         assert (seen.target, seen.headers["anthropic-version"]) == ("/v1/messages", "2023-06-01")
@@ -111,7 +116,7 @@ async def test_a_stream_crosses() -> None:
     ],
 )
 async def test_who_is_asked(role: str, asked: list[int], bridge: str | None) -> None:
-    async with route(("chat", chat_json()), ("messages", json_answer(MESSAGE)), role=role) as (running, upstreams):
+    async with route(("chat", chat_json()), ("messages", messages_json()), role=role) as (running, upstreams):
         response = await message(running)
         assert [len(one.requests) for one in upstreams] == asked
         assert header(response, "x-gateway-bridge") == bridge
@@ -142,7 +147,7 @@ async def test_a_lossless_call_crosses_although_the_route_refuses_losses() -> No
 
 
 async def test_a_plan_says_who_is_asked_over_a_bridge() -> None:
-    async with route(("chat", chat_json()), ("messages", json_answer(MESSAGE))) as (running, _):
+    async with route(("chat", chat_json()), ("messages", messages_json())) as (running, _):
         response = await message(running, {"x-gateway-explain": "1"})
         plan = json.loads(header(response, "x-gateway-plan") or "")
         assert [one["upstream"] for one in plan["order"]] == ["p1/m", "p0/m"]
@@ -167,6 +172,24 @@ async def test_a_server_older_than_the_dialect_is_asked_again_over_the_bridge(st
             response = await message(running)
             assert (response.status, header(response, "x-gateway-bridge")) == (200, "messages->chat")
             assert [one.target for one in upstream.requests[before:]] == expected
+        await exchange_is_over(running)
+
+
+async def test_a_server_that_is_away_still_speaks_its_dialects() -> None:
+    """The proxy in front of it says 404 to everything for a while. Other calls take no detour afterwards."""
+    away = True
+
+    def answer(_: Request) -> Script:
+        return error_json(404, "default backend - 404") if away else messages_json()
+
+    async with route(("messages, chat", answer)) as (running, (upstream,)):
+        assert (await message(running)).status == 404
+        away = False
+        response = await message(running)
+        assert (response.status, header(response, "x-gateway-bridge")) == (200, None)
+        assert [one.target.partition("?")[0] for one in upstream.requests] == [
+            "/v1/messages", "/v1/chat/completions", "/v1/messages",
+        ]  # fmt: skip
         await exchange_is_over(running)
 
 

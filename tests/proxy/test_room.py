@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import Client, FaultyUpstream, chat_json, error_json, recorded, request
+from gateway.kinds import KINDS
+from tests.faults import Client, FaultyUpstream, chat_json, error_json, messages_json, recorded, request
 from tests.serving import serving
 
 if TYPE_CHECKING:
@@ -49,8 +50,15 @@ async def ask(
         return await client.response(), [one.body for one in one.requests], [one.body for one in two.requests]
 
 
-@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
-@pytest.mark.parametrize("kind", ["vllm", "openai", "anthropic", "deepseek", "groq", "openrouter", "mistral"])
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        (kind, field)
+        for kind in ("vllm", "openai", "deepseek", "groq", "openrouter", "mistral")
+        for field in ("max_tokens", "max_completion_tokens", "max_output_tokens")
+        if field != "max_output_tokens" or "responses" in KINDS[kind].speaks  # else they are translated: below
+    ],
+)
 async def test_strict_kinds_get_a_lower_value(kind: str, field: str) -> None:
     """What they would refuse is lowered, and said; nothing else changes."""
     path = "/v1/responses" if field == "max_output_tokens" else PATH
@@ -59,6 +67,24 @@ async def test_strict_kinds_get_a_lower_value(kind: str, field: str) -> None:
     asked = {"messages": [{"role": "user", "content": "hi"}], "model": "a", field: 4096}
     assert json.loads(sent[0]) == asked
     assert list(json.loads(sent[0])) == list(asked)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "asked", "field"),
+    [
+        ("anthropic", PATH, {"max_completion_tokens": 32_000}, "max_tokens"),
+        ("anthropic", "/v1/responses", {"max_output_tokens": 32_000, "input": "hi", "messages": None}, "max_tokens"),
+        ("deepseek", "/v1/responses", {"max_output_tokens": 32_000, "input": "hi", "messages": None}, "max_tokens"),
+        ("mistral", "/v1/messages", {"max_tokens": 32_000}, "max_tokens"),
+    ],
+)
+async def test_strict_kinds_over_a_bridge(kind: str, path: str, asked: dict[str, Any], field: str) -> None:
+    """The lower value has the provider's name for it; the header has the client's numbers."""
+    answer = messages_json() if kind == "anthropic" else chat_json()
+    response, sent, _ = await ask({"model": "small", **asked}, kind=kind, path=path, first=answer)
+    assert response.status == 200, response.body
+    assert response.headers["x-gateway-max-tokens"] == "32000->4096"
+    assert json.loads(sent[0])[field] == 4096
 
 
 @pytest.mark.parametrize("kind", ["llamacpp", "ollama", "lmstudio", "fireworks", "openai-compatible", "litellm"])

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.stores.migrations import Migration
 from gateway.stores.sqlite import SQLiteStore
-from gateway.stores.store import Position, StoreError, Totals
+from gateway.stores.store import NoLedgerYet, Position, StoreError, Totals
 from tests.stores.attempts import WALL, WRITER, attempt, kept, recomputed, row, summed
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ WRITER_FOR_EVER = """
 import sys
 from pathlib import Path
 from gateway.stores.sqlite import SQLiteStore
-from gateway.stores.store import Position
+from gateway.stores.store import NoLedgerYet, Position
 from tests.stores.attempts import WRITER, row
 
 store = SQLiteStore(Path(sys.argv[1]))
@@ -112,9 +113,17 @@ def test_readers_of_what_is_not_there(path: Path) -> None:
         SQLiteStore(path, read_only=True)
     path.parent.mkdir()
     sqlite3.connect(path).close()
-    with pytest.raises(StoreError, match="an older gateway made it"):
+    with pytest.raises(NoLedgerYet, match="is creating it"):
         SQLiteStore(path, read_only=True)
     assert [file.name for file in path.parent.iterdir()] == ["ledger.sqlite"]
+
+
+def test_readers_of_an_older_gateways_ledger(store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report does not migrate what a gateway may be writing to."""
+    later = Migration("ledger", 2, "0002_later", "SELECT 1;")
+    monkeypatch.setattr("gateway.stores.sqlite.pending", lambda *_: (later,))
+    with pytest.raises(StoreError, match="an older gateway made it"):
+        SQLiteStore(path, read_only=True)
 
 
 def test_a_long_look_does_not_hold_up_the_writer(store: SQLiteStore, path: Path) -> None:

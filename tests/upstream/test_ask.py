@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.types import Candidate, Params, Provider, Timeouts, Upstream, Usage
-from gateway.upstream.ask import MOST_TOKENS, Asker, model_ids
+from gateway.upstream.ask import Asker, model_ids
 from gateway.upstream.client import Client
+from gateway.upstream.greeting import MOST_TOKENS
 from tests.faults import (
     End,
     FaultyUpstream,
@@ -26,6 +27,8 @@ from tests.faults import (
     finish,
     json_answer,
     like_openai,
+    messages_json,
+    messages_stream,
     recorded,
     refuse_port,
     stream_head,
@@ -145,6 +148,34 @@ async def test_chat() -> None:
         assert request.json["model"] == "m"
 
 
+def like_anthropic(asked: Request) -> Script:
+    """Its three endpoints, for whoever says the version; all else is not there."""
+    path = asked.target.partition("?")[0]
+    if asked.headers.get("anthropic-version") != "2023-06-01" or asked.headers.get("x-api-key") != "k":
+        return error_json(400, {"type": "error", "error": {"message": "anthropic-version: header is required"}})
+    if path == "/v1/models":
+        return json_answer({"data": [{"id": "claude-x", "type": "model"}], "has_more": False, "last_id": "claude-x"})
+    if path != "/v1/messages":
+        return error_json(404, {"type": "error", "error": {"type": "not_found_error", "message": "Not found"}})
+    return messages_stream("Hello") if asked.json.get("stream") else messages_json("Hello")
+
+
+async def test_a_provider_that_speaks_messages() -> None:
+    """It is asked as it wants to be: its path, its version, its words; the answers count like any."""
+    async with FaultyUpstream(like_anthropic) as upstream, Asker() as asker:
+        shop = provider(upstream, "anthropic")
+        origin = upstream.base_url.removesuffix("/v1")
+        shop = replace(shop, base_url=f"{origin}/v1", speaks=("messages",), headers=((b"x-api-key", b"k"),))
+        asked = Candidate(Upstream(shop, "m"), Params({"temperature": b"1.5"}))
+        listing, chat, stream = await asker.models(shop), await asker.chat(asked), await asker.stream(asked)
+    assert (listing.problem, listing.models) == (None, ("claude-x",))
+    assert (chat.problem, chat.usage) == (None, Usage(7, 2))
+    assert (stream.problem, stream.usage) == (None, Usage(7, 2))
+    assert stream.first_token_s is not None
+    sent = upstream.requests[1].json
+    assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("m", MOST_TOKENS, 1)  # above 1 it refuses
+
+
 async def test_configured_parameters_are_tried_too() -> None:
     """A parameter that the provider refuses should fail here and not in the first real call; ours is the limit."""
     params = Params({"temperature": b"0.1", "max_tokens": b"9"}, {"max_completion_tokens": b"100000"})
@@ -237,8 +268,12 @@ CHATS: list[tuple[Script, str, str]] = [
         "shop did not answer like an OpenAI-compatible API (HTTP 302: moved); check its",
     ),
     (recorded("minimax_200_rate_limited"), "rate_limited", "shop limits the rate (HTTP 200: "),
-    (json_answer(b"<html>hello</html>"), "wrong_content", "(HTTP 200: <html>hello</html>); check its base_url"),
-    (json_answer({"choices": []}), "empty", "shop answered without any content (HTTP 200)"),
+    (
+        json_answer(b"<html>hello</html>"),
+        "wrong_content",
+        "(HTTP 200: the answer is not JSON: <html>hello</html>); check its base_url",
+    ),
+    (json_answer({"choices": []}), "empty", "shop answered without any content (HTTP 200: the answer lacks choices)"),
     (json_answer({"hello": 1}), "empty", "shop answered without any content"),
     (json_answer([]), "wrong_content", "shop did not answer like an OpenAI-compatible API"),
     ((Fin(),), "broken", "shop broke the connection (the connection was closed before the answer"),
@@ -259,7 +294,7 @@ async def test_what_is_wrong_with_a_chat(script: Script, outcome: str, words: st
 
 STREAMS: list[tuple[Script, str]] = [
     (chat_json(), "wrong_content"),
-    ((stream_head(), error_event("overloaded"), End()), "stream_error"),
+    ((stream_head(), error_event("overloaded"), End()), "server_error"),
     (recorded("openrouter_midstream_error"), "stream_error"),
     ((stream_head(), delta("Hel"), End()), "truncated"),
     ((stream_head(), delta("Hel"), Fin()), "broken"),

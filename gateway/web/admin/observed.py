@@ -13,8 +13,8 @@ from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
-from gateway.stores.opening import ledger_file, open_store
-from gateway.stores.store import DIMENSIONS, StoreError, Totals
+from gateway.stores.opening import open_store
+from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
@@ -155,11 +155,10 @@ class Observed:
 
         def read() -> Any:
             try:
-                file = ledger_file(settings)
-                if file is not None and not file.exists():
-                    return None
                 with closing(open_store(settings, read_only=True)) as store:
                     return ask(store)
+            except NoLedgerYet:
+                return None
             except (StoreError, OSError) as error:
                 raise Unstored(f"the ledger cannot be read: {error}") from error
 
