@@ -289,7 +289,7 @@ class SQLiteStore:
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}; set GATEWAY_STATE_DIR to another place") from error
         except StoreError as error:
-            raise StoreError(f"{self._path}: {error}") from None
+            raise type(error)(f"{self._path}: {error}") from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
