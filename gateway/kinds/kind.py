@@ -173,11 +173,11 @@ class Kind:
     """A server of this kind on this machine costs nothing. False for proxies, which spend money elsewhere."""
     free_by_name: bool = False
     """A model whose id ends with `:free` costs nothing."""
-    stream_usage: bool = False
+    stream_usage: bool | None = None
     """Streams report usage only with `stream_options.include_usage`, and the provider supports this field.
 
-    False where usage always comes (OpenRouter, DeepSeek, Groq), where the field is refused (Mistral: 422), and where
-    neither is verified.
+    False where usage always comes (OpenRouter, DeepSeek, Groq), and where the field is refused (Mistral: 422). None
+    where neither is verified.
     """
     cost_in_headers: bool = False
     """The header `x-litellm-response-cost` of an answer holds the cost of the call."""

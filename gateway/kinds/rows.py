@@ -53,6 +53,7 @@ ROWS = (
         id_header=b"x-generation-id",
         balance_api=BalanceApi.OPENROUTER,
         bill_api=BillApi.OPENROUTER,
+        stream_usage=False,
     ),
     Kind(
         "gemini",
@@ -73,6 +74,7 @@ ROWS = (
         quirks={"chat": _without("logprobs", "top_logprobs", "logit_bias")},
         publishers=Publishers.ANY,
         usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
+        stream_usage=False,
     ),
     Kind(
         "cerebras",
@@ -90,6 +92,7 @@ ROWS = (
         # 422 "Extra inputs are not permitted" (eca issue 231, 2025-12-12); their openapi.yaml calls the seed so.
         quirks={"chat": Params(renames={"max_completion_tokens": "max_tokens", "seed": "random_seed"})},
         usual=Models("mistral-large-latest", "mistral-small-latest", "mistral-medium-latest", "mistral-embed"),
+        stream_usage=False,
     ),
     Kind(
         "nvidia",
@@ -103,6 +106,7 @@ ROWS = (
         "https://api.z.ai/api/paas/v4",
         ("ZAI_API_KEY", "ZHIPU_API_KEY"),
         usual=Models("glm-5.1", "glm-4.7-flash", "glm-4.6v-flash"),
+        stream_usage=False,
     ),
     Kind(
         "cohere",
@@ -122,6 +126,7 @@ ROWS = (
         limits=LimitScope.ACCOUNT,  # its 429 is the concurrency of the account
         usual=Models("deepseek-v4-pro", "deepseek-v4-flash"),
         balance_api=BalanceApi.DEEPSEEK,
+        stream_usage=False,
     ),
     Kind(
         "minimax",
@@ -138,6 +143,7 @@ ROWS = (
         strict_max_tokens=True,  # "model max length exceeded, max length:8192"
         limits=LimitScope.ACCOUNT,  # shared by all models
         usual=Models("kimi-k3", "kimi-k2.6"),
+        stream_usage=False,
     ),
     Kind(
         "together",

@@ -83,11 +83,11 @@ class Flight:
         self.place = place
         self.is_under_way = False
         """It has begun and has not landed."""
-        self._asks_for_usage = (
+        self._asks_for_usage = bool(
             call.stream
             and not call.wants_usage
             and call.endpoint.usage_on_request
-            and upstream.provider.stream_usage
+            and (upstream.provider.stream_usage or (candidate.bridge and upstream.provider.stream_usage is None))
             and admission.ruleset.config.inject_stream_usage
         )
         self._target: Target = admission.ruleset.target(gateway.client, upstream.provider, call.endpoint)

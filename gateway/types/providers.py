@@ -53,8 +53,11 @@ class Provider:
     timeouts: Timeouts = Timeouts()
     local: bool = False
     """The server runs on this machine or network and its use costs nothing."""
-    stream_usage: bool = False
-    """Streams report usage only with `stream_options.include_usage`, and the provider supports this field."""
+    stream_usage: bool | None = False
+    """Streams report usage only with `stream_options.include_usage`, and the provider supports this field.
+
+    None: not known. Then only those calls ask that the gateway itself writes, for clients whose dialect promises usage.
+    """
     strict_max_tokens: bool = False
     """The provider refuses a call whose `max_tokens` exceeds the model's output limit or its free context."""
     token_ids: bool = False

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
-
 from tests.clients.installing import HERE, node, python
 
 if TYPE_CHECKING:
@@ -142,14 +140,6 @@ CODEX = Agent("codex", "Codex", "@openai/codex", "responses", "/v1/responses")
 CLAUDE_CODE = Agent("claude-code", "Claude Code", "@anthropic-ai/claude-code", "messages", "/v1/messages?beta=true")
 AGENTS = (OPENCODE, CODEX, CLAUDE_CODE)
 
-
-def needs_bridge(surface: str, upstream: str) -> bool:
-    """Tell whether a client gets to this upstream only once the gateway serves /v1/messages and bridges dialects."""
-    return surface == "messages" or surface != upstream
-
-
-NOT_YET = pytest.mark.xfail(reason="/v1/messages and bridges are not served yet", strict=False)
-"""The mark of the tests for which `needs_bridge` is true."""
 
 REFUSED: Mapping[tuple[str, str, str, str], str] = {}
 """What does not work, by client, surface, upstream and capability, and why. A test fails when it does work."""

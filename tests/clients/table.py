@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.clients.matrix import AGENTS, CAPABILITIES, CLIENTS, REFUSED, needs_bridge, version_of_npm
+from tests.clients.matrix import AGENTS, CAPABILITIES, CLIENTS, REFUSED, version_of_npm
 
 if TYPE_CHECKING:
     from tests.clients.matrix import Client, Surface
@@ -32,11 +32,8 @@ def table() -> str:
             for cells, upstreams in results.items():
                 rows.append((client.title, client.version, surface.name, ", ".join(upstreams), *cells))
     for agent in AGENTS:
-        cell = {upstream: _word(needs_bridge(agent.dialect, upstream)) for upstream in agent.upstreams}
-        for word in dict.fromkeys(cell.values()):
-            upstreams = [upstream for upstream in agent.upstreams if cell[upstream] == word]
-            cells = tuple(word if one in {"stream", "tools"} else "" for one in CAPABILITIES)
-            rows.append((agent.title, version_of_npm(agent.package), agent.dialect, ", ".join(upstreams), *cells))
+        cells = tuple("yes" if one in {"stream", "tools"} else "" for one in CAPABILITIES)
+        rows.append((agent.title, version_of_npm(agent.package), agent.dialect, ", ".join(agent.upstreams), *cells))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -47,15 +44,15 @@ def written(page: str, new: str) -> str:
 
 def _cells(client: Client, surface: Surface, upstream: str) -> tuple[str, ...]:
     return tuple(
-        _word(needs_bridge(surface.name, upstream), REFUSED.get((client.name, surface.name, upstream, capability), ""))
+        _word(REFUSED.get((client.name, surface.name, upstream, capability), ""))
         if capability in surface.capabilities
         else ""
         for capability in CAPABILITIES
     )
 
 
-def _word(is_missing: bool, refused: str = "") -> str:
-    return f"no: {refused}" if refused else "not yet" if is_missing else "yes"
+def _word(refused: str) -> str:
+    return f"no: {refused}" if refused else "yes"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 
 from tests.clients import provider
 from tests.clients.agents import run_claude_code, run_codex, run_opencode
-from tests.clients.matrix import AGENTS, CLAUDE_CODE, CODEX, NOT_YET, OPENCODE, needs_bridge
+from tests.clients.matrix import AGENTS, CLAUDE_CODE, CODEX, OPENCODE
 from tests.clients.provider.replies import WORDS
 from tests.clients.tap import Tap
 from tests.faults import FaultyUpstream
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 YAML = """
 providers:
-  local: {{kind: llamacpp, base_url: "{base_url}"}}
+  local: {{kind: llamacpp, base_url: "{base_url}"{speaks}}}
 models:
   main: {{model: local/tiny, lacks: [vision, audio], context: {context}}}
 """
@@ -47,11 +47,14 @@ agents = pytest.mark.parametrize("agent", [OPENCODE, CODEX], ids=lambda agent: a
 
 
 @asynccontextmanager
-async def between(port: int, context: int) -> AsyncIterator[tuple[Tap, Tap]]:
-    """Yield what a client is pointed at, and what the gateway asks: a listener on either side of it."""
+async def between(port: int, context: int, speaks: str = "chat, responses") -> AsyncIterator[tuple[Tap, Tap]]:
+    """Yield what a client is pointed at, and what the gateway asks: a listener on either side of it.
+
+    llama.cpp's Responses are good enough for Codex, whose bytes pass unchanged if `speaks` names them.
+    """
     async with (
         Tap(port) as behind,
-        serving(YAML.format(base_url=behind.base_url, context=context)) as running,
+        serving(YAML.format(base_url=behind.base_url, context=context, speaks=f", speaks: [{speaks}]")) as running,
         Tap(running.port) as before,
     ):
         yield before, behind
@@ -76,12 +79,7 @@ async def status_of(server: LlamaServer, path: str, body: bytes) -> int:
 def with_upstreams() -> list[object]:
     """Each agent with each of its upstreams."""
     pairs = [(agent, upstream) for agent in AGENTS for upstream in agent.upstreams]
-    return [
-        pytest.param(
-            agent, dialect, id=f"{agent.name}-{dialect}", marks=[NOT_YET] * needs_bridge(agent.dialect, dialect)
-        )
-        for agent, dialect in pairs
-    ]
+    return [pytest.param(agent, dialect, id=f"{agent.name}-{dialect}") for agent, dialect in pairs]
 
 
 KINDS = {"chat": "openai-compatible", "messages": "anthropic", "responses": "openai"}
@@ -135,6 +133,21 @@ async def test_codex_on_a_model_that_cannot_see(roomy_llama: LlamaServer, tmp_pa
         sent = before.calls(CODEX.path)
         assert all(b'"image_url"' in body for body in sent)
         assert [renamed(body) for body in sent] == behind.calls(CODEX.path)
+
+
+@pytest.mark.parametrize("context", [4096, 24_576], ids=["too long", "roomy"])
+async def test_codex_over_a_bridge(roomy_llama: LlamaServer, context: int, tmp_path: Path) -> None:
+    """An old llama.cpp has only chat. Codex hears in its own dialect of a full context and of an answer cut short."""
+    async with between(roomy_llama.port, context, "chat") as (before, behind):
+        run = await run_codex(before.base_url, tmp_path, "hi")
+        assert run.code is not None, "it tried for ever"
+        assert set(before.statuses) == ({200} if context == 24_576 else {400})
+        if context == 24_576:
+            assert run.code == 0 or "max_output_tokens" in run.err, run.text
+            assert behind.calls(OPENCODE.path)
+        else:
+            assert "context" in run.err
+            assert {error["code"] for error in before.refusals} == {"context_length_exceeded"}
 
 
 # What the gateway is told of the context decides who refuses: itself, or llama.cpp.

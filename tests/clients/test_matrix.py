@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.clients import provider
-from tests.clients.matrix import CLIENTS, NOT_YET, REFUSED, cases_of, needs_bridge
+from tests.clients.matrix import CLIENTS, REFUSED, cases_of
 from tests.clients.reports import KEY, run
 from tests.faults import FaultyUpstream
 from tests.serving import serving
@@ -76,8 +76,6 @@ def parameters() -> list[object]:
         marks = []
         if reason := REFUSED.get((case.client.name, case.surface.name, case.upstream, case.capability)):
             marks.append(pytest.mark.xfail(reason=reason))
-        elif needs_bridge(case.surface.name, case.upstream):
-            marks.append(NOT_YET)
         found.append(pytest.param(case, marks=marks, id=str(case)))
     return found
 
@@ -99,7 +97,6 @@ async def test_report(client: Client) -> None:
     assert set(report.errors) == {(case.run, case.capability) for case in cases_of(client)}
 
 
-@NOT_YET
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 async def test_upstreams(client: Client) -> None:
     """An upstream is asked only for what it offers."""
