@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.body import read_call
@@ -188,6 +188,8 @@ FIELD_NAMES = st.sampled_from([
 ])  # fmt: skip
 
 
+@example({"messages": [], "system": [False]})
+@example({"messages": [{"role": "user", "content": [3], "cache_control": {"type": "ephemeral"}}]})
 @given(st.dictionaries(FIELD_NAMES, SMALL | st.lists(SAID | RESULTS, max_size=2)))
 @settings(deadline=None)
 def test_any_request_is_read_or_refused(fields: dict[str, Any]) -> None:
