@@ -101,6 +101,9 @@ class Web:
             Place("/livez", health.live, Access.PUBLIC),
             Place("/readyz", health.ready, Access.PUBLIC),
             Place("/healthz", health.ready, Access.PUBLIC),
+            # Front ends and platforms ask for these.
+            Place("/health", health.live, Access.PUBLIC),
+            Place("/api/health", health.live, Access.PUBLIC),
             Place("/metrics", health.metrics, Access.METRICS),
         ]
         for prefix in PREFIXES:
