@@ -96,7 +96,8 @@ class BridgedJudge(Judge):
         """Return the event that ends a broken stream, in the client's dialect."""
         if self.phase is not BROKEN or self.reader is None or self._has_said or self.outcome is None:
             return b""
-        return self._near.broken(self.message, f"upstream_{self.outcome.name}")
+        self._has_said = True
+        return self._encoder.feed([Failed(UpstreamError(self.message, code=f"upstream_{self.outcome.name}"))])
 
     def body(self) -> bytes:
         """Return the plain answer, or the refusal, in the client's dialect."""

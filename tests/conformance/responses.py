@@ -254,7 +254,8 @@ def _assembled(stream: bytes) -> Any:
     for name, data in events(stream):
         value = json.loads(data)
         assert name == value["type"]
-        assert value["sequence_number"] == len(said), "the numbers have a gap"
+        # Nobody counts the events of a straight passage: an error of the gateway's own has the number 0 there.
+        assert value["sequence_number"] in ({len(said), 0} if name == "error" else {len(said)}), "a gap"
         said.append(value)
     first, second, *middle = said
     assert (first["type"], second["type"]) == ("response.created", "response.in_progress")
