@@ -96,7 +96,6 @@ class BridgedJudge(Judge):
         """Return the event that ends a broken stream, in the client's dialect."""
         if self.phase is not BROKEN or self.reader is None or self._has_said or self.outcome is None:
             return b""
-        self._has_said = True
         return self._encoder.feed([Failed(UpstreamError(self.message, code=f"upstream_{self.outcome.name}"))])
 
     def body(self) -> bytes:
