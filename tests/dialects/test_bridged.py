@@ -47,7 +47,9 @@ def judged(
     """Return the judgement of an answer that comes in pieces of `size`, and what passed of it to the client."""
     asked, over = call(client, **more), bridge(client)
     crossed = over.cross(asked).call
-    judge = BridgedJudge(asked, over, crossed, now=5.0, name="n0", mask=lambda text: text.replace(b"sk-1", b"***"))
+    judge = BridgedJudge(
+        asked, over, crossed, now=5.0, name="n0", provider="p", mask=lambda text: text.replace(b"sk-1", b"***")
+    )
     judge.head(status, {b"content-type": kind} | ({b"content-encoding": coding} if coding else {}))
     passed = b"".join([judge.receive(body[at : at + size]) for at in range(0, len(body), size)])
     return judge, passed + (judge.end() if ends else b"")
