@@ -1,9 +1,9 @@
 """Remember whose a thought's seal is while a client keeps it: a signature, or a sealed thought.
 
 A provider takes only its own seals, and refuses a conversation with another's. A client keeps what it was given, and
-its next call may go to another provider. So a seal that crosses a bridge is marked with its provider, and loses the mark on
-the way back there. On the way to any other provider it is left out, and the thought's text goes as far as the other
-dialect has a word for it.
+its next call may go to another provider. So a seal that crosses a bridge is marked with its provider, and loses the
+mark on the way back there. On the way to any other provider it is left out, and the thought's text stays where the
+other dialect has a word for it.
 
 A seal without a mark came straight, from a provider of the client's own dialect. No bridge leads back to that one.
 """

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from gateway.dialects.deltas import Ask, Text, TextPart, Thinking, ThinkingPart, Turn
 from gateway.dialects.seals import marked, owner_of, unmarked
+
+if TYPE_CHECKING:
+    from gateway.dialects.deltas import Delta
 
 OURS = owner_of("messages", "ours")
 
@@ -15,7 +20,7 @@ def asked(*thoughts: ThinkingPart) -> Ask:
 
 
 def test_a_seal_is_marked_and_nothing_else() -> None:
-    said = [Text("Hi"), Thinking("Hm"), Thinking("", signature="s"), Thinking("", sealed="x")]
+    said: list[Delta] = [Text("Hi"), Thinking("Hm"), Thinking("", signature="s"), Thinking("", sealed="x")]
     assert marked(said, OURS) == [
         *said[:2], Thinking("", signature="gateway:messages/ours:s"), Thinking("", sealed="gateway:messages/ours:x"),
     ]  # fmt: skip
