@@ -65,7 +65,7 @@ def ask(question: Question, model: str) -> Json:
         "temperature": question.temperature, "stream": question.stream,
     }  # fmt: skip
     assert not question.stop, "there is no word for it"
-    return body | {name: value for name, value in said.items() if value not in (None, "", False)}
+    return body | {name: value for name, value in said.items() if value is not False and value not in (None, "")}
 
 
 def _asked_items(turn: User | Answer | Results | Echo) -> list[Json]:
