@@ -40,9 +40,14 @@ async def tried(asker: Asker, provider: Provider) -> Trial:
         rest = (Step(name, None, _NOT_ASKED) for name in ("reachable", "key_accepted", "models"))
         return Trial(ok=False, steps=(Step("key", ok=False, detail=provider.unusable), *rest))
     listing = await asker.models(provider, check_key=True)
-    mask = mask_of(provider)
-    steps = tuple(one._replace(detail=mask.text(one.detail)) for one in _steps(provider, listing))
+    steps = steps_of(provider, listing)
     return Trial(all(one.ok is not False for one in steps), steps, listing.models[:MOST_LISTED], listing.latency_s)
+
+
+def steps_of(provider: Provider, listing: Listing) -> tuple[Step, ...]:
+    """Return what a provider's answer to the question for its models tells, without secrets."""
+    mask = mask_of(provider)
+    return tuple(one._replace(detail=mask.text(one.detail)) for one in _steps(provider, listing))
 
 
 def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:

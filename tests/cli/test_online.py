@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.online import finding, is_listed, look
+from gateway.catalog import is_listed
+from gateway.cli.online import finding, look
 from gateway.config import load
 from gateway.types import Provider
 from gateway.upstream.ask import Listing

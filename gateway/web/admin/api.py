@@ -15,6 +15,7 @@ from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
+from gateway.web.admin.switching import Switching
 from gateway.web.admin.table import Row
 from gateway.web.answers import json_answer
 
@@ -41,6 +42,7 @@ class Admin:
             *Providers(control).rows(),
             *configured.rows(control),
             *Observed(control).rows(),
+            *Switching(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),
         )

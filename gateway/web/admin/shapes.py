@@ -58,6 +58,15 @@ class NewKey(Strict, frozen=True, kw_only=True):
     admin: bool = False
 
 
+class Switch(Strict, frozen=True, kw_only=True):
+    """What is switched, and where to. `call`: ask for one tiny answer too. `force`: switch although a check fails."""
+
+    name: Name
+    to: Name
+    call: bool = False
+    force: bool = False
+
+
 class ConfigQuery(Strict, frozen=True, kw_only=True):
     """`layer`: both files merged, gateway.yaml alone, or the overlay alone."""
 
@@ -164,6 +173,23 @@ class Changed(msgspec.Struct, kw_only=True, frozen=True):
     breaks: list[str]
     problems: list[Flaw]
     note: str = ""
+
+
+class CheckInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """One check of a switch. `ok` is null if it cannot be told, or is only worth knowing."""
+
+    step: Literal["key", "reachable", "key_accepted", "listed", "capabilities", "context", "price", "call"]
+    ok: bool | None
+    detail: str
+
+
+class Switched(Changed, kw_only=True, frozen=True):
+    """A switch, with its checks. `before`, `after`: the upstreams that come first."""
+
+    ok: bool
+    before: str
+    after: str
+    steps: list[CheckInfo]
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):

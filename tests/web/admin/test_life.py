@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import Client, Pause, chat_json, chat_stream, error_json, request
+from tests.faults import Client, Pause, chat_json, chat_stream, error_json, json_answer, request
 from tests.web.admin.scene import CALLER, LITERAL, SENTINEL, Scene, administered, eventually
 
 if TYPE_CHECKING:
@@ -308,3 +308,21 @@ async def test_attempts_under_way(tmp_path: Path) -> None:
         assert (found[0]["route"], found[0]["upstream"], found[0]["endpoint"]) == ("main", "a/x", "chat")
         await under_way
         assert (await scene.get("/calls/in-flight"))["data"] == []
+
+
+async def test_a_switch_is_checked(tmp_path: Path) -> None:
+    """A check that fails is told by a rehearsal, prevents the switch, and can be overruled."""
+    async with administered(tmp_path, answer=json_answer({"data": [{"id": "x"}, {"id": "y"}]})) as scene:
+        told = await scene.edit("POST", "/switch?dry_run=true", {"name": "role:rlm", "to": "a/z"})
+        assert (told["ok"], told["stored"], told["before"], told["after"]) == (False, False, "a/x", "a/z")
+        assert {one["step"]: one["ok"] for one in told["steps"]}["listed"] is False
+        refused = await scene.ask("POST", "/switch", {"name": "role:rlm", "to": "a/z"}, version="*")
+        assert (refused.status, refused.json["error"]["param"]) == (409, "to")
+        assert "listed: " in refused.json["error"]["message"]
+        assert (await scene.get("/roles/rlm"))["value"] == {"models": ["main", "other"]}
+        done = await scene.edit("POST", "/switch", {"name": "role:rlm", "to": "a/y"})
+        assert (done["ok"], done["stored"], done["in_use"]) == (True, True, True)
+        assert (await scene.get("/roles/rlm"))["value"] == {"models": ["a/y", "other"]}
+        for body, status in (({"name": "role:rml", "to": "a/y"}, 404), ({"name": "main", "to": "nobody/x"}, 404)):
+            refused = await scene.ask("POST", "/switch", body, version="*")
+            assert refused.status == status, refused.body

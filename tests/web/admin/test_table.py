@@ -95,6 +95,9 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/calls"): Example("/calls?limit=5&provider=a"),
     ("GET", "/calls/in-flight"): Example(),
     ("GET", "/calls/{request_id}"): Example("/calls/made-before"),
+    ("POST", "/switch"): Example(
+        body={"name": "role:rlm", "to": "b/other", "force": True}, wrong={"name": "role:rlm", "too": "b/other"}
+    ),
     ("GET", "/keys"): Example(),
     ("POST", "/keys"): Example(body={"name": "ci", "rpm": 60, "budget_usd": 5}, wrong={"name": "ci", "rmp": 60}),
     ("DELETE", "/keys/{id}"): Example("/keys/{id}"),
