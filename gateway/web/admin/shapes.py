@@ -454,6 +454,12 @@ class Records(msgspec.Struct, kw_only=True, frozen=True):
     object: Literal["list"] = "list"
 
 
+class Cancelled(msgspec.Struct, kw_only=True, frozen=True):
+    """The attempts that were cancelled, by their names in the ledger."""
+
+    cancelled: list[str]
+
+
 class Free(msgspec.Struct, kw_only=True, frozen=True):
     """The plan of an imagined call, as `gateway explain` shows it."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import Client, Pause, chat_json, chat_stream, error_json, json_answer, request
+from tests.faults import Client, Pause, Stall, chat_json, chat_stream, error_json, json_answer, request
 from tests.web.admin.scene import CALLER, LITERAL, SENTINEL, Scene, administered, eventually
 
 if TYPE_CHECKING:
@@ -308,6 +308,55 @@ async def test_attempts_under_way(tmp_path: Path) -> None:
         assert (found[0]["route"], found[0]["upstream"], found[0]["endpoint"]) == ("main", "a/x", "chat")
         await under_way
         assert (await scene.get("/calls/in-flight"))["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "wanted"),
+    [
+        ("/v1/chat/completions", False, b'"code":"cancelled_by_operator"'),
+        ("/v1/chat/completions", True, b"the operator of the gateway has cancelled this call"),
+        ("/v1/messages", False, b'{"type":"error","error":{"type":"'),
+        ("/v1/messages", True, b"event: error\ndata: "),
+    ],
+)
+async def test_a_call_is_cancelled(tmp_path: Path, path: str, wanted: bytes, *, stream: bool) -> None:
+    """The client is told in its dialect, the provider's connection is closed, and the ledger says who ended it."""
+
+    def answer(seen: Any) -> Any:
+        return (*chat_stream("Hel", "lo")[:3], Stall()) if seen.json.get("stream") else (Stall(),)
+
+    async with administered(tmp_path, answer=answer) as scene, Client(scene.running.port) as client:
+        body = {"model": "b/y", "stream": stream, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+        await client.send(request("POST", path, body, {"x-api-key": CALLER}))
+        await scene.upstream.wait_request()
+        if stream:
+            response = await client.head()
+        (one,) = (await scene.get("/calls/in-flight"))["data"]
+        done = await scene.ask("DELETE", f"/calls/in-flight/{one['request_id']}")
+        assert (done.status, done.json) == (200, {"cancelled": [one["attempt"]]})
+        if stream:
+            await client.finish(response)
+            assert (response.status, response.complete) == (200, False)
+        else:
+            response = await client.response()
+            assert (response.status, response.headers["x-should-retry"]) == (503, "false")
+        assert wanted in response.body, response.body
+
+        async def is_closed() -> bool:
+            return scene.upstream.open_connections == 0
+
+        async def is_booked() -> bool:
+            return bool((await recorded(scene, one["request_id"]))[0]["outcome"])
+
+        await eventually(is_closed)
+        await eventually(is_booked)
+        (row,) = await recorded(scene, one["request_id"])
+        assert (row["outcome"], row["call_status"]) == ("cancelled", 200 if stream else 503)
+        assert (await scene.get("/calls/in-flight"))["data"] == []
+        gone = await scene.ask("DELETE", f"/calls/in-flight/{one['request_id']}")
+        assert (gone.status, gone.json["error"]["param"]) == (404, "id")
+        (facts,) = (await scene.get("/facts"))["data"]
+        assert facts["success"] == 1  # it is not the provider's fault
 
 
 async def test_a_switch_is_checked(tmp_path: Path) -> None:
