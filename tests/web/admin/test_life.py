@@ -25,10 +25,11 @@ async def call(scene: Scene, model: str, *, stream: bool = False) -> Response:
 
 
 async def recorded(scene: Scene, identity: str) -> list[dict[str, Any]]:
-    """Return the attempts of a call, once the ledger has them."""
+    """Return the attempts of a call, once the ledger has their ends."""
 
     async def found() -> bool:
-        return (await scene.ask("GET", f"/calls/{identity}")).status == 200
+        answer = await scene.ask("GET", f"/calls/{identity}")
+        return answer.status == 200 and all(one["outcome"] for one in answer.json["data"])
 
     await eventually(found)
     attempts: list[dict[str, Any]] = (await scene.get(f"/calls/{identity}"))["data"]
