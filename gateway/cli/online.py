@@ -77,6 +77,9 @@ async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) 
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
         return finding(provider, listing, configured)
+    if provider.models_url and listing.problem is None:
+        said = f"there is no list of models at {provider.models_url} (HTTP {listing.status}); check the models_url"
+        return Finding(provider.name, said, said)
     if listing.problem is None and kind_of(provider).may_lack_list and await asker.has_chat(provider):
         return Finding(provider.name, "", "it serves chats and has no list of models, so nothing was compared")
     return misplaced(provider, listing, await _meant(asker, provider, listing))

@@ -57,9 +57,11 @@ def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:
         words = "it has no list of models that is free; only a call can tell"
         return sent, *(Step(name, None, words) for name in ("reachable", "key_accepted", "models"))
     if problem is None and not listing.offered:
-        words = f"there is no list of models at {provider.base_url}/models (HTTP {listing.status})"
+        place = provider.models_url or f"{provider.base_url}/models"
+        words = f"there is no list of models at {place} (HTTP {listing.status})"
+        field = "models_url" if provider.models_url else "base_url"
         may_lack = kind_of(provider).may_lack_list
-        wrong = Step("models", None if may_lack else False, f"{words}; check the base_url")
+        wrong = Step("models", None if may_lack else False, f"{words}; check the {field}")
         return sent, Step("reachable", ok=True, detail="it answers"), Step("key_accepted", None, words), wrong
     if problem is None:
         known = {True: "the key is accepted", False: "the key is not accepted", None: "only a call can tell"}
