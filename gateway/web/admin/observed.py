@@ -14,6 +14,7 @@ from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
 from gateway.stores.opening import open_store
+from gateway.stores.overlay import Step
 from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
@@ -163,6 +164,7 @@ class Observed:
         if not cancelled:
             words = f"no call {quoted(wanted[:100])} is under way in the worker that answers; it may have ended"
             raise NotFound(words, param="id")
+        await self._control.note(asked, Step(f"calls.{wanted[:200]}", "cancelled"))
         return shapes.Cancelled(cancelled=cancelled)
 
     def _under_way(self) -> list[Entry]:

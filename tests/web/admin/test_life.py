@@ -376,3 +376,27 @@ async def test_a_switch_is_checked(tmp_path: Path) -> None:
         for body, status in (({"name": "role:rml", "to": "a/y"}, 404), ({"name": "main", "to": "nobody/x"}, 404)):
             refused = await scene.ask("POST", "/switch", body, version="*")
             assert refused.status == status, refused.body
+
+
+async def test_the_history_tells_of_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Keys that are created and revoked stand in it with who did that, and no rehearsal does; the log has a line."""
+    caplog.set_level(logging.INFO)
+    async with administered(tmp_path) as scene:
+        await scene.ask("POST", "/keys?dry_run=true", {"name": "never"})
+        made = (await scene.ask("POST", "/keys", {"name": "ci", "admin": True})).json
+        assert (await scene.ask("DELETE", f"/keys/{made['id']}")).status == 200
+        await scene.edit("PUT", "/aliases/fast", "a/x")
+        history = (await scene.get("/history"))["data"]
+        steps = [(one["by"], one["steps"][0]["path"], one["steps"][0]["action"]) for one in history]
+        assert steps == [
+            ("config", "models.fast", "set"),
+            ("config", f"keys.{made['id']}", "revoked"),
+            ("config", f"keys.{made['id']}", "created"),
+        ]
+        assert made["secret"] not in str(history)
+    said = [one.getMessage() for one in caplog.records if one.name == "gateway.admin"]
+    assert said == [
+        "POST /admin/v1/keys by config",
+        f"DELETE /admin/v1/keys/{made['id']} by config",
+        "PUT /admin/v1/aliases/fast by config",
+    ]
