@@ -16,6 +16,7 @@ from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
+from gateway.web.admin.standing import Standings
 from gateway.web.admin.switching import Switching
 from gateway.web.admin.table import Effect, Row
 from gateway.web.answers import json_answer
@@ -46,6 +47,7 @@ class Admin:
             *Providers(control).rows(),
             *configured.rows(control),
             *Observed(control).rows(),
+            *Standings(control).rows(),
             *Switching(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),

@@ -460,6 +460,46 @@ class Cancelled(msgspec.Struct, kw_only=True, frozen=True):
     cancelled: list[str]
 
 
+class QuotaInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """What is left of one limit."""
+
+    of: str
+    unit: str
+    left: float
+    limit: float | None
+    resets_in_s: float
+
+
+class StandingInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """How a provider is. `reachable`: null if nothing has been heard yet. `breakers`: those that are not closed."""
+
+    name: str
+    reachable: bool | None
+    key: str
+    first_token_s: float | None
+    error_share: float
+    breakers: dict[str, str]
+    quota: list[QuotaInfo]
+    last_error: str
+    last_check_at: float | None
+
+
+class RoleInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Who serves a role now, who would be next, and why others would not."""
+
+    role: str
+    serves: str | None
+    then: list[str]
+    why: str
+
+
+class Standings(msgspec.Struct, kw_only=True, frozen=True):
+    """How all providers are, and who serves each role, as the worker that answers knows it."""
+
+    providers: list[StandingInfo]
+    roles: list[RoleInfo]
+
+
 class Free(msgspec.Struct, kw_only=True, frozen=True):
     """The plan of an imagined call, as `gateway explain` shows it."""
 

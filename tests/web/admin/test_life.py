@@ -400,3 +400,23 @@ async def test_the_history_tells_of_keys(tmp_path: Path, caplog: pytest.LogCaptu
         f"DELETE /admin/v1/keys/{made['id']} by config",
         "PUT /admin/v1/aliases/fast by config",
     ]
+
+
+async def test_the_status(tmp_path: Path) -> None:
+    """How each provider is, and who serves each role, before and after a provider is switched off."""
+    async with administered(tmp_path) as scene:
+        await call(scene, "main")
+        found = await scene.get("/status")
+        providers = {one["name"]: one for one in found["providers"]}
+        assert list(providers) == ["a", "b"]
+        assert (providers["a"]["reachable"], providers["a"]["key"], providers["b"]["key"]) == (
+            True,
+            "none needed",
+            "sent",
+        )
+        assert (providers["b"]["reachable"], providers["b"]["last_check_at"]) == (None, None)
+        roles = {one["role"]: one for one in found["roles"]}
+        assert (roles["role:rlm"]["serves"], roles["role:rlm"]["then"]) == ("a/x", ["b/y"])
+        await scene.edit("POST", "/providers/a/disable")
+        roles = {one["role"]: one for one in (await scene.get("/status"))["roles"]}
+        assert (roles["role:rlm"]["serves"], roles["role:rlm"]["why"]) == ("b/y", "a/x: disabled")

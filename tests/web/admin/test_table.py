@@ -96,6 +96,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/calls/in-flight"): Example(),
     ("DELETE", "/calls/in-flight/{id:path}"): Example("/calls/in-flight/under-way"),
     ("GET", "/calls/{request_id}"): Example("/calls/made-before"),
+    ("GET", "/status"): Example(),
     ("POST", "/switch"): Example(
         body={"name": "role:rlm", "to": "b/other", "force": True}, wrong={"name": "role:rlm", "too": "b/other"}
     ),
