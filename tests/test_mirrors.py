@@ -114,6 +114,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.stores.redis_scripts": "stores/test_redis.py",
     "gateway.stores.redis_tally": "stores/test_redis.py",
     "gateway.stores.rows": "stores/test_store.py",
+    "gateway.types.experiments": "core/test_arms.py",
     "gateway.types": "core/test_plan.py",
     "gateway.types.abilities": "core/test_abilities.py",
     "gateway.types.calls": "dialects/test_body.py",

@@ -15,7 +15,7 @@ from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
-from gateway.types import BodyKind, Capability, LimitScope, Window
+from gateway.types import BodyKind, Capability, LimitScope, Unit, Window
 from gateway.types import Bridging as When
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
@@ -37,6 +37,7 @@ BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
 ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
 THEN = ("refuse", "downgrade")
+UNITS = tuple(one.value for one in Unit)
 
 
 def _whole(value: object) -> object:
@@ -172,8 +173,19 @@ Then = Annotated[str, BeforeValidator(_one_of("choice", THEN)), WithJsonSchema(_
 Webhook = Annotated[str, BeforeValidator(scalars.webhook)]
 Location = Annotated[str, BeforeValidator(scalars.location)]
 Fraction = Annotated[
-    float, BeforeValidator(scalars.fraction), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+    float,
+    BeforeValidator(scalars.fraction),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": "^[0-9.]+ ?%?$", "examples": ["20%"]},
+            ]
+        }
+    ),
 ]
+StickyUnit = Annotated[str, BeforeValidator(_one_of("unit", UNITS)), WithJsonSchema(_names(UNITS))]
+Arm = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Days = Annotated[
     int, BeforeValidator(scalars.days), WithJsonSchema({"type": ["string", "integer"], "examples": ["90d", 400]})
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import ability_of
 from gateway.config import clients, money, scalars
@@ -11,13 +11,14 @@ from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
 from gateway.config.settings import CacheSettings, Config, ServerSettings
+from gateway.core.arms import DeclaredArm, DeclaredExperiment
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
 from gateway.core.names import quoted
 from gateway.core.params import merged
 from gateway.kinds import BUILT_IN, KINDS, OTHER
-from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
+from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -97,6 +98,7 @@ class Resolution:
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
                 kinds=frozenset(KINDS),
+                experiments={name: self._experiment(name, one) for name, one in self.file.experiments.items()},
             )
         )
         for one in objections:
@@ -135,6 +137,8 @@ class Resolution:
             for path in ((section, name, "models", *index, "model"), (section, name, "models", *index)):
                 if path in self.source.marks:
                     return path
+        if section == "experiments" and where not in self.source.marks and where[:-1] in self.source.marks:
+            return where[:-1]  # an arm that is written short
         if section == "models" and (path := (section, name, "model")) in self.source.marks:
             return path
         return where
@@ -203,6 +207,19 @@ class Resolution:
             bridging=Bridging(written.bridge) if written.bridge else None,
             is_lossless=written.lossy == "refuse" if written.lossy else None,
         )
+
+    def _experiment(self, name: str, written: shape.Experiment) -> DeclaredExperiment:
+        place, mirror = ("experiments", name), written.mirror
+        arms = {
+            arm: DeclaredArm(one.model or "", self._tried(one.params, *place, "arms", arm), one.weight)
+            for arm, one in written.arms.items()
+        }
+        copies = DeclaredArm(mirror.model or "", self._tried(mirror.params, *place, "mirror")) if mirror else None
+        share, most = written.share or 1.0, mirror.at_once if mirror else 0
+        return DeclaredExperiment(written.on, arms, share, Unit(written.sticky), copies, most)
+
+    def _tried(self, written: Mapping[str, Any] | str, *place: str) -> Params:
+        return encoded(written, self.presets, self._at(*place, "params"))
 
     def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:
         if written is None:

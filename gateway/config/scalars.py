@@ -108,7 +108,9 @@ def days(value: object) -> int:
 
 
 def fraction(value: object) -> float:
-    """Read a share: more than 0 and at most 1."""
+    """Read a share, `0.2` or `20%`: more than 0 and at most 1."""
+    if isinstance(value, str) and _NUMBER.fullmatch(number := value.strip().removesuffix("%").strip()):
+        value = float(number) / (100.0 if "%" in value else 1.0)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
         raise ValueError("a share must be more than 0 and at most 1; write 0.8 for 80 %")
     return float(value)

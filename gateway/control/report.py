@@ -167,4 +167,6 @@ def attempt(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
         "duration_ms": row.duration_ms,
         "provider_id": row.provider_id,
         "sha256": row.sha256.hex(),
+        "arm": row.arm,
+        "parent": row.parent,
     }

@@ -148,7 +148,8 @@ class Entry:
         intent = Intent(
             self.identity, self.began_at, admission.request_id.decode("latin-1"), key.id or key.name, self._route.name,
             call.endpoint.name, upstream.provider.name, upstream.model, call.stream,
-            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
+            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost, self._route.arm,
+            admission.parent,
         )  # fmt: skip
         try:  # inlined from `Books.write`, because the caller waits for this
             self.position = journal.append(encode(intent))

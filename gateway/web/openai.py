@@ -94,12 +94,12 @@ class Operation:
                 refuse_other_names(key, call, headers)
             ruleset = gateway.now  # the call keeps this ruleset, also after a reload
             try:
-                steered = steer(gateway, ruleset, call, headers, key)
+                steered = steer(gateway, ruleset, call, headers, key, identity)
             except ModelNotFound:
                 if not await gateway.looked_again():
                     raise
                 ruleset = gateway.now
-                steered = steer(gateway, ruleset, call, headers, key)
+                steered = steer(gateway, ruleset, call, headers, key, identity)
             call, route, terms = steered
             crossing = None
             if self._endpoint.dialect not in ruleset.straight or gateway.memory.unspoken:
