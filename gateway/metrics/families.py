@@ -47,6 +47,7 @@ RESTARTS = "gateway_background_restarts"
 EJECTIONS = "gateway_upstream_ejections"
 FALLBACKS = "gateway_fallbacks"
 REPAIRS = "gateway_repairs"
+MIRRORED = "gateway_mirrored_calls"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (DEGRADATIONS, "Times an upstream became much worse than usual.", ("provider", "model")),
     (PROBES, "Background probes of whether a provider can be reached.", ("provider", "outcome")),
@@ -61,6 +62,7 @@ _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (RESTARTS, "Times a background task failed and was restarted.", ("task",)),
     (EJECTIONS, "Times an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
     (FALLBACKS, "Calls not answered by their first choice, the upstream label.", ("route", "upstream", "reason")),
+    (MIRRORED, "Calls of a mirroring experiment by what became of the copy.", ("experiment", "copy")),
     (REPAIRS, "Fields of calls that were adapted to a quirk of their provider.", ("provider", "repair")),
 )
 _IN_NANO = frozenset({COST, SAVED})
