@@ -63,7 +63,7 @@ def usage(
         raise Mistake("--csv and --json exclude each other")
     _object_to_mixing(calls=calls, reconcile=reconcile, by=by, where=where, since=since, until=until)
     now = time.time()
-    start, end = _period(since or DEFAULT_SINCE, until, now)
+    start, end = period(since or DEFAULT_SINCE, until, now)
     dimensions = _dimensions(by if by is not None else DEFAULT_BY)
     config = configuration.read(path)
     if reconcile:
@@ -107,7 +107,12 @@ def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: 
         raise Mistake("--reconcile compares days and providers; it can only be combined with --since and --until")
 
 
-def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
+def period(since: str, until: str | None, now: float) -> tuple[float, float]:
+    """Return the start and the end that two options name; without an end, infinity.
+
+    Raises:
+        Mistake: an option is no time, or nothing lies between the two.
+    """
     from gateway.control.report import instant, moment
 
     try:

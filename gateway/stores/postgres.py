@@ -230,6 +230,10 @@ class PostgresStore:
         """Return the latest attempts, the newest first."""
         return self._transact(lambda transaction: sums.recent(transaction.query, limit, where))
 
+    def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
+        """Return the latest attempts of an experiment's arms, the newest first."""
+        return self._transact(lambda transaction: sums.tried(transaction.query, experiment, limit, since, until))
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
 

@@ -168,6 +168,10 @@ class SQLiteStore:
         """Return the latest attempts, the newest first."""
         return sums.recent(self._query, limit, where)
 
+    def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
+        """Return the latest attempts of an experiment's arms, the newest first."""
+        return sums.tried(self._query, experiment, limit, since, until)
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
         with self._transaction() as connection:
@@ -235,7 +239,9 @@ class SQLiteStore:
         connection = _connect(self._path, "ro")
         try:
             missing = pending(connection, "ledger")
-            if missing and missing[0].number == 1:
+            if missing and (
+                missing[0].number == 1 or not connection.execute("SELECT 1 FROM attempts LIMIT 1").fetchone()
+            ):
                 raise NoLedgerYet("there is no ledger yet; the gateway is creating it")
             if missing:
                 raise StoreError("an older gateway made it; start this version of the gateway once to update it")

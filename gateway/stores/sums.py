@@ -188,6 +188,18 @@ def recent(query: Query, limit: int, where: Mapping[str, str] | None) -> list[Ro
     return rows
 
 
+def tried(query: Query, experiment: str, limit: int, since: float, until: float) -> list[Row]:
+    """Return the latest attempts of an experiment's arms, the newest first."""
+    terms = ["arm <> ''", "arm >= ?", "arm < ?", "started_at >= ?"]
+    values: list[object] = [f"{experiment}/", f"{experiment}0", since]  # in the order of bytes, 0 follows the slash
+    if until < float("inf"):
+        terms.append("started_at < ?")
+        values.append(until)
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {' AND '.join(terms)}"  # noqa: S608  # names of columns
+    found = query(f"{select} ORDER BY started_at DESC, attempt DESC LIMIT ?", (*values, limit))
+    return [row_of(one) for one in found]
+
+
 def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], list[int | str]]:
     terms: list[str] = []
     values: list[int | str] = []

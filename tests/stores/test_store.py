@@ -344,3 +344,13 @@ def test_nothing_is_left_half_done(store: Store) -> None:
     assert (kept(store), list(store.totals()), store.position(WRITER)) == ([], [Totals()], None)
     store.write([row(1)], Position(WRITER, 1, 1))
     assert store.totals()[0].attempts == 1
+
+
+def test_the_attempts_of_an_experiment(store: Store) -> None:
+    """Only of this one, the newest first, and only so many. Names that begin alike are others."""
+    arms = ("x/a", "x/b", "xy/a", "w/a", "", "x/a")
+    store.write([row(number, arm=arm) for number, arm in enumerate(arms)])
+    assert [one.attempt for one in store.tried("x", 9)] == [attempt(5), attempt(1), attempt(0)]
+    assert [one.attempt for one in store.tried("x", 1)] == [attempt(5)]
+    assert [one.attempt for one in store.tried("x", 9, since=WALL + 1, until=WALL + 5)] == [attempt(1)]
+    assert store.tried("nobody", 9) == []

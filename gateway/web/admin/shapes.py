@@ -88,6 +88,13 @@ class UsageQuery(Strict, frozen=True, kw_only=True):
     until: str | None = None
 
 
+class PeriodQuery(Strict, frozen=True, kw_only=True):
+    """A period. Times: 7d, today, 2026-11-01."""
+
+    since: str = "30d"
+    until: str | None = None
+
+
 class ModelsQuery(Strict, frozen=True, kw_only=True):
     """Filters of models. `needs`: capabilities, comma-separated. `pool`: the configuration's, or providers' lists."""
 

@@ -76,6 +76,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("PUT", "/presets/{name:path}"): Example("/presets/wild", {"temperature": 2}, {"force": 1}),
     ("PATCH", "/presets/{name:path}"): Example("/presets/calm", {"top_p": 0.5}, {"force": 1}),
     ("DELETE", "/presets/{name:path}"): Example("/presets/calm"),
+    ("GET", "/experiments/{name}/report"): Example("/experiments/cooler/report?since=7d"),
     ("GET", "/experiments"): Example(),
     ("GET", "/experiments/{name:path}"): Example("/experiments/cooler"),
     ("PUT", "/experiments/{name:path}"): Example(
