@@ -134,6 +134,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.web.admin.keys": "web/admin/test_life.py",
     "gateway.web.admin.observed": "web/admin/test_life.py",
     "gateway.web.admin.openapi": "web/admin/test_table.py",
+    "gateway.web.ledger": "web/test_outcomes.py",
     "gateway.web.admin.experiments": "cli/test_experiments.py",
     "gateway.web.admin.overlay": "web/admin/test_life.py",
     "gateway.web.admin.reading": "web/admin/test_table.py",

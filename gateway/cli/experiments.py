@@ -56,7 +56,7 @@ def list_experiments(path: Path | None, *, as_json: bool) -> None:
 @configuration.config_option
 @terminal.json_option
 def report_experiments(name: str | None, since: str, until: str | None, path: Path | None, *, as_json: bool) -> None:
-    """Compare the arms of an experiment, or of all: errors, latency, first token, cost and length of the answers.
+    """Compare the arms of an experiment, or of all: errors, latency, first token, cost, length and scores.
 
     Each value has its 95 % confidence interval. A difference is named only if its interval excludes zero; otherwise the
     report says how many more calls would decide.
@@ -88,18 +88,22 @@ def report_experiments(name: str | None, since: str, until: str | None, path: Pa
 
 
 def _show(experiment: str, found: Report, configured: Experiment | None) -> None:
+    from gateway.cli.usage import printable
     from gateway.control.experiments import measured, verdict
+    from gateway.core.comparison import MEASURES
 
     where = f" on {configured.on}" if configured is not None else ", no longer configured"
     click.echo(f"{terminal.bold(experiment)}{where}: means, with their {found.confidence:.0%} confidence intervals\n")
-    rows = []
+    shown = [one for one in MEASURES if one != "score" or any(one in arm.measures for arm in found.arms)]
+    head = ("ARM", "CALLS", "ERRORS", "LATENCY", "FIRST TOKEN", "COST", "LENGTH", "SCORE")[: 2 + len(shown)]
+    rows = [
+        [arm.name, f"{arm.calls:,}", *(measured(one, arm.measures.get(one)) for one in shown)] for arm in found.arms
+    ]
+    terminal.print_table(head, rows)
     for arm in found.arms:
-        values = [
-            measured(measure, arm.measures.get(measure))
-            for measure in ("errors", "latency_s", "first_token_s", "cost_usd", "output_tokens")
-        ]
-        rows.append([arm.name, f"{arm.calls:,}", *values])
-    terminal.print_table(("ARM", "CALLS", "ERRORS", "LATENCY", "FIRST TOKEN", "COST", "LENGTH"), rows)
+        if arm.verdicts:
+            said = ", ".join(f"{printable(word)} {count:,}" for word, count in arm.verdicts.items())
+            click.echo(f"verdicts on {arm.name}: {said}")
     for name in dict.fromkeys(one.arm for one in found.compared):
         click.echo(f"\n{name} beside {found.arms[0].name}:")
         for one in found.compared:

@@ -47,7 +47,7 @@ def unknown(name: str, configured: Mapping[str, Experiment]) -> str:
 
 _NAMES = {
     "errors": "errors", "latency_s": "latency", "first_token_s": "first token", "cost_usd": "cost",
-    "output_tokens": "length",
+    "output_tokens": "length", "score": "score",
 }  # fmt: skip
 _UNITS = {"latency_s": " s", "first_token_s": " s", "output_tokens": " tokens"}
 

@@ -169,4 +169,6 @@ def attempt(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
         "sha256": row.sha256.hex(),
         "arm": row.arm,
         "parent": row.parent,
+        "score": row.score,
+        "verdict": row.verdict,
     }

@@ -6,6 +6,7 @@ chosen confidence (Bonferroni), so that the more is compared, the more is asked 
 
 from __future__ import annotations
 
+from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +37,8 @@ FEWEST = 30
 MOST_MORE = 100_000
 """A difference that would need more further calls than this is not worth the wait."""
 
-_NOBODY_LEFT = 499
+MOST_VERDICTS = 20
+_LEFT = 499
 
 
 class Trial(NamedTuple):
@@ -51,6 +53,9 @@ class Trial(NamedTuple):
     cost_usd: float | None
     """Of all attempts; None: the cost of one is not known."""
     output_tokens: int
+    score: float | None = None
+    """The client's own verdict, from 0 to 1."""
+    verdict: str = ""
 
 
 def trials_of(rows: Iterable[Row]) -> list[Trial]:
@@ -66,7 +71,7 @@ def trials_of(rows: Iterable[Row]) -> list[Trial]:
             continue
         before_s = sum(row.duration_ms for row in attempts[:-1]) / 1000
         costs = [row.cost_nanousd for row in attempts]
-        left = last.hung_up or last.call_status == _NOBODY_LEFT
+        left = last.hung_up or last.call_status == _LEFT
         found.append(
             Trial(
                 last.arm.partition("/")[2],
@@ -76,6 +81,8 @@ def trials_of(rows: Iterable[Row]) -> list[Trial]:
                 before_s + last.first_token_ms / 1000 if last.first_token_ms else None,
                 None if None in costs else sum(filter(None, costs)) / NANO,
                 last.usage.output_tokens,
+                last.score,
+                last.verdict,
             )
         )
     return found
@@ -104,6 +111,8 @@ class ArmReport(msgspec.Struct, frozen=True):
     left: int
     """Calls whose client left before the end. They count in the cost only."""
     measures: dict[str, Measured]
+    verdicts: dict[str, int] = {}
+    """How often clients gave each verdict, the most frequent first."""
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -131,7 +140,7 @@ class Report(msgspec.Struct, frozen=True):
     compared: list[Compared]
 
 
-MEASURES = ("errors", "latency_s", "first_token_s", "cost_usd", "output_tokens")
+MEASURES = ("errors", "latency_s", "first_token_s", "cost_usd", "output_tokens", "score")
 """What is measured of each call. `errors` is a share, the others are means."""
 _SHARES = frozenset({"errors"})
 
@@ -152,6 +161,7 @@ def report_of(trials: Iterable[Trial], arms: Sequence[str], confidence: float = 
                 for measure in MEASURES
                 if values[name][measure]
             },
+            dict(Counter(one.verdict for one in found if one.verdict).most_common(MOST_VERDICTS)),
         )
         for name, found in by_arm.items()
     ]
@@ -179,6 +189,7 @@ def _values(trials: Sequence[Trial]) -> Mapping[str, Sequence[float]]:
         "first_token_s": sorted(one.first_token_s for one in good if one.first_token_s is not None),
         "cost_usd": sorted(one.cost_usd for one in trials if one.cost_usd is not None),
         "output_tokens": sorted(float(one.output_tokens) for one in good),
+        "score": sorted(one.score for one in trials if one.score is not None),
     }
 
 

@@ -107,6 +107,17 @@ class Ended(msgspec.Struct, frozen=True, gc=False, tag="e", array_like=True):
 
 
 @final
+class Judged(msgspec.Struct, frozen=True, gc=False, tag="j", array_like=True):
+    """The client's own verdict on the answer of a call, which may come days later."""
+
+    attempt: str
+    """The last of the call. Its writer need not be the one that writes this record."""
+    score: float | None
+    """0: useless. 1: perfect. None: there is only a verdict."""
+    verdict: str
+
+
+@final
 class Content(msgspec.Struct, frozen=True, gc=False, tag="c", array_like=True):
     """Prompt and answer, if the configuration keeps them."""
 
@@ -115,7 +126,7 @@ class Content(msgspec.Struct, frozen=True, gc=False, tag="c", array_like=True):
     response: bytes
 
 
-Record = Intent | Progress | Settle | Ended | Content
+Record = Intent | Progress | Settle | Ended | Judged | Content
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Record).decode
@@ -154,6 +165,8 @@ class Row(msgspec.Struct, gc=False):
     call_status: int = 0
     arm: str = ""
     parent: str = ""
+    score: float | None = None
+    verdict: str = ""
 
     @property
     def is_fallback(self) -> bool:
@@ -181,6 +194,8 @@ def number_of(attempt: str) -> int:
 # Parts of `Row.version`. A settlement outranks any number of progress records, and the end of the call outranks both.
 _SETTLED = 1 << 20
 _ENDED = 1 << 21
+# Each verdict adds this much, so the latest is right.
+_JUDGED = 1 << 22
 # `Settle.fallback`, stored in the version for want of a column: databases of earlier versions keep it too.
 _CHOICE_SAID = 1 << 19
 _FALLBACK = 1 << 18
@@ -190,7 +205,7 @@ _OPEN, _OVER = RowState.OPEN, RowState.SETTLED
 _ESTIMATED, _UNKNOWN = CostSource.ESTIMATED, CostSource.UNKNOWN
 
 
-def fold(row: Row | Intent | None, record: Intent | Progress | Settle | Ended) -> Row:
+def fold(row: Row | Intent | None, record: Intent | Progress | Settle | Ended | Judged) -> Row:
     """Return the row of an attempt after one more record; the old row is not changed.
 
     `row`: may be the bare intent. Most attempts have no other record before they settle, so this saves making a row.
@@ -213,7 +228,11 @@ def fold(row: Row | Intent | None, record: Intent | Progress | Settle | Ended) -
             known, version=known.version + 1, usage=usage, cost_nanousd=record.cost_nanousd,
             provider_id=record.provider_id or known.provider_id,
         )  # fmt: skip
-    if known.version >= _ENDED:
+    if type(record) is Judged:
+        if (known.score, known.verdict) == (record.score, record.verdict):
+            return known
+        return replace(known, version=known.version + _JUDGED, score=record.score, verdict=record.verdict)
+    if known.version & _ENDED:
         return known
     return replace(known, version=known.version | _ENDED, call_status=record.call_status)
 

@@ -172,6 +172,10 @@ class SQLiteStore:
         """Return the latest attempts of an experiment's arms, the newest first."""
         return sums.tried(self._query, experiment, limit, since, until)
 
+    def of_request(self, request_id: str, limit: int) -> Sequence[Row]:
+        """Return the latest attempts with this request id, the newest first."""
+        return sums.of_request(self._query, request_id, limit)
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
         with self._transaction() as connection:

@@ -100,6 +100,9 @@ class Store(Protocol):
     def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
         """Return the latest attempts of an experiment's arms, the newest first."""
 
+    def of_request(self, request_id: str, limit: int) -> Sequence[Row]:
+        """Return the latest attempts with this request id, the newest first."""
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier; return how many. Their sums stay."""
 

@@ -200,6 +200,13 @@ def tried(query: Query, experiment: str, limit: int, since: float, until: float)
     return [row_of(one) for one in found]
 
 
+def of_request(query: Query, request_id: str, limit: int) -> list[Row]:
+    """Return the latest attempts with this request id, the newest first."""
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE request_id = ?"  # noqa: S608  # names of columns
+    found = query(f"{select} ORDER BY started_at DESC, attempt DESC LIMIT ?", (request_id, limit))
+    return [row_of(one) for one in found]
+
+
 def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], list[int | str]]:
     terms: list[str] = []
     values: list[int | str] = []

@@ -21,6 +21,7 @@ from gateway.web.explain import Explain
 from gateway.web.health import Health
 from gateway.web.models import Models
 from gateway.web.openai import Operation
+from gateway.web.outcomes import Outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -87,6 +88,7 @@ class Web:
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
         self.door = Door(gateway, keyring)
+        self.outcomes = outcomes = Outcomes(gateway)
         models, health, explain = (
             Models(gateway),
             Health(gateway, keyring, {} if background is None else background),
@@ -109,6 +111,7 @@ class Web:
                 Place(prefix or "/", health.live, Access.PUBLIC),
                 Place(f"{prefix}/api/hello", health.live, Access.PUBLIC),
                 Place(f"{prefix}/explain", explain.__call__, Access.CALL),
+                Place(f"{prefix}/outcomes", outcomes.__call__, Access.CALL, "POST"),
                 Place(f"{prefix}/models", models.every, Access.CALL),
                 Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
             ]

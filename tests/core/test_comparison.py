@@ -44,10 +44,10 @@ def test_rows_become_calls() -> None:
         row(5, 1, arm="x/b", call_status=0),
     ]
     assert trials_of(rows[::-1]) == [
-        Trial("b", True, False, 4.0, 0.31, 1e-6, 20),
-        Trial("b", False, True, 4.0, 0.31, 1e-6, 20),
-        Trial("b", True, False, 4.0, None, None, 20),
-        Trial("a", False, False, 1.5, 0.7, 1.2e-8, 42),
+        Trial("b", True, False, 4.0, 0.31, 1e-6, 20, 0.5, "pass"),
+        Trial("b", False, True, 4.0, 0.31, 1e-6, 20, 0.5, "pass"),
+        Trial("b", True, False, 4.0, None, None, 20, 0.5, "pass"),
+        Trial("a", False, False, 1.5, 0.7, 1.2e-8, 42, 0.5, "pass"),
     ]
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_said_of_few_calls() -> None:
     """However large the difference seems."""
     found = report_of([*trials("a", 100, 1), *trials("b", FEWEST - 7, 2, latency_s=50)], ("a", "b"))
     assert {(one.verdict, one.more) for one in found.compared} == {("too_few", 7)}
-    assert {one.measure for one in found.compared} == set(MEASURES)
+    assert {one.measure for one in found.compared} == set(MEASURES) - {"score"}  # nobody has judged
 
 
 def test_an_undecided_difference_says_what_would_decide_it() -> None:
@@ -106,3 +106,14 @@ def test_those_who_left_count_in_the_cost_only() -> None:
         "errors": 1, "latency_s": 1, "first_token_s": 1, "cost_usd": 2, "output_tokens": 1,
     }  # fmt: skip
     assert (arms[1].calls, arms[1].measures) == (0, {})
+
+
+def test_verdicts() -> None:
+    """Only judged calls have a score; words are counted."""
+    arms = (
+        [trial("a", score=0.25, verdict="fail")] * 40 + [trial("a")] * 9 + [trial("b", score=1.0, verdict="pass")] * 40
+    )
+    found = report_of([*arms, trial("b", verdict="fail")], ("a", "b"))
+    assert of(found, "score").verdict == "higher"
+    assert found.arms[0].measures["score"].calls == 40
+    assert [one.verdicts for one in found.arms] == [{"fail": 40}, {"pass": 40, "fail": 1}]

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.ledger import Ended, Intent, Progress, Row, RowState, Settle, decode, encode, fold, in_doubt
+from gateway.core.ledger import Ended, Intent, Judged, Progress, Row, RowState, Settle, decode, encode, fold, in_doubt
 from gateway.types import CostSource, Usage
 
 # No two fields of one type have the same value.
@@ -129,3 +129,17 @@ def test_an_intent_of_an_earlier_version_is_still_read() -> None:
     """Its journal may have been left by a gateway that knew no experiments."""
     earlier = msgspec.msgpack.encode(msgspec.msgpack.decode(encode(INTENT))[:13])
     assert decode(earlier) == msgspec.structs.replace(INTENT, arm="", parent="")
+
+
+def test_the_latest_verdict_is_right() -> None:
+    """The same again changes nothing. A verdict keeps what the version says of the choice, and an end may follow."""
+    fallback = fold(INTENT, replace(SETTLE, fallback=1))
+    good, bad = Judged(INTENT.attempt, 1.0, ""), Judged(INTENT.attempt, 0.0, "wrong")
+    once = fold(fallback, good)
+    assert (once.score, once.verdict, once.is_fallback) == (1.0, "", True)
+    assert fold(once, good) is once
+    twice = fold(once, bad)
+    assert (twice.score, twice.verdict, twice.is_fallback) == (0.0, "wrong", True)
+    assert twice.version > once.version > fallback.version
+    assert fold(twice, ENDED).call_status == 502
+    assert fold(twice, SETTLE) is twice

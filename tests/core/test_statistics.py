@@ -54,7 +54,7 @@ def test_students_distribution(confidence: float, degrees: float, quantile: floa
     ],
 )
 def test_shares(part: int, count: int, expected: tuple[float, float]) -> None:
-    assert of_share(part, count, 0.95) == pytest.approx(expected, abs=5e-5)
+    assert tuple(of_share(part, count, 0.95)) == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_differences_of_shares(one: tuple[int, int], other: tuple[int, int], exp
 
 def test_differences_of_means() -> None:
     one, other = sample_of(ONE), sample_of(OTHER)
-    assert (one.mean, other.mean) == (pytest.approx(20.82), pytest.approx(22.9867, abs=1e-4))
+    assert [one.mean, other.mean] == pytest.approx([20.82, 22.9867], abs=1e-4)
     found = difference_of_means(one, other, 0.95)
     error = ((one.variance + other.variance) / 15) ** 0.5
     assert (one.mean - other.mean) / error == pytest.approx(-2.46, abs=0.005)
@@ -84,7 +84,7 @@ def test_differences_of_means() -> None:
 
 
 def test_moments() -> None:
-    assert sample_of([2, 4, 4, 4, 5, 5, 7, 9]) == (8, 5.0, pytest.approx(32 / 7))
+    assert list(sample_of([2, 4, 4, 4, 5, 5, 7, 9])) == pytest.approx([8, 5.0, 32 / 7])
     assert sample_of([3.0]) == (1, 3.0, 0.0)
     assert sample_of([]) == (0, 0.0, 0.0)
     assert (median_of([1, 2, 9]), median_of([1, 2, 3, 9])) == (2, 2.5)

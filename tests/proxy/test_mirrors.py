@@ -96,7 +96,7 @@ async def test_budgets_pay_for_copies(tmp_path: Path) -> None:
     async with ledgered(tmp_path, chat_json(), chat_json(), extra=shadow(more=budget)) as scene:
         for number in (1, 2, 3):
             assert (await scene.ask(chat(model=ROLE_NAME, max_tokens=2))).status == 200
-            await until(lambda number=number: made(scene) == number, what="the copy")
+            assert made(scene) == number
             await until(lambda: not scene.running.app._mirrors._tasks, what="the end of the copy")
         assert 1 <= len(scene.upstreams[1].requests) < 3
         assert len(scene.upstreams[0].requests) == 3

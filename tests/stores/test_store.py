@@ -354,3 +354,11 @@ def test_the_attempts_of_an_experiment(store: Store) -> None:
     assert [one.attempt for one in store.tried("x", 1)] == [attempt(5)]
     assert [one.attempt for one in store.tried("x", 9, since=WALL + 1, until=WALL + 5)] == [attempt(1)]
     assert store.tried("nobody", 9) == []
+
+
+def test_the_attempts_of_a_request(store: Store) -> None:
+    """A client may use a request id again; the latest come first."""
+    store.write([row(number, request_id="again" if number % 2 else "once") for number in range(4)])
+    assert [one.attempt for one in store.of_request("again", 9)] == [attempt(3), attempt(1)]
+    assert [one.attempt for one in store.of_request("again", 1)] == [attempt(3)]
+    assert list(store.of_request("never", 9)) == []

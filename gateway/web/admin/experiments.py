@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from time import time
 from typing import TYPE_CHECKING
 
 from gateway.control.experiments import by_name, report, unknown
-from gateway.control.refusals import Unstored
 from gateway.control.report import instant
 from gateway.core.comparison import Report
 from gateway.errors import BadRequest, NotFound
-from gateway.stores.opening import open_store
-from gateway.stores.store import NoLedgerYet, StoreError
 from gateway.web.admin import shapes
-from gateway.web.admin.control import in_thread
 from gateway.web.admin.table import Row
+from gateway.web.ledger import from_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,16 +44,10 @@ class Experiments:
         experiments = self._control.gateway.now.directory.experiments
         configured = by_name(experiments).get(name)
 
-        def read() -> Report:
-            try:
-                with closing(open_store(config.ledger, read_only=True)) as store:
-                    return report(store, name, configured, since=since, until=until)
-            except NoLedgerYet:
-                return report(None, name, configured, since=since)
-            except (StoreError, OSError) as error:
-                raise Unstored(f"the ledger cannot be read: {error}") from error
-
-        found = await in_thread(read)
+        found = await from_ledger(
+            config.ledger, lambda store: report(store, name, configured, since=since, until=until)
+        )
+        found = found or report(None, name, configured, since=since)
         if configured is None and not any(arm.calls for arm in found.arms):
             raise NotFound(unknown(name, experiments), param="name")
         return found

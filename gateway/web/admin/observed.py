@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import only, records, search
-from gateway.control.refusals import Unstored
 from gateway.control.report import NO_KEY, as_record, attempt, groups, instant, labels, sought, stored, total
 from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
-from gateway.stores.opening import open_store
-from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
+from gateway.stores.store import DIMENSIONS, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
 from gateway.web.admin.providers import upstreams
 from gateway.web.admin.table import Effect, Row
 from gateway.web.explain import planned
+from gateway.web.ledger import from_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -136,12 +134,10 @@ class Observed:
 
     async def call(self, asked: Asked) -> shapes.Records:
         wanted, names = asked.path["request_id"], self._key_names()
-        rows = await self._read(lambda store: store.recent(MOST_SEARCHED)) or ()
-        found = [attempt(row, names) for row in rows if row.request_id == wanted]
+        rows = await self._read(lambda store: store.of_request(wanted, MOST_ALIKE)) or ()
+        found = [attempt(row, names) for row in rows]
         if not found:
-            raise NotFound(
-                f"no call {quoted(wanted[:100])} is among the latest {MOST_SEARCHED} attempts", param="request_id"
-            )
+            raise NotFound(f"no call {quoted(wanted[:100])} is in the ledger", param="request_id")
         return shapes.Records(data=found[::-1])
 
     async def in_flight(self, _: Asked) -> shapes.Records:
@@ -151,18 +147,7 @@ class Observed:
 
     async def _read(self, ask: Callable[[Store], Any]) -> Any:
         """Return what the ledger says; None if nothing was ever recorded."""
-        settings = self._control.gateway.now.config.ledger
-
-        def read() -> Any:
-            try:
-                with closing(open_store(settings, read_only=True)) as store:
-                    return ask(store)
-            except NoLedgerYet:
-                return None
-            except (StoreError, OSError) as error:
-                raise Unstored(f"the ledger cannot be read: {error}") from error
-
-        return await in_thread(read)
+        return await from_ledger(self._control.gateway.now.config.ledger, ask)
 
     def _key_names(self) -> Mapping[str, str]:
         ring = self._control.keyring.ring
@@ -176,8 +161,8 @@ class Observed:
         }
 
 
-# A call is found by a walk over the latest attempts; the ledger has no index by request.
-MOST_SEARCHED = 5000
+# Clients choose request ids, and may use one again and again.
+MOST_ALIKE = 1000
 
 
 def _instant(name: str, text: str, now: float) -> float:
