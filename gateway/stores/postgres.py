@@ -234,9 +234,9 @@ class PostgresStore:
         """Return the latest attempts of an experiment's arms, the newest first."""
         return self._transact(lambda transaction: sums.tried(transaction.query, experiment, limit, since, until))
 
-    def of_request(self, request_id: str, limit: int) -> Sequence[Row]:
-        """Return the latest attempts with this request id, the newest first."""
-        return self._transact(lambda transaction: sums.of_request(transaction.query, request_id, limit))
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
+        return self._transact(lambda transaction: sums.call(transaction.query, request_id))
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""

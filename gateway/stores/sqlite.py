@@ -172,9 +172,9 @@ class SQLiteStore:
         """Return the latest attempts of an experiment's arms, the newest first."""
         return sums.tried(self._query, experiment, limit, since, until)
 
-    def of_request(self, request_id: str, limit: int) -> Sequence[Row]:
-        """Return the latest attempts with this request id, the newest first."""
-        return sums.of_request(self._query, request_id, limit)
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
+        return sums.call(self._query, request_id)
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""

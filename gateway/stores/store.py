@@ -100,8 +100,8 @@ class Store(Protocol):
     def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
         """Return the latest attempts of an experiment's arms, the newest first."""
 
-    def of_request(self, request_id: str, limit: int) -> Sequence[Row]:
-        """Return the latest attempts with this request id, the newest first."""
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
 
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier; return how many. Their sums stay."""

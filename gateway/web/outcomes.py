@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 WITHIN_S = 2.5
 EVERY_S = 0.1
 MOST_BYTES = 4096
-_MOST_ALIKE = 50
 
 
 class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,8 +89,8 @@ class Outcomes:
         end = monotonic() + self._within_s
 
         def ask(store: Store) -> Row | None:
-            rows = store.of_request(request_id, _MOST_ALIKE)
-            return next((row for row in rows if row.key == booked and row.call_status and not row.parent), None)
+            latest_first = reversed(store.call(request_id))
+            return next((row for row in latest_first if row.key == booked and row.call_status and not row.parent), None)
 
         while True:
             if (found := await from_ledger(settings, ask)) is not None:

@@ -118,7 +118,7 @@ def test_both_databases_have_the_same_columns(connect: Callable[[], Connection])
 
 
 def test_a_step_that_fails_leaves_nothing(connect: Callable[[], Connection]) -> None:
-    """Wherever it fails; then the next attempt succeeds, with the same connection."""
+    """Wherever it fails; then the next attempt succeeds, with the same connection. Steps before it stay."""
     connection = connect()
     shapes = {len(pending(connection, "ledger")): (tables(connection), columns(connection))}
     point, failures = 0, 0

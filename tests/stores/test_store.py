@@ -14,7 +14,7 @@ from gateway.stores.postgres import PostgresStore
 from gateway.stores.rows import LARGEST
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import Position, StoreError, Totals
-from gateway.stores.sums import MOST_COUNTED, short
+from gateway.stores.sums import MOST_COUNTED, MOST_OF_A_CALL, short
 from gateway.types import CostSource, Usage
 from tests.stores.attempts import ALL, DAY_S, HOUR_S, WALL, WRITER, attempt, kept, recomputed, row, summed, versions
 from tests.stores.databases import PostgresServer, postgres_server
@@ -301,6 +301,16 @@ def test_the_latest_attempts(store: Store, limit: int, where: Any, expected: lis
     assert list(store.recent(limit, where=where)) == [ROWS[number] for number in expected]
 
 
+def test_a_call(store: Store) -> None:
+    """Its attempts in their order, and no others; of an id that a client reuses, the latest."""
+    store.write(
+        [row(call, at=WALL + call, request_id="reused" if call else "once") for call in range(MOST_OF_A_CALL + 3)]
+    )
+    assert [one.attempt for one in store.call("once")] == [attempt(0)]
+    assert [one.attempt for one in store.call("reused")] == [attempt(call) for call in range(3, MOST_OF_A_CALL + 3)]
+    assert list(store.call("none")) == []
+
+
 def test_what_is_old_is_purged(store: Store) -> None:
     """A batch at a time and the oldest first, with what was said; the sums stay."""
     store.write([row(call, at=WALL + call * HOUR_S, key=f"key_{call % 3}") for call in range(10)])
@@ -354,11 +364,3 @@ def test_the_attempts_of_an_experiment(store: Store) -> None:
     assert [one.attempt for one in store.tried("x", 1)] == [attempt(5)]
     assert [one.attempt for one in store.tried("x", 9, since=WALL + 1, until=WALL + 5)] == [attempt(1)]
     assert store.tried("nobody", 9) == []
-
-
-def test_the_attempts_of_a_request(store: Store) -> None:
-    """A client may use a request id again; the latest come first."""
-    store.write([row(number, request_id="again" if number % 2 else "once") for number in range(4)])
-    assert [one.attempt for one in store.of_request("again", 9)] == [attempt(3), attempt(1)]
-    assert [one.attempt for one in store.of_request("again", 1)] == [attempt(3)]
-    assert list(store.of_request("never", 9)) == []

@@ -52,7 +52,7 @@ class _Writer:
         messages = self._messages(ask.turns[begun:])
         if not (messages or self._is_own) and system:  # a chat may have nothing else, but here a message is needed
             messages, system = [{"role": "user", "content": text_of(system)}], []
-        rest = dict(self._blocks.left(ask.rest))
+        rest = {**self._blocks.left(ask.rest), **(ask.marks if self._is_own else {})}
         if billing := rest.pop(BILLING, None):
             system.insert(0, {"type": "text", "text": billing})
         if system:

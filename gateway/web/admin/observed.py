@@ -134,11 +134,13 @@ class Observed:
 
     async def call(self, asked: Asked) -> shapes.Records:
         wanted, names = asked.path["request_id"], self._key_names()
-        rows = await self._read(lambda store: store.of_request(wanted, MOST_ALIKE)) or ()
-        found = [attempt(row, names) for row in rows]
-        if not found:
-            raise NotFound(f"no call {quoted(wanted[:100])} is in the ledger", param="request_id")
-        return shapes.Records(data=found[::-1])
+        rows = await self._read(lambda store: store.call(wanted)) or ()
+        if not rows:
+            raise NotFound(
+                f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
+                param="request_id",
+            )
+        return shapes.Records(data=[attempt(row, names) for row in rows])
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()
@@ -159,10 +161,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-# Clients choose request ids, and may use one again and again.
-MOST_ALIKE = 1000
 
 
 def _instant(name: str, text: str, now: float) -> float:

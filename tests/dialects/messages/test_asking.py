@@ -269,7 +269,12 @@ def test_what_a_conversation_becomes() -> None:
         ({"thinking": {"type": "disabled"}}, "none", {}),
         ({"thinking": {"type": "adaptive"}}, None, {"thinking"}),
         ({"output_config": {"effort": "low"}}, "low", {}),
-        ({"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}, "low", {"thinking"}),
+        ({"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}, "low", {}),
+        (
+            {"output_config": {"effort": "low"}, "thinking": {"type": "adaptive", "display": "omitted"}},
+            "low",
+            {"thinking"},
+        ),
         ({"output_config": {"effort": "low"}, "thinking": {"type": "disabled"}}, "none", {"output_config"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low", {"thinking"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 10_000}}, "medium", {"thinking"}),
