@@ -115,6 +115,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.stores.limits": "stores/test_shared.py",
     "gateway.stores.redis_scripts": "stores/test_redis.py",
     "gateway.stores.redis_tally": "stores/test_redis.py",
+    "gateway.stores.tagged": "stores/test_store.py",
     "gateway.stores.rows": "stores/test_store.py",
     "gateway.types.experiments": "core/test_arms.py",
     "gateway.types": "core/test_plan.py",

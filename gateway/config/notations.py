@@ -185,6 +185,9 @@ Fraction = Annotated[
     ),
 ]
 StickyUnit = Annotated[str, BeforeValidator(_one_of("unit", UNITS)), WithJsonSchema(_names(UNITS))]
+Tags = Annotated[
+    list[Annotated[str, Field(pattern=r"^(user|metadata\.[A-Za-z0-9_.-]{1,64})$")]], AfterValidator(_each_once)
+]
 Arm = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Days = Annotated[
     int, BeforeValidator(scalars.days), WithJsonSchema({"type": ["string", "integer"], "examples": ["90d", 400]})

@@ -118,6 +118,7 @@ class Resolution:
             default_models=defaults.models,
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
+            recorded=tuple(self.file.ledger.record),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),

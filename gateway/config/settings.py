@@ -92,6 +92,8 @@ class Config:
     rules: tuple[Rule, ...] = ()
     """In order; the first rule that holds decides."""
     ledger: LedgerSettings = LedgerSettings()
+    recorded: tuple[str, ...] = ()
+    """What the ledger records of each request beside its model: `user`, `metadata.NAME`."""
     budgets: tuple[Budget, ...] = ()
     calendar: Calendar = field(default_factory=Calendar)
     """When the days and weeks of budgets begin."""

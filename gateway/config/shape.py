@@ -604,8 +604,13 @@ class Experiment(Strict):
 
 
 class Ledger(Strict):
-    """What is recorded about every call. A change needs a restart."""
+    """What is recorded about every call. A change needs a restart, except of `record`."""
 
+    record: n.Tags = Field(
+        default=[],
+        description="What else is recorded of each request, for `gateway usage --by`: user, metadata.NAME.",
+        examples=[["user", "metadata.source"]],
+    )
     enabled: n.Flag = Field(
         default=True, description="false: nothing is recorded, and budgets begin anew with every start."
     )

@@ -44,6 +44,8 @@ __all__ = [
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
 """The model label of models that are not configured."""
+SHORTEST_S = 0.01
+"""Of a stream that is over sooner no speed can be told."""
 INTERNAL = "internal"
 """The route label of calls that the gateway makes by itself."""
 
@@ -156,6 +158,10 @@ class Metrics(Collector):
             cell.output += usage.output_tokens
             cell.cached += usage.cached_tokens
             cell.reasoning += usage.reasoning_tokens
+            if last.first_token_s is not None and usage.output_tokens > 1:
+                spoken_s = last.duration_s - last.first_token_s
+                if spoken_s > SHORTEST_S:
+                    cell.speed.observe(usage.output_tokens / spoken_s)
         for attempt in attempts[:-1]:
             upstream = attempt.candidate.upstream
             name = attempt.candidate.label if route.configured else OTHER

@@ -107,6 +107,10 @@ def counted(counts: Counts) -> Iterator[Metric]:
         ("provider", "model"), (((end.provider, end.model), cell.first_token) for end, cell in tried),
     )  # fmt: skip
     yield _histogram(
+        "gateway_output_tokens_per_second", "Output tokens of a stream per second, from its first content on.",
+        ("provider", "model"), (((end.provider, end.model), cell.speed) for end, cell in tried),
+    )  # fmt: skip
+    yield _histogram(
         "gateway_overhead_seconds", "Time that the gateway itself added to a call.", ("endpoint",),
         (((end.endpoint,), cell.overhead) for end, cell in tried),
     )  # fmt: skip

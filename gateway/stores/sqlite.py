@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.stores import sums
+from gateway.stores import sums, tagged
 from gateway.stores.migrations import migrate, pending
 from gateway.stores.rows import COLUMNS, newest, row_of, storable, values_of
 from gateway.stores.store import NoLedgerYet, Position, StoreError
@@ -162,10 +162,14 @@ class SQLiteStore:
         where: Mapping[str, str] | None = None,
     ) -> Sequence[Totals]:
         """Return sums over the attempts that began in these hours, sorted; exactly one sum without `by`."""
+        if tagged.is_tagged((*by, *(where or ()))):
+            return tagged.totals(self._query, tagged.SQLITE, by, since, until, dict(where or {}))
         return sums.totals(self._query, by, since, until, where)
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
         """Return the latest attempts, the newest first."""
+        if where and tagged.is_tagged(tuple(where)):
+            return tagged.recent(self._query, tagged.SQLITE, limit, dict(where))
         return sums.recent(self._query, limit, where)
 
     def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:

@@ -91,7 +91,7 @@ class Store(Protocol):
     ) -> Sequence[Totals]:
         """Return sums over the attempts that began from `since` to before `until` (both rounded down to an hour).
 
-        `by`: some of DIMENSIONS. `where`: dimension -> the value it must have.
+        `by`: some of DIMENSIONS, `arm`, `user`, `metadata.NAME`. `where`: dimension -> the value it must have.
         """
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:

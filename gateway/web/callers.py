@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.dialects.prompt import text_field
+from gateway.dialects.tags import user_of
 from gateway.types import Unit
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from gateway.types import Call, Key
 
 _SESSIONS = (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id")
-# OpenAI's field, its successor, and Anthropic's within `metadata`.
-_USERS = ("user", "safety_identifier", "user_id")
 
 
 def session_of(call: Call, headers: Mapping[bytes, bytes]) -> str:
@@ -23,11 +22,6 @@ def session_of(call: Call, headers: Mapping[bytes, bytes]) -> str:
         if value := headers.get(name):
             return value.decode("latin-1")
     return text_field(call, "prompt_cache_key")
-
-
-def user_of(call: Call) -> str:
-    """Return the user for whom a call is made; empty if it names none."""
-    return next(filter(None, (text_field(call, name) for name in _USERS)), "")
 
 
 def credential_of(headers: Mapping[bytes, bytes]) -> str:

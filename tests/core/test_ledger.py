@@ -25,6 +25,7 @@ INTENT = Intent(
     500,
     "cooler/cool",
     "req_0",
+    '{"user":"u1"}',
 )
 PROGRESS = Progress("0123456789ab0000000001/1", 10, 510, "chatcmpl-1")
 SETTLE = Settle(
@@ -37,7 +38,7 @@ BEGUN = Row(
     attempt="0123456789ab0000000001/1", version=1, state=RowState.OPEN, at=5.0, request_id="req_1", key="key_1",
     route="role:rlm", endpoint="chat", provider="openai", model="gpt-5", stream=True, labels=("team=a",),
     usage=Usage(input_tokens=100), usage_is_estimate=True, cost_nanousd=500, cost_source=CostSource.ESTIMATED,
-    arm="cooler/cool", parent="req_0",
+    arm="cooler/cool", parent="req_0", tags='{"user":"u1"}',
 )  # fmt: skip
 SETTLED = Row(
     attempt="0123456789ab0000000001/1", version=1 << 20, state=RowState.SETTLED, at=5.0, request_id="req_1",
@@ -45,7 +46,7 @@ SETTLED = Row(
     outcome="ok", status=201, usage=Usage(1, 2, 3, 4), usage_is_estimate=False, cost_nanousd=1000,
     cost_source=CostSource.COMPUTED, estimate_nanousd=1100, saved_nanousd=7, price_source="curated", sha256=b"digest",
     first_token_ms=310, duration_ms=4000, provider_id="chatcmpl-2", hung_up=True, call_status=202,
-    arm="cooler/cool", parent="req_0",
+    arm="cooler/cool", parent="req_0", tags='{"user":"u1"}',
 )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def test_a_settlement_of_an_earlier_version_is_read() -> None:
 def test_an_intent_of_an_earlier_version_is_still_read() -> None:
     """Its journal may have been left by a gateway that knew no experiments."""
     earlier = msgspec.msgpack.encode(msgspec.msgpack.decode(encode(INTENT))[:13])
-    assert decode(earlier) == msgspec.structs.replace(INTENT, arm="", parent="")
+    assert decode(earlier) == msgspec.structs.replace(INTENT, arm="", parent="", tags="")
 
 
 def test_the_latest_verdict_is_right() -> None:

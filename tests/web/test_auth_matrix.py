@@ -67,6 +67,7 @@ def rows() -> Iterator[tuple[tuple[str, str], Row]]:
         yield ("GET", f"{prefix}/models"), Row(Access.CALL)
         yield ("GET", f"{prefix}/models/{{model:path}}"), Row(Access.CALL, f"{prefix}/models/{NAME}", names=True)
         # This gateway has no ledger; a caller who gets so far has been admitted.
+        yield ("GET", f"{prefix}/usage"), Row(Access.CALL, admitted=(503, "state_unavailable"))
         yield ("POST", f"{prefix}/outcomes"), Row(Access.CALL, body=BodyKind.JSON, admitted=(400, "invalid_request"))
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
         for path, body in CALLS:

@@ -6,12 +6,11 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import only, records, search
-from gateway.control.report import NO_KEY, as_record, attempt, groups, instant, labels, sought, stored, total
+from gateway.control.report import NO_KEY, attempt, sought
 from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
-from gateway.stores.store import DIMENSIONS, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
@@ -19,6 +18,7 @@ from gateway.web.admin.providers import upstreams
 from gateway.web.admin.table import Effect, Row
 from gateway.web.explain import planned
 from gateway.web.ledger import from_ledger
+from gateway.web.usage import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,28 +99,9 @@ class Observed:
         return shapes.Free(plan=planned(self._control.gateway, LOCAL, query.model, said))
 
     async def usage(self, asked: Asked) -> shapes.Usage:
-        by = tuple(dict.fromkeys(one.strip() for one in asked.query.by.split(",") if one.strip()))
-        known = ("role", *DIMENSIONS)
-        for one in by:
-            if one not in known:
-                near = nearest(one, known) or f"; there are {', '.join(known)}"
-                raise BadRequest(f"usage cannot be grouped by {quoted(one[:100])}{near}", param="by")
-        now = time()
-        since, until = _instant("since", asked.query.since, now), float("inf")
-        if asked.query.until is not None:
-            until = _instant("until", asked.query.until, now)
-        names = self._key_names()
-        found = await self._read(lambda store: store.totals(tuple(map(stored, by)), since=since, until=until)) or ()
-        shown = groups(found, by)
-        return shapes.Usage(
-            since=int(since),
-            by=list(by),
-            groups=[
-                {**dict(zip(by, labels(one.group, by, lambda key: names.get(key, key)), strict=True)), **as_record(one)}
-                for one in shown
-            ],
-            total=as_record(total(Totals(), shown)),
-        )
+        query = asked.query
+        found = await summed(self._control.gateway, query.by, query.since, query.until, self._key_names())
+        return shapes.Usage(**found)
 
     async def calls(self, asked: Asked) -> shapes.Records:
         query, names = asked.query, self._key_names()
@@ -161,13 +142,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-def _instant(name: str, text: str, now: float) -> float:
-    try:
-        return instant(text, now)
-    except ValueError as error:
-        raise BadRequest(str(error), param=name) from None
 
 
 def _capabilities(needs: str) -> frozenset[Capability]:
