@@ -19,6 +19,7 @@ from gateway.background.probes import Probes
 from gateway.background.reloading import News, Reloading
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
+from gateway.background.troubles import Troubles
 from gateway.control.desk import Desk
 from gateway.control.ground import grounds_of
 from gateway.dialects.refusals import refusal_body
@@ -94,6 +95,9 @@ class App:
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(ruleset, client, metrics, memory, self.bookkeeping.books, caching)
         self.gateway.followers = (self.bookkeeping.follow,)
+        troubles = Troubles(self.bookkeeping.alerts, lambda: self.gateway.now.config.alerts)
+        self.gateway.notices.followers += (troubles.turned,)
+        self.gateway.notices.degraded = troubles.degraded
         self._mirrors = Mirrors(metrics)
         self.gateway.tried = self._mirrors.offer
         self.gateway.reading = news.reading

@@ -13,6 +13,7 @@ from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
+from gateway.core.troubles import Trouble
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
 from gateway.types import BodyKind, Capability, LimitScope, Unit, Window
@@ -37,6 +38,7 @@ BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
 ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
 THEN = ("refuse", "downgrade")
+TROUBLES = tuple(one.value for one in Trouble)
 UNITS = tuple(one.value for one in Unit)
 
 
@@ -188,6 +190,8 @@ StickyUnit = Annotated[str, BeforeValidator(_one_of("unit", UNITS)), WithJsonSch
 Tags = Annotated[
     list[Annotated[str, Field(pattern=r"^(user|metadata\.[A-Za-z0-9_.-]{1,64})$")]], AfterValidator(_each_once)
 ]
+TroubleName = Annotated[str, BeforeValidator(_one_of("trouble", TROUBLES)), WithJsonSchema(_names(TROUBLES))]
+Troubles = Annotated[list[TroubleName], AfterValidator(_each_once)]
 Arm = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Days = Annotated[
     int, BeforeValidator(scalars.days), WithJsonSchema({"type": ["string", "integer"], "examples": ["90d", 400]})

@@ -10,13 +10,14 @@ from gateway.config.abilities import said_of_all, said_of_one
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
-from gateway.config.settings import CacheSettings, Config, ServerSettings
+from gateway.config.settings import AlertSettings, CacheSettings, Config, ServerSettings
 from gateway.core.arms import DeclaredArm, DeclaredExperiment
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
 from gateway.core.names import quoted
 from gateway.core.params import merged
+from gateway.core.troubles import Trouble
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts, Unit
 
@@ -120,6 +121,7 @@ class Resolution:
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
             recorded=tuple(self.file.ledger.record),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            alerts=AlertSettings(self.file.alerts.webhook or "", frozenset(map(Trouble, self.file.alerts.on))),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory)),

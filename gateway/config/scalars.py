@@ -89,8 +89,10 @@ def tokens(value: object) -> int:
 
 
 def webhook(value: object) -> object:
-    """Read the URL of a webhook. The URL may contain a secret, so no message repeats it."""
+    """Read the URL of a webhook; empty: none. The URL may contain a secret, so no message repeats it."""
     if isinstance(value, str):
+        if not value.strip():  # `${SLACK_WEBHOOK:-}` without the variable
+            return ""
         url = urlsplit(value.strip())
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("must be a URL: https://hooks.example.com/…")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 
-from gateway.config import notations as n  # noqa: TC001  # pydantic reads the annotations
+from gateway.config import notations as n  # pydantic reads the annotations
 from gateway.core.names import quoted
 
 if TYPE_CHECKING:
@@ -679,6 +679,21 @@ class Budget(Strict):
         return self
 
 
+class Alerts(Strict):
+    """Which troubles of upstreams and accounts are posted, and where."""
+
+    webhook: n.Webhook | None = Field(
+        default=None,
+        description="The URL to which they are posted, as JSON that Slack and Discord show.",
+        examples=["${SLACK_WEBHOOK:-}"],
+    )
+    on: n.Troubles = Field(
+        default=list(n.TROUBLES),
+        description="ejected: an upstream fails and gets no calls. degraded: it is much worse than usual. no_credit: "
+        "an account has no credit left. quota: a quota is used up.",
+    )
+
+
 class Cache(Strict):
     """The response cache. Roles and aliases say which answers are cached."""
 
@@ -707,6 +722,7 @@ class File(Strict):
     experiments: dict[n.Arm, Experiment] = Field(default={}, description="Name -> comparison of models or parameters.")
     ledger: Ledger = Field(default=Ledger(), description="What is recorded about every call.")
     budgets: list[Budget] = Field(default=[], description="Limits on spending. All that apply count.")
+    alerts: Alerts = Field(default=Alerts(), description="Which troubles are posted, and where.")
     stores: Stores = Field(default=Stores(), description="Where lasting state is stored.")
     cache: Cache = Field(default=Cache(), description="The response cache.")
 
