@@ -16,16 +16,26 @@ if TYPE_CHECKING:
 _SPAN = float(1 << 64)
 
 
-def arm_for(experiment: Experiment, unit: str) -> Arm | None:
-    """Return the arm of a unit: a session, a user, a key or a call. None: it takes no part."""
+def arm_for(experiment: Experiment, unit: str, keeper: str = "") -> Arm | None:
+    """Return the arm of a unit: a session, a user, a key or a call. None: it takes no part.
+
+    `keeper`: the only provider that can serve the call, because it keeps what the call goes on from; empty: any can. An
+    arm that does not lead there leaves the call to one that does.
+    """
     if experiment.share < 1.0 and _fraction(experiment.name, "", unit) >= experiment.share:
         return None
     arms = experiment.arms
-    if len(arms) == 1:
-        return arms[0]
+    if keeper:
+        arms = tuple(arm for arm in arms if _leads_to(arm, keeper))
+    if len(arms) < 2:
+        return arms[0] if arms else None
     # -log of a uniform number is an exponential one; the smallest of such, each divided by its weight, is a weighted
     # choice (Efraimidis and Spirakis 2006).
     return max(arms, key=lambda arm: arm.weight / -log(_fraction(experiment.name, arm.name, unit)))
+
+
+def _leads_to(arm: Arm, provider: str) -> bool:
+    return any(one.upstream.provider.name == provider for one in arm.route.candidates)
 
 
 def _fraction(*parts: str) -> float:

@@ -16,6 +16,7 @@ from gateway.errors import Refusal, ShuttingDown
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.course import Course
 from gateway.proxy.flight import Flight
+from gateway.proxy.made import note_made
 from gateway.proxy.passed import what_passed
 from gateway.proxy.replies import is_best_answer, length_of, own_error
 from gateway.proxy.verdicts import everybody_failed, nobody_to_try
@@ -200,6 +201,8 @@ class Exchange:
             keeps=books.keeps_content, holds_end=books.is_strict,
         )  # fmt: skip
         self._overhead_s += monotonic() - answer.committed_at
+        if self._admission.call.endpoint.stateful:  # a response in the background can be cancelled by its id now
+            note_made(flight, self._admission)
         relay = answer.relay_to(outlet)
         await relay.ended
         self._usage = answer.judge.usage
@@ -289,6 +292,8 @@ class Exchange:
         if flight is not None:
             if flight.is_under_way:
                 self._land(flight, status)
+            if admission.call.endpoint.stateful:
+                note_made(flight, admission)
             if self._gateway.books.keeps_content and flight.answer.sent:
                 self._tab.keep(admission.call.body, what_passed(flight.answer))
         self._tab.end(status)

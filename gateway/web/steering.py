@@ -38,11 +38,13 @@ _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
 def steer(
-    gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes = b""
-) -> tuple[Call, Route, Terms]:
+    gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes = b"",
+    keeper: str = "",
+) -> tuple[Call, Route, Terms]:  # fmt: skip
     """Return the call without fields that are for the gateway alone, its route, and its terms.
 
     `request_id`: decides the arm of a call that names nothing else; empty: the call takes part in no experiment.
+    `keeper`: the only provider that can serve the call; empty: any can.
 
     Raises:
         ModelNotFound: a requested name is unknown.
@@ -67,7 +69,7 @@ def steer(
         call = without(call, "models")
     tried = route
     if request_id and ruleset.directory.experiments:
-        tried = _on_trial(route, ruleset, call, headers, key, request_id)
+        tried = _on_trial(route, ruleset, call, headers, key, request_id, keeper)
     if fallbacks:
         route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory))
         tried = names.with_fallbacks(tried, [route]) if tried.arm else route
@@ -161,13 +163,14 @@ def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
 
 
 def _on_trial(
-    route: Route, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes
-) -> Route:
+    route: Route, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes,
+    keeper: str,
+) -> Route:  # fmt: skip
     """Return the route of the arm that a call belongs to, or the same route if it belongs to none."""
     experiment = ruleset.directory.experiments.get(route.name)
     if experiment is None:
         return route
-    arm = arm_for(experiment, unit_of(experiment.unit, call, headers, key, request_id))
+    arm = arm_for(experiment, unit_of(experiment.unit, call, headers, key, request_id), keeper.replace("*", ""))
     return route if arm is None else arm.route
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.core.experiments import arm_for
-from gateway.types import Arm, Experiment, Route, RouteKind
+from gateway.types import Arm, Candidate, Experiment, Provider, Route, RouteKind, Upstream
 
 ROUTE = Route("role:rlm", RouteKind.ROLE, ())
 UNITS = [f"user-{number}" for number in range(4000)]
@@ -62,3 +62,12 @@ def test_experiments_are_independent_of_each_other() -> None:
 def test_the_order_of_the_arms_does_not_matter() -> None:
     tried = experiment(1, 2, 3)
     assert names(replace(tried, arms=tried.arms[::-1])) == names(tried)
+
+
+def test_a_call_that_goes_on_from_a_kept_answer_stays_with_its_keeper() -> None:
+    """By another arm if need be; by the usual models if no arm leads there."""
+    shops = [Candidate(Upstream(Provider(name, "openai", f"https://{name}.test/v1"), "m")) for name in ("a", "b")]
+    arms = tuple(Arm(one.upstream.provider.name, replace(ROUTE, candidates=(one,))) for one in shops)
+    tried = Experiment("x", "role:rlm", arms)
+    for unit in UNITS[:50]:
+        assert [arm and arm.name for arm in (arm_for(tried, unit, "a"), arm_for(tried, unit, "c"))] == ["a", None]
