@@ -224,13 +224,13 @@ def _show(route: Route, account: dict[str, Any]) -> None:
 def _show_experiment(tried: dict[str, Any]) -> None:
     """Show what an experiment makes of the calls of a name."""
     arms, mirror = tried["arms"], tried["mirror"]
-    share = "all calls" if tried["share"] == 1.0 else f"{tried['share']:.3g} of the calls"
+    share = "all calls" if tried["share"] == 1.0 else f"{100 * tried['share']:.3g}% of the calls"
     does = "are copied to" if mirror is not None else f"are divided, each {tried['sticky']} to one arm:"
     click.echo(f"\nexperiment {terminal.bold(tried['name'])}: {share} {does}")
     rows = []
     for one in [mirror] if mirror is not None else arms:
         params = " ".join(f"{name}={json.dumps(value)}" for name, value in one["params"].items())
-        part = "" if mirror is not None else f"{one['share']:.3g}"
+        part = "" if mirror is not None else f"{100 * one['share']:.3g}%"
         rows.append(["    ", one["name"], part, one["model"] or "the usual models", params])
     click.echo("\n".join(terminal.columns(rows)))
 

@@ -91,9 +91,13 @@ def _experiment(
     arms = []
     identities: dict[object, str] = {}
     for arm, said in written.arms.items():
-        made = _arm(name, arm, said, usual, found.get((*place, "arms", arm, "model"), ()), routes)
-        same = identities.setdefault(tuple(one.identity for one in made.route.candidates), arm)
-        if same != arm and made.route.candidates:
+        target = found.get((*place, "arms", arm, "model"), ())
+        made = _arm(name, arm, said, usual, target, routes)
+        # As it is written: of an arm without a key, only the usual models are left.
+        asked = target if said.target else usual.candidates
+        identity = tuple(replace(one, params=merged(one.params, said.params)).identity for one in asked)
+        same = identities.setdefault(identity, arm)
+        if same != arm and asked:
             complain((*place, "arms", arm), f"asks the same models with the same parameters as the arm {quoted(same)}")
         arms.append(made)
     return Experiment(name, written.on, tuple(arms), written.share, written.unit)

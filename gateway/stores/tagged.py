@@ -1,7 +1,7 @@
 """Sums and lists by what only single attempts have: the arm of an experiment, and tags such as the user.
 
-Such names are without number, so they have no sums by the hour: these queries read the attempts themselves. They cover
-what `ledger.retention` keeps, and take about a second for a million attempts.
+Such names are without number, so they have no sums by the hour: these queries read each attempt of their period. They
+cover what `ledger.retention` keeps.
 """
 
 from __future__ import annotations

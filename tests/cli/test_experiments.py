@@ -90,6 +90,15 @@ def test_a_report(file: Path) -> None:
     assert "\n  " not in asked("report", "shadow", "--config", str(file))
 
 
+def test_explain(file: Path) -> None:
+    """The plan of a name shows what is tried with its calls."""
+    result = CliRunner().invoke(main, ["explain", "role:rlm", "--config", str(file)])
+    assert "experiment cooler: 20% of the calls are divided, each session to one arm:" in result.output
+    assert re.search(r"cool +33.3% +the usual models +temperature=0.2", result.output)
+    result = CliRunner().invoke(main, ["explain", "main", "--config", str(file)])
+    assert "experiment shadow: 5% of the calls are copied to\n      copy    shop/n" in result.output
+
+
 def test_mistakes(file: Path) -> None:
     result = CliRunner().invoke(main, ["experiments", "report", "coler", "--config", str(file)])
     assert result.exit_code == 1

@@ -102,3 +102,21 @@ def test_arms_learn_what_lists_say() -> None:
 def test_mistakes(declared: dict[str, DeclaredExperiment], objection: Objection) -> None:
     _, objections = make_directory(replace(DECLARED, experiments=declared))
     assert objection in objections
+
+
+def test_an_arm_that_cannot_be_used_yet() -> None:
+    """Its calls go to the usual models, and `check` has nothing against it: a key may come with the next start."""
+    keyless = Provider("other", "openai", "https://other.test/v1", models=("big",), unusable="no key")
+    declared = replace(
+        tried(usual=DeclaredArm(), big=DeclaredArm("other/big")), providers={"shop": SHOP, "other": keyless}
+    )
+    directory, objections = make_directory(declared)
+    assert objections == ()
+    arm = directory.experiments["role:rlm"].arms[1].route
+    assert [one.upstream.id for one in arm.candidates] == ["shop/m"]
+    assert [(one.upstream_id, one.reason) for one in arm.rejected] == [("other/big", "no key")]
+
+
+def test_an_unknown_model_is_one_mistake() -> None:
+    _, objections = make_directory(tried(usual=DeclaredArm(), other=DeclaredArm("shap/n")))
+    assert [one.where for one in objections] == [("experiments", "x", "arms", "other", "model")]
