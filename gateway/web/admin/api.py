@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
 from gateway.web.admin.events import Feed
+from gateway.web.admin.experiments import Experiments
 from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
@@ -45,6 +46,7 @@ class Admin:
             Row("GET", "/events", "events", "Follow ends of calls, breakers and reloads.", self._events, None),
             *Overlay(control).rows(),
             *Providers(control).rows(),
+            *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
             *Observed(control).rows(),
             *Standings(control).rows(),
