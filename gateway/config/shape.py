@@ -127,7 +127,9 @@ class Defaults(Strict):
     """Defaults, which a provider, model or role may override."""
 
     provider: str | None = Field(
-        default=None, description="The provider for bare model ids that no provider is known to list."
+        default=None,
+        description="The provider for bare model ids that no provider is known to list. If it has a model_override, "
+        "for all bare model ids.",
     )
     route: str | None = Field(
         default=None,
@@ -271,6 +273,11 @@ class Provider(Strict):
     kind: n.KindName | None = Field(default=None, description="The kind of the provider. By default, its name.")
     base_url: n.BaseUrl | None = Field(
         default=None, description="The URL of its API, up to and including /v1 or the like."
+    )
+    models_url: str | None = Field(
+        default=None,
+        description="Where its list of models is: a path on the host of base_url. By default /models below base_url.",
+        examples=["/api/v2/models"],
     )
     api_key: str | None = Field(
         default=None,

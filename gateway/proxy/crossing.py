@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # To write 50 KB in another dialect takes about a millisecond. The event loop goes on while a thread writes more.
 WORTH_A_THREAD = 256 * 1024
+# The field by which a call asks that its answer be kept.
+_STORE = "store"
 # An endpoint with the dialects of a kind of provider: both are bounded by the configuration.
 _passage = lru_cache(maxsize=256)(passage)
 
@@ -38,15 +40,16 @@ def spoken_by_all(providers: Iterable[Provider]) -> frozenset[str]:
     )
 
 
-def crossing_of(call: Call, route: Route, spoken: Spoken) -> Crossing | None:
+def crossing_of(call: Call, route: Route, spoken: Spoken, *, is_kept: bool = False) -> Crossing | None:
     """Return the crossing of a call; None if it passes straight to every candidate of its route.
 
-    `spoken`: returns the dialects that a provider speaks, the best first.
+    `spoken`: returns the dialects that a provider speaks, the best first. `is_kept`: the ledger keeps the answer, so
+    a wish that it be stored is not lost.
     """
     dialect = call.endpoint.dialect
     if DIALECTS[dialect].codec is None or all(dialect in spoken(one.upstream.provider) for one in route.candidates):
         return None
-    return Crossing(call, spoken)
+    return Crossing(call, spoken, is_kept=is_kept)
 
 
 def may_cross(endpoint: Endpoint, provider: Provider) -> bool:
@@ -73,10 +76,11 @@ def _asked_in(route: Route, endpoint: Endpoint, spoken: Spoken) -> dict[str, str
 class Crossing:
     """A call on its way over bridges. It is written once for each dialect, and only when it is wanted."""
 
-    __slots__ = ("_call", "_crossed", "_spoken")
+    __slots__ = ("_call", "_crossed", "_is_kept", "_spoken")
 
-    def __init__(self, call: Call, spoken: Spoken) -> None:
-        """`spoken`: returns the dialects that a provider speaks, the best first."""
+    def __init__(self, call: Call, spoken: Spoken, *, is_kept: bool = False) -> None:
+        """`spoken`, `is_kept`: see `crossing_of`."""
+        self._is_kept = is_kept
         self._call = call
         self._spoken = spoken
         self._crossed: dict[str, Crossed] = {}
@@ -132,4 +136,6 @@ class Crossing:
                 crossed = bridge.cross(self._call)
             else:
                 crossed = await asyncio.to_thread(bridge.cross, self._call)
+            if self._is_kept and self._call.endpoint.stateful:
+                crossed = crossed._replace(lost=tuple(one for one in crossed.lost if one != _STORE))
             self._crossed[far] = crossed

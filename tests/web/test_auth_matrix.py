@@ -38,6 +38,7 @@ CALLS = [
     ("/images/generations", BodyKind.JSON), ("/images/edits", BodyKind.MULTIPART), ("/audio/speech", BodyKind.JSON),
     ("/audio/transcriptions", BodyKind.MULTIPART), ("/audio/translations", BodyKind.MULTIPART),
     ("/messages", BodyKind.JSON), ("/messages/count_tokens", BodyKind.JSON), ("/fim/completions", BodyKind.JSON),
+    ("/responses/compact", BodyKind.JSON), ("/responses/input_tokens", BodyKind.JSON),
 ]  # fmt: skip
 
 
@@ -58,13 +59,16 @@ class Row(NamedTuple):
 
 def rows() -> Iterator[tuple[tuple[str, str], Row]]:
     """Yield all that there is. A route that is new wants a row."""
-    for path in ("/livez", "/readyz", "/healthz", "/", "/v1", "/api/hello", "/v1/api/hello"):
+    for path in ("/livez", "/readyz", "/healthz", "/health", "/api/health", "/", "/v1", "/api/hello", "/v1/api/hello"):
         yield ("GET", path), Row(Access.PUBLIC)
     yield ("GET", "/metrics"), Row(Access.METRICS)
     for prefix in PREFIXES:
         yield ("GET", f"{prefix}/models"), Row(Access.CALL)
         yield ("GET", f"{prefix}/models/{{model:path}}"), Row(Access.CALL, f"{prefix}/models/{NAME}", names=True)
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
+        for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+            place = f"{prefix}/responses/{{response_id}}{rest}"
+            yield (method, place), Row(Access.CALL, place.replace("{response_id}", "resp_none"))
         for path, body in CALLS:
             yield ("POST", prefix + path), Row(Access.CALL, body=body, names=True)
 

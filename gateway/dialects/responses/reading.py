@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.dialects.answers import UNREADABLE, Read, decode, lack_of_content, read_value
 from gateway.dialects.events import EVENT_ENDS, Grammar, data_at
@@ -90,7 +91,9 @@ def read_answer(body: bytes, _: Endpoint) -> Read:
     value = decode(body)
     if isinstance(value, dict) and value.get("status") == "failed":
         return Read(read_usage(value), error_in({"error": value.get("error") or _FAILED}))
-    return read_value(value, _lack_of, error_in)
+    read = read_value(value, _lack_of, error_in)
+    said = value.get("id") if isinstance(value, dict) else None
+    return replace(read, answer_id=said[:200]) if isinstance(said, str) else read
 
 
 def _lack_of(value: Any) -> str:

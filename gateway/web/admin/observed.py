@@ -14,6 +14,7 @@ from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
 from gateway.stores.opening import open_store
+from gateway.stores.overlay import Step
 from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
@@ -67,6 +68,10 @@ class Observed:
             self.in_flight,
             shapes.Records,
         )
+        yield Row(
+            "DELETE", "/calls/in-flight/{id:path}", "usage", "Cancel a call under way in this process.", self.cancel,
+            shapes.Cancelled, Effect.ACT,
+        )  # fmt: skip
         yield Row("GET", "/calls/{request_id}", "usage", "Return the attempts of one call.", self.call, shapes.Records)
 
     async def models(self, asked: Asked) -> shapes.ModelPools:
@@ -136,18 +141,34 @@ class Observed:
 
     async def call(self, asked: Asked) -> shapes.Records:
         wanted, names = asked.path["request_id"], self._key_names()
-        rows = await self._read(lambda store: store.recent(MOST_SEARCHED)) or ()
-        found = [attempt(row, names) for row in rows if row.request_id == wanted]
-        if not found:
+        rows = await self._read(lambda store: store.call(wanted)) or ()
+        if not rows:
             raise NotFound(
-                f"no call {quoted(wanted[:100])} is among the latest {MOST_SEARCHED} attempts", param="request_id"
+                f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
+                param="request_id",
             )
-        return shapes.Records(data=found[::-1])
+        return shapes.Records(data=[attempt(row, names) for row in rows])
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()
-        found = [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
-        return shapes.Records(data=[_under_way(one, now) for one in sorted(found, key=lambda one: one.began_at)])
+        found = sorted(self._under_way(), key=lambda one: one.began_at)
+        return shapes.Records(data=[_under_way(one, now) for one in found])
+
+    async def cancel(self, asked: Asked) -> shapes.Cancelled:
+        wanted = asked.path["id"]
+        cancelled = [
+            one.identity
+            for one in self._under_way()
+            if wanted in (one.identity, one.admission.request_id.decode("latin-1")) and one.cancel()
+        ]
+        if not cancelled:
+            words = f"no call {quoted(wanted[:100])} is under way in the worker that answers; it may have ended"
+            raise NotFound(words, param="id")
+        await self._control.note(asked, Step(f"calls.{wanted[:200]}", "cancelled"))
+        return shapes.Cancelled(cancelled=cancelled)
+
+    def _under_way(self) -> list[Entry]:
+        return [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
 
     async def _read(self, ask: Callable[[Store], Any]) -> Any:
         """Return what the ledger says; None if nothing was ever recorded."""
@@ -174,10 +195,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-# A call is found by a walk over the latest attempts; the ledger has no index by request.
-MOST_SEARCHED = 5000
 
 
 def _instant(name: str, text: str, now: float) -> float:

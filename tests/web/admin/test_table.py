@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.web.admin.table import Effect, NoQuery, Value
-from tests.faults import Client, request
+from tests.faults import Client, Stall, chat_json, request
 from tests.web.admin.scene import ADMIN, CALLER, Scene, administered
 from tests.web.admin.test_life import recorded
 
@@ -94,17 +94,33 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/usage"): Example("/usage?by=day,model&since=7d"),
     ("GET", "/calls"): Example("/calls?limit=5&provider=a"),
     ("GET", "/calls/in-flight"): Example(),
+    ("DELETE", "/calls/in-flight/{id:path}"): Example("/calls/in-flight/under-way"),
     ("GET", "/calls/{request_id}"): Example("/calls/made-before"),
+    ("GET", "/status"): Example(),
+    ("POST", "/switch"): Example(
+        body={"name": "role:rlm", "to": "b/other", "force": True}, wrong={"name": "role:rlm", "too": "b/other"}
+    ),
     ("GET", "/keys"): Example(),
     ("POST", "/keys"): Example(body={"name": "ci", "rpm": 60, "budget_usd": 5}, wrong={"name": "ci", "rmp": 60}),
     ("DELETE", "/keys/{id}"): Example("/keys/{id}"),
+    ("GET", "/api/llm/provider"): Example(),
+    ("POST", "/api/llm/provider"): Example(
+        body={"provider": "b", "b_api_key": "sk-other"}, wrong={"provider": "b", "b_api_kye": "x"}
+    ),
+    ("POST", "/api/llm/test"): Example(body={"provider": "b"}, wrong={"provdier": "b"}),
+    ("POST", "/api/provider/set"): Example("/api/provider/set?provider=b"),
+    ("GET", "/api/models"): Example("/api/models?provider=a"),
 }  # fmt: skip
 
 
 @asynccontextmanager
 async def prepared(folder: Path) -> AsyncIterator[Scene]:
     """Serve with something to read, revert and remove."""
-    async with administered(folder) as scene:
+
+    def answer(seen: Any) -> Any:
+        return (Stall(),) if b"wait" in seen.body else chat_json("Hi")
+
+    async with administered(folder, answer=answer) as scene:
         changes = [
             {"path": "models.changed", "value": "a/z"},
             {"path": "providers.spare", "value": PROVIDER},
@@ -117,6 +133,10 @@ async def prepared(folder: Path) -> AsyncIterator[Scene]:
 async def target_of(scene: Scene, row: Row, example: Example) -> str:
     """Return the path of an example, after making what it is about."""
     target = example.target or row.path
+    if target == "/calls/in-flight/under-way":
+        await waiting(scene)
+        (one,) = (await scene.get("/calls/in-flight"))["data"]
+        return f"/calls/in-flight/{one['attempt']}"
     if target == "/calls/made-before":
         async with Client(scene.running.port) as client:
             body = {"model": "main", "messages": [{"role": "user", "content": "Hi"}]}
@@ -131,6 +151,14 @@ async def target_of(scene: Scene, row: Row, example: Example) -> str:
     return target
 
 
+async def waiting(scene: Scene) -> None:
+    """Make a call that gets no answer, from a client that stays until the test is over."""
+    client = await scene.stack.enter_async_context(Client(scene.running.port))
+    body = {"model": "main", "messages": [{"role": "user", "content": "wait"}]}
+    await client.send(request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {CALLER}"}))
+    await scene.upstream.wait_request()
+
+
 def params(*effects: Effect) -> list[Any]:
     return [pytest.param(place, id=" ".join(place)) for place in EXAMPLES if effect_of(place) in effects]
 
@@ -139,7 +167,11 @@ def effect_of(place: tuple[str, str]) -> Effect:
     method, path = place
     if method == "GET":
         return Effect.READ
-    acts = ("/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}")
+    acts = (
+        "/calls/in-flight/{id:path}",
+        "/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}", "/api/llm/provider",
+        "/api/llm/test", "/api/provider/set",
+    )  # fmt: skip
     return Effect.ACT if path in acts else Effect.EDIT
 
 
@@ -150,7 +182,7 @@ async def test_every_route_has_an_example(tmp_path: Path) -> None:
         assert {place: row.effect for place, row in rows.items()} == {place: effect_of(place) for place in rows}
         assert all((row.body is not None) == (EXAMPLES[place].wrong is not None) for place, row in rows.items())
         served = {(method, path) for method, path, access in scene.running.app._web.routes if access.value == "admin"}
-        assert served >= {(method, f"/admin/v1{path}") for method, path in rows}
+        assert served >= {(row.method, row.place) for row in rows.values()}
 
 
 @pytest.mark.parametrize("place", params(Effect.READ, Effect.ACT))
@@ -251,14 +283,14 @@ async def test_the_document(tmp_path: Path) -> None:
         found = await scene.get("/openapi.json")
         assert found["openapi"] == "3.1.0"
         described = {(method.upper(), path) for path, item in found["paths"].items() for method in item}
-        wanted = {(m, "/admin/v1" + p.replace(":path}", "}")) for m, p in scene.rows}
+        wanted = {(one.method, one.place.replace(":path}", "}")) for one in scene.rows.values()}
         assert described == wanted
         schemas = found["components"]["schemas"]
         assert {one.rpartition("/")[2] for one in references(found)} <= schemas.keys()
         operations = [one["operationId"] for item in found["paths"].values() for one in item.values()]
         assert len(set(operations)) == len(operations)
-        for (method, path), row in scene.rows.items():
-            operation = found["paths"]["/admin/v1" + path.replace(":path}", "}")][method.lower()]
+        for row in scene.rows.values():
+            operation = found["paths"][row.place.replace(":path}", "}")][row.method.lower()]
             names = {one["name"] for one in operation["parameters"]}
             assert ("If-Match" in names) is (row.effect is Effect.EDIT)
             assert ("dry_run" in names) is row.takes_dry_run
