@@ -59,9 +59,9 @@ def ask(question: Question, model: str) -> Json:
         body["thinking"] = {"type": "adaptive"}
     said: Json = {
         "output_config": config, "max_tokens": question.most_tokens, "stop_sequences": list(question.stop),
-        "temperature": question.temperature, "stream": question.stream,
+        "temperature": question.temperature, "stream": question.stream or None,
     }  # fmt: skip
-    return body | {name: value for name, value in said.items() if value is not False and value not in (None, [], {})}
+    return body | {name: value for name, value in said.items() if value not in (None, [], {})}
 
 
 def _message(turn: User | Answer | Results | Echo) -> Json:

@@ -62,10 +62,10 @@ def ask(question: Question, model: str) -> Json:
         body |= {"reasoning": {"effort": question.effort}, "include": ["reasoning.encrypted_content"]}
     said: Json = {
         "instructions": question.system, "max_output_tokens": question.most_tokens,
-        "temperature": question.temperature, "stream": question.stream,
+        "temperature": question.temperature, "stream": question.stream or None,
     }  # fmt: skip
     assert not question.stop, "there is no word for it"
-    return body | {name: value for name, value in said.items() if value is not False and value not in (None, "")}
+    return body | {name: value for name, value in said.items() if value not in (None, "")}
 
 
 def _asked_items(turn: User | Answer | Results | Echo) -> list[Json]:

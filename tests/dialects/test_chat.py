@@ -15,6 +15,7 @@ from gateway.dialects import chat, choices
 from gateway.dialects.body import read_call
 from gateway.dialects.chat.answering import ChatDecoder, ChatEncoder, usage_object
 from gateway.dialects.chat.asking import parse, write
+from gateway.dialects.chat.thoughts import thoughts_in
 from gateway.dialects.deltas import (
     Aside,
     Ask,
@@ -435,3 +436,36 @@ def test_the_usage_is_the_same_after_it_was_written(
 ) -> None:
     usage = Usage(read + cached + stored, wrote + thought, cached, thought, cache_write_tokens=stored)
     assert read_usage({"usage": usage_object(usage)}) == usage
+
+
+@pytest.mark.parametrize(
+    ("message", "thoughts"),
+    [
+        # As clients send a stream back: its pieces, and the signature that ended them.
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "Six "}, {"type": "reasoning.text", "text": "by"},
+                                {"type": "reasoning.text", "text": "", "signature": "s"}]},
+         (ThinkingPart("Six by", "s"),)),
+        # Or only what had a signature, with the text under its other name.
+        ({"reasoning_content": "Six by",
+          "reasoning_details": [{"type": "reasoning.text", "text": "", "signature": "s"}]},
+         (ThinkingPart("Six by", "s"),)),
+        # A signature ends a thought.
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "a", "signature": "s"},
+                                {"type": "reasoning.text", "text": "b"}]},
+         (ThinkingPart("a", "s"), ThinkingPart("b"))),
+    ],
+)  # fmt: skip
+def test_a_signature_stays_with_the_whole_of_its_thought(
+    message: dict[str, Any], thoughts: tuple[ThinkingPart, ...]
+) -> None:
+    assert thoughts_in(dict(message)) == thoughts
+
+
+def test_a_stream_says_a_thought_in_both_ways() -> None:
+    """Then clients that put the details together have the signature beside its text."""
+    stream = encoded([Thinking("Six "), Thinking("by"), Thinking("", signature="s")])
+    said = [event.data or b"" for event in sse.events(stream)][:-1]
+    deltas = [json.loads(data)["choices"][0]["delta"] for data in said]
+    details = [one for delta in deltas for one in delta.get("reasoning_details", ())]
+    assert thoughts_in({"reasoning_details": details}) == (ThinkingPart("Six by", "s"),)
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "Six by"

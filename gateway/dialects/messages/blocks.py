@@ -176,6 +176,8 @@ class BlockWriter:
             case RefusalPart():
                 return {"type": "text", "text": part.text} if part.text.strip() else None
             case ImagePart():
+                if part.detail not in (None, "auto"):
+                    self.lose("detail")  # here a picture is always seen in full
                 return {"type": "image", "source": source_of(part.url), **self.left(part.rest)}
             case FilePart():
                 return self._document(part)

@@ -98,7 +98,7 @@ def text(words: str) -> dict[str, str]:
          [("assistant", [{"type": "thinking", "thinking": "Hm", "signature": "s"},
                          {"type": "redacted_thinking", "data": "e"}, text("a")])]),
         # pictures and documents
-        ([Turn("user", (ImagePart("data:image/png;base64,iVBO", "low"), ImagePart("https://x/y.png"),
+        ([Turn("user", (ImagePart("data:image/png;base64,iVBO", "auto"), ImagePart("https://x/y.png"),
                         FilePart("data:application/pdf;base64,JVBE", name="a.pdf"), FilePart("https://x/y.pdf"),
                         FilePart(file_id="file_1"), FilePart("data:text/plain;charset=utf-8;base64,SGk="),
                         FilePart("data:text/plain;base64,/w==")))],
