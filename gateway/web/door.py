@@ -35,8 +35,9 @@ _DECISIVE = frozenset({b"host", b"origin", b"authorization", b"x-api-key", b"api
 _NO_KEY = "no API key; send one as `Authorization: Bearer KEY`, `x-api-key` or `api-key`"
 _UNKNOWN_KEY = "unknown API key; `gateway keys list` and server.api_keys say which there are"
 _NO_ADMIN_KEY = (
-    "administration needs an admin key, on this machine too: set GATEWAY_ADMIN_KEY for the gateway and send it as "
-    "`Authorization: Bearer KEY` or `x-api-key`, or create one: gateway keys create NAME --admin"
+    "administration needs an admin key, on this machine too: send it as `Authorization: Bearer KEY` or `x-api-key`. It "
+    "is GATEWAY_ADMIN_KEY of the gateway, else the one in admin.key in its state directory; or create one: "
+    "gateway keys create NAME --admin"
 )
 _OF_CONFIG = Holder(CONFIG, inf)
 _OF_ADMINISTRATOR = Holder(ADMINISTRATOR, inf)

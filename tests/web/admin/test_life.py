@@ -315,7 +315,7 @@ async def test_attempts_under_way(tmp_path: Path) -> None:
     ("path", "stream", "wanted"),
     [
         ("/v1/chat/completions", False, b'"code":"cancelled_by_operator"'),
-        ("/v1/chat/completions", True, b"the operator of the gateway has cancelled this call"),
+        ("/v1/chat/completions", True, b'"upstream_cancelled"'),
         ("/v1/messages", False, b'{"type":"error","error":{"type":"'),
         ("/v1/messages", True, b"event: error\ndata: "),
     ],
