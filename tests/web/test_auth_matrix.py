@@ -38,6 +38,7 @@ CALLS = [
     ("/images/generations", BodyKind.JSON), ("/images/edits", BodyKind.MULTIPART), ("/audio/speech", BodyKind.JSON),
     ("/audio/transcriptions", BodyKind.MULTIPART), ("/audio/translations", BodyKind.MULTIPART),
     ("/messages", BodyKind.JSON), ("/messages/count_tokens", BodyKind.JSON), ("/fim/completions", BodyKind.JSON),
+    ("/responses/compact", BodyKind.JSON), ("/responses/input_tokens", BodyKind.JSON),
 ]  # fmt: skip
 
 
@@ -70,6 +71,9 @@ def rows() -> Iterator[tuple[tuple[str, str], Row]]:
         yield ("GET", f"{prefix}/usage"), Row(Access.CALL, admitted=(503, "state_unavailable"))
         yield ("POST", f"{prefix}/outcomes"), Row(Access.CALL, body=BodyKind.JSON, admitted=(400, "invalid_request"))
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
+        for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+            place = f"{prefix}/responses/{{response_id}}{rest}"
+            yield (method, place), Row(Access.CALL, place.replace("{response_id}", "resp_none"))
         for path, body in CALLS:
             yield ("POST", prefix + path), Row(Access.CALL, body=body, names=True)
 
