@@ -124,7 +124,7 @@ class Resolution:
             alerts=AlertSettings(self.file.alerts.webhook or "", frozenset(map(Trouble, self.file.alerts.on))),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
-            warnings=(*warnings(server, providers), *unable(directory)),
+            warnings=(*warnings(server, providers), *unable(directory), *idle(directory)),
         )
 
     def _complain(self, path: Path, message: str) -> None:
@@ -308,3 +308,14 @@ def unable(directory: Directory) -> Iterator[str]:
         if missing and all(missing):
             lacking = ", ".join(sorted(frozenset[str]().union(*missing)))
             yield f"no model can serve {route.name}: all lack something that it needs ({lacking})"
+
+
+def idle(directory: Directory) -> Iterator[str]:
+    """Yield warnings about arms of experiments whose own models cannot be used."""
+    for experiment in directory.experiments.values():
+        usual = {one.identity for one in directory.routes[experiment.on].candidates}
+        for arm in (*experiment.arms, *((experiment.mirror,) if experiment.mirror is not None else ())):
+            if arm.target and all(one.identity in usual for one in arm.route.candidates):
+                reasons = "; ".join(f"{one.upstream_id}: {one.reason}" for one in arm.route.rejected)
+                name = f"{experiment.name}/{arm.name}"
+                yield f"no model of the experiment's arm {quoted(name)} can be used ({reasons})"

@@ -391,3 +391,52 @@ def test_the_documentation_knows_every_choice() -> None:
     assert [word for word in words if word not in document] == []
     for name, order in AUTO_ORDERS.items():
         assert f"| `{name}` | `{', '.join(order)}`" in document
+
+
+def test_experiments(tmp_path: Path) -> None:
+    """Arms are written short or long, with presets and shares; one without a key is warned of."""
+    config = loaded(
+        tmp_path,
+        """
+providers:
+  a: {kind: vllm, base_url: 'http://a.test/v1'}
+  b: {kind: openai, api_key: k, models: [m]}
+  c: {kind: openai}
+presets: {calm: {temperature: 0.1}}
+roles: {r: a/x}
+models: {m: b/m}
+experiments:
+  tried: {on: "role:r", share: 20%, sticky: user, arms: {usual: {}, calm: {params: calm, weight: 3}, other: c/z}}
+  shadow: {on: m, share: 0.05, mirror: {model: a/x, at_once: 2}}
+""",
+    )
+    found = config.directory.experiments
+    tried, shadow = found["role:r"], found["m"]
+    assert (tried.name, tried.share, tried.unit, [arm.weight for arm in tried.arms]) == (
+        "tried",
+        0.2,
+        "user",
+        [1, 3, 1],
+    )
+    assert [dict(arm.params.defaults) for arm in tried.arms] == [{}, {"temperature": b"0.1"}, {}]
+    assert (shadow.share, shadow.most_copies, shadow.mirror and shadow.mirror.target) == (0.05, 2, "a/x")
+    (warning,) = [one for one in config.warnings if "experiment" in one]
+    assert warning.startswith('no model of the experiment\'s arm "tried/other" can be used (c/z: no key')
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("{on: m, arms: {a: {}}}", "needs two arms to compare, or a mirror"),
+        ("{on: m, mirror: b/z}", "say what share of the calls is copied, because copies cost money: share: 5%"),
+        ("{on: m, share: 5%, mirror: {}}", "name a model or params, so that a copy differs from its call"),
+        ("{on: m, share: 5%, mirror: b/z, arms: {a: {}, b: b/z}}", "has arms and a mirror; make them two experiments"),
+        ("{on: m, arms: {a: {weight: 0}, b: {model: b/z, weight: 0}}}", "all its arms have the weight 0"),
+        ("{on: m, sticky: usre, arms: {a: {}, b: b/z}}", 'unknown unit "usre"; did you mean "user"?'),
+        ("{on: m, arms: {a: {}, b: {params: clam}}}", 'unknown preset "clam"'),
+        ("{on: n, arms: {a: {}, b: b/z}}", '"n" is no role or alias'),
+    ],
+)
+def test_mistakes_in_experiments(tmp_path: Path, written: str, problem: str) -> None:
+    found = problems(tmp_path, f"models: {{m: b/m}}\nexperiments:\n  x: {written}\n")
+    assert any(problem in one and one.startswith("4:") for one in found), found
