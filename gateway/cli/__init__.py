@@ -17,6 +17,7 @@ from gateway.cli.check import check
 from gateway.cli.connect import connect
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
+from gateway.cli.imports import import_
 from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.providers import providers
@@ -70,6 +71,7 @@ def _commands() -> Sequence[click.Command]:
     return (
         run,
         check,
+        import_,
         status,
         reload,
         models,
