@@ -134,7 +134,6 @@ ELSEWHERE: dict[str, str] = {
     "gateway.types.routing": "core/test_plan.py",
     "gateway.types.settlements": "test_metrics.py",
     "gateway.upstream.demo": "cli/test_trial.py",
-    "gateway.upstream.greeting": "upstream/test_ask.py",
     "gateway.web.admin.api": "web/admin/test_table.py",
     "gateway.web.admin.configured": "web/admin/test_life.py",
     "gateway.web.admin.control": "web/admin/test_life.py",

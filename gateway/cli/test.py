@@ -10,6 +10,7 @@ from gateway.cli import configuration, terminal
 from gateway.cli.terminal import Mistake, bad, bold, count, dim, good, place
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from gateway.cli.trial import Line, Subject, Trial
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", required=False)
 @configuration.config_option
+@click.option("--verbose", is_flag=True, help="Also show the key (masked), the models' names, and what was answered.")
 @terminal.json_option
 @click.pass_context
-def test(ctx: click.Context, name: str | None, path: Path | None, *, as_json: bool) -> None:
+def test(ctx: click.Context, name: str | None, path: Path | None, *, verbose: bool, as_json: bool) -> None:
     """Test all providers, or only those that NAME leads to.
 
     Each provider is asked for its models, one short chat and one short stream. No running gateway is needed.
@@ -32,7 +34,7 @@ def test(ctx: click.Context, name: str | None, path: Path | None, *, as_json: bo
 
     config = configuration.read(path)
     subjects, passed_over = _subjects(name, config.directory, as_json=as_json)
-    trials = asyncio.run(try_out(subjects, tell=(lambda _: None) if as_json else _show))
+    trials = asyncio.run(try_out(subjects, tell=(lambda _: None) if as_json else _show_all if verbose else _show))
     failed = sum(1 for trial in trials if not trial.passed)
     passed = sum(1 for trial in trials if trial.passed and trial.asked)
     passed_over += [(trial.name, "there was nothing to ask it") for trial in trials if not trial.asked]
@@ -69,12 +71,18 @@ def _skipped(number: int) -> str:
     return f", {count(number, 'skipped', 'skipped')}" if number else ""
 
 
-def _show(trial: Trial) -> None:
+def _show_all(trial: Trial) -> None:
+    _show(trial, trial.details)
+
+
+def _show(trial: Trial, details: Sequence[tuple[str, str]] = ()) -> None:
     click.echo(f"{bold(trial.name)}  {dim(place(trial.subject.provider.base_url))}")
     said = ""
     for line in trial.lines:
         click.echo(f"  {line.what:<8}{_word(line)}  {'the same' if line.detail == said else line.detail}")
         said = line.detail
+    for what, text in details:
+        click.echo(f"  {what:<8}{dim(text)}")
     click.echo()
 
 

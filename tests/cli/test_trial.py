@@ -149,3 +149,21 @@ async def test_where_there_is_nothing_to_ask(tmp_path: Path) -> None:
         (tmp_path / "gateway.yaml").write_text(f"providers: {{p: {{base_url: '{upstream.base_url}'}}}}")
         done = await asyncio.to_thread(gateway, "test", cwd=tmp_path)
         assert (done.status, done.out.splitlines()[-1]) == (0, "0 passed, 0 failed, 1 skipped")
+
+
+async def test_verbose(tmp_path: Path) -> None:
+    """The key with its last four characters only, the models' names, the answer and the chunks."""
+    async with FaultyUpstream(like_a_provider("m", "n")) as upstream:
+        (tmp_path / "gateway.yaml").write_text(
+            f"providers: {{p: {{base_url: '{upstream.base_url}', api_key: sk-not-to-be-shown-wxyz, models: [m]}}}}\n"
+        )
+        done = await gateway_async("test", "--verbose", cwd=tmp_path)
+        plain = await gateway_async("test", cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    shown = {line.split()[0]: line[10:] for line in done.out.splitlines() if line.startswith("  ")}
+    assert shown["key"] == "…wxyz"
+    assert shown["names"] == "m, n"
+    assert shown["answer"] == "'Hello!'"
+    assert shown["chunks"] == "'Hel' 'lo'"
+    assert "not-to-be-shown" not in done.out
+    assert "answer" not in plain.out
