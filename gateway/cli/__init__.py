@@ -18,6 +18,7 @@ from gateway.cli.connect import connect
 from gateway.cli.experiments import experiments
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
+from gateway.cli.imports import import_
 from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.providers import providers
@@ -72,6 +73,7 @@ def _commands() -> Sequence[click.Command]:
     return (
         run,
         check,
+        import_,
         status,
         reload,
         models,

@@ -35,7 +35,7 @@ def check(ctx: click.Context, path: Path | None, *, online: bool, as_json: bool)
         terminal.print_json({"source": broken.source, "ok": False, "problems": list(broken.problems)})
         ctx.exit(broken.exit_code)
     if not as_json:
-        _show(config)
+        show(config)
     found = _ask(config) if online else ()
     failed = [one for one in found if one.problem]
     if as_json:
@@ -76,7 +76,8 @@ def _vacant(config: Config) -> list[str]:
     return [name for name, route in routes if not route.candidates and route.kind.value in ("role", "alias")]
 
 
-def _show(config: Config) -> None:
+def show(config: Config) -> None:
+    """Print what a configuration has, and what is not usable in it."""
     providers = [one for one in config.directory.providers.values() if not kind_of(one).built_in]
     counts = _counts(config)
     parts = [

@@ -30,6 +30,10 @@ _OTHER_WORK = ("embed", "bge-", "minilm", "rerank", "whisper", "transcribe", "tt
 _GONE = frozenset({"no_connect", "connect_timeout"})
 
 
+# Some providers list hundreds of models.
+MOST_NAMES = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """A provider to test, with a model if one is configured."""
@@ -77,6 +81,19 @@ class Trial:
     def lines(self) -> tuple[Line, ...]:
         """The lines to show."""
         return (_of_listing(self.listing), _of_chat(self.chat, self), _of_stream(self.stream, self))
+
+    @property
+    def details(self) -> tuple[tuple[str, str], ...]:
+        """What `--verbose` adds: the key, the names of the models, and what the model said."""
+        found = [("key", _masked(self.subject.provider))]
+        if names := self.listing.models:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            found.append(("names", ", ".join(names[:MOST_NAMES]) + more))
+        if self.chat is not None and self.chat.problem is None:
+            found.append(("answer", repr(self.chat.text)))
+        if self.stream is not None:
+            found.append(("chunks", " ".join(map(repr, self.stream.texts))))
+        return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
         """Return the trial as JSON."""
@@ -151,6 +168,14 @@ def _from_list(subject: Subject, listing: Listing) -> Candidate | None:
         usual = kind_of(provider).usual
         model = usual.fast if usual and is_listed(usual.fast, listing.models) else ""
     return Candidate(Upstream(provider, model), subject.params) if model else None
+
+
+def _masked(provider: Provider) -> str:
+    """Return the last four characters of a provider's key."""
+    kind = kind_of(provider)
+    sent = dict(provider.headers).get(kind.key_header.encode(), b"").decode("latin-1")
+    key = sent.removeprefix(kind.key_prefix).strip()
+    return f"…{key[-4:]}" if len(key) > 8 else "…" if key else "none"  # of a short one nothing is shown
 
 
 def _of_listing(listing: Listing) -> Line:

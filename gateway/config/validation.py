@@ -67,11 +67,17 @@ def validated(value: object) -> tuple[shape.File, list[tuple[Path, bool, str]]]:
         except ValidationError as error:
             found = [_mistake(detail) for detail in error.errors(include_url=False)]
             # Mistakes that follow from a repair are not the author's.
-            mistakes = mistakes or found
+            mistakes = mistakes or _but_following(found)
             # From the end, because removing an item of a list moves those after it.
             for path, _at_key, _message in reversed(found):
                 _repair(tree, path)
     return shape.File(), mistakes
+
+
+def _but_following(found: list[tuple[Path, bool, str]]) -> list[tuple[Path, bool, str]]:
+    """Leave out that a role lacks `models`, where it says `{provider, model}`: the message about those leads on."""
+    pairs = {path[:-1] for path, at_key, _ in found if path[:1] == ("roles",) and at_key and path[-1] == "model"}
+    return [one for one in found if not (one[0][-1:] == ("models",) and one[0][:-1] in pairs)]
 
 
 # A repair may uncover the next mistake in the same entry; after that the entry itself is replaced.
@@ -85,7 +91,8 @@ def _mistake(detail: ErrorDetails) -> tuple[Path, bool, str]:
         level = _level(path[:-1])
         known = list(level.model_fields) if level else []
         if (ours := _FOREIGN.get(level, {}).get(str(path[-1]).lower())) is not None:
-            return path, True, f"unknown key {quoted(str(path[-1]))}; write {ours}"
+            hint = "" if len(path) > 1 else _IMPORT
+            return path, True, f"unknown key {quoted(str(path[-1]))}; write {ours}{hint}"
         near = nearest(str(path[-1]), known) or f"; allowed here: {', '.join(known)}"
         return path, True, f"unknown key {quoted(str(path[-1]))}{near}"
     if kind == "missing":
@@ -103,7 +110,10 @@ def _level(path: Path) -> type[shape.Strict] | None:
     return _LEVELS.get(path) or _LEVELS.get(tuple("*" if isinstance(part, int) else part for part in named))
 
 
+# A foreign key at the top of the file: perhaps the whole file is another program's.
+_IMPORT = " (`gateway import FILE` rewrites another program's file)"
 _LIST_OF_MODELS = "providers, and below models or roles the names that lead there"
+_LEARNED = "nothing: the limits of a provider are learned from its answers"
 # Names from other gateways' files, and how to write the same thing here.
 _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
     shape.File: {
@@ -112,6 +122,12 @@ _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
         "litellm_settings": "defaults",
         "router_settings": "defaults: {order: […], max_attempts: …}, or the same in a role",
         "general_settings": "server: {api_keys: […]}",
+        "provider": "providers: {NAME: …}, and defaults: {provider: NAME}",
+        "model": "models: {main: PROVIDER/MODEL}",
+        **dict.fromkeys(("api_key", "api_base", "base_url"), "it below providers: {NAME: …}"),
+        **dict.fromkeys(("rate_limit_rpm", "rate_limit_tpm"), _LEARNED),
+        "router": "roles, and rules that choose one",
+        "agents": "roles",
         "aliases": "models",
         "model_aliases": "models",
         "fallbacks": "fallback: {ALIAS: [others]}",
@@ -127,6 +143,10 @@ _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
         **dict.fromkeys(("key", "token", "api_token", "secret"), "api_key"),
         "model": "models (what it serves), or model_override (the one model that it serves)",
         "disabled": "enabled: false",
+        **dict.fromkeys(("models_endpoint", "models_path"), "nothing: models are listed at base_url + /models"),
+        **dict.fromkeys(("rate_limit_rpm", "rate_limit_tpm", "rpm", "tpm", "rpd"), _LEARNED),
+        "timeout": "timeouts: {total: …}",
+        **dict.fromkeys(("max_retries", "num_retries"), "defaults: {retries: …} at the top of the file"),
         "extra_headers": "headers",
     },
     shape.Role: {

@@ -64,6 +64,8 @@ class Chat:
     latency_s: float
     status: int | None = None
     usage: Usage | None = None
+    text: str = ""
+    """What the model said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Stream:
     first_token_s: float | None = None
     chunks: int = 0
     """Events that carry data, without `[DONE]`."""
+    texts: tuple[str, ...] = ()
+    """What the model said, as the events divided it."""
 
 
 class Asker:
@@ -150,7 +154,7 @@ class Asker:
                 _check(greeted, provider, model)
         except _Failed as failed:
             return Chat(failed.problem, monotonic() - started, failed.status)
-        return Chat(None, monotonic() - started, response.status_code, greeted.usage)
+        return Chat(None, monotonic() - started, response.status_code, greeted.usage, greeted.text)
 
     async def stream(self, candidate: Candidate) -> Stream:
         """Ask for one short answer as a stream, and follow it to its end."""
@@ -180,7 +184,7 @@ class Asker:
         first_s = first_at - started if first_at is not None else None
         if greeted is None:
             return Stream(found, took_s, status)
-        return Stream(found, took_s, status, greeted.usage, first_s, greeted.events)
+        return Stream(found, took_s, status, greeted.usage, first_s, greeted.events, tuple(greeted.texts))
 
     # -- the list of models
 

@@ -47,6 +47,7 @@ class Greeting:
             asked["stream"] = True
             if provider.stream_usage:
                 asked["stream_options"] = {"include_usage": True}
+        self.is_stream = stream
         self.endpoint, body = CHAT, msgspec.json.encode(asked)
         bridge = passage(CHAT, provider.speaks)
         if isinstance(bridge, Bridge):
@@ -83,8 +84,12 @@ class Greeted:
 
     def __init__(self, greeting: Greeting) -> None:
         self._judge = Judge(greeting.call())
+        self._is_stream = greeting.is_stream
+        self._whole = b""
         self.events = 0
         """Those that carry data, without `[DONE]`."""
+        self.texts: list[str] = []
+        """The text of each event that has some."""
 
     def __repr__(self) -> str:
         return f"<Greeted {self._judge!r}>"
@@ -112,6 +117,8 @@ class Greeted:
 
     def receive(self, piece: bytes) -> None:
         """Take the next piece of the body."""
+        if not self._is_stream:
+            self._whole += piece
         self._measure(self._judge.receive(piece))
 
     def end(self) -> tuple[Outcome, str, UpstreamError | None] | None:
@@ -122,7 +129,41 @@ class Greeted:
         return self._judge.outcome, self._judge.message, self._judge.error
 
     def _measure(self, passes: bytes) -> None:
-        self.events += sum(1 for event in sse.events(passes) if event.data not in (None, b"[DONE]"))
+        for event in sse.events(passes):
+            if event.data is not None and event.data != b"[DONE]":
+                self.events += 1
+                if text := text_in(event.data):
+                    self.texts.append(text)
+
+    @property
+    def text(self) -> str:
+        """The text of the answer so far."""
+        return "".join(self.texts) if self._is_stream else text_in(self._whole)
+
+
+def text_in(data: bytes) -> str:
+    """Return the text of an answer or an event, in chat, messages or responses; empty if it has none."""
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return ""
+    if not isinstance(value, dict):
+        return ""
+    if isinstance(value.get("delta"), str):  # an event of responses
+        return str(value["delta"])
+    found: list[str] = []
+    parts: list[object] = [value, value.get("delta"), *_items(value.get("choices")), *_items(value.get("output"))]
+    for part in parts:
+        for holder in (part, *(part.get(key) for key in ("message", "delta"))) if isinstance(part, dict) else ():
+            content = holder.get("content") if isinstance(holder, dict) else None
+            found += [content] if isinstance(content, str) else [str(one.get("text") or "") for one in _items(content)]
+    if not found and isinstance(delta := value.get("delta"), dict):  # an event of messages
+        return str(delta.get("text") or "")
+    return "".join(found)
+
+
+def _items(value: object) -> list[dict[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])

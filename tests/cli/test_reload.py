@@ -223,3 +223,26 @@ async def test_no_gateway_is_no_answer(tmp_path: Path, command: str) -> None:
         running.process.kill()
         await running.process.wait()
         assert (await gateway_async(command, cwd=tmp_path)).err == done.err
+
+
+async def test_the_drill(tmp_path: Path) -> None:
+    """A key that is taken out of `.env` moves the role to its second provider, and back when it returns.
+
+    The keys are written as headers, because a provider on this machine is used without its `api_key` too.
+    """
+    async with FaultyUpstream(chat_json("first")) as first, FaultyUpstream(chat_json("second")) as second:
+        (tmp_path / "gateway.yaml").write_text(
+            "server: {watch: false}\nproviders:\n"
+            f'  a: {{kind: openai, base_url: "{first.base_url}", headers: {{authorization: "Bearer ${{A_KEY:-}}"}}}}\n'
+            f'  b: {{kind: openai, base_url: "{second.base_url}", headers: {{authorization: "Bearer ${{B_KEY:-}}"}}}}\n'
+            "roles: {main: {models: [a/m, b/m]}}\n"
+        )
+        keys = {"A_KEY": "a-key-of-twenty-chars", "B_KEY": "b-key-of-twenty-chars"}
+        served = []
+        async with serving(cwd=tmp_path) as running:
+            for there in (("A_KEY", "B_KEY"), ("B_KEY",), ("A_KEY", "B_KEY")):
+                (tmp_path / ".env").write_text("".join(f"{name}={keys[name]}\n" for name in there))
+                assert (await reload(tmp_path)).status == 0
+                assert await status_of(running, "role:main") == 200, there
+                served.append(tuple(sum(one.method == "POST" for one in made.requests) for made in (first, second)))
+    assert served == [(1, 0), (1, 1), (2, 1)]

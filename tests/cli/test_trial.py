@@ -149,3 +149,50 @@ async def test_where_there_is_nothing_to_ask(tmp_path: Path) -> None:
         (tmp_path / "gateway.yaml").write_text(f"providers: {{p: {{base_url: '{upstream.base_url}'}}}}")
         done = await asyncio.to_thread(gateway, "test", cwd=tmp_path)
         assert (done.status, done.out.splitlines()[-1]) == (0, "0 passed, 0 failed, 1 skipped")
+
+
+async def test_verbose(tmp_path: Path) -> None:
+    """The key with its last four characters only, the models' names, the answer and the chunks."""
+    async with FaultyUpstream(like_a_provider("m", "n")) as upstream:
+        (tmp_path / "gateway.yaml").write_text(
+            f"providers: {{p: {{base_url: '{upstream.base_url}', api_key: sk-not-to-be-shown-wxyz, models: [m]}}}}\n"
+        )
+        done = await gateway_async("test", "--verbose", cwd=tmp_path)
+        plain = await gateway_async("test", cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    shown = {line.split()[0]: line[10:] for line in done.out.splitlines() if line.startswith("  ")}
+    assert shown["key"] == "…wxyz"
+    assert shown["names"] == "m, n"
+    assert shown["answer"] == "'Hello!'"
+    assert shown["chunks"] == "'Hel' 'lo'"
+    assert "not-to-be-shown" not in done.out
+    assert "answer" not in plain.out
+
+
+async def test_without_a_configuration(tmp_path: Path) -> None:
+    """A kind, its endpoint and a model on the command line, the key in the environment."""
+    env = {"RUNPOD_API_KEY": "rpa_0123456789abcd"}
+    async with FaultyUpstream(like_a_provider("m")) as upstream:
+        at = ("--kind", "runpod", "--base-url", upstream.base_url, "--model", "m")
+        done = await gateway_async("test", *at, "--verbose", cwd=tmp_path, env=env)
+    assert (done.status, done.err) == (0, "")
+    assert f"runpod/m  {upstream.base_url}" in done.out
+    assert "  models  ok" in done.out
+    assert "…abcd" in done.out
+    assert "1 passed, 0 failed" in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "status", "said"),
+    [
+        (("--kind", "runpod", "--endpoint-id", "abc", "--model", "m"), {}, 1, "no key; set RUNPOD_API_KEY"),
+        (("--kind", "runpot"), {}, 2, 'unknown kind "runpot"; did you mean "runpod"?'),
+        (("--model", "m"), {}, 2, "belong to --kind"),
+        (("--kind", "openai", "role:x"), {}, 2, "takes no NAME"),
+    ],
+)
+def test_mistakes_without_a_configuration(
+    tmp_path: Path, args: tuple[str, ...], env: dict[str, str], status: int, said: str
+) -> None:
+    done = gateway("test", *args, cwd=tmp_path, env=env)
+    assert (done.status, said in done.err) == (status, True), done.err

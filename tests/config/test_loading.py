@@ -156,7 +156,19 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             'gateway.yaml:1:56: unknown key "key_env"; write api_key: "${THAT_VARIABLE:-}"']),
         ("providers: {x: {api_base: 'http://h/v1', kind: vllm}}", [
             'gateway.yaml:1:17: unknown key "api_base"; write base_url']),
-        ("default_provider: x", ['gateway.yaml:1:1: unknown key "default_provider"; write defaults: {provider: NAME}']),
+        ("default_provider: x", [
+            ('gateway.yaml:1:1: unknown key "default_provider"; write defaults: {provider: NAME} '
+             "(`gateway import FILE` rewrites another program's file)")]),
+        ("model_list: []", [
+            ('gateway.yaml:1:1: unknown key "model_list"; write providers, and below models or roles the names that '
+             "lead there (`gateway import FILE` rewrites another program's file)")]),
+        ("providers: {a: {kind: openai, models_endpoint: /models, rate_limit_rpm: 50}}", [
+            'gateway.yaml:1:31: unknown key "models_endpoint"; write nothing: models are listed at base_url + /models',
+            ('gateway.yaml:1:57: unknown key "rate_limit_rpm"; write nothing: the limits of a provider are learned '
+             "from its answers")]),
+        ("roles: {r: {provider: openai, model: gpt-5}}", [
+            'gateway.yaml:1:13: unknown key "provider"; write models: [provider/model]',
+            'gateway.yaml:1:31: unknown key "model"; write models: [provider/model]']),
         ("roles: {r: {models: [demo/echo], strategy: x}}", ['gateway.yaml:1:34: unknown key "strategy"; write order']),
         ("models: {m: {model: demo/echo, fallbacks: x}}", [('gateway.yaml:1:32: unknown key "fallbacks"; write '
          "fallback: {ALIAS: [others]} at the top of the file")]),

@@ -1,0 +1,144 @@
+"""Real-looking files of every format load, and their names lead where the program that wrote them would have gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.config import Config, load
+from gateway.config.environment import parse_dotenv
+from gateway.config.imports import FORMATS, Unreadable, imported
+from tests.config.imports import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = (
+    "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "AZURE_API_KEY", "MY_OPENROUTER_KEY", "OPENROUTER_API_KEY", "GROQ_API_KEY",
+    "GEMINI_API_KEY", "CCR_KEY",
+)  # fmt: skip
+ENVIRON = {**dict.fromkeys(KEYS, "a-key-of-twenty-chars"), **parse_dotenv(files.DOTENV)[0]}
+
+
+def made(folder: Path, *given: tuple[str, str]) -> Config:
+    """Import files, and load what they became."""
+    (folder / "gateway.yaml").write_text(imported(given).text)
+    return load(folder / "gateway.yaml", ENVIRON)
+
+
+def leads(config: Config, name: str) -> list[str]:
+    return [one.upstream.id for one in config.directory.routes[name].candidates]
+
+
+FORMS = {
+    "litellm": (("config.yaml", files.LITELLM),),
+    "harness": (("providers.yaml", files.PROVIDERS), ("harness.yaml", files.HARNESS)),
+    "toml": (("config.toml", files.TOML),),
+    "single": (("old.toml", files.SINGLE),),
+    "agent": (("agent.json", files.AGENT),),
+    "openrouter": (("openrouter.json", files.OPENROUTER),),
+    "router": (("config.json", files.ROUTER),),
+}
+CHAIN = ["anthropic/claude-opus-4", "anthropic/claude-haiku", "local/nanbeige4.1-3b"]
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "upstreams"),
+    [
+        ("litellm", "role:gpt-4o", ["azure/my-gpt-4o", "openai/gpt-4o"]),
+        ("litellm", "claude", ["anthropic/claude-sonnet-5", "azure/my-gpt-4o", "openai/gpt-4o", "gpu/qwen3-8b"]),
+        ("litellm", "qwen", ["gpu/qwen3-8b"]),
+        ("harness", "role:chat", ["litellm/gpt-4o"]),
+        ("harness", "role:vision", ["openrouter/qwen/qwen3-vl-8b-instruct"]),
+        ("harness", "role:planner", ["anthropic/claude-opus-4"]),
+        ("toml", "main", CHAIN),
+        ("toml", "role:reasoning", CHAIN),
+        ("toml", "role:compaction", ["openrouter/google/gemma-3-27b-it:free"]),
+        ("single", "main", ["openrouter/google/gemma-3-27b-it:free"]),
+        ("agent", "role:researcher", ["openai/gpt-4o-mini", "groq/llama3-70b"]),
+        (
+            "openrouter",
+            "role:main",
+            ["openrouter/anthropic/claude-sonnet-5", "openrouter/google/gemma-3-27b-it:free"],
+        ),
+        ("router", "role:main", ["openrouter/google/gemini-2.5-pro"]),
+        ("router", "role:background", ["ollama/qwen2.5-coder:latest"]),
+        ("router", "role:long-context", ["gemini/gemini-2.5-pro"]),
+    ],
+)
+def test_names_lead_where_they_led(tmp_path: Path, form: str, name: str, upstreams: list[str]) -> None:
+    assert leads(made(tmp_path, *FORMS[form]), name) == upstreams
+
+
+@pytest.mark.parametrize(
+    ("form", "left"),
+    [
+        ("litellm", ["config.yaml:8", "config.yaml:13", "config.yaml:24", "config.yaml:33", "config.yaml:38"]),
+        ("harness", ["providers.yaml:11", "harness.yaml:5"]),
+        ("toml", ["config.toml:2", "config.toml:3"]),
+        ("single", ["old.toml:2", "old.toml:4"]),
+        ("agent", ["agent.json:6"]),
+        ("openrouter", []),
+        ("router", ["config.json:6", "config.json:8", "config.json:9", "config.json:18"]),
+    ],
+)
+def test_every_line_that_is_not_carried_is_named(form: str, left: list[str]) -> None:
+    """Each with its file and line; the result lists them too, and no secret is in it."""
+    found = imported(FORMS[form])
+    assert [one.split(": ")[0] for one in found.left] == left
+    assert all(f"#   {one}" in found.text for one in found.left)
+    for secret in ("not-to-be-copied", "sk-1234567890abcdef", "sk-or-clear"):
+        assert secret not in found.text
+
+
+def test_environment_with_a_chosen_provider(tmp_path: Path) -> None:
+    """LLM_PROVIDER=runpod: bare names go to the endpoint's one model, with the values of the variables."""
+    config = made(tmp_path, (".env", files.DOTENV))
+    runpod = config.directory.providers["runpod"]
+    assert runpod.base_url == "https://api.runpod.ai/v2/abc123/openai/v1"
+    assert config.directory.default_provider == "runpod"
+    assert {"custom", "openrouter"} <= set(config.directory.providers)
+    assert "secret" not in imported([(".env", files.DOTENV)]).text
+
+
+def test_shares_and_parameters(tmp_path: Path) -> None:
+    """LiteLLM's rpm are shares of a random choice; the parameters of a deployment stay with it."""
+    config = made(tmp_path, *FORMS["litellm"])
+    group = config.directory.routes["role:gpt-4o"]
+    assert group.order == ("weighted",)
+    assert [one.weight for one in group.candidates] == [600, 200]
+    assert config.directory.routes["claude"].candidates[0].params.defaults == {"temperature": b"0.2"}
+    assert config.directory.providers["azure"].base_url == "https://res.openai.azure.com/openai/v1"
+
+
+def test_base_urls(tmp_path: Path) -> None:
+    """A base URL without a path gets /v1, and a kind's own URL is not repeated."""
+    providers = made(tmp_path, *FORMS["harness"]).directory.providers
+    assert (providers["litellm"].kind, providers["litellm"].base_url) == ("litellm", "http://localhost:4000/v1")
+    assert providers["anthropic"].base_url == "https://api.anthropic.com/v1"
+    assert providers["litellm"].unusable is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.toml", "[providers", "x.toml: not TOML: "),
+        ("x.yaml", "a: [", ": not YAML: "),
+        ("x.yaml", "- 3\n", "no provider, model or role"),
+        ("x.yaml", "7", "holds no configuration"),
+        ("x.yaml", "colour: red", "not a configuration that can be imported; known are: "),
+        (".env", "not a line", ".env:1: not a KEY=VALUE line"),
+        (".env", "DEBUG=1", "no provider, model or role in it could be carried over"),
+        ("x.yaml", "model_list: [{model_name: a, litellm_params: {model: bedrock/x}}]", "could be carried over"),
+    ],
+)
+def test_refusals(name: str, text: str, said: str) -> None:
+    """A file that cannot be imported says why, with its name."""
+    with pytest.raises(Unreadable) as error:
+        imported([(name, text)])
+    assert said in str(error.value)
+
+
+def test_every_format_has_a_title() -> None:
+    assert len({one.title for one in FORMATS}) == 5
