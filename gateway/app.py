@@ -33,10 +33,13 @@ from gateway.stores.keys_seen import seen_beside
 from gateway.stores.memory import Memory
 from gateway.stores.opening import open_keys
 from gateway.stores.overlay import OverlayStore
+from gateway.stores.sessions import Sessions
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.admin.api import Admin
 from gateway.web.admin.control import Control
+from gateway.web.console.serving import Console
+from gateway.web.console.visitors import Visitors
 from gateway.web.routes import Web
 
 if TYPE_CHECKING:
@@ -99,7 +102,7 @@ class App:
         metrics.configuration_watch(self._configuration)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
-        self._discovery = Discovery(self.gateway)
+        self._discovery, self._balances = Discovery(self.gateway), Balances(self.gateway)
         control = Control(
             desk=Desk(
                 grounds_of(config.source, environ, lambda: _detected(environ)),
@@ -110,9 +113,11 @@ class App:
             tell_reader=tell_reader or self.reloading.ask,
             refreshed=lambda: self._discovery.state,
             refresh=self._discovery.refresh_now,
+            balances=lambda: self._balances.state,
         )
         self.admin = Admin(control)
-        self._web = Web(self.gateway, self._keyring, self.supervisor.standings, self.admin)
+        console = Console(Visitors(self.gateway, self._keyring, Sessions(config.ledger.state_dir)))
+        self._web = Web(self.gateway, self._keyring, self.supervisor.standings, self.admin, console)
         self._lifespan = Router(lifespan=self._life)
 
     def __call__(
@@ -163,7 +168,7 @@ class App:
             work += [
                 Work("discovery", self._discovery.run),
                 Work("probes", Probes(gateway).run),
-                Work("balances", Balances(gateway).run),
+                Work("balances", self._balances.run),
             ]
             if gateway.books.journal is not None:
                 work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))

@@ -15,6 +15,7 @@ from gateway.cli.alias import alias
 from gateway.cli.changes import config
 from gateway.cli.check import check
 from gateway.cli.connect import connect
+from gateway.cli.console import console
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
@@ -77,6 +78,7 @@ def _commands() -> Sequence[click.Command]:
         alias,
         config,
         connect,
+        console,
         explain,
         keys,
         usage,

@@ -14,6 +14,7 @@ from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
+from gateway.web.admin.standing import Standing
 from gateway.web.admin.table import PREFIX, Row
 from gateway.web.answers import json_answer
 
@@ -40,6 +41,7 @@ class Admin:
             *Providers(control).rows(),
             *configured.rows(control),
             *Observed(control).rows(),
+            *Standing(control).rows(),
             *Keys(control).rows(),
         )
         self._text: dict[str, Any] | None = None

@@ -90,6 +90,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/models"): Example("/models?search=x&pool=curated"),
     ("POST", "/models/refresh"): Example(),
     ("GET", "/facts"): Example(),
+    ("GET", "/accounts"): Example(),
+    ("GET", "/spending"): Example(),
     ("GET", "/plans"): Example("/plans?model=role:rlm&needs=tools"),
     ("GET", "/usage"): Example("/usage?by=day,model&since=7d"),
     ("GET", "/calls"): Example("/calls?limit=5&provider=a"),
