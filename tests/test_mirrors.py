@@ -135,6 +135,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.web.admin.overlay": "web/admin/test_life.py",
     "gateway.web.admin.reading": "web/admin/test_table.py",
     "gateway.web.admin.shapes": "web/admin/test_table.py",
+    "gateway.web.admin.standing": "web/admin/test_table.py",
     "gateway.web.answers": "web/test_bad_input.py",
     "gateway.web.charset": "web/test_bad_input.py",
     "gateway.web.openai": "web/test_bad_input.py",
