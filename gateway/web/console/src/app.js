@@ -5,9 +5,11 @@ import { start, path, href } from "./lib/router.js";
 import { connection, startLive } from "./lib/live.js";
 import { SignIn } from "./pages/signin.js";
 import { Now } from "./pages/now.js";
+import { Calls } from "./pages/calls.js";
 
 const PAGES = [
   { path: "", title: "Now", page: Now },
+  { path: "calls", title: "Calls", page: Calls },
 ];
 
 function Frame() {
