@@ -6,10 +6,18 @@ import { connection, startLive } from "./lib/live.js";
 import { SignIn } from "./pages/signin.js";
 import { Now } from "./pages/now.js";
 import { Calls } from "./pages/calls.js";
+import { Roles } from "./pages/roles.js";
+import { Providers } from "./pages/providers.js";
+import { Models } from "./pages/models.js";
+import { Start } from "./pages/start.js";
 
 const PAGES = [
   { path: "", title: "Now", page: Now },
   { path: "calls", title: "Calls", page: Calls },
+  { path: "roles", title: "Roles", page: Roles },
+  { path: "providers", title: "Providers", page: Providers },
+  { path: "models", title: "Models", page: Models },
+  { path: "start", title: "Begin", page: Start },
 ];
 
 function Frame() {

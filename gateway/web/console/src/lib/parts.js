@@ -41,7 +41,7 @@ export function Field({ id, label, hint, error, required, children }) {
 
 export function Text({ id, label, hint, error, required, value, onInput, type = "text", placeholder, list }) {
   return html`<${Field} ...${{ id, label, hint, error, required }}>${(more) => html`<input ...${more} type=${type} value=${value} placeholder=${placeholder} list=${list}
-    autocomplete="off" spellcheck=${false} required=${required} onInput=${(event) => onInput(event.currentTarget.value)} />`}<//>`;
+    autocomplete="off" spellcheck=${false} aria-required=${required ? "true" : undefined} onInput=${(event) => onInput(event.currentTarget.value)} />`}<//>`;
 }
 
 export function Choice({ id, label, hint, error, value, options, onInput }) {
