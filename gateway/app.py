@@ -116,7 +116,8 @@ class App:
             balances=lambda: self._balances.state,
         )
         self.admin = Admin(control)
-        console = Console(Visitors(self.gateway, self._keyring, Sessions(config.ledger.state_dir)))
+        self.sessions = Sessions(config.ledger.state_dir)
+        console = Console(Visitors(self.gateway, self._keyring, self.sessions))
         self._web = Web(self.gateway, self._keyring, self.supervisor.standings, self.admin, console)
         self._lifespan = Router(lifespan=self._life)
 

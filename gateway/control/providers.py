@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gateway.kinds import Kind
 
 
@@ -21,20 +19,10 @@ class Field(NamedTuple):
     required: bool
 
 
-_GUIDES: Mapping[str, tuple[str, ...]] = {
-    "runpod": (
-        "In RunPod's console, deploy a Serverless endpoint with the vLLM worker and choose a model.",
-        "Copy the endpoint's id from its address: runpod.io/console/serverless/…/ID.",
-        "Under Settings, API Keys, create a key that may use the endpoint.",
-        "The first call starts a worker and may take minutes: leave the timeouts of the kind as they are.",
-    ),
-}
-
-
 def guide_of(kind: Kind) -> tuple[str, ...]:
     """Return the steps that lead to a provider of a kind that works."""
-    if kind.name in _GUIDES:
-        return _GUIDES[kind.name]
+    if kind.guide:
+        return kind.guide
     if not kind.key_required:
         return ("Start the server.", "Give its address up to and including /v1.", "Test the connection.")
     variables = " or ".join(kind.key_vars)

@@ -20,7 +20,8 @@ from tests.web.admin.scene import ADMIN, CALLER, administered
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import ConsoleMessage, Dialog, Page
+    from playwright.sync_api import Request as BrowserRequest
 
     from tests.web.admin.scene import Scene
 
@@ -116,7 +117,7 @@ class Visit:
 
     def sign_in(self, path: str = "") -> None:
         """Go to a page with a one-time link."""
-        sessions = self.served.scene.running.app._web.door._visitors.sessions
+        sessions = self.served.scene.running.app.sessions
         self.page.goto(f"{self.served.url}/console{path}#link={sessions.make_link(time.time())}")
         self.page.get_by_role("navigation", name="Pages").wait_for()
 
@@ -153,6 +154,27 @@ def needs_chromium() -> str:
     return CHROMIUM
 
 
+def _listen(visit: Visit) -> None:
+    """Note errors and warnings of the browser, such as of its policy, dialogs, and requests to anybody else."""
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            visit.wrong.append(message.text)
+
+    def opened(dialog: Dialog) -> None:
+        visit.wrong.append(f"a dialog of the browser: {dialog.message}")
+        dialog.dismiss()
+
+    def asked(request: BrowserRequest) -> None:
+        if not request.url.startswith((visit.served.url, "blob:")):
+            visit.wrong.append(f"a request elsewhere: {request.url}")
+
+    visit.page.on("console", said)
+    visit.page.on("pageerror", lambda error: visit.wrong.append(f"page error: {error}"))
+    visit.page.on("dialog", opened)
+    visit.page.on("request", asked)
+
+
 @contextmanager
 def visiting(running: Served, browser: Any, **context: Any) -> Iterator[Visit]:
     """Open a page of its own, and check at the end that the browser had nothing to say against it."""
@@ -161,15 +183,7 @@ def visiting(running: Served, browser: Any, **context: Any) -> Iterator[Visit]:
     page = made.new_page()
     page.set_default_timeout(WITHIN_MS)
     visit = Visit(page, running)
-    page.on("console", lambda said: said.type in ("error", "warning") and visit.wrong.append(said.text))
-    page.on("pageerror", lambda error: visit.wrong.append(f"page error: {error}"))
-    page.on(
-        "dialog", lambda dialog: (visit.wrong.append(f"a dialog of the browser: {dialog.message}"), dialog.dismiss())
-    )
-    page.on(
-        "request",
-        lambda asked: asked.url.startswith(running.url) or visit.wrong.append(f"a request elsewhere: {asked.url}"),
-    )
+    _listen(visit)
     try:
         yield visit
         visit.check()

@@ -72,8 +72,9 @@ def test_signing_out_and_an_ended_session(visit: Visit) -> None:
     """A session that ends elsewhere asks for a key over the page, which stays."""
     visit.allowed = ("401",)
     visit.sign_in()
-    visitors = visit.served.scene.running.app._web.door._visitors
-    for one in (visitors.sessions._folder or visit.served.scene.folder).glob("session-*"):
+    sessions = visit.served.scene.running.app.sessions
+    assert sessions._folder is not None
+    for one in sessions._folder.glob("session-*"):
         one.unlink()
     visit.served.call()
     dialog = visit.page.get_by_role("dialog", name="Your session has ended")

@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
+from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
@@ -37,6 +38,7 @@ class Admin:
         self.rows: tuple[Row, ...] = (
             Row("GET", "/openapi.json", "about", "Return this document.", self._document, dict),
             Row("GET", "/events", "events", "Follow ends of calls, breakers and reloads.", self._events, None),
+            *Clients(control).rows(),
             *Overlay(control).rows(),
             *Providers(control).rows(),
             *configured.rows(control),

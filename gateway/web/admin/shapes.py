@@ -98,6 +98,13 @@ class ModelsQuery(Strict, frozen=True, kw_only=True):
     pool: Literal["curated", "discovered"] | None = None
 
 
+class ClientsQuery(Strict, frozen=True, kw_only=True):
+    """`url`: the gateway as clients reach it. `model`: the name that they ask for."""
+
+    url: Name
+    model: Name
+
+
 class PlanQuery(Strict, frozen=True, kw_only=True):
     """A call that is imagined: a name, what it needs, and how long it is."""
 
@@ -438,6 +445,32 @@ class SpentList(msgspec.Struct, kw_only=True, frozen=True):
     """The budgets of the configuration and those of keys, as far as calls have asked for them."""
 
     data: list[SpentInfo]
+    object: Literal["list"] = "list"
+
+
+class SnippetInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Lines for one place: a file, or a shell."""
+
+    place: str
+    language: str
+    text: str
+
+
+class ClientInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A program that can use the gateway, and the lines that make it do so."""
+
+    client: str
+    title: str
+    page: str
+    about: str
+    snippets: list[SnippetInfo]
+
+
+class ClientList(msgspec.Struct, kw_only=True, frozen=True):
+    """All clients. `wants_key`: the lines refer to a key of the gateway, which the variable GATEWAY_API_KEY holds."""
+
+    data: list[ClientInfo]
+    wants_key: bool
     object: Literal["list"] = "list"
 
 

@@ -91,6 +91,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/models/refresh"): Example(),
     ("GET", "/facts"): Example(),
     ("GET", "/accounts"): Example(),
+    ("GET", "/clients"): Example("/clients?url=http://127.0.0.1:8400&model=main"),
     ("GET", "/spending"): Example(),
     ("GET", "/plans"): Example("/plans?model=role:rlm&needs=tools"),
     ("GET", "/usage"): Example("/usage?by=day,model&since=7d"),

@@ -86,7 +86,7 @@ async def test_a_key_signs_in_and_signing_out_ends_it(tmp_path: Path) -> None:
 
 async def test_a_link_signs_in_once(tmp_path: Path) -> None:
     async with administered(tmp_path) as scene:
-        sessions = scene.running.app._web.door._visitors.sessions  # type: ignore[union-attr]  # there is a console
+        sessions = scene.running.app.sessions
         secret, old = sessions.make_link(time.time()), sessions.make_link(time.time() - 601)
         assert (await Browser(scene).sign_in(link=old)).json["error"]["code"] == "console_link"
         browser = Browser(scene)

@@ -10,6 +10,11 @@ import { Roles } from "./pages/roles.js";
 import { Providers } from "./pages/providers.js";
 import { Models } from "./pages/models.js";
 import { Start } from "./pages/start.js";
+import { Play } from "./pages/play.js";
+import { Money } from "./pages/money.js";
+import { Keys } from "./pages/keys.js";
+import { Configuration } from "./pages/configuration.js";
+import { Connect } from "./pages/connect.js";
 
 const PAGES = [
   { path: "", title: "Now", page: Now },
@@ -17,6 +22,11 @@ const PAGES = [
   { path: "roles", title: "Roles", page: Roles },
   { path: "providers", title: "Providers", page: Providers },
   { path: "models", title: "Models", page: Models },
+  { path: "money", title: "Money", page: Money },
+  { path: "play", title: "Playground", page: Play },
+  { path: "keys", title: "Keys", page: Keys },
+  { path: "configuration", title: "Configuration", page: Configuration },
+  { path: "connect", title: "Connect", page: Connect },
   { path: "start", title: "Begin", page: Start },
 ];
 
