@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ def answer(request: Any) -> Any:
     """Stream what was asked for as a stream; hang where the prompt says so."""
     if b"please hang" in request.body:
         return [Pause(30)]
-    return chat_stream("Hello ", EVIL) if b'"stream"' in request.body else chat_json(EVIL)
+    return chat_stream("Hello ", EVIL) if json.loads(request.body).get("stream") else chat_json(EVIL)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def visit(running: Served, browser: Any) -> Iterator[Visit]:
 
 
 def test_a_prompt_side_by_side_with_its_cost(visit: Visit) -> None:
-    """The estimate is there while one types; the answer streams in, stays text, and has its cost. The address has no prompt."""
+    """The estimate is there while one types; the answer stays text and has its cost; the address has no prompt."""
     visit.sign_in("/play?model=priced&beside=role:rlm")
     page = visit.page
     page.get_by_label("Prompt", exact=True).fill("my secret question")
@@ -157,7 +158,7 @@ def test_the_lines_for_a_client(visit: Visit) -> None:
     visit.allowed = ("404", "400")
     visit.sign_in("/connect?model=role:rlm")
     page = visit.page
-    page.get_by_label("Client").select_option("codex")
+    page.get_by_label("Client", exact=True).select_option("codex")
     page.get_by_text(visit.served.url).first.wait_for()
     page.get_by_role("button", name="Test").click()
     page.get_by_text("It answers, and has role:rlm").wait_for()

@@ -35,7 +35,7 @@ export function Play() {
   const send = (event) => { event.preventDefault(); if (ready) setRound(round + 1); };
   return html`<${Page} title="Playground" question="What does it answer, how fast, and for how much?">
     ${loaded.error && html`<${Failure} error=${loaded.error} again=${loaded.again} />`}
-    <form onSubmit=${send} class="card play" aria-label="Prompt">
+    <form onSubmit=${send} class="card play" aria-label="Ask">
       <datalist id="names">${names.map((one) => html`<option value=${one}></option>`)}</datalist>
       <div class="filters">
         <${Text} id="model" label="Role or model" value=${first} list="names" onInput=${(value) => filter({ model: value })} />
