@@ -20,8 +20,9 @@ help:  ## show this list
 run: $(RUN_READY)  ## start the gateway on http://127.0.0.1:8400 (ARGS="--port 9000" goes to `gateway run`)
 	@exec $(BIN)/gateway run $(ARGS)
 
-# A file's tests stay together: many share a server that takes seconds to start. JOBS=0 runs all in one process.
-JOBS ?= 2
+# Three on two cores, because much of the time is spent waiting. A file's tests stay together: many share a server that
+# takes seconds to start. JOBS=0 runs all in one process.
+JOBS ?= 3
 
 test: $(DEV_READY)  ## run the tests but the soak (ARGS="-k failover" goes to pytest)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)

@@ -30,6 +30,7 @@ from gateway.server import make_server
 from gateway.stores.cache import open_cache
 from gateway.stores.keyring import Keyring
 from gateway.stores.keys_seen import seen_beside
+from gateway.stores.lists import Lists
 from gateway.stores.memory import Memory
 from gateway.stores.opening import open_keys
 from gateway.stores.overlay import OverlayStore
@@ -102,7 +103,8 @@ class App:
         metrics.configuration_watch(self._configuration)
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
-        self._discovery, self._balances = Discovery(self.gateway), Balances(self.gateway)
+        self._discovery = Discovery(self.gateway, Lists(config.ledger.state_dir))
+        self._balances = Balances(self.gateway)
         control = Control(
             desk=Desk(
                 grounds_of(config.source, environ, lambda: _detected(environ)),
@@ -118,7 +120,9 @@ class App:
         self.admin = Admin(control)
         self.sessions = Sessions(config.ledger.state_dir)
         console = Console(Visitors(self.gateway, self._keyring, self.sessions))
-        self._web = Web(self.gateway, self._keyring, self.supervisor.standings, self.admin, console)
+        self._web = Web(
+            self.gateway, self._keyring, self.supervisor.standings, self.admin, lambda: self._discovery.state, console
+        )
         self._lifespan = Router(lifespan=self._life)
 
     def __call__(

@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.config.settings": "config/test_loading.py",
     "gateway.config.tolerance": "config/test_any_file.py",
     "gateway.config.validation": "config/test_shape.py",
+    "gateway.control.choice": "web/admin/test_front_ends.py",
     "gateway.control.export": "control/test_desk.py",
     "gateway.control.ground": "control/test_desk.py",
     "gateway.control.keys": "cli/test_keys.py",

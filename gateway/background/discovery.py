@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.background.rounds import rounds
 from gateway.catalog import Refresh, read_listing
+from gateway.stores.lists import Lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,12 +39,15 @@ class Discovery:
     def __init__(
         self,
         gateway: Gateway,
+        lists: Lists | None = None,
         *,
         every_s: float = EVERY_S,
         now: Callable[[], float] = time.time,
         rng: Random | None = None,
     ) -> None:
+        """`lists`: keeps what was read for the next start. None: nothing is kept."""
         self._gateway = gateway
+        self._lists = Lists(None) if lists is None else lists
         self._every_s = every_s
         self._now = now
         self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
@@ -62,6 +66,7 @@ class Discovery:
 
     async def run(self) -> None:
         """Ask all providers periodically, and some of them in between through `Gateway.look`, until cancelled."""
+        await self.recall()
         # httpx takes a tenth of a second to import, so a thread imports it and the start does not wait.
         ask = await asyncio.to_thread(importlib.import_module, "gateway.upstream.ask")
         async with ask.Asker(self._gateway.client) as self._asker:
@@ -76,6 +81,17 @@ class Discovery:
     async def _round(self, asker: Asker) -> None:
         await self.refresh(asker)
         self._gateway.look = self.look
+
+    async def recall(self) -> None:
+        """Use the lists that were kept before the start, until the providers have been asked."""
+        asked = {one.name: one for one in self._askable()}
+        found: dict[str, Mapping[str, Ability]] = {}
+        for name, provider in asked.items():
+            if (kept := await asyncio.to_thread(self._lists.read, provider)) is not None:
+                found[name] = await asyncio.to_thread(read_listing, provider.kind, kept.entries)
+                self._state[name] = Refresh(kept.at, None, len(found[name]))
+        if found:
+            await self._tell(found, asked)
 
     async def refresh(self, asker: Asker) -> None:
         """Ask all providers once, and any that a reload adds meanwhile."""
@@ -138,6 +154,8 @@ class Discovery:
                 # A long list takes tens of milliseconds to read. In a thread it does not hold up streams.
                 found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
             self._note(provider, listing, len(found))
+            if found:
+                await asyncio.to_thread(self._lists.write, provider, listing.entries, self._now())
             return found
 
         async with asyncio.TaskGroup() as group:

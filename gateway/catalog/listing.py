@@ -62,8 +62,9 @@ _FLAGS: Mapping[str, Capability] = {
     "vision": Capability.VISION,
     "audio": Capability.AUDIO,
     "reasoning": Capability.REASONING,
-    # Anthropic. Its `structured_outputs` are of its own API; the compatible one ignores them.
+    # Anthropic
     "image_input": Capability.VISION,
+    "structured_outputs": Capability.JSON_SCHEMA,
     "thinking": Capability.REASONING,
     # Fireworks, Moonshot
     "supports_tools": Capability.TOOLS,

@@ -131,20 +131,31 @@ def _show_names(config: Config, *, as_json: bool) -> None:
         terminal.print_json([{"name": route.name, **described(route)} for route in routes])
         return
     terminal.print_table(("NAME", "KIND", "LEADS TO"), [(one.name, one.kind.value, leads_to(one)) for one in routes])
-    listed, _ = _ask_gateway(config)
-    if listed:
-        _show_discovered(config.directory.with_discovered(listed))
+    found, _ = _ask_gateway(config)
+    if found.state or found.directory is not config.directory:
+        _show_discovered(found)
 
 
-def _show_discovered(directory: Directory) -> None:
+def _show_discovered(found: Found) -> None:
     """Show the first models that the running gateway has found beyond its configuration."""
     from gateway.catalog import records
 
-    rows = [row for row in records(directory) if not row.curated]
+    rows = [row for row in records(found.directory) if not row.curated]
     click.echo("\n" + terminal.bold(_TITLES["discovered"]))
     _print_rows(rows[:MOST_SHOWN], nothing="none beyond the configuration")
     if len(rows) > MOST_SHOWN:
         click.echo(f"and {len(rows) - MOST_SHOWN} more: gateway models --discovered")
+    _show_ages(found)
+
+
+def _show_ages(found: Found) -> None:
+    """Say how old each provider's list is."""
+    import time
+
+    now = time.time()
+    said = [f"{name} as of {terminal.ago(now - one.at)} ago" for name, one in found.state.items() if not one.error]
+    if said:
+        click.echo(terminal.dim(f"lists: {', '.join(said)}"))
 
 
 def _show_catalog(
@@ -174,6 +185,8 @@ def _show_catalog(
     for number, (name, rows_) in enumerate(shown.items()):
         click.echo(("\n" if number else "") + terminal.bold(_TITLES[name]))
         _print_rows(rows_, nothing="none" if name == "curated" or not remark else remark)
+    if pool != "curated":
+        _show_ages(found)
     for name, refresh in found.state.items():
         if refresh.error:
             click.echo(f"{name}: {refresh.error}", err=True)
@@ -293,8 +306,7 @@ def _discovered(config: Config, *, online: bool) -> tuple[Found, str]:
 
     if online:
         return asyncio.run(_ask_providers(config)), "none"
-    listed, remark = _ask_gateway(config)
-    return Found(config.directory.with_discovered(listed)), remark
+    return _ask_gateway(config)
 
 
 async def _ask_providers(config: Config) -> Found:
@@ -325,22 +337,41 @@ async def _ask_providers(config: Config) -> Found:
     return Found(config.directory.with_discovered(listed), state)
 
 
-def _ask_gateway(config: Config) -> tuple[Mapping[str, Mapping[str, Ability]], str]:
-    """Return the providers' lists that the gateway on this machine knows, and a remark for the case of none."""
-    from gateway.catalog import read_listing
+def _ask_gateway(config: Config) -> tuple[Found, str]:
+    """Return what the gateway on this machine knows, else what it kept, and a remark for the case of nothing."""
+    from gateway.catalog import Refresh, read_listing
 
     status, entries = _get_models(config)
     if status in (401, 403):
-        return {}, f"the gateway on this machine requires a key; set {_KEY}"
+        return Found(config.directory), f"the gateway on this machine requires a key; set {_KEY}"
     if status != 200:
-        return {}, "no gateway answers on this machine; --online asks the providers"
+        return _kept(config), "no gateway answers on this machine; --online asks the providers"
     found: dict[str, dict[str, Ability]] = {}
+    state: dict[str, Refresh] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
         # Configured models too: the gateway may know more about them than the configuration says.
         if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
-    return found, "none"
+            if isinstance(at := entry.get("refreshed_at"), int):
+                state[name] = Refresh(at, None, len(found[name]))
+    return Found(config.directory.with_discovered(found), state), "none"
+
+
+def _kept(config: Config) -> Found:
+    """Return the lists that a gateway of the same state directory has kept."""
+    from gateway.background.discovery import is_asked
+    from gateway.catalog import Refresh, read_listing
+    from gateway.stores.lists import Lists
+
+    lists = Lists(config.ledger.state_dir)
+    found: dict[str, Mapping[str, Ability]] = {}
+    state: dict[str, Refresh] = {}
+    for provider in config.directory.providers.values():
+        if is_asked(provider) and (kept := lists.read(provider)) is not None:
+            found[provider.name] = read_listing(provider.kind, kept.entries)
+            state[provider.name] = Refresh(kept.at, None, len(found[provider.name]))
+    return Found(config.directory.with_discovered(found), state) if found else Found(config.directory)
 
 
 def _get_models(config: Config) -> tuple[int, list[dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import configuration, running, terminal
-from gateway.cli.terminal import Mistake, bad, count, good
+from gateway.cli.terminal import Mistake, ago, bad, count, good
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,13 +47,13 @@ def _rows(found: Holder, said: running.Said, now: float) -> Iterator[list[str]]:
     """Yield rows of a title and a value."""
     body = said.body
     at = f"http://{terminal.reachable(found.host)}:{found.port}"
-    yield ["gateway", f"pid {found.pid}, {at}, {count(found.workers, 'worker')}, up {_ago(now - found.started_at)}"]
+    yield ["gateway", f"pid {found.pid}, {at}, {count(found.workers, 'worker')}, up {ago(now - found.started_at)}"]
     words = str(body.get("status", said.words))
     yield ["ready", good("yes") if said.status == 200 else f"{bad('no')}: {words}"]
     configured: dict[str, Any] = body.get("configuration", {})
     if configured:
         loaded_at = datetime.fromisoformat(configured["loaded_at"])
-        since = _ago(now - loaded_at.timestamp())
+        since = ago(now - loaded_at.timestamp())
         what = f"version {configured['version']} of {configured.get('source', 'the configuration')}"
         yield ["configuration", f"{what}, read {since} ago ({loaded_at:%F %T} UTC)"]
         for line in (configured["error"] or "").splitlines():
@@ -65,14 +65,3 @@ def _rows(found: Holder, said: running.Said, now: float) -> Iterator[list[str]]:
     for name, one in body.get("background", {}).items():
         state = "goes on" if one["up"] else "is about to be started again"
         yield ["background", f"{name} has failed {count(one['restarts'], 'time')} ({one['last']}) and {state}"]
-
-
-def _ago(seconds: float) -> str:
-    """Return a duration in its two largest units: `3 d 4 h`, `12 min 5 s`."""
-    left = max(0, int(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        if number or (unit == "s" and not parts):
-            parts.append(f"{number} {unit}")
-    return " ".join(parts[:2])

@@ -128,3 +128,14 @@ def count(number: int, thing: str, things: str = "") -> str:
 def place(base_url: str) -> str:
     """Return a base URL for people."""
     return "built in" if base_url == "demo:" else base_url
+
+
+def ago(seconds: float) -> str:
+    """Return a duration in its two largest units: `3 d 4 h`, `12 min 5 s`."""
+    left = max(0, int(seconds))
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])

@@ -132,7 +132,9 @@ class Defaults(Strict):
     """Defaults, which a provider, model or role may override."""
 
     provider: str | None = Field(
-        default=None, description="The provider for bare model ids that no provider is known to list."
+        default=None,
+        description="The provider for bare model ids that no provider is known to list. If it has a model_override, "
+        "for all bare model ids.",
     )
     route: str | None = Field(
         default=None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import ability_of
-from gateway.config import clients, money, overlay
+from gateway.config import clients, money, overlay, variables
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
 from gateway.config.settings import ZERO, Config, ServerSettings
@@ -66,7 +66,8 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         directory = config.directory
         if directory.default_route is None:
             directory = replace(directory, default_route=_UNLISTED)
-        return replace(config, directory=directory, warnings=(*config.warnings, *_passed_over(environ)))
+        said = _passed_over(environ, directory.providers)
+        return replace(config, directory=directory, warnings=(*config.warnings, *said))
     problems: list[str] = []
     server = clients.with_environment(
         ServerSettings(), environ, lambda variable, message: problems.append(f"environment: {variable}: {message}")
@@ -85,7 +86,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
             kinds=frozenset(KINDS),
         )
     )
-    said = [*warnings(server, providers), *_passed_over(environ)]
+    said = [*warnings(server, providers), *_passed_over(environ, (one.name for one in found))]
     ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))
     if problems:
         raise ConfigError(problems)
@@ -98,9 +99,11 @@ def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Gro
     from gateway.config.loading import Ground
 
     providers, roles, default = _found(environ, detected)
+    from_variables = variables.written(environ)
     found: dict[str, Any] = {
         "providers": {
-            one.name: {"kind": one.kind, "models": list(one.models)}
+            one.name: from_variables.get(one.name)
+            or {"kind": one.kind, "models": list(one.models)}
             | ({"base_url": one.base_url, "local": True} if one.local else {})
             for one in providers
         },
@@ -117,10 +120,11 @@ def _found(
 ) -> tuple[list[Provider], dict[str, Role], str | None]:
     """Return the providers, the roles, and the default provider."""
     local = _local_providers(detected, environ)
-    rented = _rented_providers(environ)
+    rented = [*_rented_providers(environ), *variables.providers(environ)]
     work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
-    roles = {name: _role(job, local, rented, work) for name, job in JOBS.items()}
-    return [*local, *rented], roles, _default(local, rented)
+    chosen = variables.choice(environ, work)
+    roles = {name: _role(job, local, rented, work, chosen) for name, job in JOBS.items()}
+    return [*local, *rented], roles, chosen or _default(local, rented)
 
 
 def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -> list[Provider]:
@@ -153,7 +157,8 @@ def _is_elsewhere(kind: Kind, environ: Mapping[str, str]) -> bool:
     return bool(base) and base != kind.base_url
 
 
-def _passed_over(environ: Mapping[str, str]) -> Iterable[str]:
+def _passed_over(environ: Mapping[str, str], names: Iterable[str]) -> Iterable[str]:
+    yield from variables.passed_over(environ, names)
     for kind in KINDS.values():
         for name in kind.key_vars:
             if environ.get(name) and _is_elsewhere(kind, environ):
@@ -174,8 +179,11 @@ def _guessed(models: tuple[str, ...]) -> Models:
     return Models(strong=chat, fast=chat, vision=seeing, embedding=embedding)
 
 
-def _role(job: Job, local: list[Provider], rented: list[Provider], work: Mapping[str, Models]) -> Role:
+def _role(
+    job: Job, local: list[Provider], rented: list[Provider], work: Mapping[str, Models], chosen: str | None
+) -> Role:
     order = [*local, *rented] if job.local_first else [*rented, *local]
+    order.sort(key=lambda one: one.name != chosen)
     if not order:
         return Role(("demo/echo",))
     able = [f"{one.name}/{model}" for one in order if (model := getattr(work[one.name], job.work))]

@@ -33,7 +33,7 @@ def guide_of(kind: Kind) -> tuple[str, ...]:
 def fields_of(kind: Kind) -> tuple[Field, ...]:
     """Return the settings that a user may have to make for a provider of a kind, the required ones first."""
     found: list[Field] = []
-    if kind.key_vars or kind.key_required:
+    if kind.key_vars or kind.key_required or not kind.base_url:
         variables = " or ".join(kind.key_vars)
         hint = f"without it, the variable {variables} counts" if variables else "the key of its API"
         found.append(Field("api_key", "API key", hint, sensitive=True, required=kind.key_required))

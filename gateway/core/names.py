@@ -166,7 +166,7 @@ def resolve(name: str, directory: Directory) -> Route:
     if name.startswith(f"{AUTO}:"):
         raise ModelNotFound(f"unknown choice {quoted(name)}; there are {', '.join(AUTO_ORDERS)}", param="model")
     if listed := directory.bare.get(name):
-        return _route(name, listed, directory)
+        return _at_single_model(name, directory) or _route(name, listed, directory)
     guess, default = _at_default_provider(name, directory), _at_default_route(name, directory)
     if guess is not None and default is not None:
         return with_fallbacks(guess, (default,))
@@ -188,6 +188,15 @@ def _at_default_provider(name: str, directory: Directory) -> Route | None:
     if said and _at_default_route(name, directory) is not None:  # it has listed its models, and not this one
         return None
     return _route(name, (directory.abilities.upstream(default, name),), directory)
+
+
+def _at_single_model(name: str, directory: Directory) -> Route | None:
+    """Return the route to a default provider that serves one model under any name, or None.
+
+    Such a provider was chosen for all names that do not say where they lead, whoever else lists them.
+    """
+    default = directory.providers.get(directory.default_provider or "")
+    return _at_default_provider(name, directory) if default is not None and default.model_override else None
 
 
 def _at_default_route(name: str, directory: Directory) -> Route | None:

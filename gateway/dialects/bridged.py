@@ -37,17 +37,18 @@ class BridgedJudge(Judge):
     """The judgement of an answer that crosses a bridge. It has the same face as any other."""
 
     def __init__(
-        self, call: Call, bridge: Bridge, crossed: Call, *, now: float, mask: Callable[[bytes], bytes] | None = None
-    ) -> None:
+        self, call: Call, bridge: Bridge, crossed: Call, *, now: float, name: str,
+        mask: Callable[[bytes], bytes] | None = None,
+    ) -> None:  # fmt: skip
         """`call`: the client's. `crossed`: the same in the provider's dialect. `mask`: see `Judge`.
 
-        `now`: in wall-clock seconds. The usage is asked for in the provider's dialect, and passes to the client only if
-        the client wants it.
+        `now`: in wall-clock seconds. `name`: of this answer alone; the client's ids are made of it. The usage is asked
+        for in the provider's dialect, and passes to the client only if the client wants it.
         """
         super().__init__(crossed, mask=mask)
         self._near = bridge.near
         self._decoder = bridge.far_codec.decoder()
-        self._encoder = bridge.near_codec.encoder(call, now)
+        self._encoder = bridge.near_codec.encoder(call, now, name)
         self._has_ended = False
         """The provider's stream is complete, and its end is not said yet."""
         self._has_said = False

@@ -213,7 +213,6 @@ class Written(msgspec.Struct, frozen=True):
 class Begun(msgspec.Struct, frozen=True, gc=False):
     """The answer begins. It comes first, if its provider says so much."""
 
-    id: str = ""
     model: str = ""
     created: int | None = None
     """Wall-clock seconds."""

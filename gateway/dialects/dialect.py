@@ -114,8 +114,12 @@ class Codec:
     write: Callable[[Ask, str], Written]
     """Writes the body of a request to a model, and names what it could not say."""
     decoder: Callable[[], Decoder]
-    encoder: Callable[[Call, float], Encoder]
-    """Writes the answer to a call, made at that time in wall-clock seconds."""
+    encoder: Callable[[Call, float, str], Encoder]
+    """Writes the answer to a call, made at that time in wall-clock seconds, under a name that no other answer has.
+
+    Ids are made of the name (letters and digits). The provider's own would not do: some servers give every answer the
+    same one, and clients merge messages of one id.
+    """
 
 
 def _as_given(endpoint: Endpoint, _: Provider) -> Head:

@@ -98,6 +98,15 @@ class Kind:
     """Environment variables that usually hold the key; the first one that is set counts."""
     url_var: str = ""
     """Environment variable of the kind's SDKs that holds the base URL of the key."""
+    title: str = ""
+    """What its maker calls it, for forms. Empty: the name."""
+    called: str = ""
+    """The name of a provider of this kind that no configuration has named. Empty: the name of the kind."""
+    settings_vars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Setting of an entry -> the variables that hold it where no configuration has such a provider; the first counts.
+
+    Only for kinds that an API key alone does not make usable.
+    """
     key_required: bool = True
     key_header: str = "authorization"
     key_prefix: str = "Bearer "
@@ -187,3 +196,8 @@ class Kind:
     """The header with the billing id of an answer, if the body does not have the id."""
     balance_api: BalanceApi | None = None
     bill_api: BillApi | None = None
+
+    @property
+    def usual_name(self) -> str:
+        """The name of a provider of this kind that no configuration has named."""
+        return self.called or self.name

@@ -42,6 +42,7 @@ ROWS = (
         "openrouter",
         "https://openrouter.ai/api/v1",
         ("OPENROUTER_API_KEY",),
+        title="OpenRouter",
         speaks=("chat", "responses", "messages"),  # their OpenAPI document
         strict_max_tokens=True,  # "you requested about 138956 tokens (7884 of text input, 131072 in the output)"
         limits=LimitScope.FREE_ACCOUNT,
@@ -59,6 +60,7 @@ ROWS = (
         "gemini",
         "https://generativelanguage.googleapis.com/v1beta/openai",
         ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        title="Google Gemini",
         # 400 "Unknown name": RPGBox issue 2, 2026-08-29; `seed` too: ChatterUI issue 227, 2025-02-14.
         quirks={"chat": _without("frequency_penalty", "seed")},
         publishers=Publishers.USUAL,
@@ -68,6 +70,7 @@ ROWS = (
         "groq",
         "https://api.groq.com/openai/v1",
         ("GROQ_API_KEY",),
+        title="Groq",
         speaks=("chat", "responses"),  # console.groq.com/docs/openai
         strict_max_tokens=True,  # "max_tokens must be less than or equal to 40960"
         # 400 if they are supplied: console.groq.com/docs/openai, read in November 2026.
@@ -80,6 +83,7 @@ ROWS = (
         "cerebras",
         "https://api.cerebras.ai/v1",
         ("CEREBRAS_API_KEY",),
+        title="Cerebras",
         # 400 if they are supplied, as ReqLLM 1.10 quotes their documentation, read in November 2026.
         quirks={"chat": _without("frequency_penalty", "presence_penalty", "logit_bias", "service_tier")},
         usual=Models("qwen-3.8-27b", "qwen-3.8-27b"),
@@ -88,6 +92,7 @@ ROWS = (
         "mistral",
         "https://api.mistral.ai/v1",
         ("MISTRAL_API_KEY",),
+        title="Mistral",
         strict_max_tokens=True,  # 422 where it is above what the model writes (openclaw pull request 53006)
         # 422 "Extra inputs are not permitted" (eca issue 231, 2025-12-12); their openapi.yaml calls the seed so.
         quirks={"chat": Params(renames={"max_completion_tokens": "max_tokens", "seed": "random_seed"})},
@@ -98,6 +103,7 @@ ROWS = (
         "nvidia",
         "https://integrate.api.nvidia.com/v1",
         ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"),
+        title="NVIDIA NIM",
         publishers=Publishers.ANY,
         usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
     ),
@@ -105,6 +111,7 @@ ROWS = (
         "zai",
         "https://api.z.ai/api/paas/v4",
         ("ZAI_API_KEY", "ZHIPU_API_KEY"),
+        title="Z.ai",
         usual=Models("glm-5.1", "glm-4.7-flash", "glm-4.6v-flash"),
         stream_usage=False,
     ),
@@ -112,6 +119,7 @@ ROWS = (
         "cohere",
         "https://api.cohere.ai/compatibility/v1",
         ("COHERE_API_KEY", "CO_API_KEY"),
+        title="Cohere",
         speaks=("chat", "embeddings"),  # docs.cohere.com/docs/compatibility-api
         strict_max_tokens=True,  # "too many tokens: total number of tokens (prompt and prediction) cannot exceed"
         # Listed there as unsupported, read in November 2026.
@@ -122,6 +130,7 @@ ROWS = (
         "deepseek",
         "https://api.deepseek.com/v1",
         ("DEEPSEEK_API_KEY",),
+        title="DeepSeek",
         strict_max_tokens=True,  # "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
         limits=LimitScope.ACCOUNT,  # its 429 is the concurrency of the account
         usual=Models("deepseek-v4-pro", "deepseek-v4-flash"),
@@ -132,6 +141,7 @@ ROWS = (
         "minimax",
         "https://api.minimax.io/v1",
         ("MINIMAX_API_KEY",),
+        title="MiniMax",
         # Above 0, up to 1, or an error, as CAMEL and LobeChat 1.143 quote their documentation; read in November 2026.
         quirks={"chat": Params(clamps={"temperature": Bounds(0.01, 1)})},
         usual=Models("MiniMax-M3", "MiniMax-M3-highspeed"),
@@ -140,6 +150,7 @@ ROWS = (
         "moonshot",
         "https://api.moonshot.ai/v1",
         ("MOONSHOT_API_KEY",),
+        title="Moonshot AI",
         strict_max_tokens=True,  # "model max length exceeded, max length:8192"
         limits=LimitScope.ACCOUNT,  # shared by all models
         usual=Models("kimi-k3", "kimi-k2.6"),
@@ -149,6 +160,7 @@ ROWS = (
         "together",
         "https://api.together.ai/v1",
         ("TOGETHER_API_KEY",),
+        title="Together AI",
         publishers=Publishers.ANY,
         usual=Models("zai-org/GLM-5.3", "google/gemma-4-31B-it", "google/gemma-4-31B-it"),
         list_api=ListApi.TOGETHER,
@@ -157,6 +169,7 @@ ROWS = (
         "fireworks",
         "https://api.fireworks.ai/inference/v1",
         ("FIREWORKS_API_KEY",),
+        title="Fireworks AI",
         publishers=Publishers.ANY,
         usual=Models("accounts/fireworks/models/glm-5p3", "accounts/fireworks/models/glm-5p3-flash"),
     ),
@@ -164,6 +177,7 @@ ROWS = (
         "xai",
         "https://api.x.ai/v1",
         ("XAI_API_KEY",),
+        title="xAI",
         speaks=("chat", "responses"),  # docs.x.ai
         # Errors of all reasoning models (docs.x.ai/docs/guides/reasoning, read in November 2026), and of grok-4.20
         # without reasoning (modelparams.dev pull request 20, 2026-05-22). `stop` stays: dropped, it changes answers.
@@ -175,6 +189,7 @@ ROWS = (
         "openai",
         "https://api.openai.com/v1",
         ("OPENAI_API_KEY",),
+        title="OpenAI",
         url_var="OPENAI_BASE_URL",
         speaks=("chat", "completions", "responses", "embeddings"),
         # "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.": all reasoning models.
@@ -191,6 +206,7 @@ ROWS = (
         "anthropic",
         "https://api.anthropic.com/v1",
         ("ANTHROPIC_API_KEY",),
+        title="Anthropic",
         key_header="x-api-key",
         key_prefix="",
         # Their OpenAI-compatible endpoint ignores `response_format` and has no prompt caching, so it is used only where
@@ -210,6 +226,12 @@ ROWS = (
         "runpod",
         "https://api.runpod.ai/v2/{endpoint_id}/openai/v1",
         ("RUNPOD_API_KEY",),
+        title="RunPod Serverless",
+        settings_vars={
+            "endpoint_id": ("RUNPOD_ENDPOINT_ID",),
+            "base_url": ("RUNPOD_BASE_URL",),
+            "model_override": ("RUNPOD_MODEL_NAME",),
+        },
         endpoint_id_from="RunPod shows it in the address of the endpoint",
         guide=(
             "In RunPod's console, deploy a Serverless endpoint with the vLLM worker and choose a model.",
@@ -233,6 +255,7 @@ ROWS = (
         "azure",
         "",
         ("AZURE_OPENAI_API_KEY", "AZURE_API_KEY"),
+        title="Azure OpenAI",
         key_header="api-key",
         key_prefix="",
         has_api_version=True,
@@ -246,6 +269,7 @@ ROWS = (
     Kind(
         "ollama",
         "http://127.0.0.1:11434/v1",
+        title="Ollama",
         key_required=False,
         speaks=_LOCAL_DIALECTS,  # server/routes.go
         timeouts=_LOADS_ON_DEMAND,
@@ -260,6 +284,7 @@ ROWS = (
         "lmstudio",
         "http://127.0.0.1:1234/v1",
         ("LM_API_TOKEN",),
+        title="LM Studio",
         key_required=False,
         speaks=_LOCAL_DIALECTS,  # lmstudio.ai/docs/developer
         timeouts=_LOADS_ON_DEMAND,
@@ -273,6 +298,7 @@ ROWS = (
         "llamacpp",
         "http://127.0.0.1:8080/v1",
         ("LLAMA_API_KEY",),
+        title="llama.cpp",
         key_required=False,
         speaks=_BUT_RESPONSES,  # tools/server/README.md
         timeouts=_LOADS_ON_DEMAND,
@@ -288,6 +314,7 @@ ROWS = (
         "vllm",
         "http://127.0.0.1:8000/v1",
         ("VLLM_API_KEY",),
+        title="vLLM",
         key_required=False,
         speaks=_LOCAL_DIALECTS,  # docs/serving/online_serving, vllm/entrypoints/anthropic
         strict_max_tokens=True,  # vLLM issue 42474: "you requested 65535 output tokens and your prompt contains"
@@ -301,6 +328,7 @@ ROWS = (
         "litellm",
         "http://127.0.0.1:4000/v1",
         ("LITELLM_API_KEY",),
+        title="LiteLLM",
         key_required=False,
         speaks=_LOCAL_DIALECTS,  # docs.litellm.ai: /responses and /v1/messages
         publishers=Publishers.ALL,
@@ -311,7 +339,19 @@ ROWS = (
         stream_usage=True,
         cost_in_headers=True,
     ),
-    Kind(OTHER, key_required=False, tagged=True, may_lack_list=True),
+    Kind(
+        OTHER,
+        title="Any OpenAI-compatible server",
+        called="custom",
+        settings_vars={
+            "base_url": ("CUSTOM_LLM_BASE_URL",),
+            "api_key": ("CUSTOM_LLM_API_KEY",),
+            "model_override": ("CUSTOM_LLM_MODEL", "CUSTOM_LLM_MODEL_NAME"),
+        },
+        key_required=False,
+        tagged=True,
+        may_lack_list=True,
+    ),
     Kind(
         BUILT_IN,
         "demo:",

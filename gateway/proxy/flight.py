@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from secrets import token_hex
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,8 @@ class Flight:
             return EmbeddingsJudge(call, mask=mask)
         if crossing is None:
             return Judge(call, strip_usage=self._asks_for_usage, mask=mask)
-        return BridgedJudge(call, crossing.bridge(self.candidate.bridge), self._call, now=time(), mask=mask)
+        bridge = crossing.bridge(self.candidate.bridge)
+        return BridgedJudge(call, bridge, self._call, now=time(), name=token_hex(12), mask=mask)
 
     def send_at_once(self) -> bool:
         """Send the request over a pooled connection. False: use `send`; a new connection or a wait is needed."""

@@ -230,6 +230,10 @@ class PostgresStore:
         """Return the latest attempts, the newest first."""
         return self._transact(lambda transaction: sums.recent(transaction.query, limit, where))
 
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
+        return self._transact(lambda transaction: sums.call(transaction.query, request_id))
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
 

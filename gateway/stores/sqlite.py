@@ -168,6 +168,10 @@ class SQLiteStore:
         """Return the latest attempts, the newest first."""
         return sums.recent(self._query, limit, where)
 
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
+        return sums.call(self._query, request_id)
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
         with self._transaction() as connection:

@@ -97,6 +97,9 @@ class Store(Protocol):
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
         """Return the latest attempts, the newest first."""
 
+    def call(self, request_id: str) -> Sequence[Row]:
+        """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier; return how many. Their sums stay."""
 

@@ -33,6 +33,8 @@ _SUMMED = (*COUNTS, *AMOUNTS)
 # The most that one attempt adds to a sum: $70,000 in nano-USD, or as many tokens. 65,536 such attempts an hour fit into
 # a sum. A sum of more stays at LARGEST: wrong, but no write fails.
 MOST_COUNTED = 1 << 46
+# Clients may send one id with many calls.
+MOST_OF_A_CALL = 1000
 # Clients may make up names. A PostgreSQL index entry takes 2,700 bytes: five names of four bytes a character.
 _LONGEST_NAME = 128
 # To look up a member of an enumeration takes 50 ns.
@@ -186,6 +188,13 @@ def recent(query: Query, limit: int, where: Mapping[str, str] | None) -> list[Ro
         if len(rows) >= limit:
             break
     return rows
+
+
+def call(query: Query, request_id: str) -> list[Row]:
+    """Return the attempts of a call, the first one first; of a reused id, the latest MOST_OF_A_CALL."""
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE request_id = ?"  # noqa: S608  # names of columns
+    found = query(f"{select} ORDER BY started_at DESC, attempt DESC LIMIT ?", (request_id, MOST_OF_A_CALL))
+    return [row_of(values) for values in reversed(found)]
 
 
 def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], list[int | str]]:

@@ -104,7 +104,7 @@ class Asker:
 
     async def models(self, provider: Provider, *, check_key: bool = False) -> Listing:
         """Ask for the list of models, and on demand whether the key counts."""
-        if not kind_of(provider).discover:
+        if not (kind_of(provider).discover or provider.discover):
             return Listing(None, 0.0, offered=False)
         started = monotonic()
         try:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.core.keys import may_ask, not_allowed
-from gateway.core.names import AUTO_HARD
+from gateway.core.names import AUTO_HARD, nearest, quoted
 from gateway.errors import BadRequest, ModelNotFound
 from gateway.kinds import kind_of
 from gateway.types import Capability, RouteKind
@@ -19,11 +19,12 @@ from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from gateway.catalog import Refresh
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
     from gateway.types import Ability, Route
@@ -36,30 +37,42 @@ _ANTHROPIC = "anthropic-version"
 class Models:
     """The two model endpoints."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, refreshed: Callable[[], Mapping[str, Refresh]] = dict) -> None:
+        """`refreshed`: returns the last request for each provider's list of models."""
         self._gateway = gateway
+        self._refreshed = refreshed
         self._since = datetime.now(UTC).replace(microsecond=0)
 
     async def every(self, request: Request) -> Response:
-        """List every name that the caller may ask for. With a `limit` the list is paged."""
+        """List every name that the caller may ask for. With a `limit` the list is paged.
+
+        `provider`, `free` and `q` leave out models of other providers, models that cost, and names without the words.
+        """
         anthropic = _ANTHROPIC in request.headers
         usual, most = (_PAGE, _LONGEST_PAGE) if anthropic else (_MOST_LISTED, _MOST_LISTED)
         limit = _limit(request.query_params.get("limit", str(usual)), most)
         key = request.scope[CALLER]
-        listed = [one for one in names(self._gateway.now.directory) if may_ask(key, one.name)]
+        directory, query = self._gateway.now.directory, request.query_params
+        wanted = _filter(query, directory.providers)
+        listed = [one for one in names(directory) if may_ask(key, one.name) and wanted(one)]
+        owners = {one.owner for one in listed}
+        read_at = [one.at for name, one in self._refreshed().items() if name in owners]
         after, before = request.query_params.get("after_id"), request.query_params.get("before_id")
         if after is not None:
             listed = listed[_place(listed, after) + 1 :]
         elif before is not None:
             listed = listed[: _place(listed, before)]
         page = listed[:limit] if before is None or after is not None else listed[-limit:]
-        return json_answer({
+        response = json_answer({
             **({} if anthropic else {"object": "list"}),
             "data": [self._entry(one, anthropic=anthropic) for one in page],
             "has_more": len(page) < len(listed),
             "first_id": page[0].name if page else None,
             "last_id": page[-1].name if page else None,
         })  # fmt: skip
+        if read_at:
+            response.headers["x-refreshed-at"] = str(int(min(read_at)))
+        return response
 
     async def one(self, request: Request) -> Response:
         """Return one model. Its id may contain slashes, plain or as %2F."""
@@ -83,10 +96,12 @@ class Models:
         if anthropic:
             ability = named.ability
             return common | {"max_input_tokens": ability.context_tokens, "max_tokens": ability.max_output_tokens}
+        refresh = self._refreshed().get(named.owner)
         return common | {
             "object": "model",
             "created": int(self._since.timestamp()),
             "owned_by": named.owner,
+            **({} if refresh is None else {"refreshed_at": int(refresh.at)}),
             **_known(named.ability),
         }
 
@@ -95,6 +110,34 @@ def _limit(said: str, most: int) -> int:
     if not (said.isascii() and said.isdecimal() and len(said) < 10) or not 0 < int(said) <= most:
         raise BadRequest(f'"limit" must be a whole number from 1 to {most}', param="limit")
     return int(said)
+
+
+def _filter(query: Mapping[str, str], providers: Collection[str]) -> Callable[[Named], bool]:
+    """Return whether a name is wanted.
+
+    Raises:
+        BadRequest: a parameter is wrong.
+    """
+    provider, words = query.get("provider", ""), query.get("q", "").lower().split()
+    if provider and provider not in providers:
+        near = nearest(provider, providers)
+        raise BadRequest(f"there is no provider {quoted(provider[:100])}{near}", param="provider")
+    free = query.get("free", "false").lower()
+    if free not in _FLAGS:
+        raise BadRequest('"free" must be true or false', param="free")
+
+    def wanted(named: Named) -> bool:
+        if provider and named.owner != provider:
+            return False
+        if _FLAGS[free] and not named.ability.free:
+            return False
+        name = named.name.lower()
+        return all(word in name for word in words)
+
+    return wanted
+
+
+_FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
 
 
 def _place(listed: Sequence[Named], name: str) -> int:

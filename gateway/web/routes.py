@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.background.supervisor import Standing
+    from gateway.catalog import Refresh
     from gateway.proxy.gateway import Gateway
     from gateway.types import Header
     from gateway.web.admin.api import Admin
@@ -80,17 +81,19 @@ class Web:
         keyring: Keyring | None = None,
         background: Mapping[str, Standing] | None = None,
         admin: Admin | None = None,
+        refreshed: Callable[[], Mapping[str, Refresh]] = dict,
         console: Console | None = None,
     ) -> None:
         """`keyring`: the virtual keys; the owner refreshes and closes it. None: there are no virtual keys.
 
         `background`: the state of each piece of background work. `admin`, `console`: None: there is none.
+        `refreshed`: returns the last request for each provider's list of models.
         """
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
         self.door = Door(gateway, keyring, visitors=None if console is None else console.visitors)
         models, health, explain = (
-            Models(gateway),
+            Models(gateway, refreshed),
             Health(gateway, keyring, {} if background is None else background),
             Explain(gateway),
         )
@@ -103,6 +106,9 @@ class Web:
             Place("/livez", health.live, Access.PUBLIC),
             Place("/readyz", health.ready, Access.PUBLIC),
             Place("/healthz", health.ready, Access.PUBLIC),
+            # Front ends and platforms ask for these.
+            Place("/health", health.live, Access.PUBLIC),
+            Place("/api/health", health.live, Access.PUBLIC),
             Place("/metrics", health.metrics, Access.METRICS),
         ]
         for prefix in PREFIXES:

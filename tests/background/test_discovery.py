@@ -10,6 +10,7 @@ from gateway.background.discovery import EVERY_S, OTHERS_AGAIN_S, OWN_AGAIN_S, D
 from gateway.background.rounds import JITTER
 from gateway.core.explain import Problem
 from gateway.proxy.ruleset import make_ruleset
+from gateway.stores.lists import Lists as KeptLists
 from gateway.types import Capability, Price, Provider
 from gateway.upstream.ask import Asker, Listing
 from tests.faults import Client, FaultyUpstream, chat, chat_json, error_json, json_answer, like_openai, request
@@ -17,6 +18,7 @@ from tests.serving import Running, config_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
@@ -329,3 +331,26 @@ async def test_a_guess_makes_it_look() -> None:
                 await asyncio.wait_for(knows(running, "pulled"), 5)
                 await client.send(chat("Hi", model="pulled"))
                 assert (await client.response()).headers["x-gateway-provider"] == "own"
+
+
+async def test_lists_outlive_a_restart(tmp_path: Path) -> None:
+    """Before a provider answers, its last list counts, with its age."""
+    kept = KeptLists(tmp_path)
+    async with FaultyUpstream(lists("tiny")) as upstream, serving(YAML.format(upstream.base_url)) as running:
+        first = Discovery(running.gateway, kept, now=lambda: 1000.0)
+        async with Asker() as asker:
+            await first.refresh(asker)
+    async with FaultyUpstream(error_json(500)) as silent, serving(YAML.format(silent.base_url)) as running:
+        moved = Discovery(running.gateway, kept)
+        await moved.recall()
+        assert moved.state == {}  # another address
+        (provider,) = (one for one in running.gateway.directory.providers.values() if one.name == "one")
+        kept.write(provider, ({"id": "tiny"},), 1000.0)
+        second = Discovery(running.gateway, kept, now=lambda: 1060.0)
+        await second.recall()
+        assert "tiny" in running.gateway.directory.bare
+        assert (second.state["one"].at, second.state["one"].count) == (1000.0, 1)
+        async with Asker() as asker:
+            await second.refresh(asker)
+        assert "tiny" in running.gateway.directory.bare
+        assert second.state["one"].error

@@ -229,7 +229,7 @@ def test_openrouter_without_words() -> None:
              "created_at": "2025-09-29T00:00:00Z", "max_input_tokens": 200000, "max_tokens": 64000,
              "capabilities": {"image_input": {"supported": true}, "thinking": {"supported": true},
                               "structured_outputs": {"supported": true}}}""",
-         Ability(frozenset({VISION, REASONING}), frozenset(), 200_000, 64_000)),
+         Ability(frozenset({VISION, REASONING, SCHEMA}), frozenset(), 200_000, 64_000)),
         ("cerebras",
          """{"id": "gpt-oss-120b", "object": "model", "owned_by": "OpenAI",
              "pricing": {"prompt": "0.00000035", "completion": "0.00000075"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,10 +14,11 @@ from click.testing import CliRunner
 from gateway.catalog import Row
 from gateway.cli import main
 from gateway.cli.models import _price, _tokens, _usual_alias
+from gateway.stores.lists import Lists
 from gateway.types import Capability, Price
 from tests.cli.command import gateway_async
 from tests.faults import FaultyUpstream, error_json, json_answer
-from tests.serving import serving
+from tests.serving import config_of, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,11 +157,24 @@ async def test_a_gateway_that_runs_is_asked(file: Path) -> None:
             env = {"GATEWAY_PORT": str(running.port)}
             done = await gateway_async("models", "--discovered", "--json", cwd=file.parent, env=env)
             plain = (await gateway_async("models", cwd=file.parent, env=env)).out
+    assert re.search(r"lists: local as of \d+ s ago, cloud as of \d+ s ago", plain)
+    assert all(row["refreshed_at"] for row in done.json["discovered"])
     names, _, found = plain.partition("In providers' lists")
     assert names.startswith("NAME")
     assert "eagle-7b" not in names
     assert "eagle-7b" in found
     assert {row["model"] for row in done.json["discovered"]} == {"eagle-7b", "owl-7b:free"}
+
+
+async def test_lists_that_were_kept(file: Path) -> None:
+    """Without a gateway that runs, the lists count that one has kept, with their age."""
+    yaml = write(file, "http://127.0.0.1:9/v1")
+    (file.parent / "state").mkdir(exist_ok=True)
+    provider = config_of(yaml).directory.providers["local"]
+    Lists(file.parent / "state").write(provider, ({"id": "acme/eagle-7b"},), time.time() - 200)
+    done = run("--discovered")
+    assert "eagle-7b" in done.output
+    assert "lists: local as of 3 min" in done.output
 
 
 async def test_a_gateway_that_wants_a_key(file: Path) -> None:

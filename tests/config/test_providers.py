@@ -34,24 +34,24 @@ RENTED = [
     ("openai", "https://api.openai.com/v1", True),
     ("openrouter", "https://openrouter.ai/api/v1", False),
     ("anthropic", "https://api.anthropic.com/v1", True),
-    ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", False),
+    ("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", None),
     ("groq", "https://api.groq.com/openai/v1", False),
     ("mistral", "https://api.mistral.ai/v1", False),
     ("deepseek", "https://api.deepseek.com/v1", False),
-    ("together", "https://api.together.ai/v1", False),
-    ("fireworks", "https://api.fireworks.ai/inference/v1", False),
+    ("together", "https://api.together.ai/v1", None),
+    ("fireworks", "https://api.fireworks.ai/inference/v1", None),
     ("xai", "https://api.x.ai/v1", True),
-    ("minimax", "https://api.minimax.io/v1", False),
+    ("minimax", "https://api.minimax.io/v1", None),
     ("zai", "https://api.z.ai/api/paas/v4", False),
     ("moonshot", "https://api.moonshot.ai/v1", False),
-    ("nvidia", "https://integrate.api.nvidia.com/v1", False),
-    ("cerebras", "https://api.cerebras.ai/v1", False),
-    ("cohere", "https://api.cohere.ai/compatibility/v1", False),
+    ("nvidia", "https://integrate.api.nvidia.com/v1", None),
+    ("cerebras", "https://api.cerebras.ai/v1", None),
+    ("cohere", "https://api.cohere.ai/compatibility/v1", None),
 ]
 
 
 @pytest.mark.parametrize("kind, base_url, stream_usage", RENTED)
-def test_rented_kinds(kind: str, base_url: str, stream_usage: bool) -> None:
+def test_rented_kinds(kind: str, base_url: str, stream_usage: bool | None) -> None:
     """A known kind needs nothing but its usual variable, and is out without it."""
     variable = KINDS[kind].key_vars[0]
     provider = made(kind, {variable: " key\n"})

@@ -47,7 +47,7 @@ def judged(
     """Return the judgement of an answer that comes in pieces of `size`, and what passed of it to the client."""
     asked, over = call(client, **more), bridge(client)
     crossed = over.cross(asked).call
-    judge = BridgedJudge(asked, over, crossed, now=5.0, mask=lambda text: text.replace(b"sk-1", b"***"))
+    judge = BridgedJudge(asked, over, crossed, now=5.0, name="n0", mask=lambda text: text.replace(b"sk-1", b"***"))
     judge.head(status, {b"content-type": kind} | ({b"content-encoding": coding} if coding else {}))
     passed = b"".join([judge.receive(body[at : at + size]) for at in range(0, len(body), size)])
     return judge, passed + (judge.end() if ends else b"")
@@ -202,7 +202,7 @@ def test_a_plain_answer_crosses(size: int, coding: bytes) -> None:
     judge, passed = judged("chat", pack(TOY_ANSWER), kind=JSON, size=size, coding=coding, stream=False)
     assert (judge.phase, passed, judge.is_decoded, judge.usage) == (WHOLE, b"", True, Usage(7, 2))
     assert json.loads(judge.body()) == {
-        "id": "chatcmpl", "object": "chat.completion", "created": 5, "model": "m",
+        "id": "chatcmpl-n0", "object": "chat.completion", "created": 5, "model": "m",
         "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
             "role": "assistant", "content": "Hello", "reasoning_content": "Hm",
             "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],

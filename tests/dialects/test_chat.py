@@ -249,7 +249,7 @@ def decoded(stream: bytes, size: int = 1 << 20) -> list[Delta]:
 
 
 def encoded(deltas: list[Delta]) -> bytes:
-    encoder = ChatEncoder(CALL, 5.0)
+    encoder = ChatEncoder(CALL, 5.0, "n0")
     return b"".join(encoder.feed([delta]) for delta in deltas) + encoder.finish()
 
 
@@ -287,7 +287,7 @@ def test_a_recorded_stream_is_the_same_after_the_pivot(name: str) -> None:
     before.feed(stream)
     after.feed(again)
     assert (after.complete, after.ended, after.finished, after.committed) == (True, True, True, True)
-    assert after.answer_id == before.answer_id
+    assert after.answer_id == "chatcmpl-n0"
     assert before.usage is None or after.usage is not None
     if before.usage is not None and after.usage is not None:
         assert (after.usage.input_tokens, after.usage.output_tokens, after.usage.reasoning_tokens) == (
@@ -314,7 +314,7 @@ def test_random_streams_and_answers_can_be_read() -> None:
         assert without_begin(decoded(encoded(deltas))) == without_begin(deltas)
         answer = random_document(seed)
         said = ChatDecoder().whole(answer.plain)
-        again = ChatDecoder().whole(ChatEncoder(CALL, 5.0).whole(said))
+        again = ChatDecoder().whole(ChatEncoder(CALL, 5.0, "n0").whole(said))
         assert sorted(map(repr, without_begin(again))) == sorted(map(repr, without_begin(said)))
 
 
@@ -335,7 +335,7 @@ DELTAS = st.one_of(
 )
 @settings(deadline=None)
 def test_deltas_are_the_same_after_a_stream(said: list[Delta], calls: list[tuple[bool, str, list[str]]]) -> None:
-    deltas: list[Delta] = [Begun("id", "model", 7), *said]
+    deltas: list[Delta] = [Begun("model", 7), *said]
     for index, (is_free, name, arguments) in enumerate(calls):
         deltas.append(ToolBegun(index, f"call_{index}", name, 0, is_free))
         deltas += [ToolArgs(index, piece) for piece in arguments]
@@ -347,7 +347,7 @@ def test_deltas_are_the_same_after_a_stream(said: list[Delta], calls: list[tuple
 @settings(deadline=None)
 def test_a_plain_answer_says_what_the_stream_says(said: list[Delta]) -> None:
     """Each choice's text, thoughts and asides, one after the other."""
-    plain = ChatEncoder(CALL, 5.0).whole([*said, Finished("stop"), Counted(Usage(9, 4))])
+    plain = ChatEncoder(CALL, 5.0, "n0").whole([*said, Finished("stop"), Counted(Usage(9, 4))])
     value = json.loads(plain)
     assert choices.read_answer(plain, CHAT).usage == Usage(9, 4)
     for choice in value["choices"]:
@@ -363,7 +363,7 @@ def test_a_plain_answer_says_what_the_stream_says(said: list[Delta]) -> None:
 @pytest.mark.parametrize(
     ("chunk", "deltas"),
     [
-        ({"id": "a", "model": "m", "created": 5, "choices": []}, [Begun("a", "m", 5)]),
+        ({"id": "a", "model": "m", "created": 5, "choices": []}, [Begun("m", 5)]),
         ({"choices": [{"delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}, [Begun()]),
         ({"choices": [{"delta": {"reasoning": "Hm", "reasoning_content": "Hm"}}]}, [Begun(), Thinking("Hm")]),
         ({"choices": [{"delta": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm"}]}]}}]},
@@ -398,8 +398,8 @@ def test_what_a_chunk_says(chunk: dict[str, Any], deltas: list[Delta]) -> None:
 def test_the_reason_is_one_of_a_chats(said: str, reason: str) -> None:
     """Another dialect's own word is none of them."""
     end = Finished("stop", said=said)
-    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).feed([end])
-    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0).whole([end])
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0, "n0").feed([end])
+    assert f'"finish_reason":"{reason}"'.encode() in ChatEncoder(CALL, 5.0, "n0").whole([end])
 
 
 def test_a_call_goes_on_under_its_index() -> None:
@@ -420,7 +420,7 @@ def test_a_call_goes_on_under_its_index() -> None:
 def test_the_usage_passes_if_the_client_asked_for_it(wants: bool) -> None:
     """As an event without choices, before the end."""
     call = CALL if wants else read_call(CHAT, b'{"model":"m","messages":[],"stream":true}')
-    encoder = ChatEncoder(call, 5.0)
+    encoder = ChatEncoder(call, 5.0, "n0")
     stream = encoder.feed([Text("Hi"), Finished("stop"), Counted(Usage(9, 4, 3))]) + encoder.finish()
     said = [event.data for event in sse.events(stream)]
     assert said[-1] == b"[DONE]"

@@ -125,7 +125,7 @@ class ToyDecoder:
     def _deltas(self, value: dict[str, Any]) -> Iterator[Delta]:
         match value:
             case {"hi": str() as name}:
-                yield Begun(id=name)
+                yield Begun(name)
             case {"say": str() as words}:
                 yield Text(words)
             case {"muse": str() as words}:
@@ -144,7 +144,7 @@ class ToyDecoder:
 
 
 class ToyEncoder:
-    def __init__(self, call: Call, now: float) -> None:
+    def __init__(self, call: Call, now: float, name: str) -> None:
         self._bye: Finished | None = None
         self._spent: Usage | None = None
 

@@ -114,8 +114,9 @@ def test_both_databases_have_the_same_columns(connect: Callable[[], Connection])
 
 
 def test_a_step_that_fails_leaves_nothing(connect: Callable[[], Connection]) -> None:
-    """Wherever it fails; then the next attempt succeeds, with the same connection."""
+    """Wherever it fails; then the next attempt succeeds, with the same connection. Steps before it stay."""
     connection = connect()
+    steps = pending(connection, "ledger")
     for point in range(100):
         left = [point]
 
@@ -127,7 +128,7 @@ def test_a_step_that_fails_leaves_nothing(connect: Callable[[], Connection]) -> 
         try:
             migrate(connection, "ledger", between=between)
         except InterruptedError:
-            assert tables(connection) == set()
+            assert tables(connection) == (set() if pending(connection, "ledger") == steps else TABLES)
         else:
             break
     assert point > len(TABLES)
@@ -140,13 +141,15 @@ def test_a_process_killed_half_way_leaves_nothing(place: str, connect: Callable[
         done = subprocess.run([sys.executable, "-c", KILLED, place, str(point)], cwd=ROOT, check=False, timeout=60)
         assert done.returncode == -signal.SIGKILL
         assert tables(connect()) == set()
-    assert migrate(connect(), "ledger") == 1
+    steps = pending(connect(), "ledger")
+    assert migrate(connect(), "ledger") == len(steps) > 0
     assert tables(connect()) == TABLES
 
 
 def test_those_that_start_at_the_same_time_take_turns(connect: Callable[[], Connection]) -> None:
-    """One does it, and all find it done."""
+    """One does each step, and all find it done."""
     connections = [connect() for _ in range(6)]
+    steps = pending(connections[0], "ledger")
     together = Barrier(len(connections))
 
     def start(connection: Connection) -> int:
@@ -154,7 +157,7 @@ def test_those_that_start_at_the_same_time_take_turns(connect: Callable[[], Conn
         return migrate(connection, "ledger")
 
     with ThreadPoolExecutor(len(connections)) as threads:
-        assert sorted(threads.map(start, connections)) == [0, 0, 0, 0, 0, 1]
+        assert sum(threads.map(start, connections)) == len(steps)
     assert tables(connections[0]) == TABLES
 
 
@@ -166,7 +169,7 @@ def test_an_older_gateway_keeps_its_hands_off(connect: Callable[[], Connection])
     assert migrate(connection, "ledger") == 0
     connection.execute("INSERT INTO schema_migrations (family, number, name) VALUES ('ledger', 99, 'x')")
     with pytest.raises(
-        StoreError, match=r"tables of the ledger were made by a newer gateway \(step 99; this version knows 1"
+        StoreError, match=r"tables of the ledger were made by a newer gateway \(step 99; this version knows \d"
     ):
         migrate(connection, "ledger")
 

@@ -14,7 +14,7 @@ from gateway.stores.postgres import PostgresStore
 from gateway.stores.rows import LARGEST
 from gateway.stores.sqlite import SQLiteStore
 from gateway.stores.store import Position, StoreError, Totals
-from gateway.stores.sums import MOST_COUNTED, short
+from gateway.stores.sums import MOST_COUNTED, MOST_OF_A_CALL, short
 from gateway.types import CostSource, Usage
 from tests.stores.attempts import ALL, DAY_S, HOUR_S, WALL, WRITER, attempt, kept, recomputed, row, summed, versions
 from tests.stores.databases import PostgresServer, postgres_server
@@ -299,6 +299,16 @@ def test_the_latest_attempts(store: Store, limit: int, where: Any, expected: lis
     """The newest first, and of one call the later attempt."""
     store.write(ROWS)
     assert list(store.recent(limit, where=where)) == [ROWS[number] for number in expected]
+
+
+def test_a_call(store: Store) -> None:
+    """Its attempts in their order, and no others; of an id that a client reuses, the latest."""
+    store.write(
+        [row(call, at=WALL + call, request_id="reused" if call else "once") for call in range(MOST_OF_A_CALL + 3)]
+    )
+    assert [one.attempt for one in store.call("once")] == [attempt(0)]
+    assert [one.attempt for one in store.call("reused")] == [attempt(call) for call in range(3, MOST_OF_A_CALL + 3)]
+    assert list(store.call("none")) == []
 
 
 def test_what_is_old_is_purged(store: Store) -> None:

@@ -130,10 +130,12 @@ async def test_no_list_is_no_problem(status: int) -> None:
 async def test_a_list_that_costs_is_not_asked_for() -> None:
     """RunPod's list would wake a worker; without being told to, nobody asks about the key either."""
     async with FaultyUpstream(json_answer({"data": []})) as upstream, Asker() as asker:
-        assert (await asker.models(provider(upstream, "runpod"))).offered is False
+        runpod = provider(upstream, "runpod")
+        assert (await asker.models(replace(runpod, discover=False))).offered is False
         assert upstream.requests == []
-        await asker.models(provider(upstream))
-        assert len(upstream.requests) == 1
+        assert (await asker.models(runpod)).offered  # `discover: true` in its entry
+        await asker.models(replace(provider(upstream), discover=False))
+        assert len(upstream.requests) == 2
 
 
 async def test_chat() -> None:

@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
 def rows() -> Iterator[tuple[tuple[str, str], Row]]:
     """Yield all that there is. A route that is new wants a row."""
-    for path in ("/livez", "/readyz", "/healthz", "/", "/v1", "/api/hello", "/v1/api/hello"):
+    for path in ("/livez", "/readyz", "/healthz", "/health", "/api/health", "/", "/v1", "/api/hello", "/v1/api/hello"):
         yield ("GET", path), Row(Access.PUBLIC)
     yield ("GET", "/metrics"), Row(Access.METRICS)
     for prefix in PREFIXES:

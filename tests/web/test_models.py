@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.catalog import Refresh
+from gateway.web.routes import Web
 from tests.faults import chat, chat_json, request
 from tests.proxy.scene import ask, proxied
+from tests.serving import serving
 from tests.web.keyed import key, keyed, secret
 
 if TYPE_CHECKING:
@@ -130,3 +133,50 @@ async def test_claude_codes_first_questions(path: str, method: str) -> None:
     async with proxied(chat_json(), server="{api_keys: [client-key-0123456789abcdef]}") as (running, _):
         assert (await ask(running, request(method, path))).status == 200
         assert (await ask(running, request(method, "/v1/models"))).status == 401
+
+
+TWO = """
+providers:
+  paid: {kind: openai, base_url: "http://paid.test/v1", api_key: k, models: [gpt-5, gpt-5-mini]}
+  own: {kind: ollama, base_url: "http://127.0.0.1:9/v1", models: ["llama3:8b", "gpt-oss:20b"]}
+models: {fast: own/llama3:8b}
+"""
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("?provider=own", {"own/llama3:8b", "own/gpt-oss:20b"}),
+        ("?q=GPT", {"paid/gpt-5", "paid/gpt-5-mini", "own/gpt-oss:20b"}),
+        ("?q=gpt+mini", {"paid/gpt-5-mini"}),
+        ("?q=gpt&free=true", {"own/gpt-oss:20b"}),
+        ("?provider=paid&free=1", set()),
+        ("?q=fast", {"fast", "auto:fast"}),
+    ],
+)
+async def test_filters(query: str, wanted: set[str]) -> None:
+    async with serving(TWO) as running:
+        assert {one["id"] for one in (await listed(running, query, {}))["data"]} == wanted
+
+
+@pytest.mark.parametrize(
+    ("query", "param", "words"),
+    [("?provider=piad", "provider", 'did you mean "paid"'), ("?free=perhaps", "free", "true or false")],
+)
+async def test_wrong_filters(query: str, param: str, words: str) -> None:
+    async with serving(TWO) as running:
+        refused = await ask(running, request("GET", f"/v1/models{query}"))
+        assert (refused.status, refused.json["error"]["param"]) == (400, param)
+        assert words in refused.json["error"]["message"]
+
+
+async def test_when_a_list_was_read() -> None:
+    """The header has the time of the oldest list that the answer needs, each model that of its provider's."""
+    async with serving(TWO) as running:
+        state = {"own": Refresh(1000.7, None, 2), "paid": Refresh(2000.0, None, 2)}
+        running.app._web = Web(running.gateway, refreshed=lambda: state)
+        for query, at in (("", "1000"), ("?provider=paid", "2000"), ("?q=role:", None)):
+            response = await ask(running, request("GET", f"/v1/models{query}"))
+            assert response.headers.get("x-refreshed-at") == at, query
+        found = {one["id"]: one.get("refreshed_at") for one in (await listed(running, headers={}))["data"]}
+        assert (found["own/llama3:8b"], found["paid/gpt-5"], found["fast"]) == (1000, 2000, None)

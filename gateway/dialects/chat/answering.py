@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.core import sse
 from gateway.dialects.answers import decode
+from gateway.dialects.call_ids import CallIds
 from gateway.dialects.chat.thoughts import details_of, thoughts_in
 from gateway.dialects.choices import failure_in
 from gateway.dialects.deltas import (
@@ -89,7 +90,7 @@ class ChatDecoder:
         if not self._has_begun and (value.get("id") or value.get("choices")):
             self._has_begun = True
             created = value.get("created")
-            yield Begun(_text(value.get("id")), _text(value.get("model")), created if type(created) is int else None)
+            yield Begun(_text(value.get("model")), created if type(created) is int else None)
         choices = value.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
@@ -164,10 +165,11 @@ def _in_parts(content: list[Any], choice: int) -> Iterator[Delta]:
 class ChatEncoder:
     """Writes one answer."""
 
-    def __init__(self, call: Call, now: float) -> None:
+    def __init__(self, call: Call, now: float, name: str) -> None:
         """`now`: in wall-clock seconds, for an answer that does not say when it was made."""
         self._wants_usage = call.wants_usage
-        self._id = "chatcmpl"
+        self._id = f"chatcmpl-{name}"
+        self._call_ids = CallIds(name)
         self._model = call.model
         self._created = int(now)
         self._usage: Usage | None = None
@@ -194,7 +196,7 @@ class ChatEncoder:
             if isinstance(delta, (Begun, Counted)):
                 self._note(delta)
             elif not isinstance(delta, Failed):
-                messages.setdefault(delta.choice, _Message()).take(delta)
+                messages.setdefault(delta.choice, _Message(self._call_ids)).take(delta)
         choices = [{"index": index, **messages[index].choice()} for index in sorted(messages)]
         body = self._head("chat.completion") | {"choices": choices}
         if self._usage is not None:
@@ -208,7 +210,6 @@ class ChatEncoder:
         if isinstance(delta, Counted):
             self._usage = merged(self._usage, delta.usage)
             return
-        self._id = delta.id or self._id
         self._model = delta.model or self._model
         self._created = self._created if delta.created is None else delta.created
 
@@ -245,7 +246,7 @@ class ChatEncoder:
             case ToolBegun():
                 if delta.is_free:
                     self._free.add((delta.choice, delta.index))
-                return {"tool_calls": [{"index": delta.index, **_call(delta)}]}
+                return {"tool_calls": [{"index": delta.index, **_call(delta, self._call_ids)}]}
             case ToolArgs():
                 is_free = (delta.choice, delta.index) in self._free
                 inner = {"custom": {"input": delta.text}} if is_free else {"function": {"arguments": delta.text}}
@@ -259,7 +260,8 @@ class ChatEncoder:
 class _Message:
     """One choice of a plain answer, as it grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, call_ids: CallIds) -> None:
+        self._call_ids = call_ids
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._thoughts: list[ThinkingPart] = []
@@ -275,7 +277,7 @@ class _Message:
             case Thinking():
                 self._think(delta)
             case ToolBegun():
-                self._calls[delta.index] = _call(delta)
+                self._calls[delta.index] = _call(delta, self._call_ids)
             case ToolArgs():
                 call = self._calls[delta.index]
                 inner = call[call["type"]]
@@ -329,9 +331,9 @@ def _word_of(finished: Finished) -> str:
     return finished.said if finished.said in _REASONS else _WORDS[finished.reason]
 
 
-def _call(begun: ToolBegun) -> dict[str, Any]:
+def _call(begun: ToolBegun, ids: CallIds) -> dict[str, Any]:
     kind, written = ("custom", "input") if begun.is_free else ("function", "arguments")
-    return {"id": begun.id, "type": kind, kind: {"name": begun.name, written: ""}}
+    return {"id": ids.give(begun.id, "call", begun.choice), "type": kind, kind: {"name": begun.name, written: ""}}
 
 
 def _event(value: dict[str, Any]) -> bytes:

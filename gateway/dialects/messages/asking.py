@@ -31,6 +31,7 @@ other providers it would spoil the cache of the prompt that follows, so that it 
 _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "system"}
 _NOT_ASKED = ("model", "system", "messages", "tools", "tool_choice", "stream", "stop_sequences")
 _MODES = {"auto": ToolChoice("auto"), "none": ToolChoice("none"), "any": ToolChoice("any")}
+_ADAPTIVE = {"type": "adaptive"}
 # How hard a model thinks that may spend up to so many tokens on it; for more it is the next word.
 _BUDGETS = ((4_096, "low"), (16_384, "medium"), (32_768, "high"))
 
@@ -50,6 +51,9 @@ def parse(call: Call) -> Ask:
     for place, message in enumerate(messages):
         turns += _turns(message, f"messages[{place}]")
     choice = _tool_choice(body.get("tool_choice"), left)
+    effort = _effort(left)
+    # An effort elsewhere is that of a model that thinks as it sees fit.
+    marks = {"thinking": left.pop("thinking")} if effort and left.get("thinking") == _ADAPTIVE else {}
     stop = body.get("stop_sequences")
     are_texts = isinstance(stop, list) and all(isinstance(one, str) for one in stop)
     if stop is not None and not are_texts:
@@ -65,10 +69,11 @@ def parse(call: Call) -> Ask:
         top_p=_take(left, "top_p", float),
         stop=tuple(stop) if are_texts else (),
         format=_format(left),
-        effort=_effort(left),
+        effort=effort,
         user=_inner(left, "metadata", "user_id", str),
         stream=call.stream,
         rest=left,
+        marks=marks,
     )
 
 

@@ -143,7 +143,7 @@ class BlockWriter:
         self._is_own = is_own
         self.lost: dict[str, None] = {}
 
-    def blocks(self, parts: Iterable[Part]) -> list[dict[str, Any]]:
+    def blocks(self, parts: Iterable[Part]) -> list[Any]:
         """Return the blocks that say these parts."""
         return [block for part in parts if (block := self._block(part)) is not None]
 
@@ -247,11 +247,11 @@ def id_of(identity: str) -> str:
     return _NO_ID.sub("_", identity) or "toolu_0"
 
 
-def text_of(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def text_of(blocks: list[Any]) -> str | list[dict[str, Any]]:
     """Return the text that blocks are; the blocks themselves if they are more than that."""
-    if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
-        text: str = blocks[0]["text"]
-        return text
+    match blocks:
+        case [{"type": "text", "text": str(text), **rest}] if not rest:
+            return text
     return blocks
 
 

@@ -78,7 +78,7 @@ class MessagesDecoder:
             case {"type": "content_block_stop"}:
                 yield from self._stop(place)
             case {"type": "message_start", "message": dict() as message}:
-                yield Begun(_text(message.get("id")), _text(message.get("model")))
+                yield Begun(_text(message.get("model")))
                 yield from _counted(message)
             case {"type": "message_delta"}:
                 yield from _end(value.get("delta"))
@@ -88,7 +88,7 @@ class MessagesDecoder:
         if (error := failure_of(value)) is not None:
             yield Failed(error)
             return
-        yield Begun(_text(value.get("id")), _text(value.get("model")))
+        yield Begun(_text(value.get("model")))
         content = value.get("content")
         for place, block in enumerate(content if isinstance(content, list) else ()):
             if isinstance(block, dict):

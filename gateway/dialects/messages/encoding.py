@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects.answers import UNREADABLE
+from gateway.dialects.call_ids import CallIds
 from gateway.dialects.deltas import Aside, Begun, Counted, Failed, Finished, Text, Thinking, ToolArgs, ToolBegun
 from gateway.dialects.messages.asking import NAME
 from gateway.dialects.messages.blocks import input_of
@@ -34,8 +35,9 @@ _TEXT, _THINKING, _TOOL = "text", "thinking", "tool_use"
 class MessagesEncoder:
     """Writes one answer; of several choices the first."""
 
-    def __init__(self, call: Call, _: float) -> None:
-        self._id = "msg"
+    def __init__(self, call: Call, _: float, name: str) -> None:
+        self._name = name
+        self._call_ids = CallIds(name)
         self._model = call.model
         self._usage = Usage()
         self._finished: Finished | None = None
@@ -117,14 +119,14 @@ class MessagesEncoder:
                 call = self._calls.get(delta.index)
                 return None if call is None or call.is_written else call.argue(delta.text)
             case ToolBegun(choice=0):
-                identity = delta.id or f"toolu_{self._id}_{delta.index}"
+                identity = self._call_ids.give(delta.id, "toolu")
                 block = self._new(_TOOL, {"type": _TOOL, "id": identity, "name": delta.name, "input": {}})
                 self._calls[delta.index] = block
                 return block.free() if delta.is_free else block
             case Aside(dialect=dialect) if dialect == NAME:
                 return self._aside(delta)
             case Begun():
-                self._id, self._model = delta.id or self._id, delta.model or self._model
+                self._model = delta.model or self._model
             case Counted():
                 self._usage = merged(self._usage, delta.usage) or self._usage
             case Finished(choice=0):
@@ -160,7 +162,7 @@ class MessagesEncoder:
 
     def _message(self, content: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "id": self._id, "type": "message", "role": "assistant", "model": self._model, "content": content,
+            "id": f"msg_{self._name}", "type": "message", "role": "assistant", "model": self._model, "content": content,
             "usage": usage_object(self._usage),
         }  # fmt: skip
 

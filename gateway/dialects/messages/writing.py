@@ -52,7 +52,7 @@ class _Writer:
         messages = self._messages(ask.turns[begun:])
         if not (messages or self._is_own) and system:  # a chat may have nothing else, but here a message is needed
             messages, system = [{"role": "user", "content": text_of(system)}], []
-        rest = dict(self._blocks.left(ask.rest))
+        rest = {**self._blocks.left(ask.rest), **(ask.marks if self._is_own else {})}
         if billing := rest.pop(BILLING, None):
             system.insert(0, {"type": "text", "text": billing})
         if system:
@@ -75,16 +75,16 @@ class _Writer:
 
     # -- the conversation
 
-    def _said(self, turn: Turn) -> list[dict[str, Any]]:
+    def _said(self, turn: Turn) -> list[Any]:
         """Return the blocks of a turn. A chat's `cache_control` of a whole message is that of its last block."""
         blocks = self._blocks.blocks(turn.parts)
         more = self._blocks.left(turn.rest)
-        if blocks and more:
+        if more and blocks and isinstance(blocks[-1], dict):
             blocks[-1] = {**blocks[-1], **more}
         return blocks
 
-    def _messages(self, turns: Iterable[Turn]) -> list[dict[str, Any]]:
-        sides: list[tuple[str, list[dict[str, Any]]]] = []
+    def _messages(self, turns: Iterable[Turn]) -> list[Any]:
+        sides: list[tuple[str, list[Any]]] = []
         for turn in turns:
             if blocks := self._said(turn):
                 role = self._side(turn)
@@ -184,7 +184,7 @@ class _Writer:
         return {"type": "json_schema", "schema": format_.schema, **self._blocks.left(format_.rest)}
 
 
-def _results_first(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _results_first(blocks: list[Any]) -> list[dict[str, Any]]:
     return sorted(blocks, key=_is_no_result)
 
 

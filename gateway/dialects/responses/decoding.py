@@ -139,7 +139,7 @@ class ResponsesDecoder:
         self._has_begun = True
         created: Any = response.get("created_at")
         is_number = type(created) is int or (type(created) is float and isfinite(created))
-        yield Begun(_text(response.get("id")), _text(response.get("model")), int(created) if is_number else None)
+        yield Begun(_text(response.get("model")), int(created) if is_number else None)
 
     def _item(self, value: dict[str, Any], item: dict[str, Any]) -> _Item:
         """Return the item that an event is about. `item`: as the event tells it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.dialects.answers import decode
+from gateway.dialects.call_ids import CallIds
 from gateway.dialects.deltas import Begun, Counted, Failed, Finished, Text, Thinking, ToolArgs, ToolBegun
 from gateway.dialects.responses.envelope import Envelope, error_object
 from gateway.dialects.responses.items import Message, Reasoning, ToolCall
@@ -34,10 +35,11 @@ _INCOMPLETE: dict[Reason, str] = {"length": "max_output_tokens", "filtered": "co
 class ResponsesEncoder:
     """Writes one answer."""
 
-    def __init__(self, call: Call, now: float) -> None:
+    def __init__(self, call: Call, now: float, name: str) -> None:
         """`now`: in wall-clock seconds, for an answer that does not say when it was made."""
         self._call = call
-        self._envelope = Envelope(call, now)
+        self._envelope = Envelope(call, now, name)
+        self._name = name
         self._has_begun = False
         self._number = 0
         """Of the next event."""
@@ -45,7 +47,7 @@ class ResponsesEncoder:
         self._open: Message | Reasoning | None = None
         """What grows, if it is no call of a tool."""
         self._calls: dict[int, ToolCall] = {}
-        self._call_ids: set[str] = set()
+        self._call_ids = CallIds(name)
         self._reason: Reason | None = None
         self._usage: Usage | None = None
         self._error: UpstreamError | None = None
@@ -112,7 +114,7 @@ class ResponsesEncoder:
         message = self._open
         if not isinstance(message, Message):
             yield from self._close_open("completed")
-            self._open = message = Message(len(self._items), self._name("msg"))
+            self._open = message = Message(len(self._items), self._id("msg"))
             self._items.append(message)
             yield from message.begin()
         yield from message.say(delta.text, refuses=delta.is_refusal)
@@ -125,7 +127,7 @@ class ResponsesEncoder:
             if not delta.text and not sealed:
                 return
             yield from self._close_open("completed")
-            self._open = thought = Reasoning(len(self._items), self._name("rs"))
+            self._open = thought = Reasoning(len(self._items), self._id("rs"))
             self._items.append(thought)
             yield from thought.begin()
         if delta.text:
@@ -141,19 +143,17 @@ class ResponsesEncoder:
             self._tools = Toolbox(decode(bytes(raw)) if isinstance(raw, msgspec.Raw) else None)
         tool = self._tools.known(delta.name)
         is_wrapped = tool.is_free and not delta.is_free
-        # Clients find a call's result by its id, and SDKs raise on one that comes twice.
-        identity = delta.id if delta.id and delta.id not in self._call_ids else self._name("call")
-        self._call_ids.add(identity)
-        name = self._name("ctc" if delta.is_free or tool.is_free else "fc")
+        identity = self._call_ids.give(delta.id, "call")
+        name = self._id("ctc" if delta.is_free or tool.is_free else "fc")
         call = ToolCall(len(self._items), name, identity, tool._replace(is_free=tool.is_free or delta.is_free),
                         is_wrapped=is_wrapped)  # fmt: skip
         self._calls[delta.index] = call
         self._items.append(call)
         yield from call.begin()
 
-    def _name(self, kind: str) -> str:
+    def _id(self, kind: str) -> str:
         """Return the id of the item that comes next."""
-        return f"{kind}_{self._envelope.seed}{len(self._items):04d}"
+        return f"{kind}_{self._name}{len(self._items):04d}"
 
     def _close_open(self, status: str) -> Iterator[Event]:
         if self._open is not None:

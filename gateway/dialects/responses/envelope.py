@@ -8,7 +8,6 @@ Source: openai-python 3.52, `types/responses/response.py`; the schemas of `@ai-s
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,30 +34,19 @@ _CODES = frozenset({
 class Envelope:
     """What one response says of itself."""
 
-    def __init__(self, call: Call, now: float) -> None:
+    def __init__(self, call: Call, now: float, name: str) -> None:
         """`now`: in wall-clock seconds, for an answer that does not say when it was made."""
         self._call = call
         self._now = now
         self._model = call.model
         self._created = int(now)
-        self._id = ""
-        self._seed = ""
+        self._id = f"resp_{name}"
         self._echo: dict[str, Any] = {}
 
-    @property
-    def seed(self) -> str:
-        """Names the answer in the ids of its items. No two answers have the same."""
-        return self._seed
-
     def begin(self, begun: Begun) -> None:
-        """Take the answer's own name, model and time."""
+        """Take the answer's own model and time."""
         self._model = begun.model or self._model
         self._created = self._created if begun.created is None else begun.created
-        # Without a name, or with the same one each time (demo servers), the request and its time are the name.
-        whole = b"%b\0%b\0%r" % (begun.id.encode("utf-8", "replace"), self._call.body, self._now)
-        self._seed = blake2b(whole, digest_size=12).hexdigest()
-        name = begun.id or self._seed
-        self._id = name if name.startswith("resp_") else f"resp_{name}"
         for field, default in _DEFAULTS.items():
             raw = self._call.fields.get(field)
             value = decode(bytes(raw)) if isinstance(raw, msgspec.Raw) else None

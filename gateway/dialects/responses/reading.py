@@ -61,17 +61,19 @@ def note_event(reader: StreamReader, value: dict[str, Any], name: bytes) -> bool
         reader.fail(error_in({"error": value}), says_so=True)
     elif value.get("object") == "error" or (kind is None and isinstance(value.get("message"), str)):
         reader.fail(error_in(value), says_so=False)
+    response = value.get("response")
+    if isinstance(response, dict) and not reader.answer_id and isinstance(identity := response.get("id"), str):
+        reader.answer_id = identity[:200]
     if kind in _ENDS:
-        _note_end(reader, value, kind)
+        _note_end(reader, response, kind)
     if kind not in _PREAMBLE and reader.error is None:
         reader.commit()
     return True
 
 
-def _note_end(reader: StreamReader, value: dict[str, Any], kind: str) -> None:
+def _note_end(reader: StreamReader, response: Any, kind: str | None) -> None:
     reader.ended = True
     reader.done = frozenset({0})
-    response = value.get("response")
     if not isinstance(response, dict):
         return
     reader.usage = merged(reader.usage, read_usage(response))

@@ -10,13 +10,14 @@ from starlette.responses import Response
 from gateway.web.admin import configured, openapi
 from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
+from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
 from gateway.web.admin.standing import Standing
-from gateway.web.admin.table import PREFIX, Row
+from gateway.web.admin.table import Row
 from gateway.web.answers import json_answer
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class Admin:
             *Observed(control).rows(),
             *Standing(control).rows(),
             *Keys(control).rows(),
+            *FrontEnds(control).rows(),
         )
         self._text: dict[str, Any] | None = None
 
     def places(self) -> Iterator[tuple[str, str, Handle]]:
         """Yield the method, the path and the application of each route, in the order in which they are tried."""
         for row in self.rows:
-            yield row.method, PREFIX + row.path, _answering(row)
+            yield row.method, row.place, _answering(row)
 
     async def _document(self, _: Asked) -> dict[str, Any]:
         if self._text is None:

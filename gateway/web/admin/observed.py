@@ -136,13 +136,13 @@ class Observed:
 
     async def call(self, asked: Asked) -> shapes.Records:
         wanted, names = asked.path["request_id"], self._key_names()
-        rows = await self._read(lambda store: store.recent(MOST_SEARCHED)) or ()
-        found = [attempt(row, names) for row in rows if row.request_id == wanted]
-        if not found:
+        rows = await self._read(lambda store: store.call(wanted)) or ()
+        if not rows:
             raise NotFound(
-                f"no call {quoted(wanted[:100])} is among the latest {MOST_SEARCHED} attempts", param="request_id"
+                f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
+                param="request_id",
             )
-        return shapes.Records(data=found[::-1])
+        return shapes.Records(data=[attempt(row, names) for row in rows])
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()
@@ -174,10 +174,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-# A call is found by a walk over the latest attempts; the ledger has no index by request.
-MOST_SEARCHED = 5000
 
 
 def _instant(name: str, text: str, now: float) -> float:

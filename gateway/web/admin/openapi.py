@@ -9,7 +9,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.config import schema
-from gateway.web.admin.table import PREFIX, Effect, NoQuery, Value
+from gateway.web.admin.table import Effect, NoQuery, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,7 @@ def document(rows: Iterable[Row]) -> dict[str, Any]:
     written = schema()["$defs"]
     paths: dict[str, dict[str, Any]] = {}
     for row in rows:
-        path = PREFIX + _PARAMETER.sub(r"{\1}", row.path)
+        path = _PARAMETER.sub(r"{\1}", row.place)
         paths.setdefault(path, {})[row.method.lower()] = _operation(row)
     return {
         "openapi": "3.1.0",

@@ -105,6 +105,18 @@ class ClientsQuery(Strict, frozen=True, kw_only=True):
     model: Name
 
 
+class ProviderQuery(Strict, frozen=True, kw_only=True):
+    """`provider`: the name of one."""
+
+    provider: Name
+
+
+class ProviderBody(Strict, frozen=True, kw_only=True):
+    """`provider`: the name of one; by default, the one that is chosen."""
+
+    provider: Name | None = None
+
+
 class PlanQuery(Strict, frozen=True, kw_only=True):
     """A call that is imagined: a name, what it needs, and how long it is."""
 
@@ -304,6 +316,50 @@ class TestInfo(msgspec.Struct, kw_only=True, frozen=True):
     steps: list[StepInfo]
     models: list[str]
     latency_ms: int
+
+
+class OptionInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A provider that can be chosen, with the settings that a form shows."""
+
+    id: str
+    name: str
+    description: str
+    fields: list[FieldInfo]
+
+
+class ChoiceInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """The provider that is chosen: the default provider. `configured`: it can serve calls."""
+
+    provider: str | None
+    base_url: str
+    has_api_key: bool
+    model_override: str | None
+    configured: bool
+    available_providers: list[OptionInfo]
+
+
+class Chosen(msgspec.Struct, kw_only=True, frozen=True):
+    """A provider is chosen. `ok`: new calls use it."""
+
+    ok: bool
+    provider: str
+    configured: bool
+    message: str
+
+
+class Listed(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The models of a provider, or why it cannot be asked for them."""
+
+    ok: bool
+    provider: str | msgspec.UnsetType = msgspec.UNSET
+    models: list[str] | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Status(msgspec.Struct, kw_only=True, frozen=True):
+    """It is done."""
+
+    status: Literal["ok"] = "ok"
 
 
 class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):

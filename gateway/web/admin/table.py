@@ -67,7 +67,7 @@ class Row:
 
     method: str
     path: str
-    """Below PREFIX."""
+    """Below `prefix`."""
     tag: str
     summary: str
     handle: Callable[[Asked], Awaitable[Any]]
@@ -78,6 +78,12 @@ class Row:
     body: type[Strict] | Value | None = None
     rehearses: bool = False
     """An ACT that takes `dry_run`."""
+    prefix: str = PREFIX
+
+    @property
+    def place(self) -> str:
+        """The whole path."""
+        return self.prefix + self.path
 
     @property
     def takes_dry_run(self) -> bool:

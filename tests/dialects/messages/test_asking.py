@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.dialects.body import read_call
@@ -188,6 +188,8 @@ FIELD_NAMES = st.sampled_from([
 ])  # fmt: skip
 
 
+@example({"messages": [], "system": [False]})
+@example({"messages": [{"role": "user", "content": [3], "cache_control": {"type": "ephemeral"}}]})
 @given(st.dictionaries(FIELD_NAMES, SMALL | st.lists(SAID | RESULTS, max_size=2)))
 @settings(deadline=None)
 def test_any_request_is_read_or_refused(fields: dict[str, Any]) -> None:
@@ -267,7 +269,12 @@ def test_what_a_conversation_becomes() -> None:
         ({"thinking": {"type": "disabled"}}, "none", {}),
         ({"thinking": {"type": "adaptive"}}, None, {"thinking"}),
         ({"output_config": {"effort": "low"}}, "low", {}),
-        ({"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}, "low", {"thinking"}),
+        ({"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}, "low", {}),
+        (
+            {"output_config": {"effort": "low"}, "thinking": {"type": "adaptive", "display": "omitted"}},
+            "low",
+            {"thinking"},
+        ),
         ({"output_config": {"effort": "low"}, "thinking": {"type": "disabled"}}, "none", {"output_config"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low", {"thinking"}),
         ({"thinking": {"type": "enabled", "budget_tokens": 10_000}}, "medium", {"thinking"}),

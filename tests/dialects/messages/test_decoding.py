@@ -58,7 +58,7 @@ TOOL = started({"type": "tool_use", "id": "t1", "name": "f", "input": {}})
 
 def test_a_recorded_stream() -> None:
     assert decoded(STREAM) == [
-        Begun("msg_fixture0000000000000001", "claude-sonnet-4-20250514"),
+        Begun("claude-sonnet-4-20250514"),
         Counted(Usage(377, 1)),
         Text("I'll check"),
         ToolBegun(0, "toolu_fixture01", "get_weather"),
@@ -150,9 +150,9 @@ def test_whatever_stands_in_events_and_answers(values: list[dict[str, Any]], ans
     StreamReader(GRAMMAR).feed(stream)
     read_answer(json.dumps(answer).encode(), MESSAGES)
     for deltas in (decoded(stream), MessagesDecoder().whole(json.dumps(answer).encode())):
-        encoder = MessagesEncoder(CALL, 5.0)
+        encoder = MessagesEncoder(CALL, 5.0, "n0")
         assert isinstance(encoder.feed(deltas) + encoder.finish(), bytes)
-        assert isinstance(MessagesEncoder(CALL, 5.0).whole(deltas), bytes)
+        assert isinstance(MessagesEncoder(CALL, 5.0, "n0").whole(deltas), bytes)
 
 
 def without_type(value: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_a_plain_answer() -> None:
         "stop_reason": "stop_sequence", "stop_sequence": "x", "usage": {"input_tokens": 7, "output_tokens": 2},
     }  # fmt: skip
     assert MessagesDecoder().whole(json.dumps(answer).encode()) == [
-        Begun("msg_1", "claude"),
+        Begun("claude"),
         Thinking("Hm", signature="s"),
         Text("Hi"),
         Aside("messages", "delta", {"type": "citations_delta", "citation": {"a": 1}}),

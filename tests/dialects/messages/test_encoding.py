@@ -48,12 +48,12 @@ CHAT_CALL = read_call(CHAT, b'{"model":"m","messages":[],"stream":true,"stream_o
 
 
 def encoded(*deltas: Delta) -> bytes:
-    encoder = MessagesEncoder(CALL, 5.0)
+    encoder = MessagesEncoder(CALL, 5.0, "n0")
     return b"".join(encoder.feed([delta]) for delta in deltas) + encoder.finish()
 
 
 def plain(*deltas: Delta) -> Any:
-    return json.loads(MessagesEncoder(CALL, 5.0).whole(list(deltas)))
+    return json.loads(MessagesEncoder(CALL, 5.0, "n0").whole(list(deltas)))
 
 
 def said(stream: bytes) -> list[Any]:
@@ -135,7 +135,7 @@ def test_blocks(deltas: list[Delta], events: list[Any]) -> None:
     """However the deltas come, all at once or each alone; and a plain answer has the same blocks."""
     stream = encoded(*deltas)
     assert said(stream) == events
-    encoder = MessagesEncoder(CALL, 5.0)
+    encoder = MessagesEncoder(CALL, 5.0, "n0")
     assert encoder.feed(deltas) + encoder.finish() == stream
     kinds = [one[1] for one in events if isinstance(one, tuple) and not isinstance(one[0], bool)]
     answer = plain(*deltas)
@@ -171,13 +171,13 @@ def test_the_reason_of_an_end(deltas: list[Delta], reason: str) -> None:
 
 def test_the_first_event_waits_for_a_word() -> None:
     """What is known of the usage by then stands in it, and the rest in the last but one."""
-    encoder = MessagesEncoder(CALL, 5.0)
-    assert encoder.feed([Begun("id", "model"), Counted(Usage(9, 0, 3)), Finished("stop", 1)]) == b""
+    encoder = MessagesEncoder(CALL, 5.0, "n0")
+    assert encoder.feed([Begun("model"), Counted(Usage(9, 0, 3)), Finished("stop", 1)]) == b""
     first = next(sse.events(encoder.feed([Text("Hi")])))
     assert json.loads(first.data or b"") == {
         "type": "message_start",
         "message": {
-            "id": "id", "type": "message", "role": "assistant", "model": "model", "content": [],
+            "id": "msg_n0", "type": "message", "role": "assistant", "model": "model", "content": [],
             "stop_reason": None, "stop_sequence": None,
             "usage": {"input_tokens": 6, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 3,
                       "output_tokens": 0},
@@ -200,7 +200,7 @@ def test_the_first_event_waits_for_a_word() -> None:
 )
 def test_an_error_amid_a_stream(error: UpstreamError, kind: str) -> None:
     """The real client raises on it."""
-    encoder = MessagesEncoder(CALL, 5.0)
+    encoder = MessagesEncoder(CALL, 5.0, "n0")
     stream = encoder.feed([Text("Hi"), Failed(error)])
     assert stream.endswith(
         b'event: error\ndata: {"type":"error","error":{"type":"%b","message":"boom"}}\n\n' % kind.encode()
@@ -212,7 +212,7 @@ def test_an_error_amid_a_stream(error: UpstreamError, kind: str) -> None:
 
 def test_what_the_real_client_hears() -> None:
     message = heard(encoded(
-        Begun("chatcmpl-1", "m-1"), Thinking("Hm", signature="s"), Text("Hi"), A, B, ToolArgs(0, '{"a":1}'),
+        Begun("m-1"), Thinking("Hm", signature="s"), Text("Hi"), A, B, ToolArgs(0, '{"a":1}'),
         ToolBegun(2, "", "h", is_free=True), ToolArgs(2, 'a "b"'), Finished("tools"), Counted(Usage(9, 4, 3, 2)),
     ))  # fmt: skip
     assert [block.to_dict() for block in message.content] == [
@@ -220,9 +220,9 @@ def test_what_the_real_client_hears() -> None:
         {"type": "text", "text": "Hi"},
         {"type": "tool_use", "id": "a", "name": "f", "input": {"a": 1}},
         {"type": "tool_use", "id": "b", "name": "g", "input": {}},
-        {"type": "tool_use", "id": "toolu_chatcmpl-1_2", "name": "h", "input": {"input": 'a "b"'}},
+        {"type": "tool_use", "id": "toolu_n002", "name": "h", "input": {"input": 'a "b"'}},
     ]
-    assert (message.id, message.model, message.stop_reason) == ("chatcmpl-1", "m-1", "tool_use")
+    assert (message.id, message.model, message.stop_reason) == ("msg_n0", "m-1", "tool_use")
     assert (message.usage.input_tokens, message.usage.cache_read_input_tokens, message.usage.output_tokens) == (6, 3, 4)
 
 
@@ -259,7 +259,7 @@ def without_usage(deltas: list[Delta]) -> list[Delta]:
 def test_a_recorded_stream_is_the_same_after_the_pivot(stream: bytes) -> None:
     """It says the same, has the same usage, and has come to the same for whoever follows it."""
     deltas = MessagesDecoder().feed(stream)
-    encoder = MessagesEncoder(CALL, 5.0)
+    encoder = MessagesEncoder(CALL, 5.0, "n0")
     again = encoder.feed(deltas)
     if not isinstance(deltas[-1], Failed):
         again += encoder.finish()
@@ -268,7 +268,7 @@ def test_a_recorded_stream_is_the_same_after_the_pivot(stream: bytes) -> None:
     before.feed(stream)
     after.feed(again)
     assert (after.complete, after.ended, after.usage, after.answer_id, after.error) == (
-        before.complete, before.ended, before.usage, before.answer_id, before.error,
+        before.complete, before.ended, before.usage, "msg_n0", before.error,
     )  # fmt: skip
 
 
@@ -288,7 +288,7 @@ REASONS: list[Reason] = ["stop", "length", "filtered", "paused"]
 @st.composite
 def answers(draw: st.DrawFn) -> list[Delta]:
     """An answer as one of this dialect's own decoder would say it."""
-    deltas: list[Delta] = [Begun("id", "model")]
+    deltas: list[Delta] = [Begun("model")]
     calls = 0
     for one in draw(st.lists(ONE, max_size=7)):
         if not isinstance(one, tuple):
@@ -310,7 +310,7 @@ def test_deltas_are_the_same_after_a_stream_and_after_a_plain_answer(deltas: lis
     reader = StreamReader(GRAMMAR)
     assert reader.feed(stream) == stream
     assert (reader.complete, reader.ended, reader.finished, reader.usage) == (True, True, True, Usage(9, 4, 3, 2))
-    body = MessagesEncoder(CALL, 5.0).whole(deltas)
+    body = MessagesEncoder(CALL, 5.0, "n0").whole(deltas)
     assert read_answer(body, MESSAGES).usage == Usage(9, 4, 3, 2)
     again = MessagesDecoder().whole(body)
     assert [repr(one) for one in _joined(again) if not isinstance(one, ToolArgs)] == [
@@ -355,7 +355,7 @@ def test_a_recorded_chat_crosses_and_comes_back(name: str) -> None:
     assert "".join(block.text for block in message.content if block.type == "text") == words
     thoughts = "".join(one.text for one in chunks if isinstance(one, Thinking))
     assert "".join(block.thinking for block in message.content if block.type == "thinking") == thoughts
-    encoder = ChatEncoder(CHAT_CALL, 5.0)
+    encoder = ChatEncoder(CHAT_CALL, 5.0, "n0")
     back = ChatDecoder().feed(encoder.feed(MessagesDecoder().feed(stream)) + encoder.finish())
     assert "".join(one.text for one in back if isinstance(one, Text)) == words
 
@@ -366,7 +366,7 @@ def test_random_chats_cross() -> None:
     assert isinstance(bridge, Bridge)
     for seed in range(60):
         answer = random_stream(seed)
-        judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0)
+        judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0")
         judge.head(200, {b"content-type": b"text/event-stream"})
         size = 1 + seed * 7
         parts = [answer.plain[at : at + size] for at in range(0, len(answer.plain), size)]
@@ -384,7 +384,7 @@ def test_random_chats_cross() -> None:
 def test_a_recorded_stream_crosses_to_a_chat(size: int) -> None:
     bridge = passage(CHAT, ["messages"])
     assert isinstance(bridge, Bridge)
-    judge = BridgedJudge(CHAT_CALL, bridge, bridge.cross(CHAT_CALL).call, now=5.0)
+    judge = BridgedJudge(CHAT_CALL, bridge, bridge.cross(CHAT_CALL).call, now=5.0, name="n0")
     judge.head(200, {b"content-type": b"text/event-stream"})
     passed = b"".join([judge.receive(STREAM[at : at + size]) for at in range(0, len(STREAM), size)]) + judge.end()
     assert (judge.phase, judge.usage) == (WHOLE, Usage(377, 65))
@@ -412,7 +412,7 @@ def test_a_recorded_stream_crosses_to_a_chat(size: int) -> None:
 def test_a_refusal_crosses(body: bytes, status: int, kind: str, message: str) -> None:
     bridge = passage(MESSAGES, ["chat"])
     assert isinstance(bridge, Bridge)
-    judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0)
+    judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0")
     judge.head(status, {b"content-type": b"application/json"})
     judge.receive(body)
     judge.end()

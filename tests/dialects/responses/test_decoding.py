@@ -72,13 +72,13 @@ STREAM = b"".join([
     event("response.completed", response=WHOLE),
 ])  # fmt: skip
 SAID: list[Delta] = [
-    Begun("resp_1", "m", 7), Thinking("Hm"), Thinking("\n\n"), Thinking("So"),
+    Begun("m", 7), Thinking("Hm"), Thinking("\n\n"), Thinking("So"),
     Thinking("", sealed="responses:rs_1:gA"), Text("Hel"), Text("lo"), Text("No.", is_refusal=True),
     ToolBegun(0, "c", "f"), ToolBegun(1, "d", "g", is_free=True), ToolArgs(1, "ls"), ToolArgs(0, '{"a":'),
     ToolArgs(0, "1}"), Counted(Usage(9, 4, 3, 2, web_searches=1)), Finished("tools"),
 ]  # fmt: skip
 SAID_WHOLE: list[Delta] = [
-    Begun("resp_1", "m", 7), Thinking("Hm\n\nSo"), Thinking("", sealed="responses:rs_1:gA"), Text("Hello"),
+    Begun("m", 7), Thinking("Hm\n\nSo"), Thinking("", sealed="responses:rs_1:gA"), Text("Hello"),
     Text("No.", is_refusal=True), ToolBegun(0, "c", "f"), ToolArgs(0, '{"a":1}'),
     ToolBegun(1, "d", "g", is_free=True), ToolArgs(1, "ls"), Counted(Usage(9, 4, 3, 2, web_searches=1)),
     Finished("tools"),
@@ -129,13 +129,13 @@ def test_an_item_is_known_by_its_place_whatever_its_id() -> None:
     ("sent", "deltas"),
     [
         (event("response.incomplete", response={**HEAD, "incomplete_details": {"reason": "max_output_tokens"}}),
-         [Begun("resp_1", "m", 7), Finished("length")]),
+         [Begun("m", 7), Finished("length")]),
         (event("response.incomplete", response={"incomplete_details": {"reason": "content_filter"}}),
          [Begun(), Finished("filtered")]),
         (event("response.incomplete", response={"incomplete_details": None}), [Begun(), Finished("length")]),
         (event("response.completed", response={}), [Begun(), Finished("stop")]),
         (event("response.failed", response={**HEAD, "error": {"code": "server_error", "message": "boom"}}),
-         [Begun("resp_1", "m", 7), Failed(UpstreamError("boom", code="server_error"))]),
+         [Begun("m", 7), Failed(UpstreamError("boom", code="server_error"))]),
         (event("response.failed", response={}), [Begun(), Failed(UpstreamError("the response failed"))]),
         (event("error", code="c", message="boom", param=None), [Failed(UpstreamError("boom", "error", "c"))]),
         (event("error", error={"type": "t", "code": "c", "message": "boom"}),
@@ -160,9 +160,9 @@ def test_what_an_event_says(sent: bytes, deltas: list[Delta]) -> None:
         ({"status": "failed"}, [Failed(UpstreamError("the response failed"))]),
         ({"error": {"message": "boom"}}, [Failed(UpstreamError("boom"))]),
         ({**HEAD, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
-         [Begun("resp_1", "m", 7), Finished("length")]),
+         [Begun("m", 7), Finished("length")]),
         ([], []),
-        ({**HEAD, "created_at": float("inf"), "status": ["x"]}, [Begun("resp_1", "m"), Finished("stop")]),
+        ({**HEAD, "created_at": float("inf"), "status": ["x"]}, [Begun("m"), Finished("stop")]),
         ({"output": [5, {"type": ["x"]}, {"type": "message", "content": 5}, {"type": "reasoning", "summary": [5]}]},
          [Begun(), Finished("stop")]),
     ],

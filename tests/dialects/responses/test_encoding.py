@@ -49,7 +49,7 @@ def call(**fields: Any) -> Call:
 
 
 def encoded(deltas: list[Delta], asked: Call | None = None) -> bytes:
-    encoder = ResponsesEncoder(asked or call(stream=True), 5.0)
+    encoder = ResponsesEncoder(asked or call(stream=True), 5.0, "n0")
     return b"".join(encoder.feed([delta]) for delta in deltas) + encoder.finish()
 
 
@@ -126,7 +126,7 @@ def output(deltas: list[Delta], **fields: Any) -> list[dict[str, Any]]:
 def test_the_events_of_an_answer() -> None:
     """A thought, words, and two calls side by side."""
     assert says([
-        Begun("c-1", "model", 7), Thinking("H"), Thinking("m"), Text("Hel"), Text("lo"), Text("No", is_refusal=True),
+        Begun("model", 7), Thinking("H"), Thinking("m"), Text("Hel"), Text("lo"), Text("No", is_refusal=True),
         ToolBegun(0, "a", "f"), ToolBegun(1, "b", "g"), ToolArgs(1, "{}"), ToolArgs(0, "[]"), Finished("tools"), SPENT,
     ]) == [
         ("output_item.added", "0"), ("reasoning_summary_part.added", "0"), ("reasoning_summary_text.delta", "0", "H"),
@@ -166,7 +166,7 @@ def test_a_stream_cut_anywhere_never_looks_whole(name: str) -> None:
     """Nor does it hold half an event."""
     body = (FIXTURES / f"{name}.body").read_bytes()
     for at in range(0, len(body), 3):
-        encoder = ResponsesEncoder(call(stream=True), 5.0)
+        encoder = ResponsesEncoder(call(stream=True), 5.0, "n0")
         stream = encoder.feed(ChatDecoder().feed(body[:at]))
         assert b"response.completed" not in stream
         assert stream == b"" or stream.endswith(b"\n\n")
@@ -204,7 +204,7 @@ def test_any_answer_is_a_response(deltas: list[Delta], fails: bool) -> None:
     said = deltas + [Failed(UpstreamError("boom", code="c"))] * fails
     asked = call(tools=TOOLS)
     events = checked(encoded(said, asked))
-    plain = json.loads(ResponsesEncoder(asked, 5.0).whole(said))
+    plain = json.loads(ResponsesEncoder(asked, 5.0, "n0").whole(said))
     assert plain == events[-1]["response"]
 
 
@@ -218,7 +218,7 @@ def test_deltas_are_the_same_after_a_stream(
     said: list[Any], calls: list[tuple[bool, list[str]]], reason: Reason
 ) -> None:
     """But for the borders between their pieces, and for the mark of who has sealed a thought."""
-    deltas: list[Delta] = [Begun("resp_1", "model", 7), *said]
+    deltas: list[Delta] = [Begun("model", 7), *said]
     for index, (is_free, arguments) in enumerate(calls):
         deltas.append(ToolBegun(index, f"call_{index}", "f", 0, is_free))
         deltas += [ToolArgs(index, piece) for piece in arguments]
@@ -277,7 +277,7 @@ def test_every_call_has_an_id_of_its_own() -> None:
     ids = [item["call_id"] for item in output([*deltas])]
     assert len({*ids}) == 3
     assert ids[1] == "a"
-    later = ResponsesEncoder(call(), 6.0).whole(deltas)
+    later = ResponsesEncoder(call(), 5.0, "n1").whole(deltas)
     assert ids[0] not in later.decode()
     assert all(len(item["id"]) <= 64 for item in output([*deltas]))
 
@@ -340,13 +340,13 @@ def test_the_request_is_repeated() -> None:
         "metadata": {"a": "b"}, "max_output_tokens": 9, "parallel_tool_calls": False, "store": True, "top_p": "x",
         "text": {"format": {"type": "json_object"}}, "truncation": "auto", "user": "u",
     }  # fmt: skip
-    response = json.loads(ResponsesEncoder(call(**asked), 5.0).whole([Begun("c-1", "model", 7), Text("Hi")]))
+    response = json.loads(ResponsesEncoder(call(**asked), 5.0, "n0").whole([Begun("model", 7), Text("Hi")]))
     Response.model_validate(response)
     kept = {name: value for name, value in asked.items() if name not in ("store", "top_p")}
     assert {name: response[name] for name in kept} == kept
     assert (response["store"], response["top_p"], response["previous_response_id"]) == (False, 1.0, None)
-    assert (response["id"], response["model"], response["created_at"]) == ("resp_c-1", "model", 7)
-    assert json.loads(ResponsesEncoder(call(), 5.0).whole([Text("Hi")]))["created_at"] == 5
+    assert (response["id"], response["model"], response["created_at"]) == ("resp_n0", "model", 7)
+    assert json.loads(ResponsesEncoder(call(), 5.0, "n0").whole([Text("Hi")]))["created_at"] == 5
 
 
 def test_a_request_of_many_lines_is_repeated_in_one() -> None:
@@ -357,10 +357,10 @@ def test_a_request_of_many_lines_is_repeated_in_one() -> None:
 
 
 def test_the_real_client_reads_a_plain_answer() -> None:
-    body = ResponsesEncoder(call(tools=TOOLS), 5.0).whole([Begun("c-1"), Thinking("Hm"), Text("Hello"), SPENT])
+    body = ResponsesEncoder(call(tools=TOOLS), 5.0, "n0").whole([Begun(), Thinking("Hm"), Text("Hello"), SPENT])
     with sdk(200, "application/json", body) as client:
         response = client.responses.create(model="m", input="Hi")
-    assert (response.output_text, response.status, response.id) == ("Hello", "completed", "resp_c-1")
+    assert (response.output_text, response.status, response.id) == ("Hello", "completed", "resp_n0")
     assert response.usage is not None
     assert response.usage.input_tokens_details.cached_tokens == 3
 

@@ -65,9 +65,10 @@ class Scene:
         headers = {} if key is None else {"x-api-key": key}
         if version is not None:
             headers["if-match"] = version
+        prefix = "" if path.startswith("/api/") else "/admin/v1"
         content = None if body is None else json.dumps(body).encode()
         async with Client(self.running.port) as client:
-            await client.send(request(method, f"/admin/v1{path}", headers=headers, body=content))
+            await client.send(request(method, f"{prefix}{path}", headers=headers, body=content))
             return await client.response()
 
     async def get(self, path: str) -> Any:

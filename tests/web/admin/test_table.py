@@ -101,6 +101,13 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/keys"): Example(),
     ("POST", "/keys"): Example(body={"name": "ci", "rpm": 60, "budget_usd": 5}, wrong={"name": "ci", "rmp": 60}),
     ("DELETE", "/keys/{id}"): Example("/keys/{id}"),
+    ("GET", "/api/llm/provider"): Example(),
+    ("POST", "/api/llm/provider"): Example(
+        body={"provider": "b", "b_api_key": "sk-other"}, wrong={"provider": "b", "b_api_kye": "x"}
+    ),
+    ("POST", "/api/llm/test"): Example(body={"provider": "b"}, wrong={"provdier": "b"}),
+    ("POST", "/api/provider/set"): Example("/api/provider/set?provider=b"),
+    ("GET", "/api/models"): Example("/api/models?provider=a"),
 }  # fmt: skip
 
 
@@ -142,7 +149,10 @@ def effect_of(place: tuple[str, str]) -> Effect:
     method, path = place
     if method == "GET":
         return Effect.READ
-    acts = ("/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}")
+    acts = (
+        "/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}", "/api/llm/provider",
+        "/api/llm/test", "/api/provider/set",
+    )  # fmt: skip
     return Effect.ACT if path in acts else Effect.EDIT
 
 
@@ -153,7 +163,7 @@ async def test_every_route_has_an_example(tmp_path: Path) -> None:
         assert {place: row.effect for place, row in rows.items()} == {place: effect_of(place) for place in rows}
         assert all((row.body is not None) == (EXAMPLES[place].wrong is not None) for place, row in rows.items())
         served = {(method, path) for method, path, access in scene.running.app._web.routes if access.value == "admin"}
-        assert served >= {(method, f"/admin/v1{path}") for method, path in rows}
+        assert served >= {(row.method, row.place) for row in rows.values()}
 
 
 @pytest.mark.parametrize("place", params(Effect.READ, Effect.ACT))
@@ -254,14 +264,14 @@ async def test_the_document(tmp_path: Path) -> None:
         found = await scene.get("/openapi.json")
         assert found["openapi"] == "3.1.0"
         described = {(method.upper(), path) for path, item in found["paths"].items() for method in item}
-        wanted = {(m, "/admin/v1" + p.replace(":path}", "}")) for m, p in scene.rows}
+        wanted = {(one.method, one.place.replace(":path}", "}")) for one in scene.rows.values()}
         assert described == wanted
         schemas = found["components"]["schemas"]
         assert {one.rpartition("/")[2] for one in references(found)} <= schemas.keys()
         operations = [one["operationId"] for item in found["paths"].values() for one in item.values()]
         assert len(set(operations)) == len(operations)
-        for (method, path), row in scene.rows.items():
-            operation = found["paths"]["/admin/v1" + path.replace(":path}", "}")][method.lower()]
+        for row in scene.rows.values():
+            operation = found["paths"][row.place.replace(":path}", "}")][row.method.lower()]
             names = {one["name"] for one in operation["parameters"]}
             assert ("If-Match" in names) is (row.effect is Effect.EDIT)
             assert ("dry_run" in names) is row.takes_dry_run

@@ -1,0 +1,160 @@
+"""The routes of front ends with one settings page: the provider that is chosen, its settings, test and models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gateway.control.choice import chosen, option, options
+from gateway.control.desk import ANY
+from gateway.control.refusals import Invalid
+from gateway.control.trial import tried
+from gateway.errors import BadRequest
+from gateway.web.admin import shapes
+from gateway.web.admin.table import Effect, Row, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.types import Provider
+    from gateway.web.admin.control import Control
+    from gateway.web.admin.table import Asked
+
+
+class FrontEnds:
+    """The handlers."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the routes."""
+        tag = "front ends"
+        yield Row(
+            "GET", "/api/llm/provider", tag, "Return the provider that is chosen, and those that can be.", self.get,
+            shapes.ChoiceInfo, prefix="",
+        )  # fmt: skip
+        yield Row(
+            "POST", "/api/llm/provider", tag, "Choose a provider, and keep the settings sent with it.", self.choose,
+            shapes.Chosen, Effect.ACT, body=Value(""), prefix="",
+        )  # fmt: skip
+        yield Row(
+            "POST", "/api/llm/test", tag, "Ask a provider for its models; no call is made.", self.test, shapes.Listed,
+            Effect.ACT, body=shapes.ProviderBody, prefix="",
+        )  # fmt: skip
+        yield Row(
+            "POST", "/api/provider/set", tag, "Choose a provider that is configured.", self.switch, shapes.Status,
+            Effect.ACT, query=shapes.ProviderQuery, prefix="",
+        )  # fmt: skip
+        yield Row(
+            "GET", "/api/models", tag, "List the models of a provider.", self.models, shapes.Listed,
+            query=shapes.ProviderQuery, prefix="",
+        )  # fmt: skip
+
+    async def get(self, _: Asked) -> shapes.ChoiceInfo:
+        provider = self._chosen()
+        return shapes.ChoiceInfo(
+            provider=None if provider is None else provider.name,
+            base_url="" if provider is None else provider.base_url,
+            has_api_key=provider is not None and bool(provider.headers),
+            model_override=None if provider is None else provider.model_override,
+            configured=provider is not None and provider.unusable is None,
+            available_providers=[
+                shapes.OptionInfo(
+                    id=one.name,
+                    name=(one.kind.title or one.kind.name) if one.name == one.kind.usual_name else one.name,
+                    description=one.description,
+                    fields=[shapes.FieldInfo(**field._asdict()) for field in one.fields],
+                )
+                for one in options(self._providers).values()
+            ],
+        )
+
+    async def choose(self, asked: Asked) -> shapes.Chosen:
+        name, sent = _settings(asked.body)
+        return await self._choose(asked, name, sent)
+
+    async def switch(self, asked: Asked) -> shapes.Status:
+        name = asked.query.provider
+        provider = self._providers.get(option(name, self._providers).name)
+        if provider is None or provider.unusable is not None:
+            why = "it is not configured" if provider is None else provider.unusable
+            raise Invalid(
+                f"{name} cannot be chosen: {why}; POST /api/llm/provider takes its settings", param="provider"
+            )
+        done = await self._choose(asked, name, {})
+        if not done.ok:
+            raise Invalid(done.message)
+        return shapes.Status()
+
+    async def test(self, asked: Asked) -> shapes.Listed:
+        provider = self._chosen()
+        if asked.body.provider is not None:
+            name = option(asked.body.provider, self._providers).name
+            if (provider := self._providers.get(name)) is None:
+                return shapes.Listed(ok=False, error=f"{name} is not configured")
+        if provider is None:
+            return shapes.Listed(ok=False, error='no provider is chosen; send {"provider": NAME}')
+        return await self._ask(provider)
+
+    async def models(self, asked: Asked) -> shapes.Listed:
+        name = option(asked.query.provider, self._providers).name
+        if (provider := self._providers.get(name)) is None:
+            return shapes.Listed(ok=False, error=f"{name} is not configured")
+        listed = [
+            model
+            for model, upstreams in self._control.gateway.directory.bare.items()
+            if any(one.provider.name == name for one in upstreams)
+        ]
+        # A provider whose list was never read is asked now: a menu without entries looks like a fault.
+        read = self._control.refreshed().get(name)
+        if provider.unusable is None and not provider.model_override and (read is None or read.error is not None):
+            asked_now = await self._ask(provider)
+            if not isinstance(asked_now.models, list):
+                return asked_now if not listed else shapes.Listed(ok=True, provider=name, models=listed)
+            listed = list(dict.fromkeys((*listed, *asked_now.models)))
+        if provider.unusable is not None:
+            return shapes.Listed(ok=False, error=f"{name}: {provider.unusable}")
+        return shapes.Listed(ok=True, provider=name, models=listed)
+
+    @property
+    def _providers(self) -> Mapping[str, Provider]:
+        return self._control.gateway.directory.providers
+
+    def _chosen(self) -> Provider | None:
+        directory = self._control.gateway.directory
+        return directory.providers.get(directory.default_provider or "")
+
+    async def _choose(self, asked: Asked, name: str, sent: Mapping[str, Any]) -> shapes.Chosen:
+        """Make the change. These front ends know no versions, so the last one wins."""
+        wanted, providers = option(name, self._providers), self._providers
+        done = await self._control.change(
+            replace(asked, expected=ANY), lambda view: chosen(wanted, sent, providers, view)
+        )
+        provider = self._providers.get(name)
+        unusable = f"{name} is not in use yet" if provider is None else provider.unusable
+        ok = done.in_use or not done.stored
+        message = done.note or (f"{name} is chosen" if unusable is None else f"{name} is chosen, but: {unusable}")
+        return shapes.Chosen(ok=ok, provider=name, configured=unusable is None, message=message)
+
+    async def _ask(self, provider: Provider) -> shapes.Listed:
+        from gateway.upstream.ask import Asker  # httpx takes a tenth of a second to import
+
+        async with Asker(self._control.gateway.client) as asker:
+            found = await tried(asker, provider)
+        if found.ok:
+            return shapes.Listed(ok=True, provider=provider.name, models=list(found.models or provider.models))
+        why = next(one.detail for one in found.steps if one.ok is False)
+        return shapes.Listed(ok=False, error=f"{provider.name}: {why}")
+
+
+def _settings(body: Any) -> tuple[str, Mapping[str, Any]]:
+    """Return the provider that a body names, and the settings in it: flat, and below `fields`."""
+    if not isinstance(body, dict):
+        raise BadRequest('the body must be an object like {"provider": "openrouter"}', code="invalid_field")
+    name, fields = body.get("provider"), body.get("fields") or {}
+    if not isinstance(name, str) or not name:
+        raise BadRequest('"provider" is missing', param="provider", code="missing_field")
+    if not isinstance(fields, dict):
+        raise BadRequest('"fields" must be an object', param="fields", code="invalid_field")
+    return name, {**fields, **{key: value for key, value in body.items() if key not in ("provider", "fields")}}
