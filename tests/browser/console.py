@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import Client, request
+from tests.faults import Client, Pause, chat_json, chat_stream, json_answer, request
 from tests.web.admin.scene import ADMIN, CALLER, administered
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Dialog, Page
     from playwright.sync_api import Request as BrowserRequest
 
+    from tests.faults import Request
     from tests.web.admin.scene import Scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -101,19 +103,49 @@ def served(
         thread.join(20)
 
 
+LEFT = {
+    "x-ratelimit-limit-requests": "1000", "x-ratelimit-remaining-requests": "640", "x-ratelimit-reset-requests": "4h",
+    "x-ratelimit-limit-tokens": "90000", "x-ratelimit-remaining-tokens": "81000", "x-ratelimit-reset-tokens": "42s",
+}  # fmt: skip
+
+
+def answering(*texts: str) -> Callable[[Request], Any]:
+    """Return an upstream's answer that says what is left, streams if it is asked to, and lists its models."""
+
+    def answer(request: Request) -> Any:
+        if request.target.endswith("/models"):
+            listed = [{"id": name, "object": "model"} for name in ("x", "y", "z")]
+            return json_answer({"object": "list", "data": listed})
+        if b"please hang" in request.body:
+            return [Pause(30)]
+        if json.loads(request.body).get("stream"):
+            return chat_stream(*texts)
+        return chat_json("".join(texts), LEFT)
+
+    return answer
+
+
 @dataclass(slots=True)
 class Visit:
     """A page, and what went wrong in it."""
 
     page: Page
-    served: Served
+    url: str
+    """Of the gateway."""
     wrong: list[str] = field(default_factory=list)
     allowed: tuple[str, ...] = ()
     """Parts of messages of the browser that a test expects, such as of a refused request."""
+    running: Served | None = None
+
+    @property
+    def served(self) -> Served:
+        """The gateway, if it is served by this process."""
+        assert self.running is not None
+        return self.running
 
     def open(self, path: str = "") -> None:
         """Go to a page of the console."""
-        self.page.goto(f"{self.served.url}/console{path}")
+        self.page.goto(f"{self.url}/console{path}")
 
     def sign_in(self, path: str = "") -> None:
         """Go to a page with a one-time link."""
@@ -166,7 +198,7 @@ def _listen(visit: Visit) -> None:
         dialog.dismiss()
 
     def asked(request: BrowserRequest) -> None:
-        if not request.url.startswith((visit.served.url, "blob:")):
+        if not request.url.startswith((visit.url, "blob:")):
             visit.wrong.append(f"a request elsewhere: {request.url}")
 
     visit.page.on("console", said)
@@ -176,13 +208,13 @@ def _listen(visit: Visit) -> None:
 
 
 @contextmanager
-def visiting(running: Served, browser: Any, **context: Any) -> Iterator[Visit]:
+def visiting_at(url: str, browser: Any, running: Served | None = None, **context: Any) -> Iterator[Visit]:
     """Open a page of its own, and check at the end that the browser had nothing to say against it."""
     made = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
-    made.grant_permissions(["clipboard-read", "clipboard-write"], origin=running.url)
+    made.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
     page = made.new_page()
     page.set_default_timeout(WITHIN_MS)
-    visit = Visit(page, running)
+    visit = Visit(page, url, running=running)
     _listen(visit)
     try:
         yield visit
@@ -191,4 +223,22 @@ def visiting(running: Served, browser: Any, **context: Any) -> Iterator[Visit]:
         made.close()
 
 
-__all__ = ["ADMIN", "CALLER", "EVIL", "Served", "Visit", "needs_chromium", "served", "visiting"]
+@contextmanager
+def visiting(running: Served, browser: Any, **context: Any) -> Iterator[Visit]:
+    """Open a page on a gateway of this process."""
+    with visiting_at(running.url, browser, running, **context) as visit:
+        yield visit
+
+
+__all__ = [
+    "ADMIN",
+    "CALLER",
+    "EVIL",
+    "Served",
+    "Visit",
+    "answering",
+    "needs_chromium",
+    "served",
+    "visiting",
+    "visiting_at",
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.console import EVIL, Served, Visit, served, visiting
+from tests.browser.console import EVIL, Served, Visit, answering, served, visiting
 from tests.web.admin.scene import SENTINEL
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("configuring")) as found:
+    with served(tmp_path_factory.mktemp("configuring"), answering("Hi")) as found:
         yield found
 
 
@@ -53,7 +53,8 @@ def test_a_provider_is_added_tested_and_switched(visit: Visit) -> None:
     make_live(visit)
     assert "name=fresh" in page.url
     page.get_by_role("button", name="Test the connection").click()
-    page.get_by_text("The address answers").wait_for()
+    page.get_by_text("It works").wait_for()
+    page.get_by_label("Its 3 models").wait_for()
     assert SENTINEL not in page.content()
     visit.picture("providers")
     page.get_by_role("button", name="Switch off").click()

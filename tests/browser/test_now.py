@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.console import ADMIN, Served, Visit, served, visiting
+from tests.browser.console import ADMIN, Served, Visit, answering, served, visiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("now")) as found:
+    with served(tmp_path_factory.mktemp("now"), answering("Hi")) as found:
         yield found
 
 
@@ -51,14 +51,16 @@ def test_a_link_signs_in_and_leaves_the_address(visit: Visit) -> None:
     visit.page.get_by_text("Yes").wait_for()
     visit.page.get_by_text("live", exact=True).wait_for()
     visit.accessible()
-    visit.picture("now")
 
 
 def test_what_happens_is_shown_at_once(visit: Visit) -> None:
     visit.sign_in()
     visit.page.get_by_text("live", exact=True).wait_for()
-    assert visit.served.call("role:rlm") == 200
+    for name in ("role:rlm", "main", "role:rlm"):
+        assert visit.served.call(name) == 200
     visit.page.get_by_role("listitem").filter(has_text="role:rlm").first.wait_for()
+    visit.page.get_by_text("640 of 1,000, resets in").first.wait_for()
+    visit.picture("now")
 
 
 def test_a_provider_that_is_switched_off_says_so(visit: Visit) -> None:
@@ -105,3 +107,24 @@ def test_a_narrow_page_in_both_schemes(scheme: str, running: Served, browser: An
         visit.page.get_by_role("button", name="Menu").click()
         visit.page.get_by_role("button", name="Sign out").wait_for()
         visit.accessible()
+
+
+def test_a_lost_connection_is_told_and_comes_back(visit: Visit) -> None:
+    """What was known stays on the page."""
+    visit.allowed = ("ERR_", "Failed to load")
+    visit.sign_in()
+    page = visit.page
+    page.get_by_text("live", exact=True).wait_for()
+    page.route("**/admin/v1/**", lambda route: route.abort())
+    server = visit.served.scene.running.server.server_state
+
+    def cut() -> None:
+        for connection in list(server.connections):
+            connection.transport.abort()
+
+    visit.served.loop.call_soon_threadsafe(cut)
+    page.get_by_text("The connection to the gateway is lost").wait_for()
+    page.get_by_role("heading", name="Providers").wait_for()
+    page.unroute("**/admin/v1/**")
+    page.get_by_text("live", exact=True).wait_for()
+    page.get_by_text("The connection to the gateway is lost").wait_for(state="detached")

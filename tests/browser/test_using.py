@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.console import EVIL, Served, Visit, served, visiting
-from tests.faults import Pause, chat_json, chat_stream
+from tests.browser.console import EVIL, Served, Visit, answering, served, visiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def answer(request: Any) -> Any:
-    """Stream what was asked for as a stream; hang where the prompt says so."""
-    if b"please hang" in request.body:
-        return [Pause(30)]
-    return chat_stream("Hello ", EVIL) if json.loads(request.body).get("stream") else chat_json(EVIL)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +19,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         price = {"input": 1, "output": 2}
         await scene.edit("PUT", "/aliases/priced", {"model": "a/x", "price": price})
 
-    with served(tmp_path_factory.mktemp("using"), answer, prepare) as found:
+    with served(tmp_path_factory.mktemp("using"), answering("Hello ", EVIL), prepare) as found:
         for _ in range(3):
             assert found.call("priced") == 200
         yield found

@@ -1,5 +1,6 @@
 // A chat over the gateway's own endpoint, streamed: what the playground shows of it.
 import { get, tokens, Refused } from "./api.js";
+import { listen } from "./live.js";
 
 // `onText(text)` hears each piece. Returns { text, thinking, finish, usage, headers, first_ms, total_ms }.
 export async function chat({ model, messages, parameters }, { onText, signal }) {
@@ -46,14 +47,30 @@ export async function* eventsOf(body) {
   }
 }
 
-// What the call cost, once the ledger has it. null if it does not say.
+// The costs of the latest calls, as the gateway tells them at each end.
+const costs = new Map();
+const waiting = new Map();
+const MOST_COSTS = 500;
+const TOLD_WITHIN_MS = 4000;
+
+listen((kind, said) => {
+  if (kind !== "call") return;
+  costs.set(said.request_id, said.cost_nanousd);
+  if (costs.size > MOST_COSTS) costs.delete(costs.keys().next().value);
+  waiting.get(said.request_id)?.(said.cost_nanousd);
+});
+
+// What a call cost: from the event of its end, else from the ledger. null if neither says.
 export async function costOf(requestId) {
-  for (let turn = 0; turn < 8; turn++) {
-    await new Promise((resolve) => setTimeout(resolve, 250 * (turn + 1)));
-    const said = await get(`/calls/${encodeURIComponent(requestId)}`).catch(() => null);
-    if (said && said.data.every((one) => one.state !== "open")) return said.data.reduce((total, one) => total + (one.cost_nanousd || 0), 0);
-  }
-  return null;
+  if (costs.has(requestId)) return costs.get(requestId);
+  const told = await new Promise((resolve) => {
+    waiting.set(requestId, resolve);
+    setTimeout(() => resolve(null), TOLD_WITHIN_MS);
+  });
+  waiting.delete(requestId);
+  if (told !== null) return told;
+  const said = await get(`/calls/${encodeURIComponent(requestId)}`).catch(() => null);
+  return said && said.data.reduce((total, one) => total + (one.cost_nanousd || 0), 0);
 }
 
 // English has about four characters to a token; other languages have fewer. It is an estimate, and shown as one.

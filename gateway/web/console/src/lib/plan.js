@@ -12,7 +12,7 @@ export function Plan({ plan }) {
         ${one.label !== one.upstream && html` <span class="quiet">${one.upstream}</span>`}
         ${one.bridge && html` <span class="quiet">translated: ${one.bridge}</span>`}
         <div class="quiet">${[one.why, one.success < 1 && `${percent(one.success)} succeed`, one.first_token_s && `first token ${span(one.first_token_s)}`,
-          one.price_usd_per_mtok && `$${one.price_usd_per_mtok.input} in, $${one.price_usd_per_mtok.output} out per million`, one.free && "free",
+          !one.free && one.price_usd_per_mtok && `$${one.price_usd_per_mtok.input} in, $${one.price_usd_per_mtok.output} out per million`, one.free && "free",
           one.context_tokens && `${tokens(one.context_tokens)} context`, one.breaker !== "closed" && `breaker ${one.breaker}`,
           ...one.quota.map((limit) => `${count(Math.floor(limit.left))} ${limit.unit} left`)].filter(Boolean).join(" · ")}</div></div></li>`)}
     ${plan.rejected.map((one) => html`<li key=${`not ${one.upstream}`} class="rejected"><span class="place" aria-hidden="true">–</span>

@@ -25,10 +25,10 @@ function Attempts({ attempts }) {
       const good = one.outcome === "ok" || one.outcome === "success" || (one.status >= 200 && one.status < 300 && !one.about);
       return html`<li key=${one.attempt}>
         <div class="waterfall-head"><span>${one.provider}/${one.model}</span><${State} is=${one.state === "open" ? "off" : good ? "good" : "bad"}>${one.state === "open" ? "under way" : `${one.status || "no answer"} ${one.outcome}`}${one.about ? `, about the ${one.about}` : ""}<//></div>
-        <div class="lane" aria-hidden="true"><span class="bar ${good ? "good" : "bad"}" style=${{ left: share((one.began_at - began) * 1000), width: share(Math.max(one.duration_ms || 0, end / 200)) }}></span>
+        <div class="lane" aria-hidden="true"><span class="bar ${good ? "good" : "bad"}" style=${{ left: `min(${share((one.began_at - began) * 1000)}, 99.5%)`, width: share(Math.max(one.duration_ms || 0, end / 200)) }}></span>
           ${one.first_token_ms !== null && html`<span class="token" style=${{ left: share((one.began_at - began) * 1000 + one.first_token_ms) }}></span>`}</div>
-        <p class="quiet">began after ${ms(Math.round((one.began_at - began) * 1000))}, took ${ms(one.duration_ms)}${one.first_token_ms !== null ? `, first token after ${ms(one.first_token_ms)}` : ""}
-          · ${count(one.input_tokens)} in (${count(one.cached_tokens)} cached), ${count(one.output_tokens)} out${one.usage_is_estimate ? ", estimated" : ""} · ${usd(one.cost_nanousd)} ${one.cost_source}
+        <p class="quiet">began after ${ms(Math.round((one.began_at - began) * 1000))}, took ${ms(one.duration_ms)}${one.first_token_ms !== null ? `, first token after ${ms(one.first_token_ms)}` : ""}${" · "}
+          ${count(one.input_tokens)} in (${count(one.cached_tokens)} cached), ${count(one.output_tokens)} out${one.usage_is_estimate ? ", estimated" : ""} · ${usd(one.cost_nanousd)} ${one.cost_source}
           ${one.provider_id && html` · provider's id <code>${one.provider_id}</code>`}</p></li>`;
     })}</ol>`;
 }

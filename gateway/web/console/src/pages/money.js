@@ -25,9 +25,13 @@ export function Money() {
 function Sums({ groups, times, by }) {
   const { total } = groups;
   const [at, cost] = useMemo(() => {
-    const dimension = times.by[0];
+    const [dimension] = times.by;
+    const step = dimension === "hour" ? 3600 : 86400;
     const time = (text) => Date.parse(text.length > 10 ? `${text.replace(" ", "T").slice(0, 13)}:00Z` : `${text}T00:00Z`) / 1000;
-    return [times.groups.map((one) => time(String(one[dimension]))), times.groups.map((one) => one.cost_nanousd / 1e9)];
+    const spent = new Map(times.groups.map((one) => [time(String(one[dimension])), one.cost_nanousd / 1e9]));
+    const first = Math.floor(times.since / step) * step;
+    const all = Array.from({ length: Math.floor((Date.now() / 1000 - first) / step) + 1 }, (_, place) => first + place * step);
+    return [all, all.map((one) => spent.get(one) ?? 0)];
   }, [times]);
   if (!total.attempts) return html`<${Empty}>Nothing was called in this time, so nothing was spent.<//>`;
   return html`<dl class="tiles"><div><dt>spent</dt><dd>${usd(total.cost_nanousd)}</dd></div><div><dt>saved by free and local models</dt><dd>${usd(total.saved_nanousd)}</dd></div>

@@ -45,8 +45,8 @@ function Chosen({ provider, kinds, version, propose }) {
         ? html`<button type="button" onClick=${() => change("Switch off", "POST", `/providers/${encodeURIComponent(provider.name)}/disable`)}>Switch off</button>`
         : html`<button type="button" class="main" onClick=${() => change("Activate", "POST", `/providers/${encodeURIComponent(provider.name)}/enable`)}>Activate</button>`)}
       ${!builtIn && html`<button type="button" class="danger" onClick=${() => change("Remove", "DELETE", place)}>Remove</button>`}</div></div>
-    <p class="quiet">${provider.kind} · ${provider.base_url} · ${provider.has_api_key ? "has a key" : "no key"} · set in ${({ file: "gateway.yaml", run_time: "changes at run time", both: "gateway.yaml and changes at run time", built_in: "the gateway itself" })[provider.set_in]}
-      · ${count(provider.models_known)} models, ${provider.refreshed_at ? `listed ${ago(provider.refreshed_at, now)}` : "never listed"}</p>
+    <p class="quiet">${provider.kind} · ${provider.base_url} · ${provider.has_api_key ? "has a key" : "no key"} · set in ${({ file: "gateway.yaml", run_time: "changes at run time", both: "gateway.yaml and changes at run time", built_in: "the gateway itself" })[provider.set_in]}${" · "}
+      ${count(provider.models_known)} models, ${provider.refreshed_at ? `listed ${ago(provider.refreshed_at, now)}` : "never listed"}</p>
     ${error && html`<${Failure} error=${error} />`}
     <${Test} provider=${provider} />
     ${!builtIn && html`<${ProviderForm} provider=${provider} kinds=${kinds} version=${version} propose=${propose} />`}`;
