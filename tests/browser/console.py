@@ -118,9 +118,10 @@ def answering(*texts: str) -> Callable[[Request], Any]:
             return json_answer({"object": "list", "data": listed})
         if b"please hang" in request.body:
             return [Pause(30)]
+        said = (EVIL,) if b"evil" in request.body else texts
         if json.loads(request.body).get("stream"):
-            return chat_stream(*texts)
-        return chat_json("".join(texts), LEFT)
+            return chat_stream(*said)
+        return chat_json("".join(said), LEFT)
 
     return answer
 

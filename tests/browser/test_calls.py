@@ -100,7 +100,6 @@ def test_ten_thousand_calls_are_few_elements(visit: Visit) -> None:
         }"""
     )
     assert took_ms < 100
-    visit.picture("calls")
 
 
 def test_a_gateway_that_does_not_answer(visit: Visit) -> None:

@@ -136,7 +136,6 @@ def test_a_model_is_found_and_promoted(visit: Visit) -> None:
     page.wait_for_url(re.compile(r"search=y"))
     page.get_by_role("link", name="Promote y").first.wait_for()
     visit.accessible()
-    visit.picture("models")
     page.get_by_role("link", name="Promote y").first.click()
     page.get_by_label("Alias").fill("quick")
     page.get_by_role("button", name="Review the change").click()

@@ -47,6 +47,7 @@ def test_from_nothing_to_an_answer(visit: Visit) -> None:
     visit.accessible()
     page.get_by_role("link", name="Begin").click()
     page.get_by_role("heading", name="Three ways to begin").wait_for()
+    page.get_by_role("button", name="Paste a key").wait_for()
     visit.picture("begin")
     page.get_by_role("link", name="Try it").click()
     page.get_by_label("Prompt", exact=True).fill("Hello?")

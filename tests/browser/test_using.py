@@ -19,7 +19,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         price = {"input": 1, "output": 2}
         await scene.edit("PUT", "/aliases/priced", {"model": "a/x", "price": price})
 
-    with served(tmp_path_factory.mktemp("using"), answering("Hello ", EVIL), prepare) as found:
+    with served(tmp_path_factory.mktemp("using"), answering("Pixel, Byte", " and Ada."), prepare) as found:
         for _ in range(3):
             assert found.call("priced") == 200
         yield found
@@ -35,21 +35,24 @@ def test_a_prompt_side_by_side_with_its_cost(visit: Visit) -> None:
     """The estimate is there while one types; the answer stays text and has its cost; the address has no prompt."""
     visit.sign_in("/play?model=priced&beside=role:rlm")
     page = visit.page
-    page.get_by_label("Prompt", exact=True).fill("my secret question")
-    page.get_by_text("About 5 tokens in").first.wait_for()
+    page.get_by_label("Prompt", exact=True).fill("Three names for a cat?")
+    page.get_by_text("About 6 tokens in").first.wait_for()
     page.get_by_text("at most about $").first.wait_for()
     page.get_by_role("button", name="Send").click()
     lanes = page.get_by_role("region", name="Answer of")
     for lane in (lanes.nth(0), lanes.nth(1)):
-        lane.get_by_text(f"Hello {EVIL}").wait_for()
+        lane.get_by_text("Pixel, Byte and Ada.").wait_for()
         lane.get_by_text("its attempts").wait_for()
-    lanes.nth(0).locator(".cost").filter(has_text="$").wait_for()
-    lanes.nth(0).get_by_text("As a command").click()
-    lanes.nth(0).get_by_text("$GATEWAY_API_KEY").wait_for()
-    assert "secret" not in page.url
-    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+        lane.locator(".cost").filter(has_text="$").wait_for()
     visit.accessible()
     visit.picture("playground")
+    page.get_by_label("Prompt", exact=True).fill("something evil")
+    page.get_by_role("button", name="Send").click()
+    lanes.nth(1).get_by_text(EVIL).wait_for()
+    lanes.nth(0).get_by_text("As a command").click()
+    lanes.nth(0).get_by_text("$GATEWAY_API_KEY").wait_for()
+    assert "evil" not in page.url
+    assert page.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
 
 
 def test_a_provider_that_hangs_can_be_stopped(visit: Visit) -> None:
@@ -105,7 +108,6 @@ def test_a_key_is_made_shown_once_and_revoked(visit: Visit) -> None:
     page.get_by_role("button", name="I have copied it").click()
     page.get_by_role("cell", name="role:*, main").wait_for()
     assert secret not in page.content()
-    visit.picture("keys")
     page.get_by_role("button", name="Revoke ci").click()
     page.get_by_role("button", name="Revoke for good").click()
     page.get_by_role("cell", name=re.compile("revoked")).wait_for()
@@ -118,7 +120,6 @@ def test_a_change_is_reverted(visit: Visit) -> None:
     page = visit.page
     page.get_by_label("Difference as YAML").get_by_text("odd").first.wait_for()
     visit.accessible()
-    visit.picture("configuration")
     page.get_by_role("button", name="Revert presets.odd").click()
     page.get_by_role("button", name="Make it live").click()
     page.get_by_text("It is live").wait_for()
@@ -154,7 +155,6 @@ def test_the_lines_for_a_client(visit: Visit) -> None:
     page.get_by_role("button", name="Test").click()
     page.get_by_text("It answers, and has role:rlm").wait_for()
     visit.accessible()
-    visit.picture("connect")
 
 
 PAGES = ("", "calls", "roles", "providers", "models", "money", "play", "keys", "configuration", "connect", "start")

@@ -17,7 +17,7 @@ export function Bars({ times, values, label, format }) {
       width: box.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { y: false },
       scales: { x: { range: (_, from, to) => [from - (to - from || 86400) * 0.02, to + (to - from || 86400) * 0.02] }, y: { range: (_, __, most) => [0, most || 1] } },
       axes: [axis, { ...axis, size: 90, values: (_, ticks) => ticks.map(format) }],
-      series: [{}, { stroke: accent, fill: accent, paths: uPlot.paths.bars({ size: [0.7, 60] }), points: { show: false } }],
+      series: [{}, { width: 0, stroke: accent, fill: accent, paths: uPlot.paths.bars({ size: [0.7, 60] }), points: { show: false } }],
     }, [times, values], box);
     const watch = new ResizeObserver(() => chart.setSize({ width: box.clientWidth, height: HEIGHT }));
     watch.observe(box);

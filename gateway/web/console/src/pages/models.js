@@ -28,7 +28,7 @@ export function Models() {
     { title: "Model", width: "minmax(14rem, 2fr)", of: (one) => one.model },
     { title: "At", width: "minmax(8rem, 1.2fr)", of: (one) => one.upstreams.map((each) => each.split("/")[0]).join(", ") },
     { title: "Known from", width: "7rem", of: (one) => (one.curated ? "configuration" : "a list") },
-    { title: "In, per million", width: "7rem", number: true, of: (one) => (one.free ? "free" : perMtok(one.input_nanousd_per_mtok)) },
+    { title: "In, per million", width: "8.5rem", number: true, of: (one) => (one.free ? "free" : perMtok(one.input_nanousd_per_mtok)) },
     { title: "Out", width: "5rem", number: true, of: (one) => (one.free ? "free" : perMtok(one.output_nanousd_per_mtok)) },
     { title: "Context", width: "5rem", number: true, of: (one) => tokens(one.context_tokens) },
     { title: "Can", of: (one) => one.capabilities.join(", ") || "–" },
@@ -47,7 +47,7 @@ export function Models() {
     <${Loaded} of=${loaded} what="models">${(said) => {
       const rows = [...said.curated.map((one) => ({ ...one, curated: true })), ...said.discovered];
       const lists = Object.entries(said.refreshed);
-      return html`<${Section} title="${count(rows.length)} models" actions=${html`<span class="quiet" role="status">${count(said.curated.length)} in the configuration, ${count(said.discovered.length)} in lists</span>`}>
+      return html`<${Section} title="${count(rows.length)} ${rows.length === 1 ? "model" : "models"}" actions=${html`<span class="quiet" role="status">${count(said.curated.length)} in the configuration, ${count(said.discovered.length)} in lists</span>`}>
         ${lists.filter(([, one]) => one.error).map(([name, one]) => html`<div class="notice" key=${name}>${name} could not be asked ${ago(one.at, now)}: ${one.error}</div>`)}
         <${VirtualTable} rows=${rows} columns=${columns} label="Models" rowKey=${(one) => `${one.curated}${one.model}${one.upstreams[0]}`} empty="No model matches these filters." />
         <p class="quiet">${lists.map(([name, one]) => `${name}: listed ${ago(one.at, now)}`).join(" · ")}</p><//>`;

@@ -27,7 +27,7 @@ export function standing(provider, accounts) {
 }
 
 export function Now() {
-  const loaded = useLoad(load, [], { on: ["turn", "reload", "call"], everyMs: 2000 });
+  const loaded = useLoad(load, [], { on: ["turn", "reload", "call"], everyMs: 3000 });
   return html`<${Page} title="Can I work now?" question="Providers, what is left with each, budgets, and what just happened.">
     <${Loaded} of=${loaded} what="the state">${(said) => html`
       <${Answer} ...${said} />
