@@ -140,6 +140,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.web.admin.standing": "web/admin/test_table.py",
     "gateway.web.answers": "web/test_bad_input.py",
     "gateway.web.charset": "web/test_bad_input.py",
+    "gateway.web.here": "web/test_door.py",
     "gateway.web.openai": "web/test_bad_input.py",
     "gateway.web.reading": "web/test_bad_input.py",
     "gateway.web.routes": "web/test_paths.py",

@@ -8,7 +8,6 @@ would spend money.
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address
 from math import ceil, inf
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import LRUCache
 
-from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
 from gateway.core.bounded import remember
 from gateway.core.keys import ADMINISTRATOR, CHALLENGE, CONFIG, CONSOLE, LOCAL, Holder, no_longer_good
 from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
+from gateway.web.here import refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -166,7 +165,7 @@ class Door:
         else:
             if ring.holders:
                 self._refuse_revoked(scope, headers, ring)
-            _refuse_others(scope, headers, ruleset.cors)
+            refuse_others(scope, headers, ruleset.cors)
             key = LOCAL
         # A key of the configuration has no id and gives every access.
         if key.may_admin and key.id:
@@ -274,50 +273,6 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
         if name in seen and name in _DECISIVE:
             raise BadRequest(f'the header "{name.decode()}" occurs twice; send it once', code="repeated_header")
         seen.add(name)
-
-
-def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cors: Cors | None) -> None:
-    """Refuse a caller that is not on this machine, or that is a page of another site in a browser here."""
-    client = scope.get("client")
-    if client is None or not is_loopback(client[0]):
-        raise Forbidden("without keys the gateway answers only on this machine; `gateway keys create` opens it")
-    host = headers.get(b"host", b"")
-    if not _is_here(host):
-        shown = host[:100].decode("ascii", "backslashreplace")
-        raise Forbidden(f'the Host "{shown}" is not this machine; use http://127.0.0.1, or create a key and send it')
-    page = headers.get(b"origin")
-    if page is None:
-        # A browser loads another site's image or script tag without Origin, but with this header.
-        if headers.get(b"sec-fetch-site", b"").lower() == b"cross-site":
-            raise Forbidden(_FOREIGN_PAGE)
-    elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (
-        cors is None or not cors.admits(page, by_name=True)
-    ):
-        raise Forbidden(_FOREIGN_PAGE)
-
-
-def is_here(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether a request comes from this machine, and neither through a proxy nor from a page of another site."""
-    try:
-        _refuse_others(scope, headers, None)
-    except Forbidden:
-        return False
-    return _PROXIED.isdisjoint(headers)
-
-
-_PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
-_FOREIGN_PAGE = (
-    "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
-)
-
-
-def _is_here(host: bytes) -> bool:
-    return len(host) <= LONGEST and _is_here_by_name(host)
-
-
-@lru_cache(maxsize=256)
-def _is_here_by_name(host: bytes) -> bool:
-    return is_loopback(host_of(host.decode("latin-1")))
 
 
 def _network(client: tuple[str, int] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -174,3 +175,32 @@ def test_every_page_at_360_px(scheme: str, running: Served, browser: Any) -> Non
             visit.accessible()
             if scheme == "dark" and not name:
                 visit.picture("now-narrow-dark")
+
+
+def hostile(value: Any, place: str = "") -> Any:
+    """Return a JSON value with markup in every text that no page computes with."""
+    if isinstance(value, dict):
+        return {name: hostile(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [hostile(inner, place) for inner in value]
+    return value + EVIL if isinstance(value, str) and place not in ("day", "hour", "version") else value
+
+
+def test_every_text_of_the_api_stays_text(visit: Visit) -> None:
+    """Whatever a provider, a client or a colleague can write into an answer, on every page."""
+    page = visit.page
+    visit.allowed = ("404", "400", "409")
+
+    def spoiled(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, body=json.dumps(hostile(answer.json())))
+
+    visit.sign_in()
+    page.route(re.compile(r"/admin/v1/(?!events)"), spoiled)
+    for name in (*PAGES, "configuration?view=history", "configuration?view=effective", "calls?call=x"):
+        page.goto(f"{visit.url}/console/{name}")
+        page.get_by_role("heading", level=1).wait_for()
+        page.locator(".loading").first.wait_for(state="detached")
+        if name not in ("start", "keys", "play"):  # they show texts of the gateway's own until somebody chooses
+            assert page.get_by_text(EVIL).count(), name
+        assert page.evaluate("document.querySelectorAll('#console img, #console script').length") == 0

@@ -98,13 +98,6 @@ class ModelsQuery(Strict, frozen=True, kw_only=True):
     pool: Literal["curated", "discovered"] | None = None
 
 
-class ClientsQuery(Strict, frozen=True, kw_only=True):
-    """`url`: the gateway as clients reach it. `model`: the name that they ask for."""
-
-    url: Name
-    model: Name
-
-
 class ProviderQuery(Strict, frozen=True, kw_only=True):
     """`provider`: the name of one."""
 
@@ -441,93 +434,6 @@ class Free(msgspec.Struct, kw_only=True, frozen=True):
     """The plan of an imagined call, as `gateway explain` shows it."""
 
     plan: dict[str, Any]
-
-
-class LimitInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """The rest of one limit, as a provider stated it. `left` counts what has refilled since."""
-
-    unit: str
-    left: float
-    limit: float | None
-    resets_at: float
-    observed_at: float
-
-
-class AccountInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """An account at a provider, or a part of it with limits of its own: what is left, and when it resets."""
-
-    name: str
-    provider: str
-    limits: list[LimitInfo]
-    usable_in_s: float
-    in_flight: int
-    balance_at: float | None = None
-    balance_error: str | None = None
-    remaining_nanousd: int | None = None
-    used_today_nanousd: int | None = None
-    free_requests_left: int | None = None
-    free_requests_limit: int | None = None
-    funds: list[FundInfo] = []
-
-
-class FundInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """Money in an account, in billionths of a currency."""
-
-    currency: str
-    nano: int
-
-
-class AccountList(msgspec.Struct, kw_only=True, frozen=True):
-    """All accounts of which something is known."""
-
-    data: list[AccountInfo]
-    object: Literal["list"] = "list"
-
-
-class SpentInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """A budget in its present window. `held_nanousd`: by calls under way."""
-
-    account: str
-    what: str
-    window: str
-    limit_nanousd: int
-    spent_nanousd: int
-    held_nanousd: int
-    began_at: float
-    resets_at: float
-
-
-class SpentList(msgspec.Struct, kw_only=True, frozen=True):
-    """The budgets of the configuration and those of keys, as far as calls have asked for them."""
-
-    data: list[SpentInfo]
-    object: Literal["list"] = "list"
-
-
-class SnippetInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """Lines for one place: a file, or a shell."""
-
-    place: str
-    language: str
-    text: str
-
-
-class ClientInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """A program that can use the gateway, and the lines that make it do so."""
-
-    client: str
-    title: str
-    page: str
-    about: str
-    snippets: list[SnippetInfo]
-
-
-class ClientList(msgspec.Struct, kw_only=True, frozen=True):
-    """All clients. `wants_key`: the lines refer to a key of the gateway, which the variable GATEWAY_API_KEY holds."""
-
-    data: list[ClientInfo]
-    wants_key: bool
-    object: Literal["list"] = "list"
 
 
 class Usage(msgspec.Struct, kw_only=True, frozen=True):
