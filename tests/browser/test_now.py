@@ -84,6 +84,7 @@ def test_signing_out_and_an_ended_session(visit: Visit) -> None:
     dialog.get_by_label("Admin key").fill(ADMIN)
     dialog.get_by_role("button", name="Sign in").click()
     dialog.wait_for(state="detached")
+    visit.page.get_by_role("alert").wait_for(state="detached")
     visit.page.get_by_role("button", name="Sign out").click()
     visit.page.get_by_label("Admin key").wait_for()
 

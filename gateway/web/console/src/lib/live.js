@@ -1,9 +1,10 @@
 // The gateway's events. One connection for the whole page, however many parts listen.
 import { signal, effect } from "./ui.js";
-import { session, startSession } from "./api.js";
+import { get, session } from "./api.js";
 
 // "off" · "connecting" · "live" · "lost"
 export const connection = signal("off");
+const AGAIN_AFTER_MS = 3000;
 const listeners = new Set();
 let source = null;
 
@@ -23,9 +24,9 @@ function open() {
     if (source.readyState === EventSource.CLOSED) {
       source.close();
       setTimeout(() => {
-        startSession().catch(() => {});
+        get("/facts").catch(() => {});  // an ended session is noticed there
         if (session.value?.signed_in) open();
-      }, 3000);
+      }, AGAIN_AFTER_MS);
     }
   };
   for (const kind of ["call", "turn", "reload"]) {

@@ -1,5 +1,6 @@
 // Load what a page shows, show the last answer while the next is on its way, and load again when asked.
 import { useState, useEffect, useRef } from "./ui.js";
+import { expired } from "./api.js";
 import { listen } from "./live.js";
 
 // Returns { value, error, loading, again }. `deps`: load again when one changes.
@@ -19,6 +20,11 @@ export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
     again();
     return () => { round.current++; };
   }, deps);
+  // What failed because the session had ended is asked for again once somebody has signed in.
+  const ended = expired.value;
+  useEffect(() => {
+    if (!ended && state.error?.status === 401) again();
+  }, [ended]);
   useEffect(() => {
     if (!on.length) return undefined;
     let timer = null;

@@ -6,7 +6,7 @@ import { filter, query } from "../lib/router.js";
 import { Bars } from "../lib/chart.js";
 import { Made, mistakes, useReview } from "../lib/change.js";
 import { Page, Section, Loaded, State, Empty, Meter, Choice, Text, Failure } from "../lib/parts.js";
-import { count, span, tokens, usd } from "../lib/format.js";
+import { ago, count, span, tokens, usd } from "../lib/format.js";
 
 const GROUPS = [["role", "role"], ["model", "model"], ["provider", "provider"], ["key", "key"], ["route", "name asked for"], ["day", "day"]];
 const SINCE = [["today", "today"], ["7d", "7 days"], ["30d", "30 days"], ["90d", "90 days"]];
@@ -19,7 +19,7 @@ export function Money() {
       <${Choice} id="by" label="By" value=${by} options=${GROUPS} onInput=${(value) => filter({ by: value })} />
       <${Choice} id="since" label="Since" value=${since} options=${SINCE} onInput=${(value) => filter({ since: value })} /></form>
     <${Loaded} of=${loaded} what="the ledger">${(said) => html`<${Sums} ...${said} by=${by} />`}<//>
-    <${Budgets} /><//>`;
+    <${Budgets} /><${Balances} /><//>`;
 }
 
 function Sums({ groups, times, by }) {
@@ -95,4 +95,16 @@ function NewBudget({ add, wrong }) {
     <${Choice} id="budget-window" label="For each" value=${window} options=${["hour", "day", "week", "month", "lifetime"]} error=${wrong.window} onInput=${setWindow} />
     <button disabled=${!limit}>Review the budget</button></form>
     ${Object.entries(wrong).filter(([key]) => !known.has(key)).map(([, message]) => html`<${Failure} error=${{ message }} />`)}`;
+}
+
+// What providers themselves say is left.
+function Balances() {
+  const now = useNow(10000);
+  const loaded = useLoad(() => get("/accounts").then((said) => said.data.filter((one) => one.balance_at !== null)));
+  return html`<${Section} title="Balances"><${Loaded} of=${loaded} what="balances">${(accounts) => (accounts.length === 0 ? html`<${Empty}>None of your providers tells its balance.<//>` : html`
+    <ul class="strip">${accounts.map((one) => html`<li class="card" key=${one.name}><div class="card-head"><span>${one.name}</span><span class="quiet">${ago(one.balance_at, now)}</span></div>
+      ${one.balance_error && html`<${State} is="warn">${one.balance_error}<//>`}
+      <dl class="facts">${one.remaining_nanousd !== null && html`<div><dt>left</dt><dd>${usd(one.remaining_nanousd)}</dd></div>`}${one.used_today_nanousd !== null && html`<div><dt>used today</dt><dd>${usd(one.used_today_nanousd)}</dd></div>`}
+        ${one.funds.map((each) => html`<div><dt>funds</dt><dd>${(each.nano / 1e9).toFixed(2)} ${each.currency}</dd></div>`)}
+        ${one.free_requests_left !== null && html`<div><dt>free today</dt><dd>${count(one.free_requests_left)} of ${count(one.free_requests_limit)}</dd></div>`}</dl></li>`)}</ul>`)}<//><//>`;
 }
