@@ -34,16 +34,33 @@ function Frame() {
   const here = PAGES.find((one) => one.path === path.value.split("/")[0]);
   const [open, setOpen] = useState(false);
   useEffect(() => setOpen(false), [path.value]);
-  return html`
-    <a class="skip" href="#page">Skip to the page</a>
+  return html` <a class="skip" href="#page">Skip to the page</a>
     <div class="frame">
       <nav aria-label="Pages" class=${open ? "open" : ""}>
-        <div class="brand"><a href=${href("")}>Gateway</a>
-          <button type="button" class="menu" aria-expanded=${open} aria-controls="pages" onClick=${() => setOpen(!open)}>Menu</button></div>
-        <ul id="pages">${PAGES.map((one) => html`<li key=${one.path}>
-          <a href=${href(one.path)} aria-current=${one === here ? "page" : undefined}>${one.title}</a></li>`)}</ul>
-        <div class="foot"><${Connection} /><span class="quiet">${session.value.version}</span>
-          <button type="button" class="plain" onClick=${endSession}>Sign out</button></div>
+        <div class="brand">
+          <a href=${href("")}>Gateway</a>
+          <button
+            type="button"
+            class="menu"
+            aria-expanded=${open}
+            aria-controls="pages"
+            onClick=${() => setOpen(!open)}
+          >
+            Menu
+          </button>
+        </div>
+        <ul id="pages">
+          ${PAGES.map(
+            (one) =>
+              html`<li key=${one.path}>
+                <a href=${href(one.path)} aria-current=${one === here ? "page" : undefined}>${one.title}</a>
+              </li>`,
+          )}
+        </ul>
+        <div class="foot">
+          <${Connection} /><span class="quiet">${session.value.version}</span>
+          <button type="button" class="plain" onClick=${endSession}>Sign out</button>
+        </div>
       </nav>
       <main id="page" tabindex="-1">
         ${connection.value === "lost" && html`<div class="notice bad" role="alert">The connection to the gateway is lost. What you see is the last known state; it reconnects by itself.</div>`}
@@ -70,9 +87,15 @@ async function begin() {
   start();
   startLive();
   let mistake = "";
-  if (link) await startSession({ link }).catch((error) => { mistake = error.message; });
+  if (link)
+    await startSession({ link }).catch((error) => {
+      mistake = error.message;
+    });
   if (!session.value?.signed_in) {
-    await startSession().catch((error) => { mistake = error.message; session.value = { signed_in: false, version: "" }; });
+    await startSession().catch((error) => {
+      mistake = error.message;
+      session.value = { signed_in: false, version: "" };
+    });
   }
   if (mistake) session.value = { ...session.value, mistake };
 }

@@ -19,7 +19,8 @@ export class Refused extends Error {
 }
 
 export async function startSession(body) {
-  session.value = body === undefined ? await ask("GET", "/console/session") : await ask("POST", "/console/session", body);
+  session.value =
+    body === undefined ? await ask("GET", "/console/session") : await ask("POST", "/console/session", body);
   if (session.value.signed_in) expired.value = false;
 }
 
@@ -42,7 +43,9 @@ const quoted = (version) => (version === "*" || !version ? "*" : `"${version}"`)
 const withQuery = (path, more) => path + (path.includes("?") ? "&" : "?") + more;
 
 export function queryOf(query = {}) {
-  const said = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined && value !== false);
+  const said = Object.entries(query).filter(
+    ([, value]) => value !== "" && value !== null && value !== undefined && value !== false,
+  );
   return said.length ? `?${new URLSearchParams(said)}` : "";
 }
 
@@ -55,14 +58,19 @@ async function ask(method, path, body, more = {}) {
   let response;
   try {
     response = await fetch(path, {
-      method, headers, credentials: "same-origin",
+      method,
+      headers,
+      credentials: "same-origin",
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(SLOW_MS),
     });
   } catch (error) {
-    throw new Refused(0, { message: error.name === "TimeoutError"
-      ? `the gateway did not answer within ${SLOW_MS / 1000} s`
-      : "the gateway does not answer; it may have stopped" });
+    throw new Refused(0, {
+      message:
+        error.name === "TimeoutError"
+          ? `the gateway did not answer within ${SLOW_MS / 1000} s`
+          : "the gateway does not answer; it may have stopped",
+    });
   }
   const said = await response.json().catch(() => ({}));
   if (response.ok) return said;

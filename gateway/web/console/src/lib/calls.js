@@ -12,11 +12,19 @@ export function callsOf(attempts) {
     const inOrder = attempts.toSorted((a, b) => a.began_at - b.began_at);
     const last = inOrder.at(-1);
     return {
-      id, at: inOrder[0].began_at, key: last.key, route: last.route, endpoint: last.endpoint,
-      upstream: `${last.provider}/${last.model}`, outcome: last.outcome, status: last.call_status || last.status,
-      tries: inOrder.length, open: last.state === "open",
+      id,
+      at: inOrder[0].began_at,
+      key: last.key,
+      route: last.route,
+      endpoint: last.endpoint,
+      upstream: `${last.provider}/${last.model}`,
+      outcome: last.outcome,
+      status: last.call_status || last.status,
+      tries: inOrder.length,
+      open: last.state === "open",
       duration_ms: (last.began_at - inOrder[0].began_at) * 1000 + (last.duration_ms || 0),
-      first_token_ms: last.first_token_ms, cost_nanousd: sum(inOrder.map((one) => one.cost_nanousd)),
+      first_token_ms: last.first_token_ms,
+      cost_nanousd: sum(inOrder.map((one) => one.cost_nanousd)),
       tokens: (last.input_tokens || 0) + (last.output_tokens || 0),
     };
   });
@@ -25,14 +33,25 @@ export function callsOf(attempts) {
 export function callOfEvent(said) {
   const last = said.attempts.at(-1);
   return {
-    id: said.request_id, at: said.at - said.duration_ms / 1000, key: said.key, route: said.route, endpoint: said.endpoint,
-    upstream: last ? last.upstream : said.cached ? "cache" : "none", outcome: said.cached ? "cached" : said.hung_up ? "hung_up" : last ? last.outcome : "refused",
-    status: said.status, tries: said.attempts.length, open: false, duration_ms: said.duration_ms, first_token_ms: null,
-    cost_nanousd: said.cost_nanousd, tokens: null,
+    id: said.request_id,
+    at: said.at - said.duration_ms / 1000,
+    key: said.key,
+    route: said.route,
+    endpoint: said.endpoint,
+    upstream: last ? last.upstream : said.cached ? "cache" : "none",
+    outcome: said.cached ? "cached" : said.hung_up ? "hung_up" : last ? last.outcome : "refused",
+    status: said.status,
+    tries: said.attempts.length,
+    open: false,
+    duration_ms: said.duration_ms,
+    first_token_ms: null,
+    cost_nanousd: said.cost_nanousd,
+    tokens: null,
   };
 }
 
-export const trouble = (call) => call.status >= 400 || call.tries > 1 || call.outcome === "hung_up" || (call.status === 0 && !call.open);
+export const trouble = (call) =>
+  call.status >= 400 || call.tries > 1 || call.outcome === "hung_up" || (call.status === 0 && !call.open);
 
 function sum(costs) {
   const known = costs.filter((one) => one !== null);

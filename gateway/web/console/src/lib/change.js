@@ -17,18 +17,38 @@ export function useReview(done) {
     setMade(null);
     const change = { ...wished, version: latest(wished.version) };
     const said = await rehearse(change);
-    if (said.problems.length) throw Object.assign(new Error(said.problems.map((one) => one.message).join("; ")), { problems: said.problems });
+    if (said.problems.length)
+      throw Object.assign(new Error(said.problems.map((one) => one.message).join("; ")), { problems: said.problems });
     setShown({ change, said });
   };
   const close = () => setShown(null);
-  const dialog = shown && html`<${Review} ...${shown} onClose=${close} again=${propose} onDone=${(result) => { close(); setMade(result); done(result, shown.change); }} />`;
+  const dialog =
+    shown &&
+    html`<${Review}
+      ...${shown}
+      onClose=${close}
+      again=${propose}
+      onDone=${(result) => {
+        close();
+        setMade(result);
+        done(result, shown.change);
+      }}
+    />`;
   return [dialog, propose, made];
 }
 
 // What is wrong, by the name of the field: the part of its path after the last dot.
 export function mistakes(error) {
   const found = error.problems || [{ path: error.param || "", message: error.message }];
-  return Object.fromEntries(found.map((one) => [one.path.split(".").at(-1).replace(/\[\d+\]$/, ""), one.message]));
+  return Object.fromEntries(
+    found.map((one) => [
+      one.path
+        .split(".")
+        .at(-1)
+        .replace(/\[\d+\]$/, ""),
+      one.message,
+    ]),
+  );
 }
 
 function Review({ change, said, onClose, again, onDone }) {
@@ -52,16 +72,44 @@ function Review({ change, said, onClose, again, onDone }) {
     await again({ ...change, version }).catch(setError);
   };
   return html`<${Dialog} title=${change.title} wide onClose=${onClose}>
-    ${said.diff ? html`<p>This is what changes in the configuration:</p><${Diff} text=${said.diff} />` : html`<p>Nothing changes: the configuration says so already.</p>`}
-    ${said.breaks.length > 0 && html`<div class="notice bad" role="alert"><strong>This breaks:</strong><ul>${said.breaks.map((one) => html`<li>${one}</li>`)}</ul></div>`}
-    ${error && (error.status === 412 ? html`<div class="notice" role="alert"><strong>Somebody else changed the configuration meanwhile.</strong> Nothing is lost: look at the difference again.
-      <div class="dialog-foot"><button type="button" onClick=${refresh}>Compare again</button></div></div>` : html`<${Failure} error=${error} />`)}
-    <div class="dialog-foot"><button type="button" onClick=${onClose}>Back</button>
-      <button type="button" class="main" disabled=${busy || !said.diff || error?.status === 412} onClick=${make}>${busy ? "Making it live …" : "Make it live"}</button></div><//>`;
+    ${
+      said.diff
+        ? html`<p>This is what changes in the configuration:</p>
+            <${Diff} text=${said.diff} />`
+        : html`<p>Nothing changes: the configuration says so already.</p>`
+    }
+    ${
+      said.breaks.length > 0 &&
+      html`<div class="notice bad" role="alert">
+        <strong>This breaks:</strong>
+        <ul>
+          ${said.breaks.map((one) => html`<li>${one}</li>`)}
+        </ul>
+      </div>`
+    }
+    ${
+      error &&
+      (error.status === 412
+        ? html`<div class="notice" role="alert">
+            <strong>Somebody else changed the configuration meanwhile.</strong> Nothing is lost: look at the difference
+            again.
+            <div class="dialog-foot"><button type="button" onClick=${refresh}>Compare again</button></div>
+          </div>`
+        : html`<${Failure} error=${error} />`)
+    }
+    <div class="dialog-foot">
+      <button type="button" onClick=${onClose}>Back</button>
+      <button type="button" class="main" disabled=${busy || !said.diff || error?.status === 412} onClick=${make}>
+        ${busy ? "Making it live …" : "Make it live"}
+      </button>
+    </div><//
+  >`;
 }
 
 // The result of a change, for people.
 export function Made({ made }) {
   if (!made) return null;
-  return html`<div class="notice ${made.in_use ? "good" : ""}" role="status">${made.in_use ? "It is live: new calls use it." : made.note}</div>`;
+  return html`<div class="notice ${made.in_use ? "good" : ""}" role="status">
+    ${made.in_use ? "It is live: new calls use it." : made.note}
+  </div>`;
 }

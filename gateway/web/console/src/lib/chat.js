@@ -7,7 +7,9 @@ export async function chat({ model, messages, parameters }, { onText, signal }) 
   const began = performance.now();
   let first = null;
   const response = await fetch("/v1/chat/completions", {
-    method: "POST", credentials: "same-origin", signal,
+    method: "POST",
+    credentials: "same-origin",
+    signal,
     headers: { "content-type": "application/json", ...tokens() },
     body: JSON.stringify({ ...parameters, model, messages, stream: true, stream_options: { include_usage: true } }),
   });
@@ -40,7 +42,11 @@ export async function* eventsOf(body) {
     const events = rest.split(/\r?\n\r?\n/);
     rest = events.pop();
     for (const event of events) {
-      const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart()).join("\n");
+      const data = event
+        .split(/\r?\n/)
+        .filter((line) => line.startsWith("data:"))
+        .map((line) => line.slice(5).trimStart())
+        .join("\n");
       if (data) yield data;
     }
     if (done) return;

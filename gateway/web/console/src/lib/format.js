@@ -3,7 +3,8 @@ export function usd(nano) {
   if (nano === null || nano === undefined) return "–";
   const value = nano / 1e9;
   if (value === 0) return "$0";
-  if (Math.abs(value) >= 0.01) return `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) < 1 ? 4 : 2 })}`;
+  if (Math.abs(value) >= 0.01)
+    return `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) < 1 ? 4 : 2 })}`;
   if (Math.abs(value) < 1e-6) return "< $0.000001";
   return `$${+value.toPrecision(2)}`;
 }
@@ -31,4 +32,5 @@ export function tokens(value) {
 }
 
 // A price in nano-USD for a million tokens.
-export const perMtok = (nano) => (nano === null || nano === undefined ? "–" : nano === 0 ? "free" : `$${+(nano / 1e9).toPrecision(3)}`);
+export const perMtok = (nano) =>
+  nano === null || nano === undefined ? "–" : nano === 0 ? "free" : `$${+(nano / 1e9).toPrecision(3)}`;

@@ -24,7 +24,7 @@ function open() {
     if (source.readyState === EventSource.CLOSED) {
       source.close();
       setTimeout(() => {
-        get("/facts").catch(() => {});  // an ended session is noticed there
+        get("/facts").catch(() => {}); // an ended session is noticed there
         if (session.value?.signed_in) open();
       }, AGAIN_AFTER_MS);
     }

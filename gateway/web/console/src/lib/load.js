@@ -18,7 +18,9 @@ export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
   };
   useEffect(() => {
     again();
-    return () => { round.current++; };
+    return () => {
+      round.current++;
+    };
   }, deps);
   // What failed because the session had ended is asked for again once somebody has signed in.
   const ended = expired.value;
@@ -30,9 +32,15 @@ export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
     let timer = null;
     const stop = listen((kind) => {
       if (!on.includes(kind) || timer || document.hidden) return;
-      timer = setTimeout(() => { timer = null; again(); }, everyMs);
+      timer = setTimeout(() => {
+        timer = null;
+        again();
+      }, everyMs);
     });
-    return () => { stop(); clearTimeout(timer); };
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
   }, deps);
   return { ...state, again };
 }

@@ -14,7 +14,9 @@ function read() {
 }
 
 export const href = (to, filters = {}) => {
-  const said = new URLSearchParams(Object.entries(filters).filter(([, value]) => value !== "" && value !== null && value !== undefined));
+  const said = new URLSearchParams(
+    Object.entries(filters).filter(([, value]) => value !== "" && value !== null && value !== undefined),
+  );
   return `${ROOT}${to ? `/${to}` : ""}${said.size ? `?${said}` : ""}`;
 };
 

@@ -7,9 +7,16 @@ import { Made, useReview } from "../lib/change.js";
 import { Page, Section, Loaded, Empty, Code, Diff, Failure } from "../lib/parts.js";
 import { moment } from "../lib/format.js";
 
-const VIEWS = [["", "Changes at run time"], ["effective", "In effect"], ["history", "History"]];
+const VIEWS = [
+  ["", "Changes at run time"],
+  ["effective", "In effect"],
+  ["history", "History"],
+];
 
-const load = () => Promise.all([get("/config"), get("/config/diff"), get("/config/export"), get("/history", { limit: 200 })]).then(([config, difference, whole, history]) => ({ config, difference, whole, history: history.data }));
+const load = () =>
+  Promise.all([get("/config"), get("/config/diff"), get("/config/export"), get("/history", { limit: 200 })]).then(
+    ([config, difference, whole, history]) => ({ config, difference, whole, history: history.data }),
+  );
 
 export function Configuration() {
   const { view = "" } = query.value;
@@ -23,29 +30,93 @@ export function Configuration() {
     setBusy(false);
     loaded.again();
   };
-  const revert = (paths, version) => propose({ title: paths.length === 1 ? `Revert ${paths[0]}` : "Revert every change", method: "POST", path: "/config/revert", body: { paths }, version }).then(() => setError(null), setError);
-  return html`<${Page} title="Configuration" question="What is in effect, who changed it, and how do I get back?" actions=${html`<button type="button" disabled=${busy} onClick=${reload}>${busy ? "Reading …" : "Read the files again"}</button>`}>
+  const revert = (paths, version) =>
+    propose({
+      title: paths.length === 1 ? `Revert ${paths[0]}` : "Revert every change",
+      method: "POST",
+      path: "/config/revert",
+      body: { paths },
+      version,
+    }).then(() => setError(null), setError);
+  return html`<${Page}
+    title="Configuration"
+    question="What is in effect, who changed it, and how do I get back?"
+    actions=${html`<button type="button" disabled=${busy} onClick=${reload}>${busy ? "Reading …" : "Read the files again"}</button>`}
+  >
     <${Made} made=${made} />${error && html`<${Failure} error=${error} />`}
-    <${Loaded} of=${loaded} what="the configuration">${({ config, difference, whole, history }) => html`
-      <p class="quiet">${config.source}, version ${config.running_version} in use</p>
-      ${config.error && html`<div class="notice bad" role="alert"><strong>The files have mistakes, so version ${config.running_version} stays in use.</strong><pre>${config.error}</pre></div>`}
-      ${config.waits.map((one) => html`<div class="notice" key=${one}>Waits for a restart: ${one}</div>`)}
-      ${difference.warnings.map((one) => html`<div class="notice" key=${one}>${one}</div>`)}
-      <div class="tabs" role="group" aria-label="View">${VIEWS.map(([key, title]) => html`<button type="button" aria-pressed=${view === key ? "true" : "false"} onClick=${() => filter({ view: key })}>${title}</button>`)}</div>
-      ${view === "" && html`<${Overlay} difference=${difference} revert=${revert} />`}
-      ${view === "effective" && html`<${Section} title="One gateway.yaml with all of it"><p class="quiet">Secrets are references to variables, or masked.</p><${Code} text=${whole.yaml} label="Configuration" /><//>`}
-      ${view === "history" && html`<${History} history=${history} />`}`}<//>${dialog}<//>`;
+    <${Loaded} of=${loaded} what="the configuration"
+      >${({ config, difference, whole, history }) =>
+        html` <p class="quiet">${config.source}, version ${config.running_version} in use</p>
+          ${
+            config.error &&
+            html`<div class="notice bad" role="alert">
+              <strong>The files have mistakes, so version ${config.running_version} stays in use.</strong>
+              <pre>${config.error}</pre>
+            </div>`
+          }
+          ${config.waits.map((one) => html`<div class="notice" key=${one}>Waits for a restart: ${one}</div>`)}
+          ${difference.warnings.map((one) => html`<div class="notice" key=${one}>${one}</div>`)}
+          <div class="tabs" role="group" aria-label="View">
+            ${VIEWS.map(([key, title]) => html`<button type="button" aria-pressed=${view === key ? "true" : "false"} onClick=${() => filter({ view: key })}>${title}</button>`)}
+          </div>
+          ${view === "" && html`<${Overlay} difference=${difference} revert=${revert} />`}
+          ${
+            view === "effective" &&
+            html`<${Section} title="One gateway.yaml with all of it"
+              ><p class="quiet">Secrets are references to variables, or masked.</p>
+              <${Code} text=${whole.yaml} label="Configuration"
+            /><//>`
+          }
+          ${view === "history" && html`<${History} history=${history} />`}`}<//
+    >${dialog}<//
+  >`;
 }
 
 function Overlay({ difference, revert }) {
   const { entries, diff, version } = difference;
   if (!entries.length) return html`<${Empty}>Nothing was changed at run time: the file says it all.<//>`;
-  return html`<${Section} title="${entries.length} ${entries.length === 1 ? "entry differs" : "entries differ"} from the file" actions=${html`<button type="button" class="danger" onClick=${() => revert(entries.map((one) => one.path), version)}>Revert all</button>`}>
-    <ul class="plain-list">${entries.map((one) => html`<li key=${one.path}><span><code>${one.path}</code> <span class="quiet">${one.value === null ? "is removed" : JSON.stringify(one.value)}</span></span><button type="button" aria-label="Revert ${one.path}" onClick=${() => revert([one.path], version)}>Revert</button></li>`)}</ul><${Diff} text=${diff} /><//>`;
+  return html`<${Section}
+    title="${entries.length} ${entries.length === 1 ? "entry differs" : "entries differ"} from the file"
+    actions=${html`<button
+      type="button"
+      class="danger"
+      onClick=${() =>
+        revert(
+          entries.map((one) => one.path),
+          version,
+        )}
+    >
+      Revert all
+    </button>`}
+  >
+    <ul class="plain-list">
+      ${entries.map(
+        (one) =>
+          html`<li key=${one.path}>
+            <span
+              ><code>${one.path}</code>
+              <span class="quiet">${one.value === null ? "is removed" : JSON.stringify(one.value)}</span></span
+            ><button type="button" aria-label="Revert ${one.path}" onClick=${() => revert([one.path], version)}>
+              Revert
+            </button>
+          </li>`,
+      )}
+    </ul>
+    <${Diff} text=${diff}
+  /><//>`;
 }
 
 function History({ history }) {
   if (!history.length) return html`<${Empty}>Nobody has changed anything yet.<//>`;
-  return html`<ol class="history">${history.map((one) => html`<li key=${`${one.at}${one.version}`}><p><strong>${moment(one.at)}</strong> <span class="quiet">${one.by}, by ${one.via}</span></p>
-    <ul>${(one.steps || []).map((step) => html`<li><code>${step.path}</code> ${step.action} <span class="quiet">${step.before !== undefined ? `from ${JSON.stringify(step.before)} ` : ""}${step.after !== undefined ? `to ${JSON.stringify(step.after)}` : ""}</span></li>`)}</ul></li>`)}</ol>`;
+  return html`<ol class="history">
+    ${history.map(
+      (one) =>
+        html`<li key=${`${one.at}${one.version}`}>
+          <p><strong>${moment(one.at)}</strong> <span class="quiet">${one.by}, by ${one.via}</span></p>
+          <ul>
+            ${(one.steps || []).map((step) => html`<li><code>${step.path}</code> ${step.action} <span class="quiet">${step.before !== undefined ? `from ${JSON.stringify(step.before)} ` : ""}${step.after !== undefined ? `to ${JSON.stringify(step.after)}` : ""}</span></li>`)}
+          </ul>
+        </li>`,
+    )}
+  </ol>`;
 }

@@ -14,17 +14,50 @@ export function InFlight() {
     let timer = null;
     let over = false;
     const look = async () => {
-      if (!document.hidden) await get("/calls/in-flight").then(({ data }) => !over && setState({ rows: data, error: null }), (error) => !over && setState((before) => ({ ...before, error })));
+      if (!document.hidden)
+        await get("/calls/in-flight").then(
+          ({ data }) => !over && setState({ rows: data, error: null }),
+          (error) => !over && setState((before) => ({ ...before, error })),
+        );
       if (!over) timer = setTimeout(look, EVERY_MS);
     };
     look();
-    return () => { over = true; clearTimeout(timer); };
+    return () => {
+      over = true;
+      clearTimeout(timer);
+    };
   }, []);
   const { rows, error } = state;
   return html`<${Section} title="Under way" actions=${html`<span class="quiet">${rows.length}</span>`}>
     ${error && html`<${Failure} error=${error} />`}
-    ${rows.length === 0 ? html`<p class="empty">No call is under way.</p>` : html`<div class="table" tabindex="0" role="region" aria-label="Calls under way"><table>
-      <thead><tr><th>Asked for</th><th>Asked of</th><th>Key</th><th class="number">For</th></tr></thead>
-      <tbody>${rows.map((one) => html`<tr key=${one.attempt}><td>${one.route}</td><td class="wrap">${one.upstream}</td><td>${one.key || "–"}</td>
-        <td class="number ${one.duration_ms > LONG_MS ? "state warn" : ""}">${ms(one.duration_ms)}${one.duration_ms > LONG_MS ? " ▲ no end yet" : ""}</td></tr>`)}</tbody></table></div>`}<//>`;
+    ${
+      rows.length === 0
+        ? html`<p class="empty">No call is under way.</p>`
+        : html`<div class="table" tabindex="0" role="region" aria-label="Calls under way">
+            <table>
+              <thead>
+                <tr>
+                  <th>Asked for</th>
+                  <th>Asked of</th>
+                  <th>Key</th>
+                  <th class="number">For</th>
+                </tr>
+              </thead>
+              <tbody>
+                ${rows.map(
+                  (one) =>
+                    html`<tr key=${one.attempt}>
+                      <td>${one.route}</td>
+                      <td class="wrap">${one.upstream}</td>
+                      <td>${one.key || "–"}</td>
+                      <td class="number ${one.duration_ms > LONG_MS ? "state warn" : ""}">
+                        ${ms(one.duration_ms)}${one.duration_ms > LONG_MS ? " ▲ no end yet" : ""}
+                      </td>
+                    </tr>`,
+                )}
+              </tbody>
+            </table>
+          </div>`
+    }<//
+  >`;
 }

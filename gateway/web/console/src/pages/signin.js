@@ -16,18 +16,34 @@ function Form({ words }) {
   };
   return html`<form onSubmit=${submit} class="signin">
     <p>${words}</p>
-    <${Text} id="key" label="Admin key" type="password" value=${key} onInput=${setKey} error=${error} required
-      hint="GATEWAY_ADMIN_KEY, one of server.admin_keys, or a key made with gateway keys create NAME --admin" />
+    <${Text}
+      id="key"
+      label="Admin key"
+      type="password"
+      value=${key}
+      onInput=${setKey}
+      error=${error}
+      required
+      hint="GATEWAY_ADMIN_KEY, one of server.admin_keys, or a key made with gateway keys create NAME --admin"
+    />
     <button class="main" disabled=${busy || !key}>Sign in</button>
-    <p class="hint">No key at hand? Run <code>gateway console</code> where the gateway runs, and open the link that it prints.</p>
+    <p class="hint">
+      No key at hand? Run <code>gateway console</code> where the gateway runs, and open the link that it prints.
+    </p>
   </form>`;
 }
 
 export function SignIn({ again }) {
-  useEffect(() => { document.title = "Sign in · Gateway"; }, []);
+  useEffect(() => {
+    document.title = "Sign in · Gateway";
+  }, []);
   if (again) {
     return html`<${Dialog} title="Your session has ended" onClose=${() => location.reload()}>
-      <${Form} words="Sign in again; the page behind stays as it is." /><//>`;
+      <${Form} words="Sign in again; the page behind stays as it is."
+    /><//>`;
   }
-  return html`<main class="alone"><h1>Gateway</h1><${Form} words="Sign in to see and change what this gateway does." /></main>`;
+  return html`<main class="alone">
+    <h1>Gateway</h1>
+    <${Form} words="Sign in to see and change what this gateway does." />
+  </main>`;
 }
