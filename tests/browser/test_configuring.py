@@ -152,3 +152,41 @@ def test_three_ways_to_begin(visit: Visit) -> None:
     page.get_by_label("Kind").select_option("ollama")
     page.get_by_text("Start the server.").wait_for()
     visit.accessible()
+
+
+def tab_to(visit: Visit, name: str) -> None:
+    """Press Tab until the focus is on something with this text or label."""
+    for _ in range(60):
+        visit.page.keyboard.press("Tab")
+        focused = visit.page.evaluate(
+            "document.activeElement.getAttribute('aria-label') || document.activeElement.textContent.trim()"
+        )
+        if focused == name:
+            return
+    raise AssertionError(f"Tab never reaches {name}")
+
+
+def test_a_change_with_the_keyboard_alone(visit: Visit) -> None:
+    """From the navigation to the change and back: the dialog keeps the focus, Escape closes it and gives it back."""
+    visit.sign_in()
+    page, press = visit.page, visit.page.keyboard.press
+    tab_to(visit, "Roles")
+    press("Enter")
+    page.get_by_role("button", name="Review the change").wait_for()
+    tab_to(visit, "Review the change")
+    for _ in range(60):
+        press("Shift+Tab")
+        if page.evaluate("document.activeElement.draggable"):
+            break
+    press("Alt+ArrowUp")
+    tab_to(visit, "Review the change")
+    press("Enter")
+    page.get_by_role("dialog").wait_for()
+    press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    assert page.evaluate("document.activeElement.textContent") == "Review the change"
+    press("Enter")
+    page.get_by_role("dialog").wait_for()
+    tab_to(visit, "Make it live")
+    press("Enter")
+    page.get_by_text("It is live").wait_for()

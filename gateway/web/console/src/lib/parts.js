@@ -92,9 +92,9 @@ export function Choice({ id, label, hint, error, value, options, onInput }) {
 export function Dialog({ title, onClose, wide, children }) {
   const place = useRef(null);
   useEffect(() => {
-    const dialog = place.current;
-    dialog.showModal();
-    return () => dialog.open && dialog.close();
+    const before = document.activeElement;
+    place.current.showModal();
+    return () => before?.isConnected && before.focus();
   }, []);
   return html`<dialog
     ref=${place}

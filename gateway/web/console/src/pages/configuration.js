@@ -114,9 +114,17 @@ function History({ history }) {
         html`<li key=${`${one.at}${one.version}`}>
           <p><strong>${moment(one.at)}</strong> <span class="quiet">${one.by}, by ${one.via}</span></p>
           <ul>
-            ${(one.steps || []).map((step) => html`<li><code>${step.path}</code> ${step.action} <span class="quiet">${step.before !== undefined ? `from ${JSON.stringify(step.before)} ` : ""}${step.after !== undefined ? `to ${JSON.stringify(step.after)}` : ""}</span></li>`)}
+            ${(one.steps || []).map((step) => html`<${Step} ...${step} />`)}
           </ul>
         </li>`,
     )}
   </ol>`;
+}
+
+function Step({ path, action, before, after }) {
+  const said = [
+    before === undefined ? "" : `from ${JSON.stringify(before)}`,
+    after === undefined ? "" : `to ${JSON.stringify(after)}`,
+  ];
+  return html`<li><code>${path}</code> ${action} <span class="quiet">${said.filter(Boolean).join(" ")}</span></li>`;
 }

@@ -43,13 +43,24 @@ export function Now() {
     <${Loaded} of=${loaded} what="the state"
       >${(said) =>
         html` <${Answer} ...${said} />
-          ${said.config.error && html`<div class="notice bad" role="alert">The configuration on disk has mistakes, so version ${said.config.running_version} stays in use: ${said.config.error}</div>`}
+          ${said.config.error && html`<${Mistakes} ...${said.config} />`}
           <${Providers} ...${said} />
           <${Budgets} spending=${said.spending} />`}<//
     >
     <${Events}
   /><//>`;
 }
+
+function Mistakes({ running_version, error }) {
+  return html`<div class="notice bad" role="alert">
+    The configuration on disk has mistakes, so version ${running_version} stays in use: ${error}
+  </div>`;
+}
+
+// A budget for a lifetime resets in the far future, which is never.
+const FAR_S = 1e11;
+const resetsIn = ({ resets_at }, now) =>
+  resets_at && resets_at < FAR_S ? `resets in ${span(Math.round(resets_at - now))}` : "never resets";
 
 function Answer({ providers, accounts, spending }) {
   const usable = providers.filter(
@@ -159,7 +170,7 @@ function Budgets({ spending }) {
                 >
                 <${Meter} share=${1 - share} label="left of ${one.what}" />
                 <p class="quiet">
-                  ${Number.isFinite(one.resets_at) && one.resets_at ? `resets in ${span(Math.round(one.resets_at - now))}` : "never resets"}${one.held_nanousd ? `, ${usd(one.held_nanousd)} held by calls under way` : ""}
+                  ${resetsIn(one, now)}${one.held_nanousd ? `, ${usd(one.held_nanousd)} held by calls under way` : ""}
                 </p>
               </li>`;
             })}

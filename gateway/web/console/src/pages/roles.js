@@ -125,15 +125,25 @@ function Role({ role, version, aliases, presets, propose }) {
     if (more && !models.some((one) => textOf(one) === more)) setModels([...models, more]);
     setMore("");
   };
-  const byText = (texts) => setModels(texts.map((text) => models.find((one) => textOf(one) === text)));
+  const labels = labelsOf(models);
+  const inOrder = (texts) => setModels(texts.map((text) => models[labels.indexOf(text)]));
+  const toggle = (need) => setNeeds(needs.includes(need) ? needs.filter((one) => one !== need) : [...needs, need]);
+  const remove = () =>
+    propose({
+      title: `Remove the role ${name}`,
+      method: "DELETE",
+      path: `/roles/${inPath(name)}`,
+      version,
+      name: "",
+    }).catch((error) => setWrong(mistakes(error)));
   const beside = new Set(["name", "models", "order", "params", "needs"]);
   return html`<div class="halves">
     <form class="card" onSubmit=${submit} aria-label=${role ? `Role ${name}` : "New role"}>
-      ${role ? html`<h2>${name}</h2>` : html`<${Text} id="role-name" label="Name" required value=${name} onInput=${setName} error=${wrong.name} hint="Clients ask for role:NAME" />`}
+      ${role ? html`<h2>${name}</h2>` : html`<${Name} value=${name} onInput=${setName} error=${wrong.name} />`}
       <${OrderedList}
-        items=${models.map(textOf)}
+        items=${labels}
         label="Models, the preferred first"
-        onOrder=${byText}
+        onOrder=${inOrder}
         describe=${(one) => known.get(one)}
       />
       <div class="add">
@@ -150,7 +160,7 @@ function Role({ role, version, aliases, presets, propose }) {
       <datalist id="role-names">${[...known].map(([one, to]) => html`<option value=${one}>${to}</option>`)}</datalist>
       <fieldset>
         <legend>What every model must be able to do</legend>
-        ${NEEDS.map((one) => html`<label class="check"><input type="checkbox" checked=${needs.includes(one)} onChange=${() => setNeeds(needs.includes(one) ? needs.filter((other) => other !== one) : [...needs, one])} />${one.replace("_", " ")}</label>`)}
+        ${NEEDS.map((one) => html`<label class="check"><input type="checkbox" checked=${needs.includes(one)} onChange=${() => toggle(one)} />${one.replace("_", " ")}</label>`)}
       </fieldset>
       <${Text}
         id="role-order"
@@ -167,17 +177,42 @@ function Role({ role, version, aliases, presets, propose }) {
         options=${[["", preset ? "none" : params ? "own parameters" : "none"], ...presets.map((one) => one.name)]}
         onInput=${setParams}
       />
-      ${!preset && html`<${Field} id="role-params" label="Parameters" error=${wrong.params} hint='JSON, such as {"temperature": 0.2}'>${(more) => html`<textarea ...${more} rows="2" value=${params} onInput=${(event) => setParams(event.currentTarget.value)}></textarea>`}<//>`}
+      ${!preset && html`<${Parameters} value=${params} onInput=${setParams} error=${wrong.params} />`}
       ${Object.entries(wrong)
         .filter(([key]) => !beside.has(key))
         .map(([, message]) => html`<${Failure} error=${{ message }} />`)}
       <div class="actions">
         <button class="main" disabled=${!models.length || !name}>Review the change</button>
-        ${role && html`<button type="button" class="danger" onClick=${() => propose({ title: `Remove the role ${name}`, method: "DELETE", path: `/roles/${inPath(name)}`, version, name: "" }).catch((error) => setWrong(mistakes(error)))}>Remove</button>`}
+        ${role && html`<button type="button" class="danger" onClick=${remove}>Remove</button>`}
       </div>
     </form>
     ${role && html`<${LivePlan} name=${role.name} />`}
   </div>`;
+}
+
+// The same model may be there twice, with other parameters.
+function labelsOf(models) {
+  const texts = models.map(textOf);
+  return texts.map((text, place) => {
+    const before = texts.slice(0, place).filter((one) => one === text).length;
+    return before ? `${text} (${before + 1})` : text;
+  });
+}
+
+const Name = (said) =>
+  html`<${Text} id="role-name" label="Name" required hint="Clients ask for role:NAME" ...${said} />`;
+
+function Parameters({ value, onInput, error }) {
+  const input = (more) =>
+    html`<textarea
+      ...${more}
+      rows="2"
+      value=${value}
+      onInput=${(event) => onInput(event.currentTarget.value)}
+    ></textarea>`;
+  return html`<${Field} id="role-params" label="Parameters" error=${error} hint='JSON, such as {"temperature": 0.2}'
+    >${input}<//
+  >`;
 }
 
 function LivePlan({ name }) {
