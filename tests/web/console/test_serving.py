@@ -12,6 +12,7 @@ import pytest
 from gateway.stores.sessions import Sessions
 from gateway.web.console.serving import POLICY, served
 from gateway.web.console.visitors import token_of
+from gateway.web.door import Access
 from tests.faults import Client, request
 from tests.web.admin.scene import ADMIN, CALLER, Scene, administered
 
@@ -66,6 +67,16 @@ async def test_the_first_page_is_small_and_guarded(tmp_path: Path) -> None:
         for page in ("/console/calls", "/console/models?search=x"):
             assert (await browser.ask("GET", page)).body == served("index.html").body
         assert (await browser.ask("GET", "/console/assets/other.js")).status == 404
+
+
+async def test_what_is_open_to_everyone(tmp_path: Path) -> None:
+    """A route that is new here shows nothing to those who are not signed in, or belongs to the admin API."""
+    async with administered(tmp_path) as scene:
+        found = {(method, path, access) for method, path, access in scene.running.app._web.routes if "console" in path}
+        paths = [("GET", f"/console{rest}") for rest in ("", "/session", "/assets/{name}", "/{page:path}")]
+        paths += [("HEAD", path) for _, path in paths]
+        paths += [("POST", "/console/session"), ("DELETE", "/console/session")]
+        assert found == {(method, path, Access.PUBLIC) for method, path in paths}
 
 
 async def test_a_key_signs_in_and_signing_out_ends_it(tmp_path: Path) -> None:
