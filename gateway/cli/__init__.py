@@ -25,6 +25,7 @@ from gateway.cli.reload import reload
 from gateway.cli.run import run
 from gateway.cli.schema import schema
 from gateway.cli.status import status
+from gateway.cli.switch import switch
 from gateway.cli.test import test
 from gateway.cli.usage import usage
 
@@ -76,6 +77,7 @@ def _commands() -> Sequence[click.Command]:
         models,
         providers,
         alias,
+        switch,
         config,
         connect,
         console,

@@ -159,6 +159,7 @@ class Resolution:
         entry = Entry(
             kind=kind,
             base_url=url,
+            models_url=(written.models_url or "").strip(),
             api_key=written.api_key,
             key_variables=self.source.variables.get((*path, "api_key"), ()),
             headers=written.headers,

@@ -279,6 +279,11 @@ class Provider(Strict):
     base_url: n.BaseUrl | None = Field(
         default=None, description="The URL of its API, up to and including /v1 or the like."
     )
+    models_url: str | None = Field(
+        default=None,
+        description="Where its list of models is: a path on the host of base_url. By default /models below base_url.",
+        examples=["/api/v2/models"],
+    )
     api_key: str | None = Field(
         default=None,
         description="The key. If it is left out, the usual variable of the kind is read. If it is empty, the provider "

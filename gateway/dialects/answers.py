@@ -36,6 +36,8 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     """The part that every answer has and this one lacks; empty if it is an answer."""
     is_blocked: bool = False
     """In place of an answer there is word that the prompt was refused for its content."""
+    answer_id: str = ""
+    """What the provider calls the answer, in the dialects in which it keeps answers."""
 
 
 class _Choice(msgspec.Struct, gc=False):

@@ -130,6 +130,10 @@ def _unchanged(body: bytes) -> bytes:
     return body
 
 
+def _tokens(count: int) -> bytes:
+    return b'{"input_tokens":%d}' % count
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
     """One API's words, for both of its ends: the client that speaks it, and the provider that does."""
@@ -149,6 +153,8 @@ class Dialect:
     """Writes the event (message, code) that ends a stream which cannot be completed: the client's SDK raises on it."""
     too_long: Callable[[bytes], bytes] = _unchanged
     """Puts the code by which agents know a prompt that is too long into a provider's refusal of it."""
+    counted: Callable[[int], bytes] = _tokens
+    """Writes the answer to a request that has the tokens of a prompt counted."""
     headers: frozenset[bytes] = frozenset()
     """Request headers of the dialect alone, such as its version. They do not pass over a bridge."""
     queries: frozenset[bytes] = frozenset()

@@ -18,16 +18,16 @@ from gateway.dialects.plain import (
     TRANSCRIPTIONS,
     TRANSLATIONS,
 )
-from gateway.dialects.responses import RESPONSES
+from gateway.dialects.responses import COMPACT, INPUT_TOKENS, RESPONSES
 
 if TYPE_CHECKING:
     from gateway.dialects.dialect import Dialect
     from gateway.types import Endpoint
 
 __all__ = [
-    "CHAT", "COMPLETIONS", "COUNT_TOKENS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "FIM", "IMAGE_EDITS",
-    "IMAGE_GENERATIONS", "MESSAGES", "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS", "TRANSLATIONS",
-    "dialect_of",
+    "CHAT", "COMPACT", "COMPLETIONS", "COUNT_TOKENS", "DIALECTS", "EMBEDDINGS", "ENDPOINTS", "FIM", "IMAGE_EDITS",
+    "IMAGE_GENERATIONS", "INPUT_TOKENS", "MESSAGES", "MODERATIONS", "RERANK", "RESPONSES", "SPEECH", "TRANSCRIPTIONS",
+    "TRANSLATIONS", "dialect_of",
 ]  # fmt: skip
 
 _ALL = (

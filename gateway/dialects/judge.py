@@ -68,8 +68,8 @@ class Judge:
 
     __slots__ = (
         "_body", "_body_bytes", "_call", "_coding", "_fields", "_inflate", "_is_wanted", "_mask", "_skim", "_status",
-        "_strip_usage", "_take", "content_type", "error", "is_coded", "message", "outcome", "phase", "reader",
-        "says_events", "usage",
+        "_strip_usage", "_take", "answer_id", "content_type", "error", "is_coded", "message", "outcome", "phase",
+        "reader", "says_events", "usage",
     )  # fmt: skip
 
     is_repaired = False
@@ -104,6 +104,8 @@ class Judge:
         """What the upstream itself said of its failure."""
         self.usage: Usage | None = None
         """Of the answer, as far as the answer has said it."""
+        self.answer_id = ""
+        """What the provider calls a plain answer, in the dialects in which it keeps answers."""
         self.reader: StreamReader | None = None
         """Follows the events of a stream."""
         self.says_events = False
@@ -379,7 +381,7 @@ class Judge:
         except ValueError:
             self._not_json(body)
             return
-        self.usage = read.usage
+        self.usage, self.answer_id = read.usage, read.answer_id
         if read.error is None and not read.lack and not (call.stream and endpoint.generates):
             self.phase, self.outcome = self.phase.next[END], o.OK
         elif read.error is not None:
@@ -411,7 +413,7 @@ class Judge:
             except ValueError:
                 self._fault(o.MALFORMED, "the answer is not JSON")
                 return
-            self.usage = read.usage
+            self.usage, self.answer_id = read.usage, read.answer_id
             if read.error is not None:
                 self._fail(read.error)
                 return

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.core.bridges import over_bridges
+from gateway.dialects import seals
 from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.passage import Bridge, Crossed, passage
 from gateway.errors import NO_RETRY, NoCandidate
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # To write 50 KB in another dialect takes about a millisecond. The event loop goes on while a thread writes more.
 WORTH_A_THREAD = 256 * 1024
+# The field by which a call asks that its answer be kept.
+_STORE = "store"
 # An endpoint with the dialects of a kind of provider: both are bounded by the configuration.
 _passage = lru_cache(maxsize=256)(passage)
 
@@ -37,15 +40,16 @@ def spoken_by_all(providers: Iterable[Provider]) -> frozenset[str]:
     )
 
 
-def crossing_of(call: Call, route: Route, spoken: Spoken) -> Crossing | None:
+def crossing_of(call: Call, route: Route, spoken: Spoken, *, is_kept: bool = False) -> Crossing | None:
     """Return the crossing of a call; None if it passes straight to every candidate of its route.
 
-    `spoken`: returns the dialects that a provider speaks, the best first.
+    `spoken`: returns the dialects that a provider speaks, the best first. `is_kept`: the ledger keeps the answer, so
+    a wish that it be stored is not lost.
     """
     dialect = call.endpoint.dialect
     if DIALECTS[dialect].codec is None or all(dialect in spoken(one.upstream.provider) for one in route.candidates):
         return None
-    return Crossing(call, spoken)
+    return Crossing(call, spoken, is_kept=is_kept)
 
 
 def may_cross(endpoint: Endpoint, provider: Provider) -> bool:
@@ -72,10 +76,11 @@ def _asked_in(route: Route, endpoint: Endpoint, spoken: Spoken) -> dict[str, str
 class Crossing:
     """A call on its way over bridges. It is written once for each dialect, and only when it is wanted."""
 
-    __slots__ = ("_call", "_crossed", "_spoken")
+    __slots__ = ("_call", "_crossed", "_is_kept", "_spoken")
 
-    def __init__(self, call: Call, spoken: Spoken) -> None:
-        """`spoken`: returns the dialects that a provider speaks, the best first."""
+    def __init__(self, call: Call, spoken: Spoken, *, is_kept: bool = False) -> None:
+        """`spoken`, `is_kept`: see `crossing_of`."""
+        self._is_kept = is_kept
         self._call = call
         self._spoken = spoken
         self._crossed: dict[str, Crossed] = {}
@@ -110,9 +115,14 @@ class Crossing:
             raise AssertionError(f"no bridge from {self._call.endpoint.name} to {far}")
         return found
 
-    def to(self, far: str) -> Crossed:
-        """Return the call in the dialect of a candidate of a route that was taken over."""
-        return self._crossed[far]
+    def to(self, far: str, provider: str) -> Crossed:
+        """Return the call in the dialect of a candidate of a route that was taken over, for its provider.
+
+        It is written anew for each provider only if the client sends seals back: they are one provider's own.
+        """
+        if seals.MARK.encode() not in self._call.body:
+            return self._crossed[far]
+        return self.bridge(far).cross(self._call, provider)
 
     def forwarded(self, lines: bytes) -> bytes:
         """Return the client's header lines that another dialect has a use for: all but its own dialect's."""
@@ -126,4 +136,6 @@ class Crossing:
                 crossed = bridge.cross(self._call)
             else:
                 crossed = await asyncio.to_thread(bridge.cross, self._call)
+            if self._is_kept and self._call.endpoint.stateful:
+                crossed = crossed._replace(lost=tuple(one for one in crossed.lost if one != _STORE))
             self._crossed[far] = crossed

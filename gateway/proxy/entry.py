@@ -82,6 +82,13 @@ class Entry:
         """The call that the attempt is made for."""
         return self._admission
 
+    def cancel(self) -> bool:
+        """End the call of this attempt now, for an administrator. False: it is about to end by itself."""
+        if self._tab.cancel is None:
+            return False
+        self._tab.cancel()
+        return True
+
     def _charges(self) -> Sequence[tuple[Charge, Budget]]:
         key, upstream = self._tab.key, self.candidate.upstream
         worst: int | None = None

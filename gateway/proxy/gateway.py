@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import names
 from gateway.proxy.notices import Notices
+from gateway.proxy.origins import Origins
 from gateway.proxy.ruleset import Reading, moved
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Gateway:
         self.reading = Reading()
         """The result of the last reading of the configuration."""
         self.books = books
+        self.origins = Origins(books)
+        """Which provider keeps which response."""
         self.caching = caching
         self.client = client
         self.metrics = metrics

@@ -41,7 +41,7 @@ def what_passed(answer: Answer) -> bytes:
 def provider_id_of(answer: Answer) -> str:
     """Return what the provider calls the answer; empty if the provider has not said."""
     reader = answer.judge.reader
-    said = reader.answer_id if reader is not None else ""
+    said = reader.answer_id if reader is not None else answer.judge.answer_id
     name = kind_of(answer.candidate.upstream.provider).id_header
     if said or not name:
         return said

@@ -234,6 +234,10 @@ class PostgresStore:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
         return self._transact(lambda transaction: sums.call(transaction.query, request_id))
 
+    def answer(self, provider_id: str) -> Row | None:
+        """Return the latest attempt whose response the provider calls so."""
+        return self._transact(lambda transaction: sums.answer(transaction.query, provider_id))
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
 
@@ -245,12 +249,14 @@ class PostgresStore:
         return self._transact(delete)
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return an attempt's request and response, if they were stored."""
-        found = self._query("SELECT request, response FROM contents WHERE attempt = ?", (attempt,))
+        """Return an attempt's request and response, if they were stored and not deleted."""
+        found = self._query(
+            "SELECT request, response FROM contents WHERE attempt = ? AND length(request) > 0", (attempt,)
+        )
         return (found[0][0], found[0][1]) if found else None
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Store an attempt's request and response."""
+        """Store an attempt's request and response; empty ones in place of those that are to be deleted."""
         self._transact(lambda transaction: transaction.do(_PUT_CONTENT, (attempt, request, response)))
 
     def damage(self, within_s: float) -> str:  # noqa: ARG002  # as the protocol has it

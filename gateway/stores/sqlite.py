@@ -172,6 +172,10 @@ class SQLiteStore:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
         return sums.call(self._query, request_id)
 
+    def answer(self, provider_id: str) -> Row | None:
+        """Return the latest attempt whose response the provider calls so."""
+        return sums.answer(self._query, provider_id)
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier, with their contents; return how many."""
         with self._transaction() as connection:
@@ -183,12 +187,14 @@ class SQLiteStore:
         return len(found)
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return an attempt's request and response, if they were stored."""
-        found = self._query("SELECT request, response FROM contents WHERE attempt = ?", (attempt,))
+        """Return an attempt's request and response, if they were stored and not deleted."""
+        found = self._query(
+            "SELECT request, response FROM contents WHERE attempt = ? AND length(request) > 0", (attempt,)
+        )
         return (found[0][0], found[0][1]) if found else None
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Store an attempt's request and response."""
+        """Store an attempt's request and response; empty ones in place of those that are to be deleted."""
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", (attempt, request, response))
 

@@ -100,14 +100,17 @@ class Store(Protocol):
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
 
+    def answer(self, provider_id: str) -> Row | None:
+        """Return the latest attempt whose response the provider calls so."""
+
     def purge(self, before: float, *, batch: int = 5000) -> int:
         """Delete at most `batch` attempts that began earlier; return how many. Their sums stay."""
 
     def content(self, attempt: str) -> tuple[bytes, bytes] | None:
-        """Return an attempt's request and response, if they were stored."""
+        """Return an attempt's request and response, if they were stored and not deleted."""
 
     def keep_content(self, attempt: str, request: bytes, response: bytes) -> None:
-        """Store an attempt's request and response."""
+        """Store an attempt's request and response; empty ones in place of those that are to be deleted."""
 
     def damage(self, within_s: float) -> str:
         """Look for damage for at most `within_s`; return the first finding, or an empty text. Reads only."""

@@ -197,6 +197,13 @@ def call(query: Query, request_id: str) -> list[Row]:
     return [row_of(values) for values in reversed(found)]
 
 
+def answer(query: Query, provider_id: str) -> Row | None:
+    """Return the latest attempt whose response the provider calls so."""
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE provider_id = ? AND endpoint = 'responses'"  # noqa: S608  # names of columns
+    found = query(f"{select} ORDER BY started_at DESC LIMIT 1", (provider_id,))
+    return row_of(found[0]) if found else None
+
+
 def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], list[int | str]]:
     terms: list[str] = []
     values: list[int | str] = []

@@ -1,4 +1,4 @@
-"""`POST /v1/messages/count_tokens`: the provider's own count where it has one, else an estimate.
+"""`POST /v1/messages/count_tokens` and `/v1/responses/input_tokens`: the provider's count where it has one, or ours.
 
 Counting is free of charge, and no limit of a key applies: Claude Code asks 25 times at once. So the count never fails
 for a reason that is not the client's own.
@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import structs
 
-from gateway.dialects.endpoints import COUNT_TOKENS, dialect_of
+from gateway.dialects.endpoints import dialect_of
 from gateway.dialects.needs import read_needs
 from gateway.errors import BadRequest, Refusal
 from gateway.proxy.admission import Admission
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.ruleset import Ruleset
-    from gateway.types import Call, Key, Route
+    from gateway.types import Call, Endpoint, Key, Route
     from gateway.web.door import Door
 
 _JSON = b"content-type: application/json\r\n"
@@ -47,12 +46,13 @@ class CountTokens:
 
     access = Access.CALL
 
-    def __init__(self, gateway: Gateway, door: Door) -> None:
+    def __init__(self, gateway: Gateway, endpoint: Endpoint, door: Door) -> None:
         self._gateway = gateway
+        self._endpoint = endpoint
         self._door = door
 
     def __repr__(self) -> str:
-        return f"<CountTokens POST {COUNT_TOKENS.path}>"
+        return f"<CountTokens POST {self._endpoint.path}>"
 
     async def __call__(
         self,
@@ -66,24 +66,24 @@ class CountTokens:
         try:
             key = self._door.admit(scope, client.headers, self.access)
             config = self._gateway.now.config
-            asked = COUNT_TOKENS, client, config.server.max_body_bytes, config.default_models
+            asked = self._endpoint, client, config.server.max_body_bytes, config.default_models
             call = read_at_once(*asked) or await read_request(*asked)
             if key.routes:
                 refuse_other_names(key, call, client.headers)
             ruleset = self._gateway.now
             call, route, terms = steer(self._gateway, ruleset, call, client.headers, key)
             lines = forwarded(scope["headers"], client.headers)
-            query = passing(COUNT_TOKENS, scope)
+            query = passing(self._endpoint, scope)
             kept = await self._ask(ruleset, key, call, route, terms, identity, lines, query)
         except Refusal as refusal:
-            self._gateway.metrics.refuse(COUNT_TOKENS, refusal.status)
-            refuse(client, refusal, identity, dialect_of(COUNT_TOKENS).refusal(refusal))
+            self._gateway.metrics.refuse(self._endpoint, refusal.status)
+            refuse(client, refusal, identity, dialect_of(self._endpoint).refusal(refusal))
             return
         if kept is not None:
             client.respond(kept.status, kept.lines, kept.body)
             return
         tokens = (call.needs or read_needs(call)).input_tokens
-        body = msgspec.json.encode({"input_tokens": max(1, tokens)})
+        body = dialect_of(self._endpoint).counted(max(1, tokens))
         client.respond(200, b"%bx-request-id: %b\r\nx-gateway-estimate: tokens\r\n" % (_JSON, identity), body)
 
     async def _ask(
@@ -96,9 +96,9 @@ class CountTokens:
             BadRequest: the prompt is malformed, by the gateway's own judgement.
         """
         spoken = self._gateway.spoken
-        able = tuple(one for one in route.candidates if COUNT_TOKENS.dialect in spoken(one.upstream.provider))
+        able = tuple(one for one in route.candidates if self._endpoint.dialect in spoken(one.upstream.provider))
         if not able or able[0] is not route.candidates[0]:  # another model would count in other tokens
-            self._gateway.metrics.answered(COUNT_TOKENS, 200)
+            self._gateway.metrics.answered(self._endpoint, 200)
             return None
         within, kept = Within(), Kept()
         admission = Admission(

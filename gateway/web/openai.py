@@ -22,14 +22,16 @@ from gateway.proxy.tab import Tab
 from gateway.types import Settlement
 from gateway.web.door import ABOUT_KEYS, Access, credential_of
 from gateway.web.reading import read_at_once, read_request
+from gateway.web.responses import at_keeper, continuing, goes_on
 from gateway.web.steering import refuse_other_names, steer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
+    from gateway.proxy.crossing import Crossing
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Endpoint, Key
+    from gateway.types import Call, Endpoint, Key, Route
     from gateway.web.door import Door
 
 # Names go into headers and the ledger, so their length is limited. No provider has a name of half this length.
@@ -92,6 +94,9 @@ class Operation:
                 )
             if key.routes:
                 refuse_other_names(key, call, headers)
+            keeper = ""
+            if goes_on(call):
+                call, keeper = await continuing(gateway, call, key)
             ruleset = gateway.now  # the call keeps this ruleset, also after a reload
             try:
                 steered = steer(gateway, ruleset, call, headers, key)
@@ -101,10 +106,11 @@ class Operation:
                 ruleset = gateway.now
                 steered = steer(gateway, ruleset, call, headers, key)
             call, route, terms = steered
+            if keeper:
+                route = at_keeper(route, keeper, call, gateway.spoken)
             crossing = None
             if self._endpoint.dialect not in ruleset.straight or gateway.memory.unspoken:
-                crossing = crossing_of(call, route, gateway.spoken)
-                route = route if crossing is None else await crossing.over(route)
+                crossing, route = await self._crossed(call, route)
             lines = forwarded(scope["headers"], headers)
             admission = Admission(
                 gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing,
@@ -123,13 +129,29 @@ class Operation:
                 await exchange.run()
         except Refusal as refused:
             refusal = refused
-            if not routed and not counted and key is not None:  # a refused request counts too
-                refusal = await gateway.books.count_refused(identity, key) or refused
             if not routed:
-                gateway.metrics.refuse(self._endpoint, refusal.status)
-                if refusal.code in ABOUT_KEYS:
-                    gateway.metrics.key_refused(refusal.code)
+                refusal = await self._refused(refused, identity, None if counted else key)
             refuse(client, refusal, identity, dialect_of(self._endpoint).refusal(refusal))
+
+    async def _refused(self, refused: Refusal, identity: bytes, key: Key | None) -> Refusal:
+        """Count a refusal of a request that has no route, and return what the client is told.
+
+        `key`: the caller's, if the request has not been counted against its limits yet.
+        """
+        gateway = self._gateway
+        refusal = refused
+        if key is not None:  # a refused request counts too
+            refusal = await gateway.books.count_refused(identity, key) or refused
+        gateway.metrics.refuse(self._endpoint, refusal.status)
+        if refusal.code in ABOUT_KEYS:
+            gateway.metrics.key_refused(refusal.code)
+        return refusal
+
+    async def _crossed(self, call: Call, route: Route) -> tuple[Crossing | None, Route]:
+        """Return the crossing of a call, if it takes bridges, and its route as the call takes it."""
+        gateway = self._gateway
+        crossing = crossing_of(call, route, gateway.spoken, is_kept=gateway.books.keeps_content)
+        return crossing, route if crossing is None else await crossing.over(route)
 
 
 async def serve_kept(exchange: Exchange, admission: Admission, client: Downstream, outlet: Outlet, tab: Tab) -> None:

@@ -11,7 +11,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from gateway.dialects.endpoints import COUNT_TOKENS, ENDPOINTS
+from gateway.dialects.endpoints import COUNT_TOKENS, ENDPOINTS, INPUT_TOKENS
 from gateway.errors import MethodNotAllowed, NotFound, Refusal
 from gateway.stores.keyring import Keyring
 from gateway.web.answers import refusal_answer
@@ -21,6 +21,7 @@ from gateway.web.explain import Explain
 from gateway.web.health import Health
 from gateway.web.models import Models
 from gateway.web.openai import Operation
+from gateway.web.responses import KeptResponses
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -56,8 +57,9 @@ class Place(Route):
     """A route with its access. The check wraps the route's own application, so no other way leads around it."""
 
     def __init__(
-        self, path: str, endpoint: Callable[[Request], Awaitable[Response]], access: Access, method: str = "GET"
+        self, path: str, endpoint: Callable[..., Awaitable[Response | None]], access: Access, method: str = "GET"
     ) -> None:
+        """`endpoint`: takes a request and returns a response, or is an ASGI application."""
         super().__init__(path, endpoint, methods=[method])
         self.access = access
 
@@ -92,6 +94,7 @@ class Web:
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
         self.door = Door(gateway, keyring, visitors=None if console is None else console.visitors)
+        kept = KeptResponses(gateway)
         models, health, explain = (
             Models(gateway, refreshed),
             Health(gateway, keyring, {} if background is None else background),
@@ -100,7 +103,8 @@ class Web:
         operations: dict[str, Operation | CountTokens] = {
             endpoint.path: Operation(gateway, endpoint, self.door) for endpoint in ENDPOINTS
         }
-        operations[COUNT_TOKENS.path] = CountTokens(gateway, self.door)
+        for counting in (COUNT_TOKENS, INPUT_TOKENS):
+            operations[counting.path] = CountTokens(gateway, counting, self.door)
         self._operations = {prefix + path: app for prefix in PREFIXES for path, app in operations.items()}
         places = [
             Place("/livez", health.live, Access.PUBLIC),
@@ -120,6 +124,7 @@ class Web:
                 Place(f"{prefix}/models", models.every, Access.CALL),
                 Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
             ]
+            places += [Place(prefix + path, request, kept.access, method) for method, path, request in kept.places()]
         if admin is not None:
             places += [Place(path, endpoint, Access.ADMIN, method) for method, path, endpoint in admin.places()]
         if console is not None:

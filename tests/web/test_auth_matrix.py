@@ -38,6 +38,7 @@ CALLS = [
     ("/images/generations", BodyKind.JSON), ("/images/edits", BodyKind.MULTIPART), ("/audio/speech", BodyKind.JSON),
     ("/audio/transcriptions", BodyKind.MULTIPART), ("/audio/translations", BodyKind.MULTIPART),
     ("/messages", BodyKind.JSON), ("/messages/count_tokens", BodyKind.JSON), ("/fim/completions", BodyKind.JSON),
+    ("/responses/compact", BodyKind.JSON), ("/responses/input_tokens", BodyKind.JSON),
 ]  # fmt: skip
 
 
@@ -65,6 +66,9 @@ def rows() -> Iterator[tuple[tuple[str, str], Row]]:
         yield ("GET", f"{prefix}/models"), Row(Access.CALL)
         yield ("GET", f"{prefix}/models/{{model:path}}"), Row(Access.CALL, f"{prefix}/models/{NAME}", names=True)
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
+        for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+            place = f"{prefix}/responses/{{response_id}}{rest}"
+            yield (method, place), Row(Access.CALL, place.replace("{response_id}", "resp_none"))
         for path, body in CALLS:
             yield ("POST", prefix + path), Row(Access.CALL, body=body, names=True)
 

@@ -10,11 +10,15 @@ from gateway.dialects.responses.encoding import ResponsesEncoder
 from gateway.types import Capability, Endpoint
 
 # A response is stored at the provider unless the call says otherwise, so a second one is a second object there.
-RESPONSES = Endpoint("responses", "/responses", "responses", generates=True, repeatable=False)
+RESPONSES = Endpoint("responses", "/responses", "responses", generates=True, repeatable=False, stateful=True)
+COMPACT = Endpoint(
+    "responses_compact", "/responses/compact", "responses", generates=True, repeatable=False, stateful=True
+)
+INPUT_TOKENS = Endpoint("responses_input_tokens", "/responses/input_tokens", "responses", charged=False, stateful=True)
 
 DIALECT = Dialect(
     name="responses",
-    endpoints=(RESPONSES,),
+    endpoints=(RESPONSES, COMPACT, INPUT_TOKENS),
     words=Words(
         spoken=("input", "prompt"),  # the variables of a template stand in `prompt`
         limits=("max_output_tokens",),
@@ -35,6 +39,7 @@ DIALECT = Dialect(
     refusal=openai.error_body,
     broken=reading.broken,
     too_long=openai.with_code,
+    counted=lambda tokens: b'{"object":"response.input_tokens","input_tokens":%d}' % tokens,
     headers=openai.HEADERS,
     codec=Codec(RESPONSES, asking.parse, writing.write, ResponsesDecoder, ResponsesEncoder),
 )

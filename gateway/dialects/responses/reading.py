@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.dialects.answers import UNREADABLE, Read, decode, lack_of_content, read_value
 from gateway.dialects.events import EVENT_ENDS, Grammar, data_at
@@ -90,7 +91,9 @@ def read_answer(body: bytes, _: Endpoint) -> Read:
     value = decode(body)
     if isinstance(value, dict) and value.get("status") == "failed":
         return Read(read_usage(value), error_in({"error": value.get("error") or _FAILED}))
-    return read_value(value, _lack_of, error_in)
+    read = read_value(value, _lack_of, error_in)
+    said = value.get("id") if isinstance(value, dict) else None
+    return replace(read, answer_id=said[:200]) if isinstance(said, str) else read
 
 
 def _lack_of(value: Any) -> str:
@@ -101,7 +104,8 @@ def _lack_of(value: Any) -> str:
 
 def broken(message: str, code: str) -> bytes:
     """Return the event that ends a stream which cannot be completed."""
-    event = {"type": "error", "code": code, "message": message, "param": None}
+    # SDKs refuse an event without its number, and compare the number with nothing. Those of the stream are not counted.
+    event = {"type": "error", "code": code, "message": message, "param": None, "sequence_number": 0}
     return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 

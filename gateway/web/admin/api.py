@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
+from gateway.web.admin.accounts import Accounts
 from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
 from gateway.web.admin.front_ends import FrontEnds
@@ -16,8 +18,9 @@ from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
-from gateway.web.admin.standing import Standing
-from gateway.web.admin.table import Row
+from gateway.web.admin.standing import Standings
+from gateway.web.admin.switching import Switching
+from gateway.web.admin.table import Effect, Row
 from gateway.web.answers import json_answer
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from gateway.web.admin.table import Asked
 
     Handle = Callable[[Request], Awaitable[Response]]
+
+
+_log = logging.getLogger("gateway.admin")
 
 
 class Admin:
@@ -44,7 +50,9 @@ class Admin:
             *Providers(control).rows(),
             *configured.rows(control),
             *Observed(control).rows(),
-            *Standing(control).rows(),
+            *Accounts(control).rows(),
+            *Standings(control).rows(),
+            *Switching(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),
         )
@@ -84,7 +92,12 @@ def _answering(row: Row) -> Handle:
     """Return the application of a row: read, handle, answer. An answer with a version has it as its ETag too."""
 
     async def answer(request: Request) -> Response:
-        found = await row.handle(await read(row, request))
+        asked = await read(row, request)
+        try:
+            found = await row.handle(asked)
+        finally:
+            if row.effect is not Effect.READ and not asked.dry_run:
+                _log.info("%s %s by %s", row.method, request.url.path, asked.key.name or asked.key.id)
         if isinstance(found, Response):
             return found
         version = getattr(found, "version", None)

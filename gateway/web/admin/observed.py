@@ -14,6 +14,7 @@ from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
 from gateway.stores.opening import open_store
+from gateway.stores.overlay import Step
 from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
@@ -67,6 +68,10 @@ class Observed:
             self.in_flight,
             shapes.Records,
         )
+        yield Row(
+            "DELETE", "/calls/in-flight/{id:path}", "usage", "Cancel a call under way in this process.", self.cancel,
+            shapes.Cancelled, Effect.ACT,
+        )  # fmt: skip
         yield Row("GET", "/calls/{request_id}", "usage", "Return the attempts of one call.", self.call, shapes.Records)
 
     async def models(self, asked: Asked) -> shapes.ModelPools:
@@ -146,8 +151,24 @@ class Observed:
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()
-        found = [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
-        return shapes.Records(data=[_under_way(one, now) for one in sorted(found, key=lambda one: one.began_at)])
+        found = sorted(self._under_way(), key=lambda one: one.began_at)
+        return shapes.Records(data=[_under_way(one, now) for one in found])
+
+    async def cancel(self, asked: Asked) -> shapes.Cancelled:
+        wanted = asked.path["id"]
+        cancelled = [
+            one.identity
+            for one in self._under_way()
+            if wanted in (one.identity, one.admission.request_id.decode("latin-1")) and one.cancel()
+        ]
+        if not cancelled:
+            words = f"no call {quoted(wanted[:100])} is under way in the worker that answers; it may have ended"
+            raise NotFound(words, param="id")
+        await self._control.note(asked, Step(f"calls.{wanted[:200]}", "cancelled"))
+        return shapes.Cancelled(cancelled=cancelled)
+
+    def _under_way(self) -> list[Entry]:
+        return [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
 
     async def _read(self, ask: Callable[[Store], Any]) -> Any:
         """Return what the ledger says; None if nothing was ever recorded."""
