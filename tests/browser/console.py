@@ -20,6 +20,7 @@ from tests.web.admin.scene import ADMIN, CALLER, administered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from concurrent.futures import Future
 
     from playwright.sync_api import ConsoleMessage, Dialog, Page
     from playwright.sync_api import Request as BrowserRequest
@@ -52,18 +53,21 @@ class Served:
 
         return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(20)
 
-    def call(self, model: str = "main", *, stream: bool = False) -> int:
-        """Make a call as a client would, and return its status."""
-        body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}]}
+    def begin(self, model: str = "main", prompt: str = "Hi") -> Future[int]:
+        """Make a call as a client would, and return what will be its status."""
+        body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
 
         async def made() -> int:
             async with Client(self.scene.running.port) as client:
                 headers = {"authorization": f"Bearer {CALLER}"}
                 await client.send(request("POST", "/v1/chat/completions", body, headers))
-                return (await client.response()).status
+                return (await client.response(within_s=20)).status
 
-        status: int = self.run(made())
-        return status
+        return asyncio.run_coroutine_threadsafe(made(), self.loop)
+
+    def call(self, model: str = "main") -> int:
+        """Make a call, and return its status."""
+        return self.begin(model).result(20)
 
 
 @contextmanager

@@ -69,6 +69,17 @@ def test_a_provider_that_hangs_can_be_stopped(visit: Visit) -> None:
     page.get_by_text("Stopped.").wait_for()
 
 
+def test_a_call_under_way_is_cancelled(visit: Visit) -> None:
+    """The table shows it while it waits; its client gets an error."""
+    visit.sign_in("/calls")
+    page = visit.page
+    waiting = visit.served.begin("priced", "please hang")
+    page.get_by_role("button", name="Cancel the call to priced").click()
+    page.get_by_text("No call is under way.").wait_for()
+    assert waiting.result(10) >= 400
+    page.get_by_role("row").filter(has_text="cancelled").first.wait_for()
+
+
 def test_money_by_name_and_a_budget(visit: Visit) -> None:
     visit.allowed = ("400",)
     visit.sign_in("/money?by=route")
