@@ -16,6 +16,7 @@ from gateway.cli.changes import config
 from gateway.cli.check import check
 from gateway.cli.connect import connect
 from gateway.cli.console import console
+from gateway.cli.experiments import experiments
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
@@ -82,6 +83,7 @@ def _commands() -> Sequence[click.Command]:
         connect,
         console,
         explain,
+        experiments,
         keys,
         usage,
         test,

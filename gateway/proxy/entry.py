@@ -18,6 +18,7 @@ from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.ledger import Intent, Progress, Settle, encode
 from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.plain import characters_of
+from gateway.dialects.tags import tags_of
 from gateway.dialects.units import answers_of
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate
@@ -155,7 +156,8 @@ class Entry:
         intent = Intent(
             self.identity, self.began_at, admission.request_id.decode("latin-1"), key.id or key.name, self._route.name,
             call.endpoint.name, upstream.provider.name, upstream.model, call.stream,
-            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
+            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost, self._route.arm,
+            admission.parent, tags_of(call, recorded) if (recorded := admission.ruleset.config.recorded) else "",
         )  # fmt: skip
         try:  # inlined from `Books.write`, because the caller waits for this
             self.position = journal.append(encode(intent))

@@ -310,3 +310,5 @@ class Exchange:
         if flight is not None and flight.answer.outlet is not None:
             self._outlet.listen(None)
         self._gateway.settle(self._course.settlement(status, self._usage, self._overhead_s, hung_up=self._hung_up))
+        if admission.route.arm:
+            self._gateway.tried(admission)

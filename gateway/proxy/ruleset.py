@@ -62,7 +62,7 @@ class Ruleset:
     """The dialects whose calls pass straight to every provider."""
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
-    _lines: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _lines: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -81,7 +81,7 @@ class Ruleset:
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
         """Return the header lines that say where an answer came from."""
-        key = (route.name, upstream.id)
+        key = (route.name, route.arm, upstream.id)
         lines = self._lines.get(key)
         if lines is None:
             lines = b"x-gateway-route: %b\r\nx-gateway-provider: %b\r\nx-gateway-model: %b\r\n" % (
@@ -89,6 +89,8 @@ class Ruleset:
                 safe(upstream.provider.name),
                 safe(upstream.model),
             )
+            if route.arm:
+                lines += b"x-gateway-arm: %b\r\n" % safe(route.arm)
             remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 

@@ -57,7 +57,7 @@ def ask(question: Question, model: str) -> Json:
     if question.effort:
         config["effort"] = question.effort
         body["thinking"] = {"type": "adaptive"}
-    said = {
+    said: Json = {
         "output_config": config, "max_tokens": question.most_tokens, "stop_sequences": list(question.stop),
         "temperature": question.temperature, "stream": question.stream,
     }  # fmt: skip

@@ -60,7 +60,7 @@ def ask(question: Question, model: str) -> Json:
         body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": question.schema}}
     if question.effort:
         body |= {"reasoning": {"effort": question.effort}, "include": ["reasoning.encrypted_content"]}
-    said = {
+    said: Json = {
         "instructions": question.system, "max_output_tokens": question.most_tokens,
         "temperature": question.temperature, "stream": question.stream,
     }  # fmt: skip

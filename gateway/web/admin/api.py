@@ -12,6 +12,7 @@ from gateway.web.admin import configured, openapi
 from gateway.web.admin.accounts import Accounts
 from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
+from gateway.web.admin.experiments import Experiments
 from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
@@ -48,6 +49,7 @@ class Admin:
             *Clients(control).rows(),
             *Overlay(control).rows(),
             *Providers(control).rows(),
+            *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
             *Observed(control).rows(),
             *Accounts(control).rows(),

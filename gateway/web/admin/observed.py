@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import only, records, search
-from gateway.control.refusals import Unstored
-from gateway.control.report import NO_KEY, as_record, attempt, groups, instant, labels, sought, stored, total
+from gateway.control.report import NO_KEY, attempt, sought
 from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
-from gateway.stores.opening import open_store
 from gateway.stores.overlay import Step
-from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
 from gateway.types import Capability
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
 from gateway.web.admin.providers import upstreams
 from gateway.web.admin.table import Effect, Row
 from gateway.web.explain import planned
+from gateway.web.ledger import from_ledger
+from gateway.web.usage import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -106,28 +104,9 @@ class Observed:
         return shapes.Free(plan=planned(self._control.gateway, LOCAL, query.model, said))
 
     async def usage(self, asked: Asked) -> shapes.Usage:
-        by = tuple(dict.fromkeys(one.strip() for one in asked.query.by.split(",") if one.strip()))
-        known = ("role", *DIMENSIONS)
-        for one in by:
-            if one not in known:
-                near = nearest(one, known) or f"; there are {', '.join(known)}"
-                raise BadRequest(f"usage cannot be grouped by {quoted(one[:100])}{near}", param="by")
-        now = time()
-        since, until = _instant("since", asked.query.since, now), float("inf")
-        if asked.query.until is not None:
-            until = _instant("until", asked.query.until, now)
-        names = self._key_names()
-        found = await self._read(lambda store: store.totals(tuple(map(stored, by)), since=since, until=until)) or ()
-        shown = groups(found, by)
-        return shapes.Usage(
-            since=int(since),
-            by=list(by),
-            groups=[
-                {**dict(zip(by, labels(one.group, by, lambda key: names.get(key, key)), strict=True)), **as_record(one)}
-                for one in shown
-            ],
-            total=as_record(total(Totals(), shown)),
-        )
+        query = asked.query
+        found = await summed(self._control.gateway, query.by, query.since, query.until, self._key_names())
+        return shapes.Usage(**found)
 
     async def calls(self, asked: Asked) -> shapes.Records:
         query, names = asked.query, self._key_names()
@@ -172,18 +151,7 @@ class Observed:
 
     async def _read(self, ask: Callable[[Store], Any]) -> Any:
         """Return what the ledger says; None if nothing was ever recorded."""
-        settings = self._control.gateway.now.config.ledger
-
-        def read() -> Any:
-            try:
-                with closing(open_store(settings, read_only=True)) as store:
-                    return ask(store)
-            except NoLedgerYet:
-                return None
-            except (StoreError, OSError) as error:
-                raise Unstored(f"the ledger cannot be read: {error}") from error
-
-        return await in_thread(read)
+        return await from_ledger(self._control.gateway.now.config.ledger, ask)
 
     def _key_names(self) -> Mapping[str, str]:
         ring = self._control.keyring.ring
@@ -195,13 +163,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-def _instant(name: str, text: str, now: float) -> float:
-    try:
-        return instant(text, now)
-    except ValueError as error:
-        raise BadRequest(str(error), param=name) from None
 
 
 def _capabilities(needs: str) -> frozenset[Capability]:

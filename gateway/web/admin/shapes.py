@@ -90,9 +90,17 @@ class CallsQuery(Strict, frozen=True, kw_only=True):
 
 
 class UsageQuery(Strict, frozen=True, kw_only=True):
-    """`by`: comma-separated, of hour, day, key, route, endpoint, provider, model. Times: 7d, today, 2026-11-01."""
+    """`by`: comma-separated, of hour, day, key, role, route, endpoint, provider, model, arm, and what `ledger.record`
+    lists. Times: 7d, today, 2026-11-01."""
 
     by: str = "model"
+    since: str = "30d"
+    until: str | None = None
+
+
+class PeriodQuery(Strict, frozen=True, kw_only=True):
+    """A period. Times: 7d, today, 2026-11-01."""
+
     since: str = "30d"
     until: str | None = None
 

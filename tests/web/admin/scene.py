@@ -111,6 +111,7 @@ def text_of(upstream: FaultyUpstream, server: str = "") -> str:
         "presets: {calm: {temperature: 0.1}}\n"
         "rules: [{when: {images: true}, use: other}]\n"
         "budgets: [{scope: total, limit_usd: 100}]\n"
+        "experiments: {cooler: {on: main, arms: {usual: {}, cool: {params: {temperature: 0.1}}}}}\n"
     )
 
 

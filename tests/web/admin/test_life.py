@@ -198,7 +198,7 @@ async def test_what_is_shown_can_be_sent_back(tmp_path: Path) -> None:
         ("GET", "/models?needs=tool", None, 400, "needs", 'did you mean "tools"?'),
         ("GET", "/models?provider=z", None, 400, "provider", 'there is no provider "z"'),
         ("GET", "/models?pool=all", None, 400, "pool", ""),
-        ("GET", "/usage?by=colour", None, 400, "by", "usage cannot be grouped by"),
+        ("GET", "/usage?by=colour", None, 400, "by", "usage cannot be grouped"),
         ("GET", "/usage?since=then", None, 400, "since", "is not a time"),
         ("GET", "/calls?limit=0", None, 400, "limit", ""),
         ("GET", "/calls/none", None, 404, "request_id", "no call"),

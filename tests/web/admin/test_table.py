@@ -76,6 +76,14 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("PUT", "/presets/{name:path}"): Example("/presets/wild", {"temperature": 2}, {"force": 1}),
     ("PATCH", "/presets/{name:path}"): Example("/presets/calm", {"top_p": 0.5}, {"force": 1}),
     ("DELETE", "/presets/{name:path}"): Example("/presets/calm"),
+    ("GET", "/experiments/{name}/report"): Example("/experiments/cooler/report?since=7d"),
+    ("GET", "/experiments"): Example(),
+    ("GET", "/experiments/{name:path}"): Example("/experiments/cooler"),
+    ("PUT", "/experiments/{name:path}"): Example(
+        "/experiments/cooler", {"on": "role:rlm", "arms": {"a": {}, "b": "b/z"}}, {"in": "role:rlm"}
+    ),
+    ("PATCH", "/experiments/{name:path}"): Example("/experiments/cooler", {"share": 0.5}, {"shaer": 0.5}),
+    ("DELETE", "/experiments/{name:path}"): Example("/experiments/cooler"),
     ("GET", "/rules"): Example(),
     ("PUT", "/rules"): Example(
         body=[{"when": {"tools": True}, "use": "main"}], wrong=[{"when": {"tool": True}, "use": "main"}]
