@@ -36,10 +36,13 @@ from gateway.stores.lists import Lists
 from gateway.stores.memory import Memory
 from gateway.stores.opening import open_keys
 from gateway.stores.overlay import OverlayStore
+from gateway.stores.sessions import Sessions
 from gateway.stores.snapshots import Board, Files
 from gateway.upstream.client import Client
 from gateway.web.admin.api import Admin
 from gateway.web.admin.control import Control
+from gateway.web.console.serving import Console
+from gateway.web.console.visitors import Visitors
 from gateway.web.routes import Web
 
 if TYPE_CHECKING:
@@ -108,6 +111,7 @@ class App:
         self.supervisor = Supervisor(on_restart=metrics.restarted)
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
         self._discovery = Discovery(self.gateway, Lists(config.ledger.state_dir))
+        self._balances = Balances(self.gateway)
         control = Control(
             desk=Desk(
                 grounds_of(config.source, environ, lambda: _detected(environ)),
@@ -118,10 +122,13 @@ class App:
             tell_reader=tell_reader or self.reloading.ask,
             refreshed=lambda: self._discovery.state,
             refresh=self._discovery.refresh_now,
+            balances=lambda: self._balances.state,
         )
         self.admin = Admin(control)
+        self.sessions = Sessions(config.ledger.state_dir)
+        console = Console(Visitors(self.gateway, self._keyring, self.sessions))
         self._web = Web(
-            self.gateway, self._keyring, self.supervisor.standings, self.admin, lambda: self._discovery.state
+            self.gateway, self._keyring, self.supervisor.standings, self.admin, lambda: self._discovery.state, console
         )
         self._lifespan = Router(lifespan=self._life)
 
@@ -174,7 +181,7 @@ class App:
             work += [
                 Work("discovery", self._discovery.run),
                 Work("probes", Probes(gateway).run),
-                Work("balances", Balances(gateway).run),
+                Work("balances", self._balances.run),
             ]
             if gateway.books.journal is not None:
                 work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))

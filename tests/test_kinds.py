@@ -21,7 +21,7 @@ MARK = "<!-- made by tests/test_kinds.py -->\n"
 
 # Modules where the name of a kind means something else, and what it means there.
 OTHER_MEANINGS = {
-    "cli/snippets.py": "clients",
+    "control/snippets.py": "clients",
     "catalog/closed.py": "families of models",
     "catalog/open_weights.py": "families of models",
     "catalog/prices.py": "providers as genai-prices calls them",

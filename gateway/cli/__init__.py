@@ -15,6 +15,7 @@ from gateway.cli.alias import alias
 from gateway.cli.changes import config
 from gateway.cli.check import check
 from gateway.cli.connect import connect
+from gateway.cli.console import console
 from gateway.cli.experiments import experiments
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
@@ -82,6 +83,7 @@ def _commands() -> Sequence[click.Command]:
         switch,
         config,
         connect,
+        console,
         explain,
         experiments,
         keys,

@@ -34,6 +34,9 @@ def banner(config: Config, *, workers: int, silent: Collection[str], admin_key: 
         *_section("configuration", [config.source if has_file(config) else "none: using what was found"]),
         *_section("providers", list(_providers(config, providers, silent))),
         *_section("roles", _roles(config)),
+        *_section(
+            "console", [f"{url(config.server)}/console{dim('  (`gateway console` prints a link that signs in)')}"]
+        ),
         *_section("admin key", [f"{admin_key}  {dim('(made now, and shown this once)')}"] if admin_key else []),
         *_section("warning", [*_troubles(config, providers, silent), *config.warnings], mark=True),
         "",

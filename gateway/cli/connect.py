@@ -13,8 +13,8 @@ from gateway.cli.terminal import Mistake
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.cli.snippets import Client, Target
     from gateway.config import Config
+    from gateway.control.snippets import Client, Target
     from gateway.core.names import Directory
 
 _COMMENT = {"json": "//"}
@@ -33,7 +33,7 @@ def connect(
     client: str | None, model: str | None, url: str | None, key: str | None, path: Path | None, *, as_json: bool
 ) -> None:
     """Print the lines that make CLIENT use this gateway, to be pasted. Without CLIENT, list the clients."""
-    from gateway.cli.snippets import CLIENTS
+    from gateway.control.snippets import CLIENTS
 
     if client is None:
         _list(as_json=as_json)
@@ -56,7 +56,7 @@ def target(config: Config, *, model: str | None = None, url: str | None = None, 
     """
     from gateway.cli.explain import resolved
     from gateway.cli.listening import url as listening
-    from gateway.cli.snippets import NO_KEY, UNKNOWN_CONTEXT, Target
+    from gateway.control.snippets import NO_KEY, UNKNOWN_CONTEXT, Target
 
     root = (url or listening(config.server)).strip().rstrip("/").removesuffix("/v1").rstrip("/")
     if _URL.fullmatch(root) is None:
@@ -71,7 +71,7 @@ def target(config: Config, *, model: str | None = None, url: str | None = None, 
 
 def written(client: Client, to: Target) -> str:
     """Return the snippets of a client with comments that say where each belongs."""
-    from gateway.cli.snippets import KEY_VARIABLE, NO_KEY
+    from gateway.control.snippets import KEY_VARIABLE, NO_KEY
 
     notes = [f"{client.title}: {client.page}", client.about]
     if to.key is None:
@@ -98,7 +98,7 @@ def _usual(directory: Directory, *preferred: str) -> str:
 
 
 def _list(*, as_json: bool) -> None:
-    from gateway.cli.snippets import CLIENTS
+    from gateway.control.snippets import CLIENTS
 
     if as_json:
         terminal.print_json([{"client": name, "title": one.title, "page": one.page} for name, one in CLIENTS.items()])

@@ -268,6 +268,7 @@ class Resolution:
             workers=said.workers,
             api_keys=self._keys("api_keys", said.api_keys),
             admin_keys=self._keys("admin_keys", said.admin_keys),
+            console_hosts=frozenset(one.lower() for one in said.console_hosts),
             max_body_bytes=said.max_body,
             header_timeout_s=said.timeouts.header,
             body_timeout_s=said.timeouts.body,

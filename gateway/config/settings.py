@@ -33,6 +33,8 @@ class ServerSettings:
     """SHA-256 digests of the configured client keys. Empty: no static keys."""
     admin_keys: frozenset[bytes] = field(default=frozenset(), repr=False)
     """SHA-256 digests of the configured keys for the admin API."""
+    console_hosts: frozenset[str] = frozenset()
+    """The names under which browsers reach the console, in lower case."""
     max_body_bytes: int = 32 * 1024 * 1024
     header_timeout_s: float = 10.0
     body_timeout_s: float = 60.0

@@ -92,6 +92,11 @@ class Server(Strict):
         "Empty entries are ignored. GATEWAY_ADMIN_KEY is added.",
         examples=[["${GATEWAY_ADMIN_KEY:-}"]],
     )
+    console_hosts: list[str] = Field(
+        default=[],
+        description="The names under which browsers reach the console, beside this machine's and plain addresses.",
+        examples=[["gateway.example.com"]],
+    )
     max_body: n.Size = Field(default=32 * 1024 * 1024, description="How much of a request body is held in memory.")
     timeouts: ServerTimeouts = Field(default=ServerTimeouts(), description="How long to wait for a client.")
     drain: n.Duration = Field(default=30.0, description="How long calls in flight may go on after a stop.")

@@ -19,6 +19,17 @@ class Field(NamedTuple):
     required: bool
 
 
+def guide_of(kind: Kind) -> tuple[str, ...]:
+    """Return the steps that lead to a provider of a kind that works."""
+    if kind.guide:
+        return kind.guide
+    if not kind.key_required:
+        return ("Start the server.", "Give its address up to and including /v1.", "Test the connection.")
+    variables = " or ".join(kind.key_vars)
+    beside = f" Or set {variables} where the gateway starts, and leave the field empty." if variables else ""
+    return ("Create a key in the provider's console.", f"Paste it here: it is stored, and never shown again.{beside}")
+
+
 def fields_of(kind: Kind) -> tuple[Field, ...]:
     """Return the settings that a user may have to make for a provider of a kind, the required ones first."""
     found: list[Field] = []

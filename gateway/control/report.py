@@ -165,6 +165,7 @@ def attempt(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         "attempt": row.attempt,
         "at": int(row.at),
+        "began_at": round(row.at, 3),
         "request_id": row.request_id,
         "key": names.get(row.key, row.key),
         "route": row.route,

@@ -41,6 +41,8 @@ CONFIG = Key(id="", name="config", may_admin=True)
 """Callers with one of server.api_keys: the operator. Such a key administers only while there are no admin keys."""
 ADMINISTRATOR = Key(id="admin", name=CONFIG.name, may_admin=True)
 """Callers with one of server.admin_keys."""
+CONSOLE = Key(id="", name="console")
+"""Calls from the console by somebody who is signed in there."""
 
 CHALLENGE = ((b"www-authenticate", b'Bearer realm="gateway"'),)
 

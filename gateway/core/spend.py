@@ -17,7 +17,7 @@ from gateway.errors import NO_RETRY, BudgetExhausted, NoCandidate
 from gateway.types import Budget, Charge, Key, OnUnknown, Scope, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gateway.errors import Refusal
     from gateway.types import Route, Upstream
@@ -299,6 +299,19 @@ class Spending:
         span = self._spans[key.budget_window]
         own = _Account(f"budget:{_OWN}:{name}:{key.budget_window}", what, budget, span)
         return remember(self._own, name, own, MOST_KEPT)
+
+    def accounts(self, wall: float) -> Iterator[tuple[str, str, Budget, int, float]]:
+        """Yield each known account: its name, what it limits, its budget, and the start and the end of its window.
+
+        Known are the accounts that the configuration names, and the others that calls have asked for.
+        """
+        known = self._total + list(self._own.values())
+        for scoped in self._scoped.values():
+            known += [one for named in scoped.named.values() for one in named]
+            known += [one for found in scoped.known.values() for one in found]
+        for one in {each.name: each for each in known}.values():
+            start, end = window_of(one.budget.window, wall, self._calendar)
+            yield one.name, one.what, one.budget, start, end
 
     def has(self, account: str) -> bool:
         """Tell whether an account is one of these budgets', or of a key's own, which no configuration says."""

@@ -112,6 +112,8 @@ class Kind:
     key_prefix: str = "Bearer "
     endpoint_id_from: str = ""
     """A hint for users: where to find the `endpoint_id` of the base URL. Empty: the kind has no endpoint_id."""
+    guide: tuple[str, ...] = ()
+    """Steps for users that lead to a key and whatever else the kind needs. Empty: the usual ones."""
     has_api_version: bool = False
     """The configuration may give an `api_version`."""
     built_in: bool = False

@@ -233,6 +233,12 @@ ROWS = (
             "model_override": ("RUNPOD_MODEL_NAME",),
         },
         endpoint_id_from="RunPod shows it in the address of the endpoint",
+        guide=(
+            "In RunPod's console, deploy a Serverless endpoint with the vLLM worker and choose a model.",
+            "Copy the endpoint's id from its address: runpod.io/console/serverless/…/ID.",
+            "Under Settings, API Keys, create a key that may use the endpoint.",
+            "The first call starts a worker and may take minutes; the kind's own timeouts allow for that.",
+        ),
         speaks=("chat", "completions", "responses", "messages"),  # docs.runpod.io and worker-vllm's README
         timeouts=_COLD_START,
         strict_max_tokens=True,  # its workers are vLLM

@@ -55,6 +55,8 @@ class Ruleset:
     """SHA-256 digests of `server.api_keys`."""
     admin_keys: frozenset[bytes] = field(repr=False)
     """SHA-256 digests of `server.admin_keys`."""
+    console_hosts: frozenset[str]
+    """`server.console_hosts`."""
     cors: Cors | None
     straight: frozenset[str]
     """The dialects whose calls pass straight to every provider."""
@@ -129,6 +131,7 @@ def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float
         fingerprint=fingerprint(config),
         api_keys=config.server.api_keys,
         admin_keys=config.server.admin_keys,
+        console_hosts=config.server.console_hosts,
         cors=config.server.cors,
         straight=spoken_by_all(providers.values()),
     )

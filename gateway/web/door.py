@@ -8,7 +8,6 @@ would spend money.
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv6Address
 from math import ceil, inf
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cachetools import LRUCache
 
-from gateway.core.authority import LONGEST, host_of, host_of_origin, is_loopback
 from gateway.core.bounded import remember
-from gateway.core.keys import ADMINISTRATOR, CHALLENGE, CONFIG, LOCAL, Holder, no_longer_good
+from gateway.core.keys import ADMINISTRATOR, CHALLENGE, CONFIG, CONSOLE, LOCAL, Holder, no_longer_good
 from gateway.errors import NO_RETRY, BadRequest, Forbidden, NoCandidate, Refusal, Unauthorized
+from gateway.web.here import refuse_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -89,6 +88,10 @@ class Admits(Protocol):
     def cors(self) -> Cors | None:
         """Which pages of other sites may call."""
 
+    @property
+    def console_hosts(self) -> frozenset[str]:
+        """The names under which the console is served, beside this machine's."""
+
 
 class Configured(Protocol):
     """A gateway, as the door sees it."""
@@ -98,13 +101,28 @@ class Configured(Protocol):
         """The current configuration."""
 
 
+class SignedIn(Protocol):
+    """The browsers that are signed in to the console."""
+
+    def admit(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, calls: bool = False) -> Key | None:
+        """Return the administrator of a request's session, or None."""
+
+
 class Door:
     """Admits callers by the keys of the current configuration and of the keyring."""
 
-    def __init__(self, configured: Configured, keyring: Keyring, now: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        configured: Configured,
+        keyring: Keyring,
+        now: Callable[[], float] = time,
+        visitors: SignedIn | None = None,
+    ) -> None:
+        """`visitors`: None: there is no console."""
         self._configured = configured
         self._keyring = keyring
         self._now = now
+        self._visitors = visitors
         self._ring: Ring | None = None
         self._api_keys = configured.now.api_keys
         """Together with `_ring`, the keys for which `_admitted` is valid."""
@@ -139,13 +157,16 @@ class Door:
             sent = (headers.get(b"authorization"), headers.get(b"x-api-key"), headers.get(b"api-key"))
             holder = self._admitted.get(sent)
             if holder is None or holder.until <= self._now():
-                holder = self._recognise(scope, credential_of(headers), ring)
+                credential = credential_of(headers)
+                if credential is None and self._visits(scope, headers, calls=True) is not None:
+                    return CONSOLE
+                holder = self._recognise(scope, credential, ring)
                 remember(self._admitted, sent, holder, MOST_ADMITTED)  # a key can be written in several ways
             key = holder.key
         else:
             if ring.holders:
                 self._refuse_revoked(scope, headers, ring)
-            _refuse_others(scope, headers, ruleset.cors)
+            refuse_others(scope, headers, ruleset.cors)
             key = LOCAL
         # A key of the configuration has no id and gives every access.
         if key.may_admin and key.id:
@@ -157,10 +178,22 @@ class Door:
 
         A page in a browser here and any program of any user reach loopback, and would change where keys are sent.
         """
-        admin_keys = self._configured.now.admin_keys
         credential = credential_of(headers)
+        if credential is None and (visitor := self._visits(scope, headers)) is not None:
+            return visitor
+        return self.administrator(scope, credential)
+
+    def _visits(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], *, calls: bool = False) -> Key | None:
+        """Return the administrator of a request from the console, or None."""
+        if self._visitors is None or b"cookie" not in headers:
+            return None
+        return self._visitors.admit(scope, headers, calls=calls)
+
+    def administrator(self, scope: Mapping[str, Any], credential: bytes | None) -> Key:
+        """Return the administrator that an admin key belongs to, or raise, as `admit` does."""
+        admin_keys = self._configured.now.admin_keys
         if credential is None:
-            raise self._failed(scope, Unauthorized(_NO_ADMIN_KEY, headers=CHALLENGE))
+            raise self.failed(scope, Unauthorized(_NO_ADMIN_KEY, headers=CHALLENGE))
         if sha256(credential).digest() in admin_keys:  # also if it is one of server.api_keys
             return ADMINISTRATOR
         key = self._recognise(scope, credential, self._keyring.ring).key
@@ -172,7 +205,7 @@ class Door:
 
     def _recognise(self, scope: Mapping[str, Any], credential: bytes | None, ring: Ring | None) -> Holder:
         if credential is None and (ring is not None or self._api_keys):
-            raise self._failed(scope, Unauthorized(_NO_KEY, headers=CHALLENGE))
+            raise self.failed(scope, Unauthorized(_NO_KEY, headers=CHALLENGE))
         if credential is None:  # the keyring has not been read, so it is unknown whether a key is needed
             raise _unknown_yet()
         digest = sha256(credential).digest()
@@ -183,9 +216,9 @@ class Door:
         elif ring is None:
             raise _unknown_yet()
         elif (found := ring.holders.get(digest)) is None:
-            raise self._failed(scope, Unauthorized(_UNKNOWN_KEY, headers=CHALLENGE))
+            raise self.failed(scope, Unauthorized(_UNKNOWN_KEY, headers=CHALLENGE))
         elif found.until <= (now := self._now()):
-            raise self._failed(scope, no_longer_good(found, now))
+            raise self.failed(scope, no_longer_good(found, now))
         else:
             holder = found
         return holder
@@ -194,9 +227,9 @@ class Door:
         """Refuse a key that was revoked, even where no key is needed: the revocation was meant."""
         credential = credential_of(headers)
         if credential is not None and (holder := ring.holders.get(sha256(credential).digest())) is not None:
-            raise self._failed(scope, no_longer_good(holder, self._now()))
+            raise self.failed(scope, no_longer_good(holder, self._now()))
 
-    def _failed(self, scope: Mapping[str, Any], refusal: Refusal) -> Refusal:
+    def failed(self, scope: Mapping[str, Any], refusal: Refusal) -> Refusal:
         """Count a failure of the caller's address. Returns `refusal`, or a 429 after too many failures."""
         now = self._now()
         address = _network(scope.get("client"))
@@ -241,50 +274,6 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
         if name in seen and name in _DECISIVE:
             raise BadRequest(f'the header "{name.decode()}" occurs twice; send it once', code="repeated_header")
         seen.add(name)
-
-
-def _refuse_others(scope: Mapping[str, Any], headers: Mapping[bytes, bytes], cors: Cors | None) -> None:
-    """Refuse a caller that is not on this machine, or that is a page of another site in a browser here."""
-    client = scope.get("client")
-    if client is None or not is_loopback(client[0]):
-        raise Forbidden("without keys the gateway answers only on this machine; `gateway keys create` opens it")
-    host = headers.get(b"host", b"")
-    if not _is_here(host):
-        shown = host[:100].decode("ascii", "backslashreplace")
-        raise Forbidden(f'the Host "{shown}" is not this machine; use http://127.0.0.1, or create a key and send it')
-    page = headers.get(b"origin")
-    if page is None:
-        # A browser loads another site's image or script tag without Origin, but with this header.
-        if headers.get(b"sec-fetch-site", b"").lower() == b"cross-site":
-            raise Forbidden(_FOREIGN_PAGE)
-    elif not is_loopback(host_of_origin(page.decode("latin-1"))) and (
-        cors is None or not cors.admits(page, by_name=True)
-    ):
-        raise Forbidden(_FOREIGN_PAGE)
-
-
-def is_here(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> bool:
-    """Tell whether a request comes from this machine, and neither through a proxy nor from a page of another site."""
-    try:
-        _refuse_others(scope, headers, None)
-    except Forbidden:
-        return False
-    return _PROXIED.isdisjoint(headers)
-
-
-_PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
-_FOREIGN_PAGE = (
-    "a page of another site may not call the gateway; name it in server.cors.origins, or create a key and send it"
-)
-
-
-def _is_here(host: bytes) -> bool:
-    return len(host) <= LONGEST and _is_here_by_name(host)
-
-
-@lru_cache(maxsize=256)
-def _is_here_by_name(host: bytes) -> bool:
-    return is_loopback(host_of(host.decode("latin-1")))
 
 
 def _network(client: tuple[str, int] | None) -> str:

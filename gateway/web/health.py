@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway.metrics import CONTENT_TYPE
 from gateway.web.answers import json_answer
-from gateway.web.door import is_here
+from gateway.web.here import is_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

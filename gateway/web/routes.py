@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gateway.proxy.gateway import Gateway
     from gateway.types import Header
     from gateway.web.admin.api import Admin
+    from gateway.web.console.serving import Console
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[Any]]
@@ -85,15 +86,16 @@ class Web:
         background: Mapping[str, Standing] | None = None,
         admin: Admin | None = None,
         refreshed: Callable[[], Mapping[str, Refresh]] = dict,
+        console: Console | None = None,
     ) -> None:
         """`keyring`: the virtual keys; the owner refreshes and closes it. None: there are no virtual keys.
 
-        `background`: the state of each piece of background work. `admin`: None: there is no admin API.
+        `background`: the state of each piece of background work. `admin`, `console`: None: there is none.
         `refreshed`: returns the last request for each provider's list of models.
         """
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
-        self.door = Door(gateway, keyring)
+        self.door = Door(gateway, keyring, visitors=None if console is None else console.visitors)
         self.outcomes = outcomes = Outcomes(gateway)
         usage = Usage(gateway)
         kept = KeptResponses(gateway)
@@ -131,6 +133,10 @@ class Web:
             places += [Place(prefix + path, request, kept.access, method) for method, path, request in kept.places()]
         if admin is not None:
             places += [Place(path, endpoint, Access.ADMIN, method) for method, path, endpoint in admin.places()]
+        if console is not None:
+            places += [
+                Place(path, endpoint, Access.PUBLIC, method) for method, path, endpoint in console.places(self.door)
+            ]
         self._places = guarded(places, self.door)
         self._paths = [*self._operations, *(place.path for place in places if "{" not in place.path)]
         router = Router(places, redirect_slashes=False, default=self._missing)

@@ -15,7 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from gateway.cli import main
-from gateway.cli.snippets import CLIENTS, NO_KEY
+from gateway.control.snippets import CLIENTS, NO_KEY
 from tests.cli.command import ROOT, environment, serving
 
 if TYPE_CHECKING:

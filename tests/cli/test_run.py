@@ -75,6 +75,7 @@ async def test_a_file_in_the_directory_is_used(tmp_path: Path) -> None:
         async with serving(cwd=tmp_path) as running:
             assert await ask(running, "role:planner") == (200, "from the file")
             assert "configuration  gateway.yaml" in running.banner
+            assert f"http://127.0.0.1:{running.port}/console" in running.banner
             assert re.search(r"roles +planner  -> a/m\n", running.banner)
             assert "from the file" in await pasted(running)
 

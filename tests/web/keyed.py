@@ -56,6 +56,7 @@ class Admitting:
     api_keys: frozenset[bytes]
     cors: Cors | None = None
     admin_keys: frozenset[bytes] = frozenset()
+    console_hosts: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ import msgspec
 from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
+from gateway.web.admin.accounts import Accounts
+from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
 from gateway.web.admin.experiments import Experiments
 from gateway.web.admin.front_ends import FrontEnds
@@ -44,11 +46,13 @@ class Admin:
         self.rows: tuple[Row, ...] = (
             Row("GET", "/openapi.json", "about", "Return this document.", self._document, dict),
             Row("GET", "/events", "events", "Follow ends of calls, breakers and reloads.", self._events, None),
+            *Clients(control).rows(),
             *Overlay(control).rows(),
             *Providers(control).rows(),
             *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
             *Observed(control).rows(),
+            *Accounts(control).rows(),
             *Standings(control).rows(),
             *Switching(control).rows(),
             *Keys(control).rows(),

@@ -14,6 +14,7 @@ from gateway.web.admin.shapes import Changed, Flaw
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from gateway.background.balances import Balance
     from gateway.catalog import Refresh
     from gateway.config.edits import Edit
     from gateway.control.desk import Change, Desk, View
@@ -43,6 +44,8 @@ class Control:
     """Returns the last request for each provider's list of models."""
     refresh: Callable[[], Awaitable[None]]
     """Asks all providers for their models now."""
+    balances: Callable[[], Mapping[str, Balance]]
+    """Returns the last statement of each account, where the provider has an API for it."""
 
     async def look(self) -> View:
         """Return the configuration as it is written."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import shields
 from gateway.config.edits import Edit
-from gateway.control.providers import fields_of
+from gateway.control.providers import fields_of, guide_of
 from gateway.control.trial import tried
 from gateway.core.names import nearest, quoted
 from gateway.errors import NotFound
@@ -151,6 +151,7 @@ def _kind(kind: Kind) -> shapes.KindInfo:
         key_variables=list(kind.key_vars),
         key_required=kind.key_required,
         fields=_fields(kind),
+        guide=list(guide_of(kind)),
     )
 
 

@@ -269,6 +269,8 @@ class KindInfo(msgspec.Struct, kw_only=True, frozen=True):
     key_variables: list[str]
     key_required: bool
     fields: list[FieldInfo]
+    guide: list[str]
+    """Steps that lead to what the fields ask for."""
 
 
 class KindList(msgspec.Struct, kw_only=True, frozen=True):

@@ -129,12 +129,13 @@ async def test_no_secret_is_ever_shown(tmp_path: Path, caplog: pytest.LogCapture
         assert not (await ask("POST", "/providers/b/test")).json["ok"]
         await call(scene, "main")
         for method, path in scene.rows:
-            if method == "GET" and "{" not in path and path not in ("/events", "/plans", "/api/models"):
+            if method == "GET" and "{" not in path and path not in ("/events", "/plans", "/clients", "/api/models"):
                 assert (await ask("GET", path)).status == 200, path
         for path in (
             "/providers/a",
             "/providers/b",
             "/plans?model=main",
+            "/clients?url=http://127.0.0.1:8400&model=main",
             "/config?layer=file",
             "/config?layer=overlay",
         ):

@@ -1,0 +1,1 @@
+"""The console in a real Chromium, in front of a gateway whose upstreams are scripted."""
