@@ -131,11 +131,13 @@ def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route
     Raises:
         Mistake: the name is unknown; the message suggests the nearest names.
     """
-    from gateway.core.names import resolve
-    from gateway.errors import ModelNotFound
+    from gateway.core.presets import resolved as found
+    from gateway.errors import BadRequest, ModelNotFound
 
     try:
-        return resolve(name, directory)
+        return found(name, directory)
+    except BadRequest as error:
+        raise Mistake(error.message) from None
     except ModelNotFound as error:
         near = nearest(name, directory)
         if as_json:

@@ -16,6 +16,7 @@ from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
 from gateway.core.names import quoted
 from gateway.core.params import merged
+from gateway.core.presets import BUILT_IN as BUILT_IN_PRESETS
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
 
@@ -61,7 +62,8 @@ class Resolution:
         self.environ = environ
         self.vacant = vacant
         self.problems: list[tuple[Path, bool, str]] = []
-        self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        written = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        self.presets = {**BUILT_IN_PRESETS, **written}
         self.quirks = {
             name: encoded(said.quirks.adapting, {}, self._at("providers", name, "quirks"))
             for name, said in file.providers.items()
@@ -78,6 +80,7 @@ class Resolution:
             Declared(
                 providers=providers,
                 provider_params=self._provider_params(),
+                presets=self.presets,
                 aliases={name: self._alias(name, written) for name, written in self.file.models.items()},
                 roles={
                     **{name: Role((), vacancy=why) for name, why in self.vacant.items()},

@@ -75,6 +75,8 @@ class Declared:
 
     providers: Mapping[str, Provider] = field(default_factory=dict)
     provider_params: Mapping[str, Params] = field(default_factory=dict)
+    presets: Mapping[str, Params] = field(default_factory=dict)
+    """The parameters that requests may choose by name."""
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -152,6 +154,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         default_provider=declared.default_provider,
         default_route=declared.default_route,
         params=declared.provider_params,
+        presets=declared.presets,
         order=declared.order,
         pool=tuple(pool.values()),
         abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import names
 from gateway.core.bounded import remember
+from gateway.core.presets import resolved, with_preset
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
 from gateway.proxy.crossing import spoken_by_all
@@ -60,26 +60,37 @@ class Ruleset:
     """The dialects whose calls pass straight to every provider."""
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
-    _lines: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _lines: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    _presets: dict[tuple[str, str], tuple[Route, Route]] = field(default_factory=dict)
+    """Route name and preset -> the route, and the same route with that preset."""
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Ruleset {self.version} ({self.fingerprint[:8]}) of {self.config.source}>"
 
     def resolve(self, model: str) -> Route:
-        """Return the route that `model` names.
+        """Return the route that `model` names, with or without a preset.
 
         Raises:
-            ModelNotFound: the name is unknown.
+            ModelNotFound: the name is unknown. BadRequest: its preset is.
         """
         route = self.routes.get(model)
         if route is None:
-            route = remember(self.routes, model, names.resolve(model, self.directory), MOST_REMEMBERED)
+            route = remember(self.routes, model, resolved(model, self.directory), MOST_REMEMBERED)
         return route
+
+    def preset(self, route: Route, name: str) -> Route:
+        """Return a route with the parameters of a preset that exists."""
+        key = (route.name, name)
+        known = self._presets.get(key)
+        if known is None or known[0] is not route:
+            pair = route, with_preset(route, name, self.directory)
+            known = remember(self._presets, key, pair, MOST_REMEMBERED)
+        return known[1]
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
         """Return the header lines that say where an answer came from."""
-        key = (route.name, upstream.id)
+        key = (route.name, route.preset, upstream.id)
         lines = self._lines.get(key)
         if lines is None:
             lines = b"x-gateway-route: %b\r\nx-gateway-provider: %b\r\nx-gateway-model: %b\r\n" % (
@@ -87,6 +98,8 @@ class Ruleset:
                 safe(upstream.provider.name),
                 safe(upstream.model),
             )
+            if route.preset:
+                lines += b"x-gateway-preset: %b\r\n" % safe(route.preset)
             remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 
@@ -102,7 +115,7 @@ class Ruleset:
     def with_found(self, found: Found) -> Ruleset:
         """Return the same version with discovered models. Providers that it does not have are ignored."""
         directory = self.directory.with_discovered(found)
-        return replace(self, directory=directory, routes={}, _lines={})
+        return replace(self, directory=directory, routes={}, _lines={}, _presets={})
 
 
 def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float) -> Ruleset:

@@ -156,6 +156,8 @@ class Route:
     """A call that would lose something over a bridge does not take the bridge."""
     cache: CachePolicy | None = None
     """None: no answer is stored."""
+    preset: str = ""
+    """The preset that the request chose; empty: none. Its parameters are in those of the candidates."""
     configured: bool = True
     """False for a name that only a request has; such a name never becomes a metric label."""
     label: str = field(init=False, compare=False, repr=False)

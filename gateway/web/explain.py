@@ -9,6 +9,7 @@ from gateway.core.account import account_of
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import quoted
 from gateway.core.plan import Terms, make_plan
+from gateway.core.presets import parted
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.errors import BadRequest
 from gateway.proxy.crossing import as_taken
@@ -40,7 +41,7 @@ class Explain:
         asked = request.query_params
         if not (name := asked.get("model", "")):
             raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
-        if not may_ask(key := request.scope[CALLER], name):
+        if not may_ask(key := request.scope[CALLER], parted(name, self._gateway.now.directory)[0]):
             raise not_allowed(key, name)
         return json_answer(planned(self._gateway, key, name, asked))
 
