@@ -19,6 +19,7 @@ from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
 from gateway.cli.models import models
+from gateway.cli.params import params
 from gateway.cli.providers import providers
 from gateway.cli.reload import reload
 from gateway.cli.run import run
@@ -75,6 +76,7 @@ def _commands() -> Sequence[click.Command]:
         models,
         providers,
         alias,
+        params,
         config,
         connect,
         explain,

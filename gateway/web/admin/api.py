@@ -13,6 +13,7 @@ from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
+from gateway.web.admin.parameters import Parameters
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
 from gateway.web.admin.table import Row
@@ -40,6 +41,7 @@ class Admin:
             *Overlay(control).rows(),
             *Providers(control).rows(),
             *configured.rows(control),
+            *Parameters(control).rows(),
             *Observed(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),
