@@ -76,8 +76,8 @@ def tuned(merged: Mapping[str, Any], level: Level, patch: Mapping[str, Any]) -> 
         )
     if level.path[0] == "presets" and now is None:
         now = _plain(level.path[1])
-    for name in missing(now, patch):
-        raise Invalid(f"{level.name} does not set {quoted(name)}, so there is nothing to remove", param=name)
+    for absent in missing(now, patch):
+        raise Invalid(f"{level.name} does not set {quoted(absent)}, so there is nothing to remove", param=absent)
     after = edits.patched(now, patch)
     section, name = level.path[:2]
     around = edits.at(merged, level.path[:-1])
