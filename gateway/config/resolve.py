@@ -14,6 +14,7 @@ from gateway.config.settings import CacheSettings, Config, ServerSettings
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
+from gateway.core.fitting import misfits
 from gateway.core.names import quoted
 from gateway.core.params import merged
 from gateway.core.presets import BUILT_IN as BUILT_IN_PRESETS
@@ -122,7 +123,7 @@ class Resolution:
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
-            warnings=(*warnings(server, providers), *unable(directory)),
+            warnings=(*warnings(server, providers), *unable(directory), *misfits(directory)),
         )
 
     def _complain(self, path: Path, message: str) -> None:

@@ -11,9 +11,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.bounded import remember
+from gateway.core.fitting import doubts, fit_of
 from gateway.core.presets import resolved, with_preset
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
+from gateway.dialects.wording import takes_presets
 from gateway.proxy.crossing import spoken_by_all
 from gateway.proxy.headers import safe
 from gateway.stores.memory import is_same, is_same_server
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.core.cors import Cors
+    from gateway.core.fitting import Fit
     from gateway.core.names import Directory
-    from gateway.types import Ability, Endpoint, Provider, Route, Upstream
+    from gateway.types import Ability, Call, Candidate, Endpoint, Provider, Route, Upstream
     from gateway.upstream.client import Client, Target
 
     Found = Mapping[str, Mapping[str, Ability]]
@@ -61,6 +64,8 @@ class Ruleset:
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
     _lines: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    _fits: dict[tuple[str, str, str, str], Fit] = field(default_factory=dict)
+    """By the names of route and preset, the label of the candidate, and the dialect; empty over a bridge."""
     _presets: dict[tuple[str, str], tuple[Route, Route]] = field(default_factory=dict)
     """Route name and preset -> the route, and the same route with that preset."""
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
@@ -103,6 +108,21 @@ class Ruleset:
             remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 
+    def doubts(self, route: Route, candidate: Candidate, call: Call) -> bytes:
+        """Return the header line that says which parameters of a call the answering model will not take; or nothing."""
+        if not takes_presets(call.endpoint):
+            return b""
+        # Over a bridge the gateway repairs what the kind refuses.
+        dialect = "" if candidate.bridge else call.endpoint.dialect
+        key = (route.name, route.preset, candidate.label, dialect)
+        fit = self._fits.get(key)
+        if fit is None or fit.params is not candidate.params:
+            fit = remember(self._fits, key, fit_of(candidate.upstream, candidate.params, dialect), MOST_REMEMBERED)
+        if not fit.configured and fit.judged.isdisjoint(call.fields):
+            return b""
+        found = doubts(call.fields, fit)
+        return b"x-gateway-param-warnings: %b\r\n" % "; ".join(found).encode() if found else b""
+
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:
         """Return the target of an endpoint at a provider of this ruleset. `client` owns the connections."""
         # The configuration bounds the number of keys. A name is the key, because hashing a provider hashes all fields.
@@ -115,7 +135,7 @@ class Ruleset:
     def with_found(self, found: Found) -> Ruleset:
         """Return the same version with discovered models. Providers that it does not have are ignored."""
         directory = self.directory.with_discovered(found)
-        return replace(self, directory=directory, routes={}, _lines={}, _presets={})
+        return replace(self, directory=directory, routes={}, _lines={}, _fits={}, _presets={})
 
 
 def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float) -> Ruleset:

@@ -90,3 +90,14 @@ async def test_unknown_ones_are_refused() -> None:
         assert not upstream.requests
         body = {"model": "all/m", "models": ["old/m@terse"], "messages": _MESSAGES}
         assert (await ask(gateway, request("POST", "/v1/chat/completions", body))).status == 200
+
+
+async def test_doubtful_parameters_are_reported_and_not_changed() -> None:
+    """In a header; the bytes upstream are the client's own but for the model."""
+    async with scene() as (gateway, upstream):
+        body = {"model": "old/m", "messages": _MESSAGES, "temperature": 9, "max_tokens": 5}
+        answer = await ask(gateway, request("POST", "/v1/chat/completions", body))
+        fine = await ask(gateway, request("POST", "/v1/chat/completions", {**body, "temperature": 1}))
+    assert answer.headers["x-gateway-param-warnings"] == "temperature 9 is above 2"
+    assert upstream.requests[0].json == {**body, "model": "m"}
+    assert "x-gateway-param-warnings" not in fine.headers
