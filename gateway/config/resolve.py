@@ -191,7 +191,7 @@ class Resolution:
     def _alias(self, name: str, written: shape.Alias) -> Alias:
         params = encoded(written.params, self.presets, self._at("models", name, "params"))
         cache = self._cache(written.cache, "models", name)
-        return Alias(written.model, params, said_of_one(written), cache, written.patience)
+        return Alias(written.model, params, said_of_one(written), cache, written.patience, written.system_prefix)
 
     def _role(self, name: str, written: shape.Role) -> Role:
         return Role(
@@ -206,6 +206,7 @@ class Resolution:
             patience_s=written.patience,
             bridging=Bridging(written.bridge) if written.bridge else None,
             is_lossless=written.lossy == "refuse" if written.lossy else None,
+            system_prefix=written.system_prefix,
         )
 
     def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:

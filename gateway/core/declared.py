@@ -46,6 +46,8 @@ class Alias:
     """None: inherited from the target if that is a name too. A policy of 0 seconds keeps nothing."""
     patience_s: float | None = None
     """None: inherited likewise."""
+    system_prefix: str | None = None
+    """None: inherited likewise. Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Role:
     patience_s: float | None = None
     bridging: Bridging | None = None
     is_lossless: bool | None = None
+    system_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +257,7 @@ class _Expansion:
             is_lossless = role.is_lossless if is_lossless is None else is_lossless
         cache = next((one.cache for one in self._behind(name) if one.cache is not None), None)
         patience_s = next((one.patience_s for one in self._behind(name) if one.patience_s is not None), 0.0)
+        prefix = next((one.system_prefix for one in self._behind(name) if one.system_prefix is not None), "")
         return replace(
             route_of(name, kind, found, order=order or self.declared.order),
             needs=needs,
@@ -262,6 +266,7 @@ class _Expansion:
             patience_s=patience_s,
             bridging=bridging or Bridging.LAST,
             is_lossless=bool(is_lossless),
+            system_prefix=prefix,
             cache=cache if cache is not None and cache.ttl_s else None,
         )
 

@@ -20,6 +20,7 @@ from gateway.core.strategies import STRATEGIES
 from gateway.dialects.beyond import TOP, choice_in, refuse_locations
 from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
+from gateway.dialects.prefixing import with_prefix
 from gateway.dialects.prompt import last_words, names_in, text_field
 from gateway.dialects.wording import takes_presets
 from gateway.errors import BadRequest, Forbidden
@@ -72,6 +73,8 @@ def steer(
         route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory), resolved)
     if preset and takes_presets(call.endpoint):
         route = ruleset.preset(route, preset)
+    if route.system_prefix:
+        call, needs = with_prefix(call, needs, route.system_prefix)
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
