@@ -14,7 +14,7 @@ from gateway.core import names
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
 from gateway.core.plan import Terms
-from gateway.core.presets import known_preset, parted, resolved
+from gateway.core.presets import MARK, known_preset, parted, resolved
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.beyond import TOP, choice_in, refuse_locations
@@ -54,7 +54,7 @@ def steer(
         refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
     name, preset = call.model, ""
-    if "@" in name:
+    if MARK in name:
         name, preset = parted(name, ruleset.directory)
     if PRESET in headers and not preset:
         preset = known_preset(headers[PRESET].decode("latin-1").strip(), ruleset.directory)
@@ -107,6 +107,20 @@ def _open_to(key: Key, directory: Directory) -> Directory:
     return replace(directory, default_route=None)
 
 
+def may_name(key: Key, name: str, directory: Directory) -> bool:
+    """Tell whether a key may ask for a name, with or without a preset.
+
+    The name without its preset is judged first: the refusal of an unknown preset must not tell which names exist.
+
+    Raises:
+        BadRequest: the key may ask for the name, and there is no such preset.
+    """
+    if may_ask(key, name):
+        return True
+    plain = name.rpartition(MARK)[0]
+    return bool(plain) and may_ask(key, plain) and parted(name, directory)[0] == plain
+
+
 def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes], directory: Directory) -> None:
     """Check that the key may ask for every name of the request: the model, and each fallback.
 
@@ -121,7 +135,7 @@ def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes], dir
     """
     for name in (call.model, *_fallbacks(call, headers)):
         for one in (name, *(part.strip() for part in name.split(",") if "," in name)):
-            if not may_ask(key, parted(one, directory)[0]):
+            if not may_name(key, one, directory):
                 raise not_allowed(key, one)
     if (field := choice_in(call.fields)) is not None:
         raise Forbidden(

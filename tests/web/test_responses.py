@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.faults import Body, Client, End, Stall, chat_json, chat_stream, error_json, event, json_answer, request, stream_head
+from tests.faults import (
+    Body,
+    Client,
+    End,
+    Stall,
+    chat_json,
+    chat_stream,
+    error_json,
+    event,
+    json_answer,
+    request,
+    stream_head,
+)
 from tests.proxy.ledgered import ledgered
 from tests.proxy.scene import proxied, until
 from tests.web.keyed import key, secret
@@ -51,7 +63,9 @@ def keeper(prefix: str) -> Callable[[Request], Script]:
             name = f"resp_{prefix}{next(numbers)}"
             made[name] = response(name, previous_response_id=asked.json.get("previous_response_id"))
             if asked.json.get("stream"):
-                begun = event({"type": "response.created", "response": {**made[name], "output": [], "status": "in_progress"}})
+                begun = event(
+                    {"type": "response.created", "response": {**made[name], "output": [], "status": "in_progress"}}
+                )
                 text = event({"type": "response.output_text.delta", "delta": "Hello!", "output_index": 0})
                 return (stream_head(), Body(begun), Body(text),
                         Body(event({"type": "response.completed", "response": made[name]})), End())  # fmt: skip
@@ -110,7 +124,9 @@ async def test_a_call_goes_on_where_the_response_is(stream: bool) -> None:
         again = await client.responses.create(model="role:rlm", input="And?", previous_response_id=name)
         assert (again.id, again.previous_response_id) == ("resp_b2", name)
         assert (first.requests, second.requests[-1].json["previous_response_id"]) == ([], name)
-        with pytest.raises(openai.BadRequestError, match="is kept by second, to which first/m does not lead; ask for second"):
+        with pytest.raises(
+            openai.BadRequestError, match="is kept by second, to which first/m does not lead; ask for second"
+        ):
             await client.responses.create(model="first/m", input="And?", previous_response_id=name)
         assert len(first.requests) == 0
 
@@ -121,7 +137,9 @@ async def test_a_response_unknown_here_may_be_known_there() -> None:
         await client.responses.create(model="role:rlm", input="Hi", previous_response_id="resp_elsewhere")
         assert upstream.requests[0].json["previous_response_id"] == "resp_elsewhere"
     async with proxied(chat_json(), speaks="chat") as (running, (upstream,)), sdk(running) as client:
-        with pytest.raises(openai.BadRequestError, match='"resp_elsewhere" is not known here; send the whole') as raised:
+        with pytest.raises(
+            openai.BadRequestError, match='"resp_elsewhere" is not known here; send the whole'
+        ) as raised:
             await client.responses.create(model="role:rlm", input="Hi", previous_response_id="resp_elsewhere")
         assert raised.value.code == "previous_response_not_found"
         assert upstream.requests == []
@@ -254,7 +272,9 @@ async def test_tokens_of_an_input() -> None:
         assert (await client.responses.input_tokens.count(model="role:rlm", input="Hi")).input_tokens == 403
         assert upstream.requests[0].target == "/v1/responses/input_tokens"
     async with proxied(chat_json(), speaks="chat") as (running, (upstream,)), sdk(running) as client:
-        assert 300 < (await client.responses.input_tokens.count(model="role:rlm", input="word " * 400)).input_tokens < 700
+        assert (
+            300 < (await client.responses.input_tokens.count(model="role:rlm", input="word " * 400)).input_tokens < 700
+        )
         assert upstream.requests == []
         with pytest.raises(openai.BadRequestError, match="this operation has no translation"):
             await client.post("/responses/compact", body={"model": "role:rlm", "input": "Hi"}, cast_to=object)
