@@ -19,12 +19,14 @@ from gateway.background.probes import Probes
 from gateway.background.reloading import News, Reloading
 from gateway.background.sharing import Sharing
 from gateway.background.supervisor import Supervisor, Work
+from gateway.background.troubles import Troubles
 from gateway.control.desk import Desk
 from gateway.control.ground import grounds_of
 from gateway.dialects.refusals import refusal_body
 from gateway.metrics import ConfigurationState, Metrics
 from gateway.proxy.caching import Caching
 from gateway.proxy.gateway import Gateway
+from gateway.proxy.mirrors import Mirrors
 from gateway.proxy.ruleset import make_ruleset
 from gateway.server import make_server
 from gateway.stores.cache import open_cache
@@ -93,6 +95,11 @@ class App:
         caching = Caching(open_cache(config.cache.max_memory_bytes, config.ledger.redis_url))
         self.gateway = Gateway(ruleset, client, metrics, memory, self.bookkeeping.books, caching)
         self.gateway.followers = (self.bookkeeping.follow,)
+        troubles = Troubles(self.bookkeeping.alerts, lambda: self.gateway.now.config.alerts)
+        self.gateway.notices.followers += (troubles.turned,)
+        self.gateway.notices.degraded = troubles.degraded
+        self._mirrors = Mirrors(metrics)
+        self.gateway.tried = self._mirrors.offer
         self.gateway.reading = news.reading
         self.reloading = Reloading(self.gateway, reader)
         self._reads, self._feed = reader is not None, feed
@@ -145,6 +152,7 @@ class App:
         try:
             yield
         finally:
+            await self._mirrors.close()
             self.bookkeeping.let_go()
             await self.supervisor.stop()
             await self.bookkeeping.close()

@@ -126,6 +126,20 @@ class NoCandidate(Refusal):
     code = "no_usable_upstream"
 
 
+class Cancelled(Refusal):
+    """An administrator has cancelled the call."""
+
+    status = 503
+    type = "server_error"
+    code = "cancelled_by_operator"
+
+    def __init__(self) -> None:
+        super().__init__(CANCELLED, headers=[NO_RETRY])
+
+
+CANCELLED = "the operator of the gateway has cancelled this call"
+
+
 class ShuttingDown(Refusal):
     """The gateway is shutting down, and the call did not end within `server.drain`."""
 

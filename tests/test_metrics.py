@@ -109,7 +109,7 @@ def test_nothing_has_happened_yet() -> None:
         "gateway_saved_usd", "gateway_unpriced_calls", "gateway_budget_spent_ratio", "gateway_budget_refusals",
         "gateway_budget_alerts", "gateway_journal_backlog_bytes", "gateway_ledger_import_errors",
         "gateway_journal_quarantined", "gateway_in_doubt_attempts", "gateway_cache_hits", "gateway_cache_misses",
-        "gateway_keys_refused",
+        "gateway_keys_refused", "gateway_output_tokens_per_second",
     }  # fmt: skip
 
 
@@ -245,6 +245,18 @@ def test_histograms() -> None:
     found = {one.labels["le"]: one.value for one in families["gateway_request_duration_seconds"].samples
              if one.name.endswith("_bucket")}  # fmt: skip
     assert (found["0.05"], found["0.5"], found["10.0"], found["600.0"]) == (2, 4, 5, 5)
+
+
+def test_token_throughput() -> None:
+    """Of streams that lasted and brought their usage; a plain answer, and one that came at once, have no speed."""
+    one = settled((A, o.OK), usage=Usage(10, 100), first_token_s=0.5)
+    lasted = replace(one, attempts=(replace(one.attempts[0], duration_s=2.5),))
+    at_once = replace(one, attempts=(replace(one.attempts[0], duration_s=0.505),))
+    plain = replace(one, attempts=(replace(one.attempts[0], duration_s=2.5, first_token_s=None),))
+    found = of(counted(lasted, at_once, plain), "gateway_output_tokens_per_second_sum")
+    assert list(found.values()) == [50.0]
+    buckets = of(counted(lasted), "gateway_output_tokens_per_second_bucket")
+    assert [value for name, value in buckets.items() if 'le="40.0"' in name or 'le="80.0"' in name] == [0.0, 1.0]
 
 
 def test_series_of_one_family_differ() -> None:

@@ -1,4 +1,4 @@
-"""Report that a share of a budget has been spent: a line in the log, and a post to the budget's webhook.
+"""Report that a share of a budget has been spent, in the log and to its webhook; and post the alerts of others.
 
 Rule: the URL of a webhook is a secret, because everyone who knows it can post there. Only its host is logged.
 """
@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from datetime import UTC, datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.background.asking import connected
@@ -31,8 +31,16 @@ BACK_OFF_S = 1.0
 MOST_WAITING = 256
 
 
+class Post(NamedTuple):
+    """Something to be posted."""
+
+    webhook: str
+    sentence: str
+    message: dict[str, Any]
+
+
 class Alerts:
-    """Logs and posts alerts about budgets. The queue of posts is bounded; when it is full, the oldest is dropped."""
+    """Posts alerts, and logs those about budgets. The queue is bounded; when it is full, the oldest is dropped."""
 
     def __init__(
         self,
@@ -45,7 +53,7 @@ class Alerts:
         self._client = client
         self._within_s = within_s
         self._back_off_s = back_off_s
-        self._waiting: deque[Alert] = deque(maxlen=most_waiting)
+        self._waiting: deque[Post] = deque(maxlen=most_waiting)
         self._arrived = asyncio.Event()
         self.posted = 0
         self.failed = 0
@@ -59,11 +67,17 @@ class Alerts:
     def tell(self, alert: Alert) -> None:
         """Log an alert, and queue it for `run` to post. Never blocks."""
         _log.warning("%s", alert.sentence)
-        if not alert.budget.webhook:
-            return
+        if alert.budget.webhook:
+            self._queue(Post(alert.budget.webhook, alert.sentence, message_of(alert)))
+
+    def post(self, webhook: str, sentence: str, message: dict[str, Any]) -> None:
+        """Queue a sentence for `run` to post, with what programs read beside it. Never blocks."""
+        self._queue(Post(webhook, sentence, {**_shown(sentence), **message}))
+
+    def _queue(self, post: Post) -> None:
         if len(self._waiting) == self._waiting.maxlen:
             self.dropped += 1
-        self._waiting.append(alert)
+        self._waiting.append(post)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -77,20 +91,19 @@ class Alerts:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def _post(self, http: httpx.AsyncClient, alert: Alert) -> None:
-        message = message_of(alert)
+    async def _post(self, http: httpx.AsyncClient, post: Post) -> None:
         for tried in range(TRIES):
             if tried:
                 await asyncio.sleep(self._back_off_s * 2 ** (tried - 1))
-            problem, again = await self._try(http, alert.budget.webhook, message)
+            problem, again = await self._try(http, post.webhook, post.message)
             if problem is None:
                 self.posted += 1
                 return
             if not again:
                 break
         self.failed += 1
-        host = urlsplit(alert.budget.webhook).hostname
-        _log.error("the webhook at %s did not get this alert: %s: %s", host, alert.sentence, problem)
+        host = urlsplit(post.webhook).hostname
+        _log.error("the webhook at %s did not get this alert: %s: %s", host, post.sentence, problem)
 
     async def _try(self, http: httpx.AsyncClient, url: str, message: dict[str, Any]) -> tuple[str | None, bool]:
         """Post once. Return what went wrong (None: nothing), and whether a retry may help."""
@@ -108,13 +121,10 @@ class Alerts:
 
 
 def message_of(alert: Alert) -> dict[str, Any]:
-    """Return the JSON to post: Slack shows `text`, Discord shows `content`, and programs read the rest."""
+    """Return the JSON to post about a budget."""
     budget = alert.budget
     return {
-        "text": alert.sentence,
-        "content": alert.sentence,
-        # Discord: names of models and labels must not mention (and so notify) anyone.
-        "allowed_mentions": {"parse": []},
+        **_shown(alert.sentence),
         "event": "budget_alert",
         "account": alert.account,
         "scope": budget.scope.value,
@@ -126,6 +136,12 @@ def message_of(alert: Alert) -> dict[str, Any]:
         "window_start": _iso(alert.window_start),
         "resets_at": _iso(alert.resets_at),
     }
+
+
+def _shown(sentence: str) -> dict[str, Any]:
+    """Return what people see: Slack shows `text`, Discord shows `content`; programs read the rest of a message."""
+    # Discord: names of models and labels must not mention (and so notify) anyone.
+    return {"text": sentence, "content": sentence, "allowed_mentions": {"parse": []}}
 
 
 def _iso(at: float) -> str | None:

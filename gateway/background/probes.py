@@ -100,6 +100,7 @@ class Probes:
                 self._gateway.metrics.degraded(upstreams[upstream_id])
             else:
                 _log.info("%s is as usual again", upstream_id)
+            self._gateway.notices.degraded(upstream_id, trend.degraded)
 
     async def ask(self, http: httpx.AsyncClient) -> None:
         """Probe each provider that has an upstream due for a probe, once."""

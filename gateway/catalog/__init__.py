@@ -5,6 +5,7 @@ Rule: pure, without requests. An unknown ability stays unknown, and is never tak
 
 from gateway.catalog.abilities import ability_of, is_free
 from gateway.catalog.families import Known, known
+from gateway.catalog.ids import is_listed
 from gateway.catalog.listing import MOST_MODELS, model_id, read_listing
 from gateway.catalog.rows import Refresh, Row, only, records, search
 
@@ -15,6 +16,7 @@ __all__ = [
     "Row",
     "ability_of",
     "is_free",
+    "is_listed",
     "known",
     "model_id",
     "only",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # No real id is longer; clients may send anything.
 LONGEST = 200
@@ -82,3 +85,20 @@ def size_b(one: Id) -> float | None:
     if not sizes:
         sizes = [float(each) / 1000 for each in _SMALL.findall(text)]
     return max(sizes, default=None)
+
+
+# Names that calls may use although the list has only a longer or shorter form: Ollama's names without `:latest`,
+# OpenRouter's with a routing suffix, Anthropic's without a date.
+_ROUTING = re.compile(r":(nitro|floor|online|exacto|extended)$")
+_DATED = re.compile(r"-20\d{6}$")
+
+
+def is_listed(model: str, listed: Iterable[str]) -> bool:
+    """Tell whether a provider with this list serves a model under this name."""
+    names = set(listed)
+    wanted = _ROUTING.sub("", model.removeprefix("models/"))
+    return (
+        wanted in names
+        or f"{wanted}:latest" in names
+        or any(_DATED.sub("", name) == wanted for name in names if _DATED.search(name))
+    )

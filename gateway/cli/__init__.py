@@ -15,6 +15,7 @@ from gateway.cli.alias import alias
 from gateway.cli.changes import config
 from gateway.cli.check import check
 from gateway.cli.connect import connect
+from gateway.cli.experiments import experiments
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.keys import keys
@@ -25,6 +26,7 @@ from gateway.cli.reload import reload
 from gateway.cli.run import run
 from gateway.cli.schema import schema
 from gateway.cli.status import status
+from gateway.cli.switch import switch
 from gateway.cli.test import test
 from gateway.cli.usage import usage
 
@@ -77,9 +79,11 @@ def _commands() -> Sequence[click.Command]:
         providers,
         alias,
         params,
+        switch,
         config,
         connect,
         explain,
+        experiments,
         keys,
         usage,
         test,

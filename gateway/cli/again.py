@@ -84,6 +84,7 @@ class Again:
 
     def load(self) -> tuple[Config, tuple[str, ...]]:
         """See `reloading.Source`."""
+        from gateway.cli.state import administered
         from gateway.config import load
         from gateway.config.restart import held_back
         from gateway.errors import ConfigError
@@ -92,7 +93,7 @@ class Again:
         fresh = load(file, os.environ) if file is not None else configuration.zero(configuration.detected())
         config, waits = held_back(self._asked, self._running, self._said.applied_to(fresh))
         try:
-            return closed_to_strangers(config), waits
+            return administered(closed_to_strangers(config))[0], waits
         except Unusable as refused:
             raise ConfigError(refused.message.splitlines()) from None
 

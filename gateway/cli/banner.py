@@ -22,8 +22,11 @@ MOST_SHOWN = 12
 _DEMO = "demo/echo"
 
 
-def banner(config: Config, *, workers: int, silent: Collection[str]) -> str:
-    """Return the banner. `silent`: the local providers that do not answer at the moment."""
+def banner(config: Config, *, workers: int, silent: Collection[str], admin_key: str = "") -> str:
+    """Return the banner.
+
+    `silent`: the local providers that do not answer at the moment. `admin_key`: one that was made at this start.
+    """
     providers = usable(config.directory.providers.values())
     shown = [
         f"{bold(f'Gateway {__version__}')}  {bold(url(config.server) + '/v1')}{_audience(config, workers)}",
@@ -31,6 +34,7 @@ def banner(config: Config, *, workers: int, silent: Collection[str]) -> str:
         *_section("configuration", [config.source if has_file(config) else "none: using what was found"]),
         *_section("providers", list(_providers(config, providers, silent))),
         *_section("roles", _roles(config)),
+        *_section("admin key", [f"{admin_key}  {dim('(made now, and shown this once)')}"] if admin_key else []),
         *_section("warning", [*_troubles(config, providers, silent), *config.warnings], mark=True),
         "",
         "Try it:",

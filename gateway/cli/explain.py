@@ -92,7 +92,7 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
     """Return the account of a gateway that has just started and knows nothing about its upstreams."""
     from random import Random
 
-    from gateway.core.account import account_of
+    from gateway.core.account import account_of, experiment_of
     from gateway.core.plan import KNOWING_NOTHING, Terms, make_plan
     from gateway.errors import BadRequest
     from gateway.proxy.crossing import as_taken
@@ -107,7 +107,8 @@ def offline(config: Config, route: Route, asked: dict[str, str]) -> dict[str, An
         raise Mistake(error.message) from None
     terms = Terms(config.max_attempts, config.retries, config.max_wait_s, needs=needs, order=order, explain=True)
     plan = make_plan(route, terms, KNOWING_NOTHING, 0.0, 0.0, Random(0))  # noqa: S311  # no secret
-    return {"live": False, **account_of(route, plan, needs, KNOWING_NOTHING, 0.0)}
+    tried = experiment_of(config.directory.experiments.get(route.name))
+    return {"live": False, **account_of(route, plan, needs, KNOWING_NOTHING, 0.0), **tried}
 
 
 def needs_of(asked: dict[str, str]) -> Needs:
@@ -221,6 +222,8 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         click.echo("\nnot used:")
         rows = [["    ", one["upstream"], one["reason"]] for one in account["rejected"]]
         click.echo("\n".join(terminal.columns(rows)))
+    if (tried := account.get("experiment")) is not None:
+        _show_experiment(tried)
     if account["live"]:
         click.echo("\nbased on what the running gateway knows now")
 
@@ -229,6 +232,20 @@ def _in_one_line(text: str) -> str:
     """Return the beginning of a text, for one line of a terminal."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_PREFIX else line[:_LONGEST_PREFIX] + "…"
+
+
+def _show_experiment(tried: dict[str, Any]) -> None:
+    """Show what an experiment makes of the calls of a name."""
+    arms, mirror = tried["arms"], tried["mirror"]
+    share = "all calls" if tried["share"] == 1.0 else f"{100 * tried['share']:.3g}% of the calls"
+    does = "are copied to" if mirror is not None else f"are divided, each {tried['sticky']} to one arm:"
+    click.echo(f"\nexperiment {terminal.bold(tried['name'])}: {share} {does}")
+    rows = []
+    for one in [mirror] if mirror is not None else arms:
+        params = " ".join(f"{name}={json.dumps(value)}" for name, value in one["params"].items())
+        part = "" if mirror is not None else f"{100 * one['share']:.3g}%"
+        rows.append(["    ", one["name"], part, one["model"] or "the usual models", params])
+    click.echo("\n".join(terminal.columns(rows)))
 
 
 def _came(one: dict[str, Any]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from gateway.catalog import is_listed
 from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
 from gateway.core import outcome as o
@@ -18,7 +18,7 @@ from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from gateway.core.names import Directory
     from gateway.types import Provider
@@ -32,11 +32,6 @@ _WRONG_ADDRESS = frozenset(
     )
 )
 GUESS_WITHIN_S = 5.0
-
-# Names that calls may use although the list has only a longer or shorter form: Ollama's names without `:latest`,
-# OpenRouter's with a routing suffix, Anthropic's without a date.
-_ROUTING = re.compile(r":(nitro|floor|online|exacto|extended)$")
-_DATE = re.compile(r"-20\d{6}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +77,9 @@ async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) 
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
         return finding(provider, listing, configured)
+    if provider.models_url and listing.problem is None:
+        said = f"there is no list of models at {provider.models_url} (HTTP {listing.status}); check the models_url"
+        return Finding(provider.name, said, said)
     if listing.problem is None and kind_of(provider).may_lack_list and await asker.has_chat(provider):
         return Finding(provider.name, "", "it serves chats and has no list of models, so nothing was compared")
     return misplaced(provider, listing, await _meant(asker, provider, listing))
@@ -173,17 +171,6 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> 
         problem = "; ".join(_is_missing(model, listing.models) for model in missing)
         said = [problem, *said]
     return Finding(provider.name, problem, ", ".join(said), len(listing.models), listing.key_accepted)
-
-
-def is_listed(model: str, listed: Iterable[str]) -> bool:
-    """Tell whether a provider with this list serves a model under this name."""
-    names = set(listed)
-    wanted = _ROUTING.sub("", model.removeprefix("models/"))
-    return (
-        wanted in names
-        or f"{wanted}:latest" in names
-        or any(_DATE.sub("", name) == wanted for name in names if _DATE.search(name))
-    )
 
 
 def _is_missing(model: str, listed: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from gateway.cli.state import Holder
     from gateway.types import Provider
 
-_KEYS = ("GATEWAY_ADMIN_KEY", "GATEWAY_API_KEY")
 _HEAD = ("NAME", "KIND", "ADDRESS", "STATE", "MODELS", "LIST READ", "FAILING")
 
 
@@ -26,21 +24,24 @@ _HEAD = ("NAME", "KIND", "ADDRESS", "STATE", "MODELS", "LIST READ", "FAILING")
 def providers(path: Path | None, *, kinds: bool, as_json: bool) -> None:
     """Show all providers: whether each is used or why not, and how it is.
 
-    What the running gateway knows is shown if GATEWAY_ADMIN_KEY (or GATEWAY_API_KEY) is one of its admin keys.
+    What the running gateway knows is shown if an admin key is at hand: GATEWAY_ADMIN_KEY, GATEWAY_API_KEY, or the one
+    that the gateway has made in its state directory.
     """
     if kinds:
         _show_kinds(as_json=as_json)
         return
     config = configuration.read(path)
     found = running.running(path)
-    live = _live(found) if found is not None else {}
+    live = _live(found, running.admin_key(path)) if found is not None else {}
     rows = [_described(one, live.get(one.name, {})) for one in config.directory.providers.values()]
     if as_json:
         terminal.print_json(rows)
         return
     terminal.print_table(_HEAD, [_row(one) for one in rows])
     if not live:
-        words = "no gateway runs" if found is None else f"{_KEYS[0]} is not set, or is no admin key of the gateway"
+        words = (
+            "no gateway runs" if found is None else f"{running.KEYS[0]} is not set, or is no admin key of the gateway"
+        )
         click.echo(terminal.dim(f"{words}, so it is not known how they are"), err=True)
 
 
@@ -105,9 +106,8 @@ def _show_kinds(*, as_json: bool) -> None:
     terminal.print_table(("KIND", "BASE URL", "KEY VARIABLE", "REQUIRED"), rows)
 
 
-def _live(found: Holder) -> dict[str, dict[str, Any]]:
+def _live(found: Holder, key: str) -> dict[str, dict[str, Any]]:
     """Return what the running gateway says of each provider; empty if it does not answer, or the key is not good."""
-    key = next((value for name in _KEYS if (value := os.environ.get(name, "").strip())), "")
     said = running.asked(found.host, found.port, "/admin/v1/providers", {"x-api-key": key} if key else {})
     if said.status != 200:
         return {}

@@ -66,19 +66,20 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
     from gateway.cli.again import Again
     from gateway.cli.banner import banner
     from gateway.cli.listening import listen
-    from gateway.cli.state import claimed, recover
+    from gateway.cli.state import administered, claimed, recover
     from gateway.server import HangUp
 
     hang_up = HangUp()
     take_signals(hang_up.is_end)
     workers, asked = config.server.workers, config
     config, claim = claimed(config)
+    config, admin_key = administered(config)
     listeners = listen(config.server, workers)
     # The kernel has chosen a number for port 0.
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
     claim.tell(config, loaded_at)
     recovered = recover(config)
-    click.echo(banner(config, workers=workers, silent=silent))
+    click.echo(banner(config, workers=workers, silent=silent, admin_key=admin_key))
     news = News(loaded_at=loaded_at)
     reader = Reader(Again(said, asked, config), config, stamp, news)
     try:

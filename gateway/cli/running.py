@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Less than the five seconds of the container image's health check.
 WITHIN_S = 3.0
+KEYS = ("GATEWAY_ADMIN_KEY", "GATEWAY_API_KEY")
 LARGEST_ANSWER = 4_000_000
 
 
@@ -42,6 +43,18 @@ def running(path: Path | None) -> Holder | None:
 
     file = configuration.find(path) or configuration.USUAL
     return holder(configuration.environment(file.parent))
+
+
+def admin_key(path: Path | None) -> str:
+    """Return the key with which commands administer; empty if none is known. `path`: from `--config`, if given."""
+    from gateway.config import overlay
+    from gateway.stores.admin_key import kept
+
+    environ = configuration.environment((configuration.find(path) or configuration.USUAL).parent)
+    if said := next((key for name in KEYS if (key := environ.get(name, "").strip())), ""):
+        return said
+    folder = overlay.state_dir(environ)
+    return "" if folder is None else kept(folder)
 
 
 def readyz(host: str, port: int) -> Said:

@@ -133,6 +133,26 @@ def _may_hold_keys(config: Config, folder: Path) -> bool:
         return True
 
 
+def administered(config: Config) -> tuple[Config, str]:
+    """Return the configuration with an admin key, and that key if it is new.
+
+    A key is made only where none is configured that administers: see docs/admin.md.
+    """
+    from gateway.config.clients import digest
+    from gateway.stores import admin_key
+
+    server, folder = config.server, config.ledger.state_dir
+    if server.admin_keys or server.api_keys or folder is None:
+        return config, ""
+    new = ""
+    if not (key := admin_key.kept(folder)):
+        try:
+            key = new = admin_key.made(folder)
+        except OSError:  # administration is refused then, and says what to do
+            return config, ""
+    return replace(config, server=replace(server, admin_keys=frozenset({digest(key)}))), new
+
+
 def recover(config: Config) -> Recovered | None:
     """Import the journal of a killed gateway, and return a summary.
 

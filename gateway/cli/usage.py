@@ -63,15 +63,15 @@ def usage(
         raise Mistake("--csv and --json exclude each other")
     _object_to_mixing(calls=calls, reconcile=reconcile, by=by, where=where, since=since, until=until)
     now = time.time()
-    start, end = _period(since or DEFAULT_SINCE, until, now)
-    dimensions = _dimensions(by if by is not None else DEFAULT_BY)
+    start, end = period(since or DEFAULT_SINCE, until, now)
     config = configuration.read(path)
+    dimensions = _dimensions(by if by is not None else DEFAULT_BY, config.recorded)
     if reconcile:
         from gateway.cli.bills import show_bills
 
         ctx.exit(show_bills(config, start, min(end, now), now, as_json=as_json, as_csv=as_csv))
     names = key_names(config)
-    wanted = _wanted(where, names)
+    wanted = _wanted(where, names, config.recorded)
     from gateway.control.report import groups, stored
 
     with open_ledger(config.ledger) as store:
@@ -107,7 +107,12 @@ def _object_to_mixing(*, calls: int | None, reconcile: bool, by: object, where: 
         raise Mistake("--reconcile compares days and providers; it can only be combined with --since and --until")
 
 
-def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
+def period(since: str, until: str | None, now: float) -> tuple[float, float]:
+    """Return the start and the end that two options name; without an end, infinity.
+
+    Raises:
+        Mistake: an option is no time, or nothing lies between the two.
+    """
     from gateway.control.report import instant, moment
 
     try:
@@ -120,34 +125,37 @@ def _period(since: str, until: str | None, now: float) -> tuple[float, float]:
     return start, end
 
 
-def _dimensions(by: str) -> tuple[str, ...]:
-    words = [word.strip().lower() for word in by.split(",") if word.strip()]
+def _dimensions(by: str, recorded: Sequence[str]) -> tuple[str, ...]:
+    words = [_lowered(word.strip()) for word in by.split(",") if word.strip()]
     for word in words:
-        _object_to_dimension(word)
+        _object_to_dimension(word, recorded)
     return tuple(dict.fromkeys(words))
 
 
-def _object_to_dimension(word: str) -> None:
-    from gateway.core.names import nearest, quoted
-    from gateway.stores.store import DIMENSIONS
-
-    known = ("role", *DIMENSIONS)
-    if word not in known:
-        near = nearest(word, known) or f"; there are {', '.join(known)}"
-        raise Mistake(f"usage cannot be grouped or filtered by {quoted(word)}{near}")
+def _lowered(word: str) -> str:
+    """Return a dimension as it is known: names of metadata keep their case."""
+    lowered = word.lower()
+    return word if lowered.startswith("metadata.") else lowered
 
 
-def _wanted(where: Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+def _object_to_dimension(word: str, recorded: Sequence[str]) -> None:
+    from gateway.control.report import objection_to
+
+    if wrong := objection_to(word, recorded):
+        raise Mistake(wrong)
+
+
+def _wanted(where: Iterable[str], names: Mapping[str, str], recorded: Sequence[str]) -> dict[str, str]:
     from gateway.control.report import NO_KEY, sought, stored
 
     ids = {name: key for key, name in names.items()}
     wanted: dict[str, str] = {}
     for one in where:
         name, equals, value = one.partition("=")
-        name = name.strip().lower()
+        name = _lowered(name.strip())
         if not equals:
             raise Mistake(f'"{one[:40]}" is not a condition; write it like provider=openai')
-        _object_to_dimension(name)
+        _object_to_dimension(name, recorded)
         if stored(name) in wanted:
             raise Mistake(f'"--where {name}=…" is given twice; a call has only one {name}')
         if name == "key":

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     Tree = dict[str, Any]
 
-RUN_TIME = ("providers", "models", "roles", "fallback", "presets", "rules", "budgets", "defaults", "cache")
+RUN_TIME = (
+    "providers", "models", "roles", "fallback", "presets", "rules", "experiments", "budgets", "defaults", "cache",
+)  # fmt: skip
 """The sections that can be changed at run time. The others guard access and storage, or need a restart."""
 
 _PART = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')

@@ -13,9 +13,10 @@ from gateway.core.names import nearest, quoted
 from gateway.core.rules import LANGUAGES
 from gateway.core.spend import WEEKDAYS
 from gateway.core.strategies import STRATEGIES
+from gateway.core.troubles import Trouble
 from gateway.dialects.endpoints import ENDPOINTS
 from gateway.kinds import KINDS
-from gateway.types import BodyKind, Capability, LimitScope, Window
+from gateway.types import BodyKind, Capability, LimitScope, Unit, Window
 from gateway.types import Bridging as When
 from gateway.types import OnUnknown as WhenUnknown
 from gateway.types import Scope as BudgetFor
@@ -37,6 +38,8 @@ BUDGET_SCOPES = tuple(one.value for one in BudgetFor)
 WINDOWS = tuple(one.value for one in Window)
 ON_UNKNOWN = tuple(one.value for one in WhenUnknown)
 THEN = ("refuse", "downgrade")
+TROUBLES = tuple(one.value for one in Trouble)
+UNITS = tuple(one.value for one in Unit)
 
 
 def _whole(value: object) -> object:
@@ -172,8 +175,24 @@ Then = Annotated[str, BeforeValidator(_one_of("choice", THEN)), WithJsonSchema(_
 Webhook = Annotated[str, BeforeValidator(scalars.webhook)]
 Location = Annotated[str, BeforeValidator(scalars.location)]
 Fraction = Annotated[
-    float, BeforeValidator(scalars.fraction), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+    float,
+    BeforeValidator(scalars.fraction),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+                {"type": "string", "pattern": "^[0-9.]+ ?%?$", "examples": ["20%"]},
+            ]
+        }
+    ),
 ]
+StickyUnit = Annotated[str, BeforeValidator(_one_of("unit", UNITS)), WithJsonSchema(_names(UNITS))]
+Tags = Annotated[
+    list[Annotated[str, Field(pattern=r"^(user|metadata\.[A-Za-z0-9_.-]{1,64})$")]], AfterValidator(_each_once)
+]
+TroubleName = Annotated[str, BeforeValidator(_one_of("trouble", TROUBLES)), WithJsonSchema(_names(TROUBLES))]
+Troubles = Annotated[list[TroubleName], AfterValidator(_each_once)]
+Arm = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Days = Annotated[
     int, BeforeValidator(scalars.days), WithJsonSchema({"type": ["string", "integer"], "examples": ["90d", 400]})
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
 
 from gateway.config import scalars
 from gateway.kinds import KINDS
@@ -24,6 +25,7 @@ class Entry:
 
     kind: str
     base_url: str | None = None
+    models_url: str = ""
     api_key: str | None = field(default=None, repr=False)
     """None: not written. Empty: written, but its variable is empty."""
     key_variables: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ def make_provider(
         name=name,
         kind=entry.kind,
         base_url=url,
+        models_url=_models_url(entry, url, complain),
         headers=tuple(headers.items()),
         speaks=entry.speaks or kind.speaks,
         query=f"api-version={entry.api_version}" if entry.api_version else "",
@@ -156,6 +159,21 @@ def _url(entry: Entry, complain: Complain) -> str:
     elif not own:
         complain(("base_url",), f'"base_url" is missing; the kind {entry.kind} has no default')
     return own
+
+
+def _models_url(entry: Entry, base_url: str, complain: Complain) -> str:
+    """Return the URL of the list of models. It must be on the provider's host, because the key is sent there."""
+    if not entry.models_url or not base_url:
+        return ""
+    said = entry.models_url
+    if not said.isascii() or not said.isprintable() or " " in said or "#" in said:
+        complain(("models_url",), "a URL has no spaces and no fragment; write a path like /api/models")
+        return ""
+    found = urljoin(f"{base_url}/", said)
+    if urlsplit(found)[:2] != urlsplit(base_url)[:2]:
+        complain(("models_url",), "the list of models must be on the host of base_url; write a path like /api/models")
+        return ""
+    return found
 
 
 def _only(has: Callable[[Kind], object]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import ability_of
 from gateway.config import clients, money, scalars
@@ -10,7 +10,8 @@ from gateway.config.abilities import said_of_all, said_of_one
 from gateway.config.params import encoded
 from gateway.config.providers import Entry, make_provider, merged_timeouts
 from gateway.config.routing import make_rule
-from gateway.config.settings import CacheSettings, Config, ServerSettings
+from gateway.config.settings import AlertSettings, CacheSettings, Config, ServerSettings
+from gateway.core.arms import DeclaredArm, DeclaredExperiment
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
@@ -18,8 +19,9 @@ from gateway.core.fitting import misfits
 from gateway.core.names import quoted
 from gateway.core.params import merged
 from gateway.core.presets import BUILT_IN as BUILT_IN_PRESETS
+from gateway.core.troubles import Trouble
 from gateway.kinds import BUILT_IN, KINDS, OTHER
-from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts
+from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -101,6 +103,7 @@ class Resolution:
                 curated=ability_of,
                 of_providers={name: said_of_all(written) for name, written in self.file.providers.items()},
                 kinds=frozenset(KINDS),
+                experiments={name: self._experiment(name, one) for name, one in self.file.experiments.items()},
             )
         )
         for one in objections:
@@ -120,7 +123,9 @@ class Resolution:
             default_models=defaults.models,
             rules=rules,
             ledger=money.ledger_settings(self.environ, self._complain, self.file.ledger, self.file.stores),
+            recorded=tuple(self.file.ledger.record),
             budgets=tuple(money.budgets(self.file.budgets, directory, self._complain)),
+            alerts=AlertSettings(self.file.alerts.webhook or "", frozenset(map(Trouble, self.file.alerts.on))),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
             warnings=(*warnings(server, providers), *unable(directory), *misfits(directory)),
@@ -139,6 +144,8 @@ class Resolution:
             for path in ((section, name, "models", *index, "model"), (section, name, "models", *index)):
                 if path in self.source.marks:
                     return path
+        if section == "experiments" and where not in self.source.marks and where[:-1] in self.source.marks:
+            return where[:-1]  # an arm that is written short
         if section == "models" and (path := (section, name, "model")) in self.source.marks:
             return path
         return where
@@ -163,6 +170,7 @@ class Resolution:
         entry = Entry(
             kind=kind,
             base_url=url,
+            models_url=(written.models_url or "").strip(),
             api_key=written.api_key,
             key_variables=self.source.variables.get((*path, "api_key"), ()),
             headers=written.headers,
@@ -208,6 +216,19 @@ class Resolution:
             is_lossless=written.lossy == "refuse" if written.lossy else None,
             system_prefix=written.system_prefix,
         )
+
+    def _experiment(self, name: str, written: shape.Experiment) -> DeclaredExperiment:
+        place, mirror = ("experiments", name), written.mirror
+        arms = {
+            arm: DeclaredArm(one.model or "", self._tried(one.params, *place, "arms", arm), one.weight)
+            for arm, one in written.arms.items()
+        }
+        copies = DeclaredArm(mirror.model or "", self._tried(mirror.params, *place, "mirror")) if mirror else None
+        share, most = written.share or 1.0, mirror.at_once if mirror else 0
+        return DeclaredExperiment(written.on, arms, share, Unit(written.sticky), copies, most)
+
+    def _tried(self, written: Mapping[str, Any] | str, *place: str) -> Params:
+        return encoded(written, self.presets, self._at(*place, "params"))
 
     def _cache(self, written: shape.RouteCache | None, *where: str) -> CachePolicy | None:
         if written is None:

@@ -89,8 +89,10 @@ def tokens(value: object) -> int:
 
 
 def webhook(value: object) -> object:
-    """Read the URL of a webhook. The URL may contain a secret, so no message repeats it."""
+    """Read the URL of a webhook; empty: none. The URL may contain a secret, so no message repeats it."""
     if isinstance(value, str):
+        if not value.strip():  # `${SLACK_WEBHOOK:-}` without the variable
+            return ""
         url = urlsplit(value.strip())
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("must be a URL: https://hooks.example.com/…")
@@ -108,7 +110,9 @@ def days(value: object) -> int:
 
 
 def fraction(value: object) -> float:
-    """Read a share: more than 0 and at most 1."""
+    """Read a share, `0.2` or `20%`: more than 0 and at most 1."""
+    if isinstance(value, str) and _NUMBER.fullmatch(number := value.strip().removesuffix("%").strip()):
+        value = float(number) / (100.0 if "%" in value else 1.0)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= 1:
         raise ValueError("a share must be more than 0 and at most 1; write 0.8 for 80 %")
     return float(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.core.spend import Calendar
+from gateway.core.troubles import Trouble
 from gateway.types import Timeouts
 
 if TYPE_CHECKING:
@@ -72,6 +73,15 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """Which troubles of upstreams and accounts are posted, and where."""
+
+    webhook: str = field(default="", repr=False)
+    """Empty: nowhere."""
+    on: frozenset[Trouble] = frozenset(Trouble)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """One version of the configuration. A reload builds another; calls in flight keep theirs."""
 
@@ -92,7 +102,10 @@ class Config:
     rules: tuple[Rule, ...] = ()
     """In order; the first rule that holds decides."""
     ledger: LedgerSettings = LedgerSettings()
+    recorded: tuple[str, ...] = ()
+    """What the ledger records of each request beside its model: `user`, `metadata.NAME`."""
     budgets: tuple[Budget, ...] = ()
+    alerts: AlertSettings = AlertSettings()
     calendar: Calendar = field(default_factory=Calendar)
     """When the days and weeks of budgets begin."""
     cache: CacheSettings = CacheSettings()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 
-from gateway.config import notations as n  # noqa: TC001  # pydantic reads the annotations
+from gateway.config import notations as n  # pydantic reads the annotations
 from gateway.core.names import quoted
 
 if TYPE_CHECKING:
@@ -273,6 +273,11 @@ class Provider(Strict):
     kind: n.KindName | None = Field(default=None, description="The kind of the provider. By default, its name.")
     base_url: n.BaseUrl | None = Field(
         default=None, description="The URL of its API, up to and including /v1 or the like."
+    )
+    models_url: str | None = Field(
+        default=None,
+        description="Where its list of models is: a path on the host of base_url. By default /models below base_url.",
+        examples=["/api/v2/models"],
     )
     api_key: str | None = Field(
         default=None,
@@ -543,9 +548,86 @@ class Rule(Strict):
     use: n.Name = Field(description="Where matching requests go: role:NAME, an alias, provider/model, or auto.")
 
 
-class Ledger(Strict):
-    """What is recorded about every call. A change needs a restart."""
+class Arm(Strict):
+    """One of the alternatives that an experiment compares: a model, or a mapping."""
 
+    shorthand = "model"
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The model in place of the usual ones: an alias, provider/model or role:NAME. By default the usual "
+        "ones, which also step in when this one fails.",
+    )
+    params: n.ParamsOrPreset = Field(default={})
+    weight: n.Weight = Field(default=1.0, description="Its share of the calls that take part.")
+
+
+class Mirror(Strict):
+    """Where copies of calls go: a model, or a mapping."""
+
+    shorthand = "model"
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The model that gets the copies: an alias, provider/model or role:NAME. By default the usual ones.",
+    )
+    params: n.ParamsOrPreset = Field(default={})
+    at_once: n.Whole = Field(
+        default=4,
+        ge=1,
+        le=100,
+        description="How many copies may be under way at once in each process. Further calls are not copied.",
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> Mirror:
+        if self.model is None and not self.params:
+            raise ValueError("name a model or params, so that a copy differs from its call")
+        return self
+
+
+class Experiment(Strict):
+    """A comparison: the calls of a name are divided among arms, or copied to a mirror."""
+
+    on: n.Name = Field(description="The role (role:NAME) or alias whose calls take part.", examples=["role:rlm"])
+    share: n.Fraction | None = Field(
+        default=None, description="The share of the calls that take part. By default all.", examples=["20%"]
+    )
+    sticky: n.StickyUnit = Field(
+        default="session",
+        description="What stays with one arm: session, user, key or call. Where a request names no session, its user "
+        "decides, then its key, then the call.",
+    )
+    arms: dict[n.Arm, Arm] = Field(
+        default={}, description="Name -> alternative. The first is the one that the others are compared with."
+    )
+    mirror: Mirror | None = Field(
+        default=None,
+        description="In place of arms: clients get the usual answers, and copies of their calls go here.",
+    )
+
+    @model_validator(mode="after")
+    def _compares(self) -> Experiment:
+        if self.mirror is not None:
+            if self.arms:
+                raise ValueError("has arms and a mirror; make them two experiments, on two names")
+            if self.share is None:
+                raise ValueError("say what share of the calls is copied, because copies cost money: share: 5%")
+        elif len(self.arms) < 2:
+            raise ValueError("needs two arms to compare, or a mirror; an arm without a model is the usual one")
+        elif not any(one.weight for one in self.arms.values()):
+            raise ValueError("all its arms have the weight 0")
+        return self
+
+
+class Ledger(Strict):
+    """What is recorded about every call. A change needs a restart, except of `record`."""
+
+    record: n.Tags = Field(
+        default=[],
+        description="What else is recorded of each request, for `gateway usage --by`: user, metadata.NAME.",
+        examples=[["user", "metadata.source"]],
+    )
     enabled: n.Flag = Field(
         default=True, description="false: nothing is recorded, and budgets begin anew with every start."
     )
@@ -614,6 +696,21 @@ class Budget(Strict):
         return self
 
 
+class Alerts(Strict):
+    """Which troubles of upstreams and accounts are posted, and where."""
+
+    webhook: n.Webhook | None = Field(
+        default=None,
+        description="The URL to which they are posted, as JSON that Slack and Discord show.",
+        examples=["${SLACK_WEBHOOK:-}"],
+    )
+    on: n.Troubles = Field(
+        default=list(n.TROUBLES),
+        description="ejected: an upstream fails and gets no calls. degraded: it is much worse than usual. no_credit: "
+        "an account has no credit left. quota: a quota is used up.",
+    )
+
+
 class Cache(Strict):
     """The response cache. Roles and aliases say which answers are cached."""
 
@@ -639,8 +736,10 @@ class File(Strict):
     rules: list[Rule] = Field(
         default=[], description="Rules that send requests to another model. The first that holds decides."
     )
+    experiments: dict[n.Arm, Experiment] = Field(default={}, description="Name -> comparison of models or parameters.")
     ledger: Ledger = Field(default=Ledger(), description="What is recorded about every call.")
     budgets: list[Budget] = Field(default=[], description="Limits on spending. All that apply count.")
+    alerts: Alerts = Field(default=Alerts(), description="Which troubles are posted, and where.")
     stores: Stores = Field(default=Stores(), description="Where lasting state is stored.")
     cache: Cache = Field(default=Cache(), description="The response cache.")
 

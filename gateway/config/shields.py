@@ -27,6 +27,7 @@ _SECRET: tuple[tuple[str, ...], ...] = (
     ("stores", "database"),
     ("stores", "redis"),
     ("budgets", "*", "webhook"),
+    ("alerts", "webhook"),
 )
 # A reference alone, or with an empty default or a message. A default with content may be the secret itself.
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-|:\?[^{}]*)?\}")

@@ -164,6 +164,17 @@ class Desk:
             self._store.tell(Line(self._now(), by, via, after.version, steps=(Step("", "reverted"),)))
         return after.version
 
+    def note(self, step: Step, *, by: str, via: str) -> None:
+        """Note in the history what an administrator did that is no change of the configuration.
+
+        Raises:
+            Unstored: it cannot be stored.
+        """
+        with _said(), self._store.lock():
+            view = self.look()
+            self._note_foreign(view)
+            self._store.tell(Line(self._now(), by, via, view.version, view.version, (step,)))
+
     def history(self, limit: int) -> Sequence[Line]:
         """Return the latest changes, the newest first.
 

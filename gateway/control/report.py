@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.durations import period_s
 from gateway.core.money import exact_usd, rounded, usd
+from gateway.core.names import nearest, quoted
 from gateway.core.outcome import BY_NAME
+from gateway.stores.store import DIMENSIONS
+from gateway.stores.tagged import ARM, NAME
 from gateway.types import About
 
 if TYPE_CHECKING:
@@ -90,6 +94,23 @@ def moment(at: float) -> str:
 # -- groups
 
 
+def objection_to(dimension: str, recorded: Sequence[str]) -> str:
+    """Return why usage cannot be summed up by a dimension; empty if it can.
+
+    `recorded`: what the configuration has the ledger record of requests.
+    """
+    known = ("role", *DIMENSIONS, ARM, *recorded)
+    if dimension in known:
+        return ""
+    shown = quoted(dimension)
+    if NAME.fullmatch(dimension):
+        return (
+            f"usage is not recorded by {shown}; add it to ledger.record in gateway.yaml, and calls from then on have it"
+        )
+    near = nearest(dimension, known) or f"; there are {', '.join(known)}"
+    return f"usage cannot be grouped or filtered by {shown}{near}"
+
+
 def stored(dimension: str) -> str:
     """Return a store's name for a dimension: roles are routes whose names begin with `role:`."""
     return "route" if dimension == "role" else dimension
@@ -167,4 +188,9 @@ def attempt(row: Row, names: Mapping[str, str]) -> dict[str, Any]:
         "duration_ms": row.duration_ms,
         "provider_id": row.provider_id,
         "sha256": row.sha256.hex(),
+        "arm": row.arm,
+        "parent": row.parent,
+        "tags": json.loads(row.tags) if row.tags else {},
+        "score": row.score,
+        "verdict": row.verdict,
     }

@@ -40,9 +40,14 @@ async def tried(asker: Asker, provider: Provider) -> Trial:
         rest = (Step(name, None, _NOT_ASKED) for name in ("reachable", "key_accepted", "models"))
         return Trial(ok=False, steps=(Step("key", ok=False, detail=provider.unusable), *rest))
     listing = await asker.models(provider, check_key=True)
-    mask = mask_of(provider)
-    steps = tuple(one._replace(detail=mask.text(one.detail)) for one in _steps(provider, listing))
+    steps = steps_of(provider, listing)
     return Trial(all(one.ok is not False for one in steps), steps, listing.models[:MOST_LISTED], listing.latency_s)
+
+
+def steps_of(provider: Provider, listing: Listing) -> tuple[Step, ...]:
+    """Return what a provider's answer to the question for its models tells, without secrets."""
+    mask = mask_of(provider)
+    return tuple(one._replace(detail=mask.text(one.detail)) for one in _steps(provider, listing))
 
 
 def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:
@@ -52,9 +57,11 @@ def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:
         words = "it has no list of models that is free; only a call can tell"
         return sent, *(Step(name, None, words) for name in ("reachable", "key_accepted", "models"))
     if problem is None and not listing.offered:
-        words = f"there is no list of models at {provider.base_url}/models (HTTP {listing.status})"
+        place = provider.models_url or f"{provider.base_url}/models"
+        words = f"there is no list of models at {place} (HTTP {listing.status})"
+        field = "models_url" if provider.models_url else "base_url"
         may_lack = kind_of(provider).may_lack_list
-        wrong = Step("models", None if may_lack else False, f"{words}; check the base_url")
+        wrong = Step("models", None if may_lack else False, f"{words}; check the {field}")
         return sent, Step("reachable", ok=True, detail="it answers"), Step("key_accepted", None, words), wrong
     if problem is None:
         known = {True: "the key is accepted", False: "the key is not accepted", None: "only a call can tell"}

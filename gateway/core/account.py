@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec.structs import replace
 
 from gateway.core.facts import UNKNOWN
@@ -14,7 +15,7 @@ from gateway.types import Usage
 
 if TYPE_CHECKING:
     from gateway.core.plan import Knowledge
-    from gateway.types import Candidate, Needs, Plan, Price, Route
+    from gateway.types import Arm, Candidate, Experiment, Needs, Plan, Price, Route
 
 
 def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: float) -> dict[str, Any]:
@@ -41,6 +42,33 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
         ],
         "rejected": [{"upstream": one.upstream_id, "reason": one.reason} for one in plan.rejected],
         "retry_after_s": plan.retry_after_s,
+    }
+
+
+def experiment_of(experiment: Experiment | None) -> dict[str, Any]:
+    """Return what a route's experiment does with its calls, to be joined with the account; nothing without one."""
+    if experiment is None:
+        return {}
+    weight = sum(arm.weight for arm in experiment.arms)
+    return {
+        "experiment": {
+            "name": experiment.name,
+            "share": experiment.share,
+            "sticky": experiment.unit.value,
+            "arms": [_arm(arm, arm.weight / weight if weight else 0.0) for arm in experiment.arms],
+            "mirror": None if experiment.mirror is None else _arm(experiment.mirror, 1.0),
+        }
+    }
+
+
+def _arm(arm: Arm, share: float) -> dict[str, Any]:
+    params = arm.params
+    return {
+        "name": arm.name,
+        "share": round(share, 6),
+        "model": arm.target or None,
+        "upstreams": [one.label for one in arm.route.candidates],
+        "params": {name: msgspec.json.decode(value) for name, value in {**params.defaults, **params.forced}.items()},
     }
 
 

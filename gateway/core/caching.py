@@ -183,7 +183,7 @@ def key_of(
         msgspec.msgpack.encode(candidate.params.identity),
         call.endpoint.path.encode(),
         b"stream" if call.stream else b"plain",
-        route.name.encode(),
+        f"{route.name} {route.arm}".encode() if route.arm else route.name.encode(),
         configured,
         ",".join(order).encode(),
         b"everybody" if caller is None else b"key " + caller.encode(),

@@ -30,7 +30,7 @@ REFUSALS = frozenset({
 })  # fmt: skip
 # The answer ended before its final usage, or may have.
 _INTERRUPTED = frozenset({
-    o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT,
+    o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP, o.SHUT_DOWN, o.CANCELLED, o.TOTAL_TIMEOUT,
 })  # fmt: skip
 _FREE, _COMPUTED, _UNKNOWN = CostSource.FREE, CostSource.COMPUTED, CostSource.UNKNOWN
 

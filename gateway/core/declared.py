@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.core.abilities import Abilities, Said, unknown
+from gateway.core.arms import make_experiments, targets_of
 from gateway.core.names import (
     AUTO_ORDERS,
     FALLBACK_OF,
@@ -25,6 +26,7 @@ from gateway.types import Bridging, Candidate, Params, Provider, Rejected, Route
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from gateway.core.arms import DeclaredExperiment
     from gateway.core.default_route import DefaultRoute
     from gateway.types import Ability, CachePolicy, Capability
 
@@ -95,6 +97,7 @@ class Declared:
     """Provider name -> facts about all its models."""
     kinds: frozenset[str] = frozenset()
     """The names of all kinds of providers."""
+    experiments: Mapping[str, DeclaredExperiment] = field(default_factory=dict)
     tolerates: Callable[[tuple[str | int, ...]], bool] = lambda _: False
     """Tells whether the target at a place may be unknown: it then counts as one with an unusable provider."""
 
@@ -133,7 +136,9 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         roles[name] = (*roles[name], *_with(ROLE + name, role.params, expansion.inherited_fallback(name)))
     used = [one for where, name in declared.uses if name not in AUTO_ORDERS for one in expansion.of(name, where)]
 
-    named = [one for expanded in (*roles.values(), *aliases.values(), used) for one in expanded]
+    tried = {where: expansion.of(name, where) for where, name in targets_of(declared.experiments)}
+
+    named = [one for expanded in (*roles.values(), *aliases.values(), used, *tried.values()) for one in expanded]
     listed = {one.upstream.id: one for provider in declared.providers.values() for one in expansion.models_of(provider)}
     for one in named:
         if one.upstream.id not in listed:
@@ -162,6 +167,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         pool=tuple(pool.values()),
         abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),
         kinds=declared.kinds,
+        experiments=make_experiments(declared.experiments, routes, tried, expansion.object),
     )
     return directory.renewed(), (*_misnamed(declared), *expansion.objections)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from gateway.core.default_route import DefaultRoute
-    from gateway.types import Provider
+    from gateway.types import Experiment, Provider
 
 ROLE = "role:"
 FALLBACK_OF = "fallback of "
@@ -85,6 +85,8 @@ class Directory:
     abilities: Abilities = field(default_factory=Abilities)
     kinds: frozenset[str] = frozenset()
     """The names of all kinds of providers, configured or not."""
+    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    """Role or alias -> the experiment with its calls."""
 
     def with_discovered(self, found: Mapping[str, Mapping[str, Ability] | tuple[str, ...]]) -> Directory:
         """Return a directory with the models and abilities that providers' lists contain.
@@ -136,7 +138,18 @@ class Directory:
             )
             for model, listed in self.bare.items()
         }
-        return replace(self, routes=routes if changed else self.routes, bare=bare, pool=pool)
+        experiments = {name: _renewed_arms(one, abilities, providers) for name, one in self.experiments.items()}
+        return replace(
+            self, routes=routes if changed else self.routes, bare=bare, pool=pool, experiments=experiments
+        )  # fmt: skip
+
+
+def _renewed_arms(experiment: Experiment, abilities: Abilities, providers: Container[str] | None) -> Experiment:
+    arms = [replace(arm, route=_renewed(arm.route, abilities, providers)) for arm in experiment.arms]
+    mirror = experiment.mirror
+    if mirror is not None:
+        mirror = replace(mirror, route=_renewed(mirror.route, abilities, providers))
+    return replace(experiment, arms=tuple(arms), mirror=mirror)
 
 
 def _renewed(route: Route, abilities: Abilities, providers: Container[str] | None) -> Route:

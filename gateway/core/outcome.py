@@ -101,6 +101,9 @@ HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY, _CALL)
 # The gateway was shutting down.
 SHUT_DOWN = Outcome("shut_down", _GATEWAY, _RELAY, About.NOBODY)
 
+# An administrator cancelled the call.
+CANCELLED = Outcome("cancelled", _NOBODY, _RELAY, About.NOBODY)
+
 ALL: tuple[Outcome, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Outcome))
 BY_NAME = {outcome.name: outcome for outcome in ALL}
 

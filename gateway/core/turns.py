@@ -32,6 +32,8 @@ class Turn(NamedTuple):
     """The name of the outcome that caused the absence."""
     for_s: float = 0.0
     """The expected seconds until the next try."""
+    is_hearsay: bool = False
+    """Another process has met it and told of it."""
 
 
 def turn_of(name: str, before: Facts, after: Facts, now: float) -> Turn | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
+from gateway.dialects import seals
 from gateway.dialects.deltas import Failed
 from gateway.dialects.inflate import decoded
 from gateway.dialects.judge import BROKEN, LARGEST_HELD, REFUSED, WHOLE, Judge
@@ -37,17 +38,19 @@ class BridgedJudge(Judge):
     """The judgement of an answer that crosses a bridge. It has the same face as any other."""
 
     def __init__(
-        self, call: Call, bridge: Bridge, crossed: Call, *, now: float, name: str,
+        self, call: Call, bridge: Bridge, crossed: Call, *, now: float, name: str, provider: str,
         mask: Callable[[bytes], bytes] | None = None,
     ) -> None:  # fmt: skip
         """`call`: the client's. `crossed`: the same in the provider's dialect. `mask`: see `Judge`.
 
         `now`: in wall-clock seconds. `name`: of this answer alone; the client's ids are made of it. The usage is asked
-        for in the provider's dialect, and passes to the client only if the client wants it.
+        for in the provider's dialect, and passes to the client only if the client wants it. `provider`: by its name,
+        whose seals go to the client.
         """
         super().__init__(crossed, mask=mask)
         self._near = bridge.near
         self._decoder = bridge.far_codec.decoder()
+        self._owner = seals.owner_of(bridge.far.name, provider)
         self._encoder = bridge.near_codec.encoder(call, now, name)
         self._has_ended = False
         """The provider's stream is complete, and its end is not said yet."""
@@ -96,7 +99,7 @@ class BridgedJudge(Judge):
         """Return the event that ends a broken stream, in the client's dialect."""
         if self.phase is not BROKEN or self.reader is None or self._has_said or self.outcome is None:
             return b""
-        return self._near.broken(self.message, f"upstream_{self.outcome.name}")
+        return self._encoder.feed([Failed(UpstreamError(self.message, code=f"upstream_{self.outcome.name}"))])
 
     def body(self) -> bytes:
         """Return the plain answer, or the refusal, in the client's dialect."""
@@ -115,7 +118,7 @@ class BridgedJudge(Judge):
         written = b""
         if passes and not self._has_said:
             try:
-                deltas = self._decoder.feed(passes)
+                deltas = seals.marked(self._decoder.feed(passes), self._owner)
             except ValueError as error:
                 self._fault(o.MALFORMED, str(error))
                 return b""
@@ -146,7 +149,7 @@ class BridgedJudge(Judge):
         if self.phase is WHOLE:
             self.content_type = _JSON
             body = decoded(self._coding, self.body()) if self._coding else self.body()
-            self._body = [self._encoder.whole(self._decoder.whole(body))]
+            self._body = [self._encoder.whole(seals.marked(self._decoder.whole(body), self._owner))]
 
     def _fault(self, outcome: Outcome, message: str) -> None:
         super()._fault(outcome, message)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from gateway.dialects import seals
 from gateway.dialects.body import read_call
 from gateway.dialects.endpoints import DIALECTS
 
@@ -47,14 +48,18 @@ class Bridge:
     near_codec: Codec
     far_codec: Codec
 
-    def cross(self, call: Call) -> Crossed:
+    def cross(self, call: Call, provider: str = "") -> Crossed:
         """Return a call in the provider's dialect, still for the model as the client named it.
+
+        `provider`: whose seals go back in it; empty: those of every provider of the dialect (`seals`).
 
         Raises:
             BadRequest: the call is not one that the client's own dialect allows.
         """
-        written = self.far_codec.write(self.near_codec.parse(call), call.model)
-        return Crossed(read_call(self.far_codec.endpoint, written.body), written.lost)
+        ask, left_out = seals.unmarked(self.near_codec.parse(call), seals.owner_of(self.far.name, provider))
+        written = self.far_codec.write(ask, call.model)
+        lost = dict.fromkeys((*written.lost, seals.LOST)) if left_out else written.lost
+        return Crossed(read_call(self.far_codec.endpoint, written.body), tuple(lost))
 
 
 Passage = Straight | Bridge

@@ -51,12 +51,12 @@ def _items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
 
 def text_field(call: Call, name: str) -> str:
     """Return a top-level field that is a string, else the one of that name in `metadata`; empty if there is neither."""
-    for raw in (call.fields.get(name), call.fields.get("metadata")):
-        if isinstance(raw, msgspec.Raw):
-            value = lenient.value_of(raw)
-            value = value.get(name) if isinstance(value, dict) else value
-            if isinstance(value, str):
-                return value
+    raw, metadata = call.fields.get(name), call.fields.get("metadata")
+    if isinstance(raw, msgspec.Raw) and isinstance(value := lenient.value_of(raw), str):
+        return value
+    if isinstance(metadata, msgspec.Raw) and isinstance(said := lenient.value_of(metadata), dict):
+        value = said.get(name)
+        return value if isinstance(value, str) else ""
     return ""
 
 

@@ -44,6 +44,10 @@ __all__ = [
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 OTHER = "other"
 """The model label of models that are not configured."""
+SHORTEST_S = 0.01
+"""Of a stream that is over sooner no speed can be told."""
+INTERNAL = "internal"
+"""The route label of calls that the gateway makes by itself."""
 
 
 class Known(Protocol):
@@ -125,13 +129,15 @@ class Metrics(Collector):
         """Count a call that is over."""
         endpoint = settlement.call.endpoint.name
         route = settlement.route
+        # Copies of calls would count as the clients' own waits and failures.
+        label = INTERNAL if settlement.parent else route.label
         attempts = settlement.attempts
         counts = self._counts
         counts.in_flight[endpoint] -= 1
         for receipt in settlement.receipts:
             self.charged(receipt, route)
         if not attempts:
-            cell = counts.cell((endpoint, route.label, settlement.status, "", "", ""))
+            cell = counts.cell((endpoint, label, settlement.status, "", "", ""))
             cell.calls += 1
             cell.hang_ups += settlement.hung_up
             if settlement.cached:
@@ -140,7 +146,7 @@ class Metrics(Collector):
         last = attempts[-1]
         upstream = last.candidate.upstream
         name = last.candidate.label if route.configured else OTHER
-        cell = counts.cell((endpoint, route.label, settlement.status, upstream.provider.name, name, last.outcome.name))
+        cell = counts.cell((endpoint, label, settlement.status, upstream.provider.name, name, last.outcome.name))
         cell.calls += 1
         cell.hang_ups += settlement.hung_up
         cell.duration.observe(settlement.duration_s)
@@ -152,6 +158,10 @@ class Metrics(Collector):
             cell.output += usage.output_tokens
             cell.cached += usage.cached_tokens
             cell.reasoning += usage.reasoning_tokens
+            if last.first_token_s is not None and usage.output_tokens > 1:
+                spoken_s = last.duration_s - last.first_token_s
+                if spoken_s > SHORTEST_S:
+                    cell.speed.observe(usage.output_tokens / spoken_s)
         for attempt in attempts[:-1]:
             upstream = attempt.candidate.upstream
             name = attempt.candidate.label if route.configured else OTHER
@@ -214,6 +224,10 @@ class Metrics(Collector):
         """Count what was adapted to the quirks of a provider. `repairs`: from `core.params.changes_to`."""
         for repair in repairs:
             self._counts.count(families.REPAIRS, (provider, repair))
+
+    def mirrored(self, experiment: str, copy: str) -> None:
+        """Count a call of a mirroring experiment. `copy`: `made`, `full` or `unsafe`."""
+        self._counts.count(families.MIRRORED, (experiment, copy))
 
     def snapshot(self) -> bytes:
         """Return all counts, for another process to add or to resume from."""

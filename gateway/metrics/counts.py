@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Reasoning models answer after minutes; the gateway itself in microseconds.
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
 _OVERHEAD_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
+# From a large model on a slow machine to small ones on special hardware.
+_TOKENS_PER_SECOND = (1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0, 2560.0)
 # Each virtual key may have its own budget; of more than this, those nearest to their limit are shown.
 MOST_BUDGETS = 200
 
@@ -82,6 +84,8 @@ class Cell:
     first_token: Histogram = field(default_factory=lambda: Histogram(_SECONDS))
     overhead: Histogram = field(default_factory=lambda: Histogram(_OVERHEAD_SECONDS))
 
+    speed: Histogram = field(default_factory=lambda: Histogram(_TOKENS_PER_SECOND))
+
     def add(self, other: Cell) -> None:
         """Add another cell's counts."""
         self.calls += other.calls
@@ -93,6 +97,7 @@ class Cell:
         self.duration.add(other.duration)
         self.first_token.add(other.first_token)
         self.overhead.add(other.overhead)
+        self.speed.add(other.speed)
 
 
 class BudgetShare(NamedTuple):

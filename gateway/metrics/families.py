@@ -47,6 +47,7 @@ RESTARTS = "gateway_background_restarts"
 EJECTIONS = "gateway_upstream_ejections"
 FALLBACKS = "gateway_fallbacks"
 REPAIRS = "gateway_repairs"
+MIRRORED = "gateway_mirrored_calls"
 _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (DEGRADATIONS, "Times an upstream became much worse than usual.", ("provider", "model")),
     (PROBES, "Background probes of whether a provider can be reached.", ("provider", "outcome")),
@@ -61,6 +62,7 @@ _EVENTS: tuple[tuple[str, str, Labels], ...] = (
     (RESTARTS, "Times a background task failed and was restarted.", ("task",)),
     (EJECTIONS, "Times an upstream, an account or an allowance was taken out of use.", ("upstream", "reason")),
     (FALLBACKS, "Calls not answered by their first choice, the upstream label.", ("route", "upstream", "reason")),
+    (MIRRORED, "Calls of a mirroring experiment by what became of the copy.", ("experiment", "copy")),
     (REPAIRS, "Fields of calls that were adapted to a quirk of their provider.", ("provider", "repair")),
 )
 _IN_NANO = frozenset({COST, SAVED})
@@ -103,6 +105,10 @@ def counted(counts: Counts) -> Iterator[Metric]:
     yield _histogram(
         "gateway_time_to_first_token_seconds", "From the attempt's start to its first content.",
         ("provider", "model"), (((end.provider, end.model), cell.first_token) for end, cell in tried),
+    )  # fmt: skip
+    yield _histogram(
+        "gateway_output_tokens_per_second", "Output tokens of a stream per second, from its first content on.",
+        ("provider", "model"), (((end.provider, end.model), cell.speed) for end, cell in tried),
     )  # fmt: skip
     yield _histogram(
         "gateway_overhead_seconds", "Time that the gateway itself added to a call.", ("endpoint",),

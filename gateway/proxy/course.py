@@ -70,7 +70,7 @@ class Course:
         if over.is_final:
             raise over.refusal
         self.over_budget = over.refusal
-        if not budget.to or self._tab.downgraded:
+        if not budget.to or self._tab.downgraded or self._admission.parent:  # nobody waits for what is done from within
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
         ruleset = self._admission.ruleset
         route = self._admission.gateway.resolve(budget.to, ruleset)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.core.bridges import over_bridges
+from gateway.dialects import seals
 from gateway.dialects.endpoints import DIALECTS
 from gateway.dialects.passage import Bridge, Crossed, passage
 from gateway.errors import NO_RETRY, NoCandidate
@@ -114,9 +115,14 @@ class Crossing:
             raise AssertionError(f"no bridge from {self._call.endpoint.name} to {far}")
         return found
 
-    def to(self, far: str) -> Crossed:
-        """Return the call in the dialect of a candidate of a route that was taken over."""
-        return self._crossed[far]
+    def to(self, far: str, provider: str) -> Crossed:
+        """Return the call in the dialect of a candidate of a route that was taken over, for its provider.
+
+        It is written anew for each provider only if the client sends seals back: they are one provider's own.
+        """
+        if seals.MARK.encode() not in self._call.body:
+            return self._crossed[far]
+        return self.bridge(far).cross(self._call, provider)
 
     def forwarded(self, lines: bytes) -> bytes:
         """Return the client's header lines that another dialect has a use for: all but its own dialect's."""

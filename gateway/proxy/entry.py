@@ -18,6 +18,7 @@ from gateway.core.charging import NOTHING, Bill, charge, usage_of_attempt
 from gateway.core.ledger import Intent, Progress, Settle, encode
 from gateway.core.pricing import cost_of, worst_case
 from gateway.dialects.plain import characters_of
+from gateway.dialects.tags import tags_of
 from gateway.dialects.units import answers_of
 from gateway.dialects.usage import cost_of_headers
 from gateway.errors import NO_RETRY, NoCandidate
@@ -81,6 +82,13 @@ class Entry:
     def admission(self) -> Admission:
         """The call that the attempt is made for."""
         return self._admission
+
+    def cancel(self) -> bool:
+        """End the call of this attempt now, for an administrator. False: it is about to end by itself."""
+        if self._tab.cancel is None:
+            return False
+        self._tab.cancel()
+        return True
 
     def _charges(self) -> Sequence[tuple[Charge, Budget]]:
         key, upstream = self._tab.key, self.candidate.upstream
@@ -148,7 +156,8 @@ class Entry:
         intent = Intent(
             self.identity, self.began_at, admission.request_id.decode("latin-1"), key.id or key.name, self._route.name,
             call.endpoint.name, upstream.provider.name, upstream.model, call.stream,
-            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost,
+            spend.labels_of(key) if key.labels else (), needs.input_tokens, cost, self._route.arm,
+            admission.parent, tags_of(call, recorded) if (recorded := admission.ruleset.config.recorded) else "",
         )  # fmt: skip
         try:  # inlined from `Books.write`, because the caller waits for this
             self.position = journal.append(encode(intent))

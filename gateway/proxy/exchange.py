@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.core import outcome as o
 from gateway.core.failover import Relay, Try, Wait, next_step, used
-from gateway.errors import Refusal, ShuttingDown
+from gateway.errors import CANCELLED, Cancelled, Refusal, ShuttingDown
 from gateway.proxy.books import NotOnDisk, OverBudget
 from gateway.proxy.course import Course
 from gateway.proxy.flight import Flight
@@ -34,8 +34,8 @@ class Exchange:
     """One call on its way to an answer. `run` it once."""
 
     __slots__ = (
-        "_admission", "_course", "_flight", "_gateway", "_hung_up", "_inbound", "_outlet", "_overhead_s", "_status",
-        "_tab", "_usage",
+        "_admission", "_cancelled", "_course", "_flight", "_gateway", "_hung_up", "_inbound", "_outlet", "_overhead_s",
+        "_status", "_tab", "_usage",
     )  # fmt: skip
 
     def __init__(self, admission: Admission, inbound: Inbound, outlet: Outlet, tab: Tab) -> None:
@@ -51,6 +51,7 @@ class Exchange:
         self._usage: Usage | None = None
         self._status = 0
         self._hung_up = False
+        self._cancelled = False
         self._overhead_s = 0.0
 
     def __repr__(self) -> str:
@@ -83,6 +84,7 @@ class Exchange:
         """
         course = self._course
         self._inbound.on_hang_up = self._hang_up
+        self._tab.cancel = self._cancel
         self._gateway.metrics.enter(self._admission.call.endpoint)
         try:
             if self._inbound.gone:  # it left while its key was checked or the cache was read
@@ -246,11 +248,16 @@ class Exchange:
             self._flight.answer.close()
         self._inbound.task.cancel()
 
+    def _cancel(self) -> None:
+        """End the call at the next turn of the loop: an administrator wants it."""
+        self._cancelled = True
+        self._inbound.task.cancel()
+
     def _interrupted(self) -> None:
-        """End a call whose client hung up, or that is cut off by a shutdown.
+        """End a call whose client hung up, or that is cut off by an administrator or a shutdown.
 
         Raises:
-            ShuttingDown: at a shutdown, if nothing has been sent to the client.
+            Cancelled, ShuttingDown: by an administrator or at a shutdown, if nothing has been sent to the client.
         """
         flight, inbound = self._flight, self._inbound
         # The status of the server's own refusal, if it refused the rest of the request (late, too large).
@@ -265,6 +272,8 @@ class Exchange:
                 else:
                     answer.abandon()
                     self._hung_up = answer.outcome is o.HUNG_UP
+            elif self._cancelled:
+                answer.break_off(o.CANCELLED, CANCELLED)
             else:
                 answer.break_off(o.SHUT_DOWN, "the gateway is shutting down")
             self._usage = answer.judge.usage
@@ -274,7 +283,7 @@ class Exchange:
         elif inbound.answered:
             self._outlet.break_off()
         else:
-            raise self._refused(ShuttingDown())
+            raise self._refused(Cancelled() if self._cancelled else ShuttingDown())
 
     def _land(self, flight: Flight, call_status: int) -> None:
         """End the attempt under way. `call_status`: the status that the client got, 0 if the call goes on."""
@@ -297,7 +306,9 @@ class Exchange:
             if self._gateway.books.keeps_content and flight.answer.sent:
                 self._tab.keep(admission.call.body, what_passed(flight.answer))
         self._tab.end(status)
-        inbound.on_hang_up = None
+        inbound.on_hang_up = self._tab.cancel = None
         if flight is not None and flight.answer.outlet is not None:
             self._outlet.listen(None)
         self._gateway.settle(self._course.settlement(status, self._usage, self._overhead_s, hung_up=self._hung_up))
+        if admission.route.arm:
+            self._gateway.tried(admission)

@@ -73,7 +73,7 @@ class Flight:
         self._quirks: Params = upstream.provider.quirks
         asked = candidate
         if candidate.bridge and crossing is not None:
-            crossed = crossing.to(candidate.bridge)
+            crossed = crossing.to(candidate.bridge, upstream.provider.name)
             self.bridge_lines = bridge_lines(call, candidate.bridge, crossed.lost)
             self._call = call = crossed.call
             forwarded = crossing.forwarded(forwarded)
@@ -136,7 +136,8 @@ class Flight:
         if crossing is None:
             return Judge(call, strip_usage=self._asks_for_usage, mask=mask)
         bridge = crossing.bridge(self.candidate.bridge)
-        return BridgedJudge(call, bridge, self._call, now=time(), name=name_of(self.entry.identity), mask=mask)
+        name, provider = name_of(self.entry.identity), self.candidate.upstream.provider.name
+        return BridgedJudge(call, bridge, self._call, now=time(), name=name, provider=provider, mask=mask)
 
     def send_at_once(self) -> bool:
         """Send the request over a pooled connection. False: use `send`; a new connection or a wait is needed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from random import Random
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.core import names
 from gateway.proxy.notices import Notices
@@ -57,6 +57,8 @@ class Gateway:
         self.draining = False
         self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settled,)
         """Called in this order with the settlement of each call. A listener returns at once and does not raise."""
+        self.tried: Callable[[Any], None] = lambda _: None
+        """Gets the `Admission` of each call of an experiment at its end. It returns at once and does not raise."""
         self.followers: tuple[Follow, ...] = ()
         """Called after a reload with the old and the new ruleset. A follower returns at once and does not raise."""
         self.rng = Random()  # noqa: S311  # spreads load; no secret is made with it

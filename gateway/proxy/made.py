@@ -21,7 +21,8 @@ def note_made(flight: Flight, admission: Admission) -> None:
     if not flight.candidate.bridge:
         if said := provider_id_of(answer):
             gateway.origins.note(said, Origin(name, upstream.model, owner))
-    elif gateway.books.keeps_content and answer.judge.phase is WHOLE:
+    elif answer.judge.phase is WHOLE:
         attempt = flight.entry.identity
         gateway.origins.note(id_of(attempt), Origin(name, upstream.model, owner, attempt))
-        gateway.origins.note_content(attempt, admission.call.body, what_passed(answer))
+        if gateway.books.keeps_content:
+            gateway.origins.note_content(attempt, admission.call.body, what_passed(answer))

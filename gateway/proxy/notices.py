@@ -49,6 +49,8 @@ class Notices:
         """Identity of a line -> when it was written, and how often it was left out since."""
         self.followers: tuple[Callable[[Turn], None], ...] = ()
         """Told of every turn, also of those without a line. A follower returns at once and does not raise."""
+        self.degraded: Callable[[str, str], None] = lambda _name, _reason: None
+        """Told of an upstream that has become much worse than usual, and why; without a reason, as usual again."""
 
     def turned(self, turn: Turn) -> None:
         """Report that an upstream, an account or an allowance has gone out of use, or is back."""

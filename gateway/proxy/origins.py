@@ -33,8 +33,6 @@ MOST_AT_HAND = 256
 LARGEST_AT_HAND = 256 * 1024
 # Another worker's attempts are in the ledger within this time.
 IMPORTED_WITHIN_S = 2.5
-# Longer chains are refused, because each link is a request and an answer to be read.
-MOST_LINKS = 200
 
 
 class Origin(NamedTuple):
@@ -131,4 +129,5 @@ async def _read(ledger: LedgerSettings, ask: Callable[[Store], T | None]) -> T |
         except (StoreError, OSError) as error:
             raise NoCandidate(f"the ledger cannot be read: {error}", code="ledger_unavailable") from error
 
-    return await asyncio.to_thread(read) if ledger.enabled else None
+    has_place = ledger.enabled and (ledger.database_url or ledger.state_dir is not None)
+    return await asyncio.to_thread(read) if has_place else None

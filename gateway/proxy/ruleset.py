@@ -63,11 +63,11 @@ class Ruleset:
     """The dialects whose calls pass straight to every provider."""
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
-    _lines: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
-    _fits: dict[tuple[str, str, str, str], Fit] = field(default_factory=dict)
-    """By the names of route and preset, the label of the candidate, and the dialect; empty over a bridge."""
-    _presets: dict[tuple[str, str], tuple[Route, Route]] = field(default_factory=dict)
-    """Route name and preset -> the route, and the same route with that preset."""
+    _lines: dict[tuple[str, str, str, str], bytes] = field(default_factory=dict)
+    _fits: dict[tuple[str, str, str, str, str], Fit] = field(default_factory=dict)
+    """By the names of route, arm and preset, the label of the candidate, and the dialect; empty over a bridge."""
+    _presets: dict[tuple[str, str, str], tuple[Route, Route]] = field(default_factory=dict)
+    """Names of route, arm and preset -> the route, and the same route with that preset."""
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class Ruleset:
 
     def preset(self, route: Route, name: str) -> Route:
         """Return a route with the parameters of a preset that exists."""
-        key = (route.name, name)
+        key = (route.name, route.arm, name)
         known = self._presets.get(key)
         if known is None or known[0] is not route:
             pair = route, with_preset(route, name, self.directory)
@@ -95,7 +95,7 @@ class Ruleset:
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
         """Return the header lines that say where an answer came from."""
-        key = (route.name, route.preset, upstream.id)
+        key = (route.name, route.arm, route.preset, upstream.id)
         lines = self._lines.get(key)
         if lines is None:
             lines = b"x-gateway-route: %b\r\nx-gateway-provider: %b\r\nx-gateway-model: %b\r\n" % (
@@ -105,6 +105,8 @@ class Ruleset:
             )
             if route.preset:
                 lines += b"x-gateway-preset: %b\r\n" % safe(route.preset)
+            if route.arm:
+                lines += b"x-gateway-arm: %b\r\n" % safe(route.arm)
             remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
 
@@ -114,7 +116,7 @@ class Ruleset:
             return b""
         # Over a bridge the gateway repairs what the kind refuses.
         dialect = "" if candidate.bridge else call.endpoint.dialect
-        key = (route.name, route.preset, candidate.label, dialect)
+        key = (route.name, route.arm, route.preset, candidate.label, dialect)
         fit = self._fits.get(key)
         if fit is None or fit.params is not candidate.params:
             fit = remember(self._fits, key, fit_of(candidate.upstream, candidate.params, dialect), MOST_REMEMBERED)

@@ -12,7 +12,7 @@ from gateway.core.ledger import Content, Ended, encode
 from gateway.stores.limits import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.proxy.books import Books
     from gateway.types import Charge, Key, Needs
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Tab:
     """The account of one call. Its attempts are numbered from 1."""
 
-    __slots__ = ("_key_charges", "books", "downgraded", "identity", "key", "number", "told", "used_tokens")
+    __slots__ = ("_key_charges", "books", "cancel", "downgraded", "identity", "key", "number", "told", "used_tokens")
 
     def __init__(self, books: Books, key: Key) -> None:
         self.books = books
@@ -33,6 +33,8 @@ class Tab:
         self.told = 0
         """The status that the client was answered, as the settlement of the last attempt has it."""
         self.used_tokens = 0
+        self.cancel: Callable[[], None] | None = None
+        """Ends the call now, as an administrator wants it; None: it cannot be ended any more, or not yet."""
         self.downgraded = False
         """A budget has sent the call elsewhere; budgets that do so no longer object."""
 

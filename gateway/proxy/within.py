@@ -72,3 +72,26 @@ class Kept:
 
     def abort(self) -> None:
         """The body will never be complete."""
+
+
+class Unread:
+    """Where an answer goes that nobody reads (`downstream.Sink`)."""
+
+    def __init__(self) -> None:
+        self.on_writable: Callable[[], None] | None = None
+
+    def respond(self, status: int, lines: bytes, body: bytes) -> None:
+        """Drop a complete answer."""
+
+    def start(self, status: int, lines: bytes, length: int | None) -> None:
+        """Drop the head of an answer."""
+
+    def write(self, chunk: bytes) -> bool:  # noqa: ARG002  # as `Sink` has it
+        """Drop a piece of the body."""
+        return True
+
+    def finish(self) -> None:
+        """The body is complete."""
+
+    def abort(self) -> None:
+        """The body will never be complete."""

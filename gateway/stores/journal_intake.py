@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gateway.core.bounded import keep
-from gateway.core.ledger import Content, Intent, RowState, fold, in_doubt, writer_of
+from gateway.core.ledger import Content, Intent, Judged, RowState, fold, in_doubt, writer_of
 from gateway.stores.journal_segments import (
     MOST_RECORDS,
     has_begun,
@@ -197,6 +197,8 @@ class Intake:
                 attempt = record.attempt
                 if type(record) is Intent and attempt not in rows:
                     rows[attempt] = record
+                elif type(record) is Judged and attempt not in rows:
+                    continue  # its call was purged meanwhile
                 elif type(record) is not Content:
                     rows[attempt] = fold(rows.get(attempt), record)
         return [fold(None, row) if type(row) is Intent else row for row in rows.values()]

@@ -172,7 +172,7 @@ class Memory:
             both = merge_facts(ours, theirs, wall)
             if both != ours:
                 keep(self.facts, name, both, MOST_KEPT)
-                self._tell(name, ours, both, wall)
+                self._tell(name, ours, both, wall, is_hearsay=True)
         for domain, said in quotas.items():
             known = self.quotas.get(domain, quota.NOTHING_KNOWN)
             merged = merge_quotas(known, said, wall)
@@ -243,9 +243,9 @@ class Memory:
         if is_told:
             self._tell(shared, known, after, wall)
 
-    def _tell(self, name: str, before: Facts, after: Facts, wall: float) -> None:
+    def _tell(self, name: str, before: Facts, after: Facts, wall: float, *, is_hearsay: bool = False) -> None:
         if self.turned is not None and (turn := turn_of(name, before, after, wall)) is not None:
-            self.turned(turn)
+            self.turned(turn._replace(is_hearsay=True) if is_hearsay else turn)
 
     def _look(self, domain: str, headers: list[Header], attempt: Attempt, wall: float) -> None:
         if 0.0 < self._looked_at.get(domain, 0.0) - wall <= LOOK_EVERY_S and attempt.status == 200:

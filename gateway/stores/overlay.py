@@ -44,7 +44,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
 
     path: str
     action: str
-    """`set`, `removed` or `reverted`."""
+    """`set`, `removed` or `reverted`; beyond the configuration `created`, `revoked` or `cancelled`."""
     before: Any = None
     """The values of the merged configuration, secrets masked. None: absent."""
     after: Any = None

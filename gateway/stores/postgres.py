@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import msgspec
 
 from gateway.core.ledger import writer_of
-from gateway.stores import sums
+from gateway.stores import sums, tagged
 from gateway.stores.migrations import migrate, pending
 from gateway.stores.rows import COLUMNS, newest, row_of, storable, values_of
 from gateway.stores.store import Position, StoreError
@@ -224,11 +224,23 @@ class PostgresStore:
         where: Mapping[str, str] | None = None,
     ) -> Sequence[Totals]:
         """Return sums over the attempts that began in these hours, sorted; exactly one sum without `by`."""
+        if tagged.is_tagged((*by, *(where or ()))):
+            wanted = dict(where or {})
+            return self._transact(
+                lambda transaction: tagged.totals(transaction.query, tagged.POSTGRES, by, since, until, wanted)
+            )
         return self._transact(lambda transaction: sums.totals(transaction.query, by, since, until, where))
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
         """Return the latest attempts, the newest first."""
+        if where and tagged.is_tagged(tuple(where)):
+            wanted = dict(where)
+            return self._transact(lambda transaction: tagged.recent(transaction.query, tagged.POSTGRES, limit, wanted))
         return self._transact(lambda transaction: sums.recent(transaction.query, limit, where))
+
+    def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
+        """Return the latest attempts of an experiment's arms, the newest first."""
+        return self._transact(lambda transaction: sums.tried(transaction.query, experiment, limit, since, until))
 
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""

@@ -27,7 +27,8 @@ COLUMNS = (
     "attempt", "version", "state", "started_at", "request_id", "key", "route", "endpoint", "provider", "model",
     "stream", "labels", "outcome", "status", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
     "usage", "usage_is_estimate", "cost_nanousd", "cost_source", "estimate_nanousd", "saved_nanousd", "price_source",
-    "sha256", "first_token_ms", "duration_ms", "provider_id", "hung_up", "call_status",
+    "sha256", "first_token_ms", "duration_ms", "provider_id", "hung_up", "call_status", "arm",
+    "parent", "score", "verdict", "tags",
 )  # fmt: skip
 
 # The first four fields of a usage have columns of their own. Of the others, those that are not zero go to `usage`.
@@ -89,6 +90,7 @@ def values_of(row: Row) -> tuple[Any, ...]:
         "" if others == _NO_OTHERS else _written(others), +row.usage_is_estimate, row.cost_nanousd,
         str(row.cost_source), row.estimate_nanousd, row.saved_nanousd, row.price_source,
         bytearray(row.sha256), row.first_token_ms, row.duration_ms, row.provider_id, +row.hung_up, row.call_status,
+        row.arm, row.parent, row.score, row.verdict, row.tags,
     )  # fmt: skip
 
 
@@ -105,7 +107,7 @@ def row_of(values: tuple[Any, ...]) -> Row:
         attempt, version, state, at, request_id, key, route, endpoint, provider, model, stream, labels, outcome, status,
         input_tokens, output_tokens, cached_tokens, reasoning_tokens, others, usage_is_estimate, cost_nanousd,
         cost_source, estimate_nanousd, saved_nanousd, price_source, sha256, first_token_ms, duration_ms, provider_id,
-        hung_up, call_status,
+        hung_up, call_status, arm, parent, score, verdict, tags,
     ) = values  # fmt: skip
     usage = Usage(input_tokens, output_tokens, cached_tokens, reasoning_tokens, **(_others(others) if others else {}))
     # By position: passing the fields by name takes four times as long.
@@ -113,5 +115,5 @@ def row_of(values: tuple[Any, ...]) -> Row:
         attempt, version, _STATES[state], at, request_id, key, route, endpoint, provider, model, bool(stream),
         _labels(labels), outcome, status, usage, bool(usage_is_estimate), cost_nanousd, _SOURCES[cost_source],
         estimate_nanousd, saved_nanousd, price_source, sha256, first_token_ms, duration_ms, provider_id, bool(hung_up),
-        call_status,
+        call_status, arm, parent, score, verdict, tags,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from gateway.stores import sums
+from gateway.stores import sums, tagged
 from gateway.stores.migrations import migrate, pending
 from gateway.stores.rows import COLUMNS, newest, row_of, storable, values_of
 from gateway.stores.store import NoLedgerYet, Position, StoreError
@@ -162,11 +162,19 @@ class SQLiteStore:
         where: Mapping[str, str] | None = None,
     ) -> Sequence[Totals]:
         """Return sums over the attempts that began in these hours, sorted; exactly one sum without `by`."""
+        if tagged.is_tagged((*by, *(where or ()))):
+            return tagged.totals(self._query, tagged.SQLITE, by, since, until, dict(where or {}))
         return sums.totals(self._query, by, since, until, where)
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
         """Return the latest attempts, the newest first."""
+        if where and tagged.is_tagged(tuple(where)):
+            return tagged.recent(self._query, tagged.SQLITE, limit, dict(where))
         return sums.recent(self._query, limit, where)
+
+    def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
+        """Return the latest attempts of an experiment's arms, the newest first."""
+        return sums.tried(self._query, experiment, limit, since, until)
 
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
@@ -245,7 +253,9 @@ class SQLiteStore:
         connection = _connect(self._path, "ro")
         try:
             missing = pending(connection, "ledger")
-            if missing and missing[0].number == 1:
+            if missing and (
+                missing[0].number == 1 or not connection.execute("SELECT 1 FROM attempts LIMIT 1").fetchone()
+            ):
                 raise NoLedgerYet("there is no ledger yet; the gateway is creating it")
             if missing:
                 raise StoreError("an older gateway made it; start this version of the gateway once to update it")

@@ -91,11 +91,14 @@ class Store(Protocol):
     ) -> Sequence[Totals]:
         """Return sums over the attempts that began from `since` to before `until` (both rounded down to an hour).
 
-        `by`: some of DIMENSIONS. `where`: dimension -> the value it must have.
+        `by`: some of DIMENSIONS, `arm`, `user`, `metadata.NAME`. `where`: dimension -> the value it must have.
         """
 
     def recent(self, limit: int, *, where: Mapping[str, str] | None = None) -> Sequence[Row]:
         """Return the latest attempts, the newest first."""
+
+    def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
+        """Return the latest attempts of an experiment's arms, the newest first."""
 
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""

@@ -41,7 +41,7 @@ _LONGEST_NAME = 128
 _IN_DOUBT, _ESTIMATED = RowState.IN_DOUBT, CostSource.ESTIMATED
 _HOUR_S = 3600
 _LAST_HOUR = 1 << 40
-_LOW_BITS = 31
+LOW_BITS = 31
 
 
 def changes(known: Mapping[str, Row], rows: Iterable[Row]) -> list[tuple[int | str, ...]]:
@@ -123,7 +123,7 @@ def totals(
     """
     terms, values = _terms(where or {}, short_names=True)
     if unknown := [one for one in by if one not in DIMENSIONS]:
-        raise ValueError(_no_dimension(unknown[0]))
+        raise ValueError(no_dimension(unknown[0]))
     if since > 0.0:
         terms.append("hour >= ?")
         values.append(_hour(since))
@@ -132,24 +132,25 @@ def totals(
         values.append(_hour(until))
     columns = ["hour / 24" if one == "day" else one for one in by]
     # Sum the high and the low bits separately: SQLite raises if a sum exceeds 64 bits.
-    low = (1 << _LOW_BITS) - 1
+    low = (1 << LOW_BITS) - 1
     summed = [f"sum({one})" for one in COUNTS]
-    summed += [f"sum({one} >> {_LOW_BITS}), sum({one} & {low})" for one in AMOUNTS]
+    summed += [f"sum({one} >> {LOW_BITS}), sum({one} & {low})" for one in AMOUNTS]
     select = f"SELECT {', '.join((*columns, *summed))} FROM sums"  # noqa: S608  # names of columns
     if terms:
         select += f" WHERE {' AND '.join(terms)}"
     if by:
         places = ", ".join(str(place + 1) for place in range(len(by)))
         select += f" GROUP BY {places} HAVING sum(attempts) > 0 ORDER BY {places}"
-    return [_totals(by, found) for found in query(select, values)]
+    return [read_totals(by, found) for found in query(select, values)]
 
 
-def _totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
+def read_totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
+    """Return the sums that a row of a query holds: the group, COUNTS, and each of AMOUNTS in two halves."""
     group = tuple(_written(dimension, value) for dimension, value in zip(by, found, strict=False))
     # PostgreSQL returns sums as Decimal, and both databases return NULL for a sum of no rows.
     numbers = [int(number or 0) for number in found[len(by) :]]
     counts, halves = numbers[: len(COUNTS)], numbers[len(COUNTS) :]
-    amounts = [(high << _LOW_BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
+    amounts = [(high << LOW_BITS) + low for high, low in zip(halves[::2], halves[1::2], strict=True)]
     return Totals(group=group, **dict(zip(_SUMMED, counts + amounts, strict=True)))
 
 
@@ -190,6 +191,18 @@ def recent(query: Query, limit: int, where: Mapping[str, str] | None) -> list[Ro
     return rows
 
 
+def tried(query: Query, experiment: str, limit: int, since: float, until: float) -> list[Row]:
+    """Return the latest attempts of an experiment's arms, the newest first."""
+    terms = ["arm <> ''", "arm >= ?", "arm < ?", "started_at >= ?"]
+    values: list[object] = [f"{experiment}/", f"{experiment}0", since]  # in the order of bytes, 0 follows the slash
+    if until < float("inf"):
+        terms.append("started_at < ?")
+        values.append(until)
+    select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {' AND '.join(terms)}"  # noqa: S608  # names of columns
+    found = query(f"{select} ORDER BY started_at DESC, attempt DESC LIMIT ?", (*values, limit))
+    return [row_of(one) for one in found]
+
+
 def call(query: Query, request_id: str) -> list[Row]:
     """Return the attempts of a call, the first one first; of a reused id, the latest MOST_OF_A_CALL."""
     select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE request_id = ?"  # noqa: S608  # names of columns
@@ -212,15 +225,16 @@ def _terms(where: Mapping[str, str], *, short_names: bool) -> tuple[list[str], l
             terms.append(f"{dimension} = ?")
             values.append(short(value) if short_names else value)
         elif dimension in DIMENSIONS:
-            first = _read(dimension, value)
+            first = read_time(dimension, value)
             terms.append("hour >= ? AND hour < ?")
             values += (first, first + (24 if dimension == "day" else 1))
         else:
-            raise ValueError(_no_dimension(dimension))
+            raise ValueError(no_dimension(dimension))
     return terms, values
 
 
-def _no_dimension(name: str) -> str:
+def no_dimension(name: str) -> str:
+    """Say that there is no such dimension."""
     return f'usage cannot be grouped or filtered by "{name}"; choose among {", ".join(DIMENSIONS)}'
 
 
@@ -236,7 +250,12 @@ def _written(dimension: str, value: Any) -> str:
     return str(value)
 
 
-def _read(dimension: str, value: str) -> int:
+def read_time(dimension: str, value: str) -> int:
+    """Return the first hour of a written hour or day.
+
+    Raises:
+        ValueError: it is malformed.
+    """
     try:
         began = datetime.strptime(value, "%Y-%m-%d" if dimension == "day" else "%Y-%m-%dT%H").replace(tzinfo=UTC)
     except ValueError:

@@ -4,14 +4,15 @@ Types of the configuration are dataclasses. Types that are made for every reques
 `msgspec.Struct`s: a frozen dataclass costs 0.1 us per field to make, a struct a tenth of that.
 
 One file holds one vocabulary. A file imports only files that stand before it in this list:
-`params`, `providers`, `money`, `abilities`, `routing`, `calls`, `keys`, `outcomes`, `settlements`. Code outside this
-package imports from `gateway.types`.
+`params`, `providers`, `money`, `abilities`, `routing`, `experiments`, `calls`, `keys`, `outcomes`, `settlements`. Code
+outside this package imports from `gateway.types`.
 """
 
 from __future__ import annotations
 
 from gateway.types.abilities import Ability, Capability, Needs
 from gateway.types.calls import BodyKind, Call, Endpoint, RestOfForm
+from gateway.types.experiments import Arm, Experiment, Unit
 from gateway.types.keys import Key
 from gateway.types.money import Budget, Charge, CostSource, Hours, OnUnknown, Price, Scope, Tier, Usage, Window
 from gateway.types.outcomes import About, Attempt, Blame, Outcome, Then, UpstreamError
@@ -33,6 +34,7 @@ from gateway.types.settlements import Receipt, Settlement
 __all__ = [
     "Ability",
     "About",
+    "Arm",
     "Attempt",
     "Blame",
     "BodyKind",
@@ -46,6 +48,7 @@ __all__ = [
     "Charge",
     "CostSource",
     "Endpoint",
+    "Experiment",
     "Header",
     "Hours",
     "Key",
@@ -67,6 +70,7 @@ __all__ = [
     "Then",
     "Tier",
     "Timeouts",
+    "Unit",
     "Upstream",
     "UpstreamError",
     "Usage",

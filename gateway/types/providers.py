@@ -46,6 +46,8 @@ class Provider:
     """Without a trailing slash: `https://api.openai.com/v1`."""
     headers: tuple[Header, ...] = field(default=(), repr=False)
     """Credentials and static headers, sent with every request. Secret."""
+    models_url: str = ""
+    """The URL of its list of models, on the same host. Empty: `/models` below `base_url`."""
     query: str = ""
     """Appended to every URL, without `?`: Azure's `api-version=2024-10-21`."""
     speaks: tuple[str, ...] = ("chat",)

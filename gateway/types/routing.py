@@ -162,6 +162,8 @@ class Route:
     """The preset that the request chose; empty: none. Its parameters are in those of the candidates."""
     configured: bool = True
     """False for a name that only a request has; such a name never becomes a metric label."""
+    arm: str = ""
+    """`experiment/arm`, if the calls of the route belong to one; the name in the ledger and in headers."""
     label: str = field(init=False, compare=False, repr=False)
     """The name as a metric label: bounded by the configuration."""
 

@@ -189,7 +189,7 @@ class Asker:
         found: list[object] = []
         query: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            value = await self._json(provider, "/models", query)
+            value = await self._json(provider, list_url(provider), query)
             if not is_listing(value):
                 said = UpstreamError("JSON that is no list of models")
                 raise _Failed(o.WRONG_CONTENT, provider, "", said, 200)
@@ -205,16 +205,16 @@ class Asker:
         if not provider.headers:
             return None
         if path := kind_of(provider).key_check:
-            await self._json(provider, path)
+            await self._json(provider, address(provider, path))
             return True
         with suppress(httpx.RequestError):
-            async with self._http.stream("GET", address(provider, "/models")) as response:
+            async with self._http.stream("GET", list_url(provider)) as response:
                 return True if response.status_code in (401, 403) else None
         return None
 
-    async def _json(self, provider: Provider, path: str, query: Mapping[str, str] | None = None) -> Any:
+    async def _json(self, provider: Provider, address: str, query: Mapping[str, str] | None = None) -> Any:
         """Return what a GET answers, decoded."""
-        url = httpx.URL(address(provider, path))
+        url = httpx.URL(address)
         url = url.copy_merge_params(query) if query else url
         request = self._http.build_request("GET", url, headers=_headers(provider, conversation_head(provider)))
         body = await _read(await self._send(request, provider, "the list of models"))
@@ -254,6 +254,11 @@ class Asker:
         if response.status_code // 100 == 3:
             failed.location = response.headers.get("location", "")
         raise failed
+
+
+def list_url(provider: Provider) -> str:
+    """Return the URL of a provider's list of models."""
+    return provider.models_url or address(provider, "/models")
 
 
 def _headers(provider: Provider, head: Head) -> list[Header]:

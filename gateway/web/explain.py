@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
-from gateway.core.account import account_of
+from gateway.core.account import account_of, experiment_of
 from gateway.core.keys import not_allowed
 from gateway.core.names import quoted
 from gateway.core.plan import Terms, make_plan
@@ -62,7 +62,8 @@ def planned(gateway: Gateway, key: Key, name: str, asked: Mapping[str, str]) -> 
     known = gateway.memory.known
     wall = time()
     plan = make_plan(route, terms, known, monotonic(), wall, gateway.rng)
-    return {"live": True, **account_of(route, plan, needs, known, wall)}
+    tried = experiment_of(ruleset.directory.experiments.get(route.name))
+    return {"live": True, **account_of(route, plan, needs, known, wall), **tried}
 
 
 def endpoint_of(asked: Mapping[str, str]) -> Endpoint:

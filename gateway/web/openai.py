@@ -99,12 +99,12 @@ class Operation:
                 call, keeper = await continuing(gateway, call, key)
             ruleset = gateway.now  # the call keeps this ruleset, also after a reload
             try:
-                steered = steer(gateway, ruleset, call, headers, key)
+                steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
             except ModelNotFound:
                 if not await gateway.looked_again():
                     raise
                 ruleset = gateway.now
-                steered = steer(gateway, ruleset, call, headers, key)
+                steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
             call, route, terms = steered
             if keeper:
                 route = at_keeper(route, keeper, call, gateway.spoken)

@@ -20,7 +20,6 @@ from gateway.dialects.endpoints import RESPONSES, dialect_of
 from gateway.dialects.responses.kept import continued, deleted, input_items, name_of, previous_of
 from gateway.errors import BadRequest, NotFound, UpstreamsFailed
 from gateway.proxy.downstream import SCOPE_KEY
-from gateway.proxy.origins import MOST_LINKS
 from gateway.types import Rejected
 from gateway.upstream.kept import Keeper
 from gateway.web.door import CALLER, Access
@@ -28,7 +27,6 @@ from gateway.web.door import CALLER, Access
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 
-    from gateway.dialects.responses.kept import Kept
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.origins import Origin
@@ -140,30 +138,20 @@ async def continuing(gateway: Gateway, call: Call, key: Key) -> tuple[Call, str]
     Raises:
         BadRequest: the response cannot be gone on from.
     """
-    earlier: list[Kept] = []
-    wanted = first = previous_of(call.fields)
-    while wanted:
-        ledger = gateway.now.config.ledger
-        origin = await gateway.origins.find(wanted, key, ledger)
-        if origin is None or not origin.attempt:
-            if not earlier:
-                return call, "*" if origin is None else origin.provider
-            raise BadRequest(
-                f"response {_said(first)} goes on from {_said(wanted)}, which is not kept here; send the whole "
-                'conversation in "input"', param="previous_response_id", code="previous_response_not_found",
-            )  # fmt: skip
-        kept = await gateway.origins.kept(origin, ledger)
-        if kept is None or len(earlier) == MOST_LINKS:
-            why = _unknown(wanted) if kept is None else f"more than {MOST_LINKS} responses would have to be read"
-            raise BadRequest(
-                f'{why}; send the whole conversation in "input"', param="previous_response_id",
-                code="previous_response_not_found",
-            )  # fmt: skip
-        earlier.append(kept)
-        wanted = previous_of(kept.request)
-    if not earlier:
+    wanted = previous_of(call.fields)
+    if not wanted:
         return call, ""
-    body = await asyncio.to_thread(continued, call.body, earlier[::-1])
+    ledger = gateway.now.config.ledger
+    origin = await gateway.origins.find(wanted, key, ledger)
+    if origin is None or not origin.attempt:
+        return call, "*" if origin is None else origin.provider
+    kept = await gateway.origins.kept(origin, ledger)
+    if kept is None:
+        raise BadRequest(
+            f'{_unknown(wanted)}; send the whole conversation in "input"', param="previous_response_id",
+            code="previous_response_not_found",
+        )  # fmt: skip
+    body = await asyncio.to_thread(continued, call.body, kept)
     if len(body) > (most := gateway.now.config.server.max_body_bytes):
         raise BadRequest(
             f"the conversation before is so long that the request would have more than {most} bytes (server.max_body)",
@@ -202,6 +190,8 @@ def at_keeper(route: Route, keeper: str, call: Call, speaks: Callable[[Provider]
 
 async def _pass_events(answer: KeptAnswer, client: Downstream) -> None:
     """Relay the events of a response that is made in the background."""
+    if client.gone:
+        return
     writable = asyncio.Event()
 
     def wake() -> None:

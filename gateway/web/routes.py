@@ -21,7 +21,9 @@ from gateway.web.explain import Explain
 from gateway.web.health import Health
 from gateway.web.models import Models
 from gateway.web.openai import Operation
+from gateway.web.outcomes import Outcomes
 from gateway.web.responses import KeptResponses
+from gateway.web.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -92,6 +94,8 @@ class Web:
         self._gateway = gateway
         keyring = Keyring(None) if keyring is None else keyring
         self.door = Door(gateway, keyring)
+        self.outcomes = outcomes = Outcomes(gateway)
+        usage = Usage(gateway)
         kept = KeptResponses(gateway)
         models, health, explain = (
             Models(gateway, refreshed),
@@ -119,6 +123,8 @@ class Web:
                 Place(prefix or "/", health.live, Access.PUBLIC),
                 Place(f"{prefix}/api/hello", health.live, Access.PUBLIC),
                 Place(f"{prefix}/explain", explain.__call__, Access.CALL),
+                Place(f"{prefix}/outcomes", outcomes.__call__, Access.CALL, "POST"),
+                Place(f"{prefix}/usage", usage.__call__, Access.CALL),
                 Place(f"{prefix}/models", models.every, Access.CALL),
                 Place(f"{prefix}/models/{{model:path}}", models.one, Access.CALL),
             ]

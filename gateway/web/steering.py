@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.core import names
+from gateway.core.experiments import arm_for
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
 from gateway.core.plan import Terms
@@ -25,6 +26,7 @@ from gateway.dialects.prompt import last_words, names_in, text_field
 from gateway.dialects.wording import takes_presets
 from gateway.errors import BadRequest, Forbidden
 from gateway.types import RouteKind
+from gateway.web.callers import credential_of, session_of, unit_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,9 +42,13 @@ _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
 def steer(
-    gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key
-) -> tuple[Call, Route, Terms]:
+    gateway: Gateway, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes = b"",
+    keeper: str = "",
+) -> tuple[Call, Route, Terms]:  # fmt: skip
     """Return the call without fields that are for the gateway alone, its route, and its terms.
+
+    `request_id`: decides the arm of a call that names nothing else; empty: the call takes part in no experiment.
+    `keeper`: the only provider that can serve the call; empty: any can.
 
     Raises:
         ModelNotFound: a requested name is unknown.
@@ -69,8 +75,13 @@ def steer(
     fallbacks = _fallbacks(call, headers) if FALLBACK in headers or "models" in call.fields else ()
     if "models" in call.fields:  # OpenRouter's field for fallbacks; no other provider knows it
         call = without(call, "models")
+    tried = route
+    if request_id and ruleset.directory.experiments:
+        tried = _on_trial(route, ruleset, call, headers, key, request_id, keeper)
     if fallbacks:
         route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory), resolved)
+        tried = names.with_fallbacks(tried, [route]) if tried.arm else route
+    route = tried
     if preset and takes_presets(call.endpoint):
         route = ruleset.preset(route, preset)
     if route.system_prefix:
@@ -176,15 +187,19 @@ def _leaves_nothing(call: Call) -> bool:
 
 def _caller(call: Call, headers: Mapping[bytes, bytes]) -> str:
     """Return the identity that `sticky` keeps on one upstream: the conversation, else the user, else the key."""
-    for name in (b"x-session-id", b"x-claude-code-session-id", b"x-openwebui-chat-id"):
-        if value := headers.get(name):
-            return value.decode("latin-1")
-    if said := text_field(call, "prompt_cache_key") or text_field(call, "user"):
-        return said
-    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
-    bearer = secret.strip() if scheme.lower() == b"bearer" else scheme + secret
-    # Where no key is needed, a request may hold several; the first one serves.
-    return (bearer or headers.get(b"x-api-key") or headers.get(b"api-key") or b"").decode("latin-1")
+    return session_of(call, headers) or text_field(call, "user") or credential_of(headers)
+
+
+def _on_trial(
+    route: Route, ruleset: Ruleset, call: Call, headers: Mapping[bytes, bytes], key: Key, request_id: bytes,
+    keeper: str,
+) -> Route:  # fmt: skip
+    """Return the route of the arm that a call belongs to, or the same route if it belongs to none."""
+    experiment = ruleset.directory.experiments.get(route.name)
+    if experiment is None:
+        return route
+    arm = arm_for(experiment, unit_of(experiment.unit, call, headers, key, request_id), keeper.replace("*", ""))
+    return route if arm is None else arm.route
 
 
 def _features(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.online import finding, is_listed, look
+from gateway.catalog import is_listed
+from gateway.cli.online import finding, look
 from gateway.config import load
 from gateway.types import Provider
 from gateway.upstream.ask import Listing
@@ -227,3 +228,20 @@ async def test_the_command_fails_for_a_wrong_base_url(tmp_path: Path) -> None:
         assert f"its base_url is probably {origin}/v1" in done.out
         told = await gateway_async("check", "--online", "--json", cwd=tmp_path)
         assert told.json["online"][0]["probable_base_url"] == f"{origin}/v1"
+
+
+async def test_a_list_at_another_path(tmp_path: Path) -> None:
+    """`models_url` is asked in place of `/models`; where nothing is there, it is named."""
+
+    def picky(request: Request) -> Script:
+        return json_answer({"data": [{"id": "a"}]}) if request.target == "/api/list" else error_json(404)
+
+    async with FaultyUpstream(picky) as upstream:
+        text = f"providers: {{it: {{base_url: '{upstream.base_url}', models: [a], models_url: {{}}}}}}"
+        (tmp_path / "gateway.yaml").write_text(text.replace("{}", "/api/list"))
+        done = await gateway_async("check", "--online", cwd=tmp_path)
+        assert (done.status, "1 model listed" in done.out) == (0, True)
+        assert {request.target for request in upstream.requests} == {"/api/list"}
+        (tmp_path / "gateway.yaml").write_text(text.replace("{}", "/api/lsit"))
+        done = await gateway_async("check", "--online", cwd=tmp_path)
+        assert (done.status, "/api/lsit (HTTP 404); check the models_url" in done.out) == (1, True)

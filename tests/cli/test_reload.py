@@ -202,11 +202,15 @@ async def test_status_of_a_gateway_that_is_well(tmp_path: Path) -> None:
     async with running_with(tmp_path) as (running, _):
         done = await gateway_async("status", cwd=tmp_path)
         assert done.status == 0
-        first, second, third = done.out.splitlines()
+        first, second, third, _, *table = done.out.splitlines()
         at = f"pid {running.process.pid}, http://127.0.0.1:{running.port}, 1 worker"
         assert first.startswith(f"gateway        {at}, up ")
         assert second == "ready          yes"
         assert third.startswith("configuration  version 1 of gateway.yaml, read ")
+        assert table[0].split()[:3] == ["PROVIDER", "REACHABLE", "KEY"]
+        assert [line.split()[0] for line in table[1:]] == ["a"], done.out
+        said = (await gateway_async("status", "--json", cwd=tmp_path)).json
+        assert [one["name"] for one in said["providers"]] == ["a"]
 
 
 @pytest.mark.parametrize("command", ["reload", "status"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from gateway.stores.journal_segments import segment_path
 from gateway.stores.keys import SQLiteKeys
 from gateway.stores.sqlite import SQLiteStore
 from tests.cli.command import gateway, gateway_async, serving
-from tests.faults import Client, FaultyUpstream, chat, chat_json, free_port
+from tests.faults import Client, FaultyUpstream, chat, chat_json, free_port, request
 from tests.proxy.ledgered import rows_in
 from tests.serving import config_of
 from tests.stores.attempts import attempt, row
@@ -263,3 +264,37 @@ def test_secrets_are_in_no_message(tmp_path: Path) -> None:
         claimed(config)
     claim.release()
     assert "sk-gw" not in refused.value.format_message()
+
+
+# -- the admin key
+
+
+async def test_an_admin_key_is_made_once(tmp_path: Path) -> None:
+    """The first start shows it, later ones do not; it administers, and commands find it."""
+    (tmp_path / "gateway.yaml").write_text("providers: {a: {kind: vllm, base_url: 'http://127.0.0.1:9/v1'}}")
+    async with serving(cwd=tmp_path) as running:
+        found = re.search(r"admin key +(sk-admin-\S+)", running.banner)
+        assert found
+        for headers, status in (
+            ({"x-api-key": found[1]}, 200), ({"authorization": f"Bearer {found[1]}"}, 200),
+            ({}, 401), ({"x-api-key": "sk-another-0123456789"}, 401),
+        ):  # fmt: skip
+            assert await administers(running, headers) == status
+        assert await status_of(running) == 502  # on this machine, calls need no key
+        done = await gateway_async("providers", cwd=tmp_path)
+        assert "not known how they are" not in done.err
+        await gateway_async("reload", cwd=tmp_path)
+        assert await administers(running, {"x-api-key": found[1]}) == 200
+    async with serving(cwd=tmp_path) as running:
+        assert "admin key" not in running.banner
+        assert found[1] not in "".join(running.out + running.err)
+        assert await administers(running, {"x-api-key": found[1]}) == 200
+    async with serving(cwd=tmp_path, env={"GATEWAY_ADMIN_KEY": "sk-configured-0123456789"}) as running:
+        assert await administers(running, {"x-api-key": found[1]}) == 401
+        assert await administers(running, {"x-api-key": "sk-configured-0123456789"}) == 200
+
+
+async def administers(running: Running, headers: dict[str, str]) -> int:
+    async with Client(running.port) as client:
+        await client.send(request(target="/admin/v1/config", headers=headers))
+        return (await client.response()).status

@@ -35,7 +35,7 @@ providers:
   deep: {{kind: deepseek, api_key: sk-deep-secret, base_url: "{0}", local: false}}
   groq: {{api_key: gsk-secret}}
 """
-KNOWN = "role, hour, day, key, route, endpoint, provider, model"
+KNOWN = "role, hour, day, key, route, endpoint, provider, model, arm"
 NOWHERE = "http://127.0.0.1:9/v1"
 NOW = time.time()
 DOLLAR = 1_000_000_000
@@ -329,3 +329,19 @@ async def test_who_does_not_answer(file: Path) -> None:
     assert "openai: $3.00 booked, not compared: HTTP 401: it does not accept the admin_key\n" in done.out
     assert "deep: its balance is unknown: HTTP 401\n" in done.out
     assert "secret" not in done.out + done.err
+
+
+def test_by_what_requests_say(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only by what the configuration records; names of metadata keep their case."""
+    file.write_text(file.read_text() + "ledger: {record: [user, metadata.Source]}\n")
+    tags = '{"user":"u1","metadata.Source":"ide"}'
+    with SQLiteStore(file.parent / "ledger.sqlite") as store:
+        store.write([row(1, tags=tags, arm="x/a"), row(2)])
+    shown = CliRunner().invoke(main, ["usage", "--by", "user,metadata.Source,arm", "--config", str(file), "--json"])
+    groups = json.loads(shown.output)["groups"]
+    assert {(one["user"], one["metadata.Source"], one["arm"]) for one in groups} == {("u1", "ide", "x/a"), ("", "", "")}
+    shown = CliRunner().invoke(main, ["usage", "--calls", "9", "--where", "user=u1", "--config", str(file), "--json"])
+    assert [one["tags"]["user"] for one in json.loads(shown.output)] == ["u1"]
+    refused = CliRunner().invoke(main, ["usage", "--by", "metadata.team", "--config", str(file)])
+    assert refused.exit_code == 1
+    assert "add it to ledger.record in gateway.yaml" in " ".join(refused.output.split())

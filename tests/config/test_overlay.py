@@ -184,7 +184,8 @@ PASSED = [
     # (what the overlay says, the beginning of each warning)
     ("models: {main: [x]}", ["overlay.yaml:1:16: must be a name or a mapping: {model: …}; the entry is ignored"]),
     ("modles: {}", ['overlay.yaml:1:1: unknown key "modles"; did you mean "models"?; the entry is ignored']),
-    ("experiments: {x: {arms: [a, b]}}", ['overlay.yaml:1:1: unknown key "experiments"']),  # of a later version
+    ("delegation: {x: {tools: [a, b]}}", ['overlay.yaml:1:1: unknown key "delegation"']),  # of a later version
+    ("experiments: {x: {on: main, arms: {a: b/z}}}", ["overlay.yaml:1:18: needs two arms to compare"]),
     ("roles: {rlm: {needs: [tool]}}", ['overlay.yaml:1:23: unknown capability "tool"; did you mean "tools"?']),
     ("roles: {new: {models: [main], order: [luckiest]}}", ['overlay.yaml:1:39: unknown policy "luckiest"']),
     ("roles: {new: {models: [main], tempo: 2h}}", ["overlay.yaml:1:"]),

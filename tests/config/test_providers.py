@@ -209,3 +209,24 @@ def test_what_is_left_blank(
     assert (provider.query, provider.model_override, dict(provider.headers).keys() & {b"x-title", b"x-api-key"}) == (
         "", None, set()
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base_url", "said", "found"),
+    [
+        ("https://a.test/v1", "", ""),
+        ("https://a.test/v1", "/api/v2/models", "https://a.test/api/v2/models"),
+        ("https://a.test/v1", "list", "https://a.test/v1/list"),
+        ("https://a.test/v1", "https://a.test/models?all=1", "https://a.test/models?all=1"),
+    ],
+)
+def test_where_the_list_of_models_is(base_url: str, said: str, found: str) -> None:
+    assert made("openai-compatible", base_url=base_url, models_url=said).models_url == found
+
+
+@pytest.mark.parametrize("said", ["https://b.test/models", "//b.test/models", "http://a.test/models", "/a b", "/a#b"])
+def test_a_list_elsewhere_would_get_the_key(said: str) -> None:
+    complaints: list[Any] = []
+    entry = Entry("openai-compatible", base_url="https://a.test/v1", models_url=said)
+    provider = make_provider("it", entry, {}, Timeouts(), lambda path, message: complaints.append(path))
+    assert (provider.models_url, complaints) == ("", [("models_url",)])

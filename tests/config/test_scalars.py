@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.scalars import base_url, header, is_own_host, octets, seconds
+from gateway.config.scalars import base_url, fraction, header, is_own_host, octets, seconds, webhook
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,20 @@ def test_no_headers(name: str, value: str, why: str) -> None:
 def test_headers() -> None:
     """A header is kept as it goes over the wire."""
     assert header("X-Title", " My\tapp ") == (b"x-title", b"My\tapp")
+
+
+@pytest.mark.parametrize(("written", "read"), [("", ""), (" ", ""), (" https://h.test/t ", "https://h.test/t")])
+def test_webhooks(written: str, read: str) -> None:
+    """A variable that is not set leaves an empty text, and that is no webhook."""
+    assert webhook(written) == read
+
+
+@pytest.mark.parametrize(("written", "read"), [("20%", 0.2), ("0.5", 0.5), (1, 1.0), ("2.5 %", 0.025)])
+def test_shares(written: object, read: float) -> None:
+    assert fraction(written) == pytest.approx(read)
+
+
+@pytest.mark.parametrize("written", ["0%", "101%", 0, 1.5, True, "many"])
+def test_no_shares(written: object) -> None:
+    with pytest.raises(ValueError, match="a share must be more than 0 and at most 1"):
+        fraction(written)

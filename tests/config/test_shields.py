@@ -23,6 +23,7 @@ SECRET = "sk-sentinel-0123456789"
         ({"providers": {"a": {"headers": {"x-b": SECRET}}}}, {"providers": {"a": {"headers": {"x-b": "***"}}}}),
         ({"server": {"api_keys": [SECRET, "${X:-}"]}}, {"server": {"api_keys": ["***", "${X:-}"]}}),
         ({"stores": {"redis": "redis://u:p@h"}}, {"stores": {"redis": "***"}}),
+        ({"alerts": {"webhook": "https://h/t", "on": ["quota"]}}, {"alerts": {"webhook": "***", "on": ["quota"]}}),
         ({"budgets": [{"webhook": "https://h/t"}]}, {"budgets": [{"webhook": "***"}]}),
     ],
 )

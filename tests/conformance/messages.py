@@ -57,11 +57,11 @@ def ask(question: Question, model: str) -> Json:
     if question.effort:
         config["effort"] = question.effort
         body["thinking"] = {"type": "adaptive"}
-    said = {
+    said: Json = {
         "output_config": config, "max_tokens": question.most_tokens, "stop_sequences": list(question.stop),
         "temperature": question.temperature, "stream": question.stream,
     }  # fmt: skip
-    return body | {name: value for name, value in said.items() if value not in (None, False, [], {})}
+    return body | {name: value for name, value in said.items() if value is not False and value not in (None, [], {})}
 
 
 def _message(turn: User | Answer | Results | Echo) -> Json:

@@ -125,7 +125,10 @@ class Scene:
 
 @asynccontextmanager
 async def staged() -> AsyncIterator[Scene]:
-    """Run a provider for each dialect and a gateway before them."""
+    """Run a provider for each dialect and a gateway before them.
+
+    Each is configured twice, as two providers: `chat` and `chat2`.
+    """
     with TemporaryDirectory() as folder:
         upstreams = {name: FaultyUpstream(strict=False) for name in DIALECTS}
         async with AsyncExitStack() as stack:
@@ -133,8 +136,8 @@ async def staged() -> AsyncIterator[Scene]:
                 await stack.enter_async_context(upstream)
             lines = ["defaults: {timeouts: {connect: 1s, first_byte: 5s, first_token: 5s, idle: 5s, total: 20s}}"]
             lines.append("providers:")
-            for name, upstream in upstreams.items():
-                speaks = "chat" if name == "completions" else name
+            for name, upstream in [*upstreams.items(), *((f"{name}2", one) for name, one in upstreams.items())]:
+                speaks = name.removesuffix("2").replace("completions", "chat")
                 lines.append(
                     f'  {name}: {{kind: openai-compatible, base_url: "{upstream.base_url}", speaks: [{speaks}], '
                     f"stream_usage: true, local: false, probe: false, discover: false, {_PRICE}}}"

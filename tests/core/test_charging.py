@@ -19,6 +19,7 @@ AT_WORK = [
     o.BROKEN, o.MALFORMED, o.STALLED, o.EMPTY, o.WRONG_CONTENT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT,
     o.TOTAL_TIMEOUT, o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.STREAM_REFUSED, o.HUNG_UP,
     o.SHUT_DOWN,
+    o.CANCELLED,
 ]  # fmt: skip
 NEVER_ASKED = [o.NO_CONNECT, o.CONNECT_TIMEOUT, o.STALE, o.NO_BUDGET, o.OVER_BUDGET]
 
@@ -126,7 +127,7 @@ def test_where_nothing_can_be_guessed() -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.TOTAL_TIMEOUT]
+    "outcome", [o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR, o.HUNG_UP, o.SHUT_DOWN, o.CANCELLED, o.TOTAL_TIMEOUT]
 )
 @pytest.mark.parametrize(
     ("reported", "finished", "expected"),

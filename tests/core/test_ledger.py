@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.core.ledger import Ended, Intent, Progress, Row, RowState, Settle, decode, encode, fold, in_doubt
+from gateway.core.ledger import Ended, Intent, Judged, Progress, Row, RowState, Settle, decode, encode, fold, in_doubt
 from gateway.types import CostSource, Usage
 
 # No two fields of one type have the same value.
@@ -22,6 +23,9 @@ INTENT = Intent(
     ("team=a",),
     100,
     500,
+    "cooler/cool",
+    "req_0",
+    '{"user":"u1"}',
 )
 PROGRESS = Progress("0123456789ab0000000001/1", 10, 510, "chatcmpl-1")
 SETTLE = Settle(
@@ -34,6 +38,7 @@ BEGUN = Row(
     attempt="0123456789ab0000000001/1", version=1, state=RowState.OPEN, at=5.0, request_id="req_1", key="key_1",
     route="role:rlm", endpoint="chat", provider="openai", model="gpt-5", stream=True, labels=("team=a",),
     usage=Usage(input_tokens=100), usage_is_estimate=True, cost_nanousd=500, cost_source=CostSource.ESTIMATED,
+    arm="cooler/cool", parent="req_0", tags='{"user":"u1"}',
 )  # fmt: skip
 SETTLED = Row(
     attempt="0123456789ab0000000001/1", version=1 << 20, state=RowState.SETTLED, at=5.0, request_id="req_1",
@@ -41,6 +46,7 @@ SETTLED = Row(
     outcome="ok", status=201, usage=Usage(1, 2, 3, 4), usage_is_estimate=False, cost_nanousd=1000,
     cost_source=CostSource.COMPUTED, estimate_nanousd=1100, saved_nanousd=7, price_source="curated", sha256=b"digest",
     first_token_ms=310, duration_ms=4000, provider_id="chatcmpl-2", hung_up=True, call_status=202,
+    arm="cooler/cool", parent="req_0", tags='{"user":"u1"}',
 )  # fmt: skip
 
 
@@ -118,3 +124,23 @@ def test_what_is_a_fallback(fallback: int, attempt: str, expected: bool) -> None
 def test_a_settlement_of_an_earlier_version_is_read() -> None:
     """It has a field less."""
     assert decode(encode(SETTLE)[:-1].replace(b"\xdc\x00\x13", b"\xdc\x00\x12", 1)) == SETTLE
+
+
+def test_an_intent_of_an_earlier_version_is_still_read() -> None:
+    """Its journal may have been left by a gateway that knew no experiments."""
+    earlier = msgspec.msgpack.encode(msgspec.msgpack.decode(encode(INTENT))[:13])
+    assert decode(earlier) == msgspec.structs.replace(INTENT, arm="", parent="", tags="")
+
+
+def test_the_latest_verdict_is_right() -> None:
+    """The same again changes nothing. A verdict keeps what the version says of the choice, and an end may follow."""
+    fallback = fold(INTENT, replace(SETTLE, fallback=1))
+    good, bad = Judged(INTENT.attempt, 1.0, ""), Judged(INTENT.attempt, 0.0, "wrong")
+    once = fold(fallback, good)
+    assert (once.score, once.verdict, once.is_fallback) == (1.0, "", True)
+    assert fold(once, good) is once
+    twice = fold(once, bad)
+    assert (twice.score, twice.verdict, twice.is_fallback) == (0.0, "wrong", True)
+    assert twice.version > once.version > fallback.version
+    assert fold(twice, ENDED).call_status == 502
+    assert fold(twice, SETTLE) is twice

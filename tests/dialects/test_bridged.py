@@ -47,7 +47,9 @@ def judged(
     """Return the judgement of an answer that comes in pieces of `size`, and what passed of it to the client."""
     asked, over = call(client, **more), bridge(client)
     crossed = over.cross(asked).call
-    judge = BridgedJudge(asked, over, crossed, now=5.0, name="n0", mask=lambda text: text.replace(b"sk-1", b"***"))
+    judge = BridgedJudge(
+        asked, over, crossed, now=5.0, name="n0", provider="p", mask=lambda text: text.replace(b"sk-1", b"***")
+    )
     judge.head(status, {b"content-type": kind} | ({b"content-encoding": coding} if coding else {}))
     passed = b"".join([judge.receive(body[at : at + size]) for at in range(0, len(body), size)])
     return judge, passed + (judge.end() if ends else b"")
@@ -169,7 +171,7 @@ def test_an_error_after_content_is_said_in_the_clients_dialect(size: int) -> Non
     body = HEL + b'data: {"error":{"message":"boom","code":500}}\n\n'
     judge, passed = judged("toy", body, size=size)
     assert (judge.phase, judge.is_said, judge.closing()) == (BROKEN, True, b"")
-    assert passed == event(say="Hel") + event(oops="boom", code="said")
+    assert passed == event(say="Hel") + event(oops="boom", code="500")
     # An error on which the provider's own client would not raise is one here.
     judge, passed = judged("toy", HEL + b'data: {"object":"error","message":"boom"}\n\n', size=size)
     assert (judge.phase, judge.is_said, judge.closing()) == (BROKEN, True, b"")

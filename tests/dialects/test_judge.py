@@ -184,6 +184,7 @@ def test_a_failure_is_never_overwritten(asked: Call, kind: bytes, body: bytes) -
         (o.IDLE_TIMEOUT, o.STALLED, o.IDLE_TIMEOUT),
         (o.TOTAL_TIMEOUT, o.TOTAL_TIMEOUT, o.TOTAL_TIMEOUT),
         (o.SHUT_DOWN, o.SHUT_DOWN, o.SHUT_DOWN),
+        (o.CANCELLED, o.CANCELLED, o.CANCELLED),
     ],
 )
 def test_the_same_cut_before_and_after_content(outcome: Outcome, held: Outcome, shown: Outcome) -> None:

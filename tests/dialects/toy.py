@@ -173,7 +173,7 @@ class ToyEncoder:
             case Counted():
                 self._spent = delta.usage
             case Failed():
-                yield {"oops": delta.error.message, "code": "said"}
+                yield {"oops": delta.error.message, "code": delta.error.code or "said"}
 
     def _end(self) -> Iterator[dict[str, Any]]:
         if self._spent is not None:

@@ -37,7 +37,8 @@ def row(call: int = 1, number: int = 1, *, writer: str = WRITER, **said: Any) ->
         "outcome": "ok", "status": 200, "usage": Usage(100, 20, 30, 5), "usage_is_estimate": False,
         "cost_nanousd": 1000, "cost_source": CostSource.COMPUTED, "estimate_nanousd": 1100, "saved_nanousd": 7,
         "price_source": "curated", "sha256": bytes(range(32)), "first_token_ms": 310, "duration_ms": 4000,
-        "provider_id": f"chatcmpl-{call}", "call_status": 200,
+        "provider_id": f"chatcmpl-{call}", "call_status": 200, "arm": "cooler/cool", "parent": "req_0",
+        "score": 0.5, "verdict": "pass", "tags": '{"user":"u1","metadata.source":"ide"}',
     }  # fmt: skip
     return Row(attempt=attempt(call, number, writer), **usual | said)
 

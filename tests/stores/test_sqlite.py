@@ -119,9 +119,12 @@ def test_readers_of_what_is_not_there(path: Path) -> None:
 
 
 def test_readers_of_an_older_gateways_ledger(store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report does not migrate what a gateway may be writing to."""
+    """A report does not migrate what a gateway may be writing to. An empty one may be on its way to being made."""
     later = Migration("ledger", 2, "0002_later", "SELECT 1;")
     monkeypatch.setattr("gateway.stores.sqlite.pending", lambda *_: (later,))
+    with pytest.raises(NoLedgerYet, match="is creating it"):
+        SQLiteStore(path, read_only=True)
+    store.write([row(1)])
     with pytest.raises(StoreError, match="an older gateway made it"):
         SQLiteStore(path, read_only=True)
 

@@ -354,3 +354,57 @@ def test_nothing_is_left_half_done(store: Store) -> None:
     assert (kept(store), list(store.totals()), store.position(WRITER)) == ([], [Totals()], None)
     store.write([row(1)], Position(WRITER, 1, 1))
     assert store.totals()[0].attempts == 1
+
+
+def test_the_attempts_of_an_experiment(store: Store) -> None:
+    """Only of this one, the newest first, and only so many. Names that begin alike are others."""
+    arms = ("x/a", "x/b", "xy/a", "w/a", "", "x/a")
+    store.write([row(number, arm=arm) for number, arm in enumerate(arms)])
+    assert [one.attempt for one in store.tried("x", 9)] == [attempt(5), attempt(1), attempt(0)]
+    assert [one.attempt for one in store.tried("x", 1)] == [attempt(5)]
+    assert [one.attempt for one in store.tried("x", 9, since=WALL + 1, until=WALL + 5)] == [attempt(1)]
+    assert store.tried("nobody", 9) == []
+
+
+def test_sums_by_what_single_attempts_have(store: Store) -> None:
+    """By tag and arm, alone and beside other dimensions; as plain sums would count them."""
+    said = {"user": ["u1", "u2", "u1", "", "u1"], "arm": ["x/a", "x/b", "x/a", "", "x/b"]}
+    rows = [
+        row(number, arm=arm, tags=f'{{"user":"{user}","metadata.source":"i\'de"}}' if user else "", model="gpt-5")
+        for number, (user, arm) in enumerate(zip(said["user"], said["arm"], strict=True))
+    ]
+    rows[1] = replace(rows[1], call_status=500, hung_up=True, cost_nanousd=None, cost_source=CostSource.UNKNOWN)
+    rows[2] = replace(rows[2], cost_source=CostSource.ESTIMATED, version=1 << 20 | 1 << 19 | 1 << 18)
+    rows[4] = replace(rows[4], state=RowState.IN_DOUBT, cost_nanousd=1 << 61)
+    store.write(rows)
+    found = store.totals(("user",))
+    assert [(one.group, one.attempts, one.calls) for one in found] == [
+        (("",), 1, 1),
+        (("u1",), 3, 3),
+        (("u2",), 1, 1),
+    ]
+    assert (found[1].fallbacks, found[1].estimated, found[1].in_doubt, found[1].cost_nanousd) == (
+        1,
+        1,
+        1,
+        2000 + (1 << 61),
+    )
+    assert (found[2].errors, found[2].hung_up, found[2].unpriced, found[2].cost_nanousd) == (1, 1, 1, 0)
+    for field in ("attempts", "calls", "errors", "fallbacks", "hung_up", "in_doubt", "unpriced", "input_tokens"):
+        assert sum(getattr(one, field) for one in found) == getattr(store.totals()[0], field), field
+    assert [one.group for one in store.totals(("arm", "model"))] == [("", "gpt-5"), ("x/a", "gpt-5"), ("x/b", "gpt-5")]
+    assert [one.group for one in store.totals(("day", "metadata.source"))] == [
+        ("2026-09-21", ""),
+        ("2026-09-21", "i'de"),
+    ]
+    (only,) = store.totals((), where={"user": "u1", "day": "2026-09-21", "key": "key_1"}, since=WALL)
+    assert only.attempts == 3
+    assert store.totals(("user",), until=WALL - HOUR_S) == []
+    assert [one.attempt for one in store.recent(2, where={"user": "u1"})] == [attempt(4), attempt(2)]
+    assert [one.attempt for one in store.recent(9, where={"arm": "x/b", "metadata.source": "i'de"})] == [
+        attempt(4),
+        attempt(1),
+    ]
+    for wrong in ("metadata.a b", "metadata.'; --", "colour"):
+        with pytest.raises(ValueError, match="cannot be grouped or filtered"):
+            store.totals(("user", wrong))

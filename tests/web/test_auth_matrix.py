@@ -38,6 +38,7 @@ CALLS = [
     ("/images/generations", BodyKind.JSON), ("/images/edits", BodyKind.MULTIPART), ("/audio/speech", BodyKind.JSON),
     ("/audio/transcriptions", BodyKind.MULTIPART), ("/audio/translations", BodyKind.MULTIPART),
     ("/messages", BodyKind.JSON), ("/messages/count_tokens", BodyKind.JSON), ("/fim/completions", BodyKind.JSON),
+    ("/responses/compact", BodyKind.JSON), ("/responses/input_tokens", BodyKind.JSON),
 ]  # fmt: skip
 
 
@@ -54,6 +55,8 @@ class Row(NamedTuple):
     body: BodyKind | None = None
     names: bool = False
     """It is asked for a model by name."""
+    admitted: object = "good"
+    """What a caller gets who may use it."""
 
 
 def rows() -> Iterator[tuple[tuple[str, str], Row]]:
@@ -64,7 +67,13 @@ def rows() -> Iterator[tuple[tuple[str, str], Row]]:
     for prefix in PREFIXES:
         yield ("GET", f"{prefix}/models"), Row(Access.CALL)
         yield ("GET", f"{prefix}/models/{{model:path}}"), Row(Access.CALL, f"{prefix}/models/{NAME}", names=True)
+        # This gateway has no ledger; a caller who gets so far has been admitted.
+        yield ("GET", f"{prefix}/usage"), Row(Access.CALL, admitted=(503, "state_unavailable"))
+        yield ("POST", f"{prefix}/outcomes"), Row(Access.CALL, body=BodyKind.JSON, admitted=(400, "invalid_request"))
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
+        for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+            place = f"{prefix}/responses/{{response_id}}{rest}"
+            yield (method, place), Row(Access.CALL, place.replace("{response_id}", "resp_none"))
         for path, body in CALLS:
             yield ("POST", prefix + path), Row(Access.CALL, body=body, names=True)
 
@@ -117,8 +126,8 @@ def decision_of(row: Row, principal: str) -> object:
     if row.access in (Access.PUBLIC, Access.METRICS):
         return GOOD
     if principal == "limited" and not row.names:
-        return GOOD
-    return DECISIONS[principal]
+        return row.admitted
+    return row.admitted if DECISIONS[principal] == GOOD else DECISIONS[principal]
 
 
 def asked(method: str, path: str, row: Row, headers: Mapping[str, str], *, target: str = "") -> bytes:

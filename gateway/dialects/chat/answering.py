@@ -242,7 +242,7 @@ class ChatEncoder:
             case Text():
                 return {"refusal" if delta.is_refusal else "content": delta.text}
             case Thinking():
-                return details_of([ThinkingPart(delta.text, delta.signature, delta.sealed)])
+                return details_of([ThinkingPart(delta.text, delta.signature, delta.sealed)], is_piece=True)
             case ToolBegun():
                 if delta.is_free:
                     self._free.add((delta.choice, delta.index))

@@ -98,8 +98,8 @@ class ResponsesDecoder:
             return
         kind = value.get("type")
         if kind == "error" or event.name == b"error" or (kind is None and value.get("error")):
-            error = value.get("error")
-            yield Failed(error_in({"error": error or value}) or UpstreamError(message="the response failed"))
+            said = {name: one for name, one in value.items() if name != "type"}  # of the event, not of the error
+            yield Failed(error_in({"error": value.get("error") or said}) or UpstreamError(_FAILED["message"]))
         elif isinstance(kind, str):
             yield from self._said(kind, value)
 

@@ -16,7 +16,7 @@ from gateway.dialects.answers import decode
 from gateway.errors import BadRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _ATTEMPT = re.compile(r"resp_([0-9a-f]{22})n([0-9]{1,4})")
@@ -80,14 +80,13 @@ def previous_of(fields: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) else ""
 
 
-def continued(body: bytes, earlier: Sequence[Kept]) -> bytes:
-    """Return a request whose input begins with what was said before. `earlier`: the oldest first.
+def continued(body: bytes, earlier: Kept) -> bytes:
+    """Return a request whose input begins with an earlier one and its answer.
 
-    As at OpenAI, instructions are not inherited: those of the request count alone.
+    The earlier request was itself kept with all that went before. As at OpenAI, instructions are not inherited.
     """
     asked = decode(body)
-    said = [item for one in earlier for item in (*_items(one.request), *one.response["output"])]
-    asked["input"] = [*said, *_items(asked)]
+    asked["input"] = [*_items(earlier.request), *earlier.response["output"], *_items(asked)]
     del asked["previous_response_id"]
     return msgspec.json.encode(asked)
 

@@ -104,7 +104,8 @@ def _lack_of(value: Any) -> str:
 
 def broken(message: str, code: str) -> bytes:
     """Return the event that ends a stream which cannot be completed."""
-    event = {"type": "error", "code": code, "message": message, "param": None}
+    # SDKs refuse an event without its number, and compare the number with nothing. Those of the stream are not counted.
+    event = {"type": "error", "code": code, "message": message, "param": None, "sequence_number": 0}
     return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
 
 

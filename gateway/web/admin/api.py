@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
 from gateway.web.admin.events import Feed
+from gateway.web.admin.experiments import Experiments
 from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
@@ -16,7 +18,9 @@ from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.parameters import Parameters
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
-from gateway.web.admin.table import Row
+from gateway.web.admin.standing import Standings
+from gateway.web.admin.switching import Switching
+from gateway.web.admin.table import Effect, Row
 from gateway.web.answers import json_answer
 
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     Handle = Callable[[Request], Awaitable[Response]]
 
 
+_log = logging.getLogger("gateway.admin")
+
+
 class Admin:
     """The admin API of one process."""
 
@@ -40,9 +47,12 @@ class Admin:
             Row("GET", "/events", "events", "Follow ends of calls, breakers and reloads.", self._events, None),
             *Overlay(control).rows(),
             *Providers(control).rows(),
+            *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
             *Parameters(control).rows(),
             *Observed(control).rows(),
+            *Standings(control).rows(),
+            *Switching(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),
         )
@@ -82,7 +92,12 @@ def _answering(row: Row) -> Handle:
     """Return the application of a row: read, handle, answer. An answer with a version has it as its ETag too."""
 
     async def answer(request: Request) -> Response:
-        found = await row.handle(await read(row, request))
+        asked = await read(row, request)
+        try:
+            found = await row.handle(asked)
+        finally:
+            if row.effect is not Effect.READ and not asked.dry_run:
+                _log.info("%s %s by %s", row.method, request.url.path, asked.key.name or asked.key.id)
         if isinstance(found, Response):
             return found
         version = getattr(found, "version", None)

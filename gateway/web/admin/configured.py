@@ -177,6 +177,7 @@ def rows(control: Control) -> Iterator[Row]:
         Entries(control, "roles", "roles", "role", "Role"),
         Entries(control, "fallback", "fallbacks", "fallback", ""),
         Entries(control, "presets", "presets", "preset", ""),
+        Entries(control, "experiments", "experiments", "experiment", "Experiment"),
     )
 
     async def rename(asked: Asked) -> Changed:

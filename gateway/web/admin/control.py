@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gateway.control.refusals import Unstored
 from gateway.web.admin.shapes import Changed, Flaw
 
 if TYPE_CHECKING:
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from gateway.control.desk import Change, Desk, View
     from gateway.proxy.gateway import Gateway
     from gateway.stores.keyring import Keyring
+    from gateway.stores.overlay import Step
     from gateway.web.admin.table import Asked
 
 T = TypeVar("T")
+_log = logging.getLogger("gateway.admin")
 
 # A reload of a large configuration takes a tenth of a second; several workers wait for their supervisor's look.
 IN_USE_WITHIN_S = 5.0
@@ -60,6 +64,18 @@ class Control:
             problems=[Flaw(path=one.path, message=one.message) for one in change.problems],
             note=note,
         )
+
+    async def note(self, asked: Asked, step: Step) -> None:
+        """Note in the history what a request did that is no change of the configuration.
+
+        It is done by then, and perhaps its answer has the only copy of a secret. So a failure goes to the log.
+        """
+        try:
+            await in_thread(self.desk.note, step, by=asked.key.name or asked.key.id, via="api")
+        except Unstored as error:
+            _log.error(
+                "%s was %s by %s, and the history cannot say so: %s", step.path, step.action, asked.key.name, error
+            )
 
     async def in_use(self) -> tuple[bool, str]:
         """Have the configuration read, and return whether it is in use now, and why not."""

@@ -14,6 +14,7 @@ from gateway.errors import BadRequest, NotFound
 from gateway.stores.keys import NameTaken
 from gateway.stores.keys_seen import seen_beside
 from gateway.stores.opening import open_keys
+from gateway.stores.overlay import Step
 from gateway.stores.store import StoreError
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
@@ -76,6 +77,8 @@ class Keys:
             words = f"there is a key {quoted(key.name)} already; revoke it, or choose another name"
             raise BadRequest(words, param="name", status=409, code="name_taken") from None
         await self._control.keyring.refresh()
+        if not asked.dry_run:
+            await self._control.note(asked, Step(f"keys.{key.id}", "created", after=key.name or None))
         return _info(key, None if asked.dry_run else secret, stored=not asked.dry_run)
 
     async def revoke(self, asked: Asked) -> shapes.KeyInfo:
@@ -91,6 +94,8 @@ class Keys:
 
         found = await self._use(revoke)
         await self._control.keyring.refresh()
+        if not asked.dry_run:
+            await self._control.note(asked, Step(f"keys.{identity}", "revoked", before=found.name or None))
         return _info(found, stored=not asked.dry_run)
 
     async def _use(self, do: Callable[[KeyStore], T]) -> T:

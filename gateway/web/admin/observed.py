@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import only, records, search
-from gateway.control.refusals import Unstored
-from gateway.control.report import NO_KEY, as_record, attempt, groups, instant, labels, sought, stored, total
+from gateway.control.report import NO_KEY, attempt, sought
 from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
-from gateway.stores.opening import open_store
-from gateway.stores.store import DIMENSIONS, NoLedgerYet, StoreError, Totals
+from gateway.stores.overlay import Step
 from gateway.types import Capability
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
 from gateway.web.admin.providers import upstreams
 from gateway.web.admin.table import Effect, Row
 from gateway.web.explain import planned
+from gateway.web.ledger import from_ledger
+from gateway.web.usage import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -67,6 +66,10 @@ class Observed:
             self.in_flight,
             shapes.Records,
         )
+        yield Row(
+            "DELETE", "/calls/in-flight/{id:path}", "usage", "Cancel a call under way in this process.", self.cancel,
+            shapes.Cancelled, Effect.ACT,
+        )  # fmt: skip
         yield Row("GET", "/calls/{request_id}", "usage", "Return the attempts of one call.", self.call, shapes.Records)
 
     async def models(self, asked: Asked) -> shapes.ModelPools:
@@ -101,28 +104,9 @@ class Observed:
         return shapes.Free(plan=planned(self._control.gateway, LOCAL, query.model, said))
 
     async def usage(self, asked: Asked) -> shapes.Usage:
-        by = tuple(dict.fromkeys(one.strip() for one in asked.query.by.split(",") if one.strip()))
-        known = ("role", *DIMENSIONS)
-        for one in by:
-            if one not in known:
-                near = nearest(one, known) or f"; there are {', '.join(known)}"
-                raise BadRequest(f"usage cannot be grouped by {quoted(one[:100])}{near}", param="by")
-        now = time()
-        since, until = _instant("since", asked.query.since, now), float("inf")
-        if asked.query.until is not None:
-            until = _instant("until", asked.query.until, now)
-        names = self._key_names()
-        found = await self._read(lambda store: store.totals(tuple(map(stored, by)), since=since, until=until)) or ()
-        shown = groups(found, by)
-        return shapes.Usage(
-            since=int(since),
-            by=list(by),
-            groups=[
-                {**dict(zip(by, labels(one.group, by, lambda key: names.get(key, key)), strict=True)), **as_record(one)}
-                for one in shown
-            ],
-            total=as_record(total(Totals(), shown)),
-        )
+        query = asked.query
+        found = await summed(self._control.gateway, query.by, query.since, query.until, self._key_names())
+        return shapes.Usage(**found)
 
     async def calls(self, asked: Asked) -> shapes.Records:
         query, names = asked.query, self._key_names()
@@ -146,23 +130,28 @@ class Observed:
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()
-        found = [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
-        return shapes.Records(data=[_under_way(one, now) for one in sorted(found, key=lambda one: one.began_at)])
+        found = sorted(self._under_way(), key=lambda one: one.began_at)
+        return shapes.Records(data=[_under_way(one, now) for one in found])
+
+    async def cancel(self, asked: Asked) -> shapes.Cancelled:
+        wanted = asked.path["id"]
+        cancelled = [
+            one.identity
+            for one in self._under_way()
+            if wanted in (one.identity, one.admission.request_id.decode("latin-1")) and one.cancel()
+        ]
+        if not cancelled:
+            words = f"no call {quoted(wanted[:100])} is under way in the worker that answers; it may have ended"
+            raise NotFound(words, param="id")
+        await self._control.note(asked, Step(f"calls.{wanted[:200]}", "cancelled"))
+        return shapes.Cancelled(cancelled=cancelled)
+
+    def _under_way(self) -> list[Entry]:
+        return [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
 
     async def _read(self, ask: Callable[[Store], Any]) -> Any:
         """Return what the ledger says; None if nothing was ever recorded."""
-        settings = self._control.gateway.now.config.ledger
-
-        def read() -> Any:
-            try:
-                with closing(open_store(settings, read_only=True)) as store:
-                    return ask(store)
-            except NoLedgerYet:
-                return None
-            except (StoreError, OSError) as error:
-                raise Unstored(f"the ledger cannot be read: {error}") from error
-
-        return await in_thread(read)
+        return await from_ledger(self._control.gateway.now.config.ledger, ask)
 
     def _key_names(self) -> Mapping[str, str]:
         ring = self._control.keyring.ring
@@ -174,13 +163,6 @@ class Observed:
             name: shapes.RefreshInfo(at=one.at, error=one.error, count=one.count)
             for name, one in self._control.refreshed().items()
         }
-
-
-def _instant(name: str, text: str, now: float) -> float:
-    try:
-        return instant(text, now)
-    except ValueError as error:
-        raise BadRequest(str(error), param=name) from None
 
 
 def _capabilities(needs: str) -> frozenset[Capability]:

@@ -58,6 +58,15 @@ class NewKey(Strict, frozen=True, kw_only=True):
     admin: bool = False
 
 
+class Switch(Strict, frozen=True, kw_only=True):
+    """What is switched, and where to. `call`: ask for one tiny answer too. `force`: switch although a check fails."""
+
+    name: Name
+    to: Name
+    call: bool = False
+    force: bool = False
+
+
 class ConfigQuery(Strict, frozen=True, kw_only=True):
     """`layer`: both files merged, gateway.yaml alone, or the overlay alone."""
 
@@ -81,9 +90,17 @@ class CallsQuery(Strict, frozen=True, kw_only=True):
 
 
 class UsageQuery(Strict, frozen=True, kw_only=True):
-    """`by`: comma-separated, of hour, day, key, route, endpoint, provider, model. Times: 7d, today, 2026-11-01."""
+    """`by`: comma-separated, of hour, day, key, role, route, endpoint, provider, model, arm, and what `ledger.record`
+    lists. Times: 7d, today, 2026-11-01."""
 
     by: str = "model"
+    since: str = "30d"
+    until: str | None = None
+
+
+class PeriodQuery(Strict, frozen=True, kw_only=True):
+    """A period. Times: 7d, today, 2026-11-01."""
+
     since: str = "30d"
     until: str | None = None
 
@@ -200,6 +217,23 @@ class Changed(msgspec.Struct, kw_only=True, frozen=True):
     breaks: list[str]
     problems: list[Flaw]
     note: str = ""
+
+
+class CheckInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """One check of a switch. `ok` is null if it cannot be told, or is only worth knowing."""
+
+    step: Literal["key", "reachable", "key_accepted", "listed", "capabilities", "context", "price", "call"]
+    ok: bool | None
+    detail: str
+
+
+class Switched(Changed, kw_only=True, frozen=True):
+    """A switch, with its checks. `before`, `after`: the upstreams that come first."""
+
+    ok: bool
+    before: str
+    after: str
+    steps: list[CheckInfo]
 
 
 class Entry(msgspec.Struct, kw_only=True, frozen=True):
@@ -462,6 +496,52 @@ class Records(msgspec.Struct, kw_only=True, frozen=True):
 
     data: list[dict[str, Any]]
     object: Literal["list"] = "list"
+
+
+class Cancelled(msgspec.Struct, kw_only=True, frozen=True):
+    """The attempts that were cancelled, by their names in the ledger."""
+
+    cancelled: list[str]
+
+
+class QuotaInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """What is left of one limit."""
+
+    of: str
+    unit: str
+    left: float
+    limit: float | None
+    resets_in_s: float
+
+
+class StandingInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """How a provider is. `reachable`: null if nothing has been heard yet. `breakers`: those that are not closed."""
+
+    name: str
+    reachable: bool | None
+    key: str
+    first_token_s: float | None
+    error_share: float
+    breakers: dict[str, str]
+    quota: list[QuotaInfo]
+    last_error: str
+    last_check_at: float | None
+
+
+class RoleInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """Who serves a role now, who would be next, and why others would not."""
+
+    role: str
+    serves: str | None
+    then: list[str]
+    why: str
+
+
+class Standings(msgspec.Struct, kw_only=True, frozen=True):
+    """How all providers are, and who serves each role, as the worker that answers knows it."""
+
+    providers: list[StandingInfo]
+    roles: list[RoleInfo]
 
 
 class Free(msgspec.Struct, kw_only=True, frozen=True):

@@ -366,7 +366,7 @@ def test_random_chats_cross() -> None:
     assert isinstance(bridge, Bridge)
     for seed in range(60):
         answer = random_stream(seed)
-        judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0")
+        judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0", provider="p")
         judge.head(200, {b"content-type": b"text/event-stream"})
         size = 1 + seed * 7
         parts = [answer.plain[at : at + size] for at in range(0, len(answer.plain), size)]
@@ -384,7 +384,7 @@ def test_random_chats_cross() -> None:
 def test_a_recorded_stream_crosses_to_a_chat(size: int) -> None:
     bridge = passage(CHAT, ["messages"])
     assert isinstance(bridge, Bridge)
-    judge = BridgedJudge(CHAT_CALL, bridge, bridge.cross(CHAT_CALL).call, now=5.0, name="n0")
+    judge = BridgedJudge(CHAT_CALL, bridge, bridge.cross(CHAT_CALL).call, now=5.0, name="n0", provider="p")
     judge.head(200, {b"content-type": b"text/event-stream"})
     passed = b"".join([judge.receive(STREAM[at : at + size]) for at in range(0, len(STREAM), size)]) + judge.end()
     assert (judge.phase, judge.usage) == (WHOLE, Usage(377, 65))
@@ -412,7 +412,7 @@ def test_a_recorded_stream_crosses_to_a_chat(size: int) -> None:
 def test_a_refusal_crosses(body: bytes, status: int, kind: str, message: str) -> None:
     bridge = passage(MESSAGES, ["chat"])
     assert isinstance(bridge, Bridge)
-    judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0")
+    judge = BridgedJudge(CALL, bridge, bridge.cross(CALL).call, now=5.0, name="n0", provider="p")
     judge.head(status, {b"content-type": b"application/json"})
     judge.receive(body)
     judge.end()

@@ -34,7 +34,7 @@ def judged(client: Endpoint, body: bytes, asked: dict[str, Any], *, kind: bytes 
            ends: bool = True) -> tuple[BridgedJudge, bytes]:  # fmt: skip
     """Return the judgement of an answer that comes in pieces of `size`, and what passed of it to the client."""
     call, over = read_call(client, json.dumps(asked).encode()), bridge(client)
-    judge = BridgedJudge(call, over, over.cross(call).call, now=5.0, name="n0")
+    judge = BridgedJudge(call, over, over.cross(call).call, now=5.0, name="n0", provider="p")
     judge.head(200, {b"content-type": kind})
     passed = b"".join([judge.receive(body[at : at + size]) for at in range(0, len(body), size)])
     return judge, passed + (judge.end() if ends else b"")

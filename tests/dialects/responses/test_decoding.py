@@ -137,7 +137,7 @@ def test_an_item_is_known_by_its_place_whatever_its_id() -> None:
         (event("response.failed", response={**HEAD, "error": {"code": "server_error", "message": "boom"}}),
          [Begun("m", 7), Failed(UpstreamError("boom", code="server_error"))]),
         (event("response.failed", response={}), [Begun(), Failed(UpstreamError("the response failed"))]),
-        (event("error", code="c", message="boom", param=None), [Failed(UpstreamError("boom", "error", "c"))]),
+        (event("error", code="c", message="boom", param=None), [Failed(UpstreamError("boom", code="c"))]),
         (event("error", error={"type": "t", "code": "c", "message": "boom"}),
          [Failed(UpstreamError("boom", "t", "c"))]),
         (b'data: {"error":{"message":"boom"}}\n\n', [Failed(UpstreamError("boom"))]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,8 @@ class Scene:
     running: Running
     upstream: FaultyUpstream
     folder: Path
+    stack: AsyncExitStack
+    """What is closed at the end."""
 
     @property
     def rows(self) -> dict[tuple[str, str], Row]:
@@ -109,6 +111,7 @@ def text_of(upstream: FaultyUpstream, server: str = "") -> str:
         "presets: {calm: {temperature: 0.1}}\n"
         "rules: [{when: {images: true}, use: other}]\n"
         "budgets: [{scope: total, limit_usd: 100}]\n"
+        "experiments: {cooler: {on: main, arms: {usual: {}, cool: {params: {temperature: 0.1}}}}}\n"
     )
 
 
@@ -124,6 +127,6 @@ async def administered(folder: Path, *, answer: Any = None) -> AsyncIterator[Sce
             reader = Reader(Files(file, environ, config), config, (), News())
             return App(config, discover=False, reader=reader, environ=environ)
 
-        async with serving(load(file, environ), make=make, remember=True) as running:
+        async with serving(load(file, environ), make=make, remember=True) as running, AsyncExitStack() as stack:
             await running.app._keyring.refresh()
-            yield Scene(running, upstream, folder)
+            yield Scene(running, upstream, folder, stack)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults import Client, Pause, chat_json, chat_stream, error_json, request
+from tests.faults import Client, Pause, Stall, chat_json, chat_stream, error_json, json_answer, request
 from tests.web.admin.scene import CALLER, LITERAL, SENTINEL, Scene, administered, eventually
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ async def test_what_is_shown_can_be_sent_back(tmp_path: Path) -> None:
         ("GET", "/models?needs=tool", None, 400, "needs", 'did you mean "tools"?'),
         ("GET", "/models?provider=z", None, 400, "provider", 'there is no provider "z"'),
         ("GET", "/models?pool=all", None, 400, "pool", ""),
-        ("GET", "/usage?by=colour", None, 400, "by", "usage cannot be grouped by"),
+        ("GET", "/usage?by=colour", None, 400, "by", "usage cannot be grouped"),
         ("GET", "/usage?since=then", None, 400, "since", "is not a time"),
         ("GET", "/calls?limit=0", None, 400, "limit", ""),
         ("GET", "/calls/none", None, 404, "request_id", "no call"),
@@ -309,3 +309,114 @@ async def test_attempts_under_way(tmp_path: Path) -> None:
         assert (found[0]["route"], found[0]["upstream"], found[0]["endpoint"]) == ("main", "a/x", "chat")
         await under_way
         assert (await scene.get("/calls/in-flight"))["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "stream", "wanted"),
+    [
+        ("/v1/chat/completions", False, b'"code":"cancelled_by_operator"'),
+        ("/v1/chat/completions", True, b"the operator of the gateway has cancelled this call"),
+        ("/v1/messages", False, b'{"type":"error","error":{"type":"'),
+        ("/v1/messages", True, b"event: error\ndata: "),
+    ],
+)
+async def test_a_call_is_cancelled(tmp_path: Path, path: str, wanted: bytes, *, stream: bool) -> None:
+    """The client is told in its dialect, the provider's connection is closed, and the ledger says who ended it."""
+
+    def answer(seen: Any) -> Any:
+        return (*chat_stream("Hel", "lo")[:3], Stall()) if seen.json.get("stream") else (Stall(),)
+
+    async with administered(tmp_path, answer=answer) as scene, Client(scene.running.port) as client:
+        body = {"model": "b/y", "stream": stream, "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+        await client.send(request("POST", path, body, {"x-api-key": CALLER}))
+        await scene.upstream.wait_request()
+        if stream:
+            response = await client.head()
+        (one,) = (await scene.get("/calls/in-flight"))["data"]
+        done = await scene.ask("DELETE", f"/calls/in-flight/{one['request_id']}")
+        assert (done.status, done.json) == (200, {"cancelled": [one["attempt"]]})
+        if stream:
+            await client.finish(response)
+            assert (response.status, response.complete) == (200, False)
+        else:
+            response = await client.response()
+            assert (response.status, response.headers["x-should-retry"]) == (503, "false")
+        assert wanted in response.body, response.body
+
+        async def is_closed() -> bool:
+            return scene.upstream.open_connections == 0
+
+        async def is_booked() -> bool:
+            return bool((await recorded(scene, one["request_id"]))[0]["outcome"])
+
+        await eventually(is_closed)
+        await eventually(is_booked)
+        (row,) = await recorded(scene, one["request_id"])
+        assert (row["outcome"], row["call_status"]) == ("cancelled", 200 if stream else 503)
+        assert (await scene.get("/calls/in-flight"))["data"] == []
+        gone = await scene.ask("DELETE", f"/calls/in-flight/{one['request_id']}")
+        assert (gone.status, gone.json["error"]["param"]) == (404, "id")
+        (facts,) = (await scene.get("/facts"))["data"]
+        assert facts["success"] == 1  # it is not the provider's fault
+
+
+async def test_a_switch_is_checked(tmp_path: Path) -> None:
+    """A check that fails is told by a rehearsal, prevents the switch, and can be overruled."""
+    async with administered(tmp_path, answer=json_answer({"data": [{"id": "x"}, {"id": "y"}]})) as scene:
+        told = await scene.edit("POST", "/switch?dry_run=true", {"name": "role:rlm", "to": "a/z"})
+        assert (told["ok"], told["stored"], told["before"], told["after"]) == (False, False, "a/x", "a/z")
+        assert {one["step"]: one["ok"] for one in told["steps"]}["listed"] is False
+        refused = await scene.ask("POST", "/switch", {"name": "role:rlm", "to": "a/z"}, version="*")
+        assert (refused.status, refused.json["error"]["param"]) == (409, "to")
+        assert "listed: " in refused.json["error"]["message"]
+        assert (await scene.get("/roles/rlm"))["value"] == {"models": ["main", "other"]}
+        done = await scene.edit("POST", "/switch", {"name": "role:rlm", "to": "a/y"})
+        assert (done["ok"], done["stored"], done["in_use"]) == (True, True, True)
+        assert (await scene.get("/roles/rlm"))["value"] == {"models": ["a/y", "other"]}
+        for body, status in (({"name": "role:rml", "to": "a/y"}, 404), ({"name": "main", "to": "nobody/x"}, 404)):
+            refused = await scene.ask("POST", "/switch", body, version="*")
+            assert refused.status == status, refused.body
+
+
+async def test_the_history_tells_of_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Keys that are created and revoked stand in it with who did that, and no rehearsal does; the log has a line."""
+    caplog.set_level(logging.INFO)
+    async with administered(tmp_path) as scene:
+        await scene.ask("POST", "/keys?dry_run=true", {"name": "never"})
+        made = (await scene.ask("POST", "/keys", {"name": "ci", "admin": True})).json
+        assert (await scene.ask("DELETE", f"/keys/{made['id']}")).status == 200
+        await scene.edit("PUT", "/aliases/fast", "a/x")
+        history = (await scene.get("/history"))["data"]
+        steps = [(one["by"], one["steps"][0]["path"], one["steps"][0]["action"]) for one in history]
+        assert steps == [
+            ("config", "models.fast", "set"),
+            ("config", f"keys.{made['id']}", "revoked"),
+            ("config", f"keys.{made['id']}", "created"),
+        ]
+        assert made["secret"] not in str(history)
+    said = [one.getMessage() for one in caplog.records if one.name == "gateway.admin"]
+    assert said == [
+        "POST /admin/v1/keys by config",
+        f"DELETE /admin/v1/keys/{made['id']} by config",
+        "PUT /admin/v1/aliases/fast by config",
+    ]
+
+
+async def test_the_status(tmp_path: Path) -> None:
+    """How each provider is, and who serves each role, before and after a provider is switched off."""
+    async with administered(tmp_path) as scene:
+        await call(scene, "main")
+        found = await scene.get("/status")
+        providers = {one["name"]: one for one in found["providers"]}
+        assert list(providers) == ["a", "b"]
+        assert (providers["a"]["reachable"], providers["a"]["key"], providers["b"]["key"]) == (
+            True,
+            "none needed",
+            "sent",
+        )
+        assert (providers["b"]["reachable"], providers["b"]["last_check_at"]) == (None, None)
+        roles = {one["role"]: one for one in found["roles"]}
+        assert (roles["role:rlm"]["serves"], roles["role:rlm"]["then"]) == ("a/x", ["b/y"])
+        await scene.edit("POST", "/providers/a/disable")
+        roles = {one["role"]: one for one in (await scene.get("/status"))["roles"]}
+        assert (roles["role:rlm"]["serves"], roles["role:rlm"]["why"]) == ("b/y", "a/x: disabled")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.web.admin.table import Effect, NoQuery, Value
-from tests.faults import Client, request
+from tests.faults import Client, Stall, chat_json, request
 from tests.web.admin.scene import ADMIN, CALLER, Scene, administered
 from tests.web.admin.test_life import recorded
 
@@ -79,6 +79,14 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/params"): Example(),
     ("GET", "/params/{name:path}"): Example("/params/role:rlm"),
     ("PATCH", "/params/{name:path}"): Example("/params/role:rlm", {"temperature": 0.2}, {"force": 1}),
+    ("GET", "/experiments/{name}/report"): Example("/experiments/cooler/report?since=7d"),
+    ("GET", "/experiments"): Example(),
+    ("GET", "/experiments/{name:path}"): Example("/experiments/cooler"),
+    ("PUT", "/experiments/{name:path}"): Example(
+        "/experiments/cooler", {"on": "role:rlm", "arms": {"a": {}, "b": "b/z"}}, {"in": "role:rlm"}
+    ),
+    ("PATCH", "/experiments/{name:path}"): Example("/experiments/cooler", {"share": 0.5}, {"shaer": 0.5}),
+    ("DELETE", "/experiments/{name:path}"): Example("/experiments/cooler"),
     ("GET", "/rules"): Example(),
     ("PUT", "/rules"): Example(
         body=[{"when": {"tools": True}, "use": "main"}], wrong=[{"when": {"tool": True}, "use": "main"}]
@@ -97,7 +105,12 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/usage"): Example("/usage?by=day,model&since=7d"),
     ("GET", "/calls"): Example("/calls?limit=5&provider=a"),
     ("GET", "/calls/in-flight"): Example(),
+    ("DELETE", "/calls/in-flight/{id:path}"): Example("/calls/in-flight/under-way"),
     ("GET", "/calls/{request_id}"): Example("/calls/made-before"),
+    ("GET", "/status"): Example(),
+    ("POST", "/switch"): Example(
+        body={"name": "role:rlm", "to": "b/other", "force": True}, wrong={"name": "role:rlm", "too": "b/other"}
+    ),
     ("GET", "/keys"): Example(),
     ("POST", "/keys"): Example(body={"name": "ci", "rpm": 60, "budget_usd": 5}, wrong={"name": "ci", "rmp": 60}),
     ("DELETE", "/keys/{id}"): Example("/keys/{id}"),
@@ -114,7 +127,11 @@ EXAMPLES: dict[tuple[str, str], Example] = {
 @asynccontextmanager
 async def prepared(folder: Path) -> AsyncIterator[Scene]:
     """Serve with something to read, revert and remove."""
-    async with administered(folder) as scene:
+
+    def answer(seen: Any) -> Any:
+        return (Stall(),) if b"wait" in seen.body else chat_json("Hi")
+
+    async with administered(folder, answer=answer) as scene:
         changes = [
             {"path": "models.changed", "value": "a/z"},
             {"path": "providers.spare", "value": PROVIDER},
@@ -127,6 +144,10 @@ async def prepared(folder: Path) -> AsyncIterator[Scene]:
 async def target_of(scene: Scene, row: Row, example: Example) -> str:
     """Return the path of an example, after making what it is about."""
     target = example.target or row.path
+    if target == "/calls/in-flight/under-way":
+        await waiting(scene)
+        (one,) = (await scene.get("/calls/in-flight"))["data"]
+        return f"/calls/in-flight/{one['attempt']}"
     if target == "/calls/made-before":
         async with Client(scene.running.port) as client:
             body = {"model": "main", "messages": [{"role": "user", "content": "Hi"}]}
@@ -141,6 +162,14 @@ async def target_of(scene: Scene, row: Row, example: Example) -> str:
     return target
 
 
+async def waiting(scene: Scene) -> None:
+    """Make a call that gets no answer, from a client that stays until the test is over."""
+    client = await scene.stack.enter_async_context(Client(scene.running.port))
+    body = {"model": "main", "messages": [{"role": "user", "content": "wait"}]}
+    await client.send(request("POST", "/v1/chat/completions", body, {"authorization": f"Bearer {CALLER}"}))
+    await scene.upstream.wait_request()
+
+
 def params(*effects: Effect) -> list[Any]:
     return [pytest.param(place, id=" ".join(place)) for place in EXAMPLES if effect_of(place) in effects]
 
@@ -150,6 +179,7 @@ def effect_of(place: tuple[str, str]) -> Effect:
     if method == "GET":
         return Effect.READ
     acts = (
+        "/calls/in-flight/{id:path}",
         "/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}", "/api/llm/provider",
         "/api/llm/test", "/api/provider/set",
     )  # fmt: skip

@@ -1,0 +1,5 @@
+-- Verdicts of clients on their calls.
+
+ALTER TABLE attempts ADD COLUMN score REAL; -- 0 to 1; NULL: none
+
+ALTER TABLE attempts ADD COLUMN verdict TEXT NOT NULL DEFAULT '';

@@ -1,0 +1,53 @@
+"""Reports of experiments, over HTTP."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from gateway.control.experiments import by_name, report, unknown
+from gateway.control.report import instant
+from gateway.core.comparison import Report
+from gateway.errors import BadRequest, NotFound
+from gateway.web.admin import shapes
+from gateway.web.admin.table import Row
+from gateway.web.ledger import from_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.web.admin.control import Control
+    from gateway.web.admin.table import Asked
+
+
+class Experiments:
+    """The handlers."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the routes."""
+        yield Row(
+            "GET", "/experiments/{name}/report", "experiments", "Compare the arms of an experiment.", self.report,
+            Report, query=shapes.PeriodQuery,
+        )  # fmt: skip
+
+    async def report(self, asked: Asked) -> Report:
+        now, name = time(), asked.path["name"]
+        try:
+            since = instant(asked.query.since, now)
+            until = float("inf") if asked.query.until is None else instant(asked.query.until, now)
+        except ValueError as error:
+            raise BadRequest(str(error), param="since") from None
+        config = self._control.gateway.now.config
+        experiments = self._control.gateway.now.directory.experiments
+        configured = by_name(experiments).get(name)
+
+        found = await from_ledger(
+            config.ledger, lambda store: report(store, name, configured, since=since, until=until)
+        )
+        found = found or report(None, name, configured, since=since)
+        if configured is None and not any(arm.calls for arm in found.arms):
+            raise NotFound(unknown(name, experiments), param="name")
+        return found
