@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.catalog.ids import LONGEST
 from gateway.catalog.shape import same
+from gateway.core.fitting import LISTED
 from gateway.core.money import in_nano
 from gateway.kinds import ListApi, kind_named
 from gateway.types import Ability, Capability, Hours, Price, Tier
@@ -140,7 +141,20 @@ def _ability(kind: Kind, model: str, entry: Mapping[str, Any]) -> Ability:
         output,
         price,
         free,
+        parameters=_parameters(entry.get("supported_parameters")),
     )
+
+
+# Thousands of models need only some dozen sets.
+_sets: dict[frozenset[str], frozenset[str]] = {}
+
+
+def _parameters(words: object) -> frozenset[str] | None:
+    """Return the sampling parameters among the listed ones; None: the list tells nothing about them."""
+    if not isinstance(words, list):
+        return None
+    found = LISTED.intersection(word for word in words if isinstance(word, str))
+    return _sets.setdefault(found, found) if found else None
 
 
 def _flags(api: ListApi, entry: Mapping[str, Any], says: dict[Capability, bool]) -> None:

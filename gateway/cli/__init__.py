@@ -22,6 +22,7 @@ from gateway.cli.healthcheck import healthcheck
 from gateway.cli.imports import import_
 from gateway.cli.keys import keys
 from gateway.cli.models import models
+from gateway.cli.params import params
 from gateway.cli.providers import providers
 from gateway.cli.reload import reload
 from gateway.cli.run import run
@@ -80,6 +81,7 @@ def _commands() -> Sequence[click.Command]:
         models,
         providers,
         alias,
+        params,
         switch,
         config,
         connect,

@@ -132,11 +132,13 @@ def resolved(name: str, directory: Directory, *, as_json: bool = False) -> Route
     Raises:
         Mistake: the name is unknown; the message suggests the nearest names.
     """
-    from gateway.core.names import resolve
-    from gateway.errors import ModelNotFound
+    from gateway.core.presets import resolved as found
+    from gateway.errors import BadRequest, ModelNotFound
 
     try:
-        return resolve(name, directory)
+        return found(name, directory)
+    except BadRequest as error:
+        raise Mistake(error.message) from None
     except ModelNotFound as error:
         near = nearest(name, directory)
         if as_json:
@@ -195,10 +197,15 @@ def host(base_url: str) -> str:
     return urlsplit(base_url).netloc or "built in"
 
 
+_LONGEST_PREFIX = 80
+
+
 def _show(route: Route, account: dict[str, Any]) -> None:
     what = {"role": "a role", "alias": "an alias", "model": "a model"}.get(route.kind.value, "built in")
     order = "" if account["order"] == ["listed"] else f", ordered by {', '.join(account['order'])}"
     click.echo(f"{terminal.bold(route.name)} is {what}{order}")
+    if route.system_prefix:
+        click.echo(f"before the system prompt: {_in_one_line(route.system_prefix)}")
     known = {one.label: one for one in route.candidates}
     if account["candidates"]:
         click.echo(f"\nasked in this order{_at_most(len(account['candidates']), account['max_attempts'])}:")
@@ -219,6 +226,12 @@ def _show(route: Route, account: dict[str, Any]) -> None:
         _show_experiment(tried)
     if account["live"]:
         click.echo("\nbased on what the running gateway knows now")
+
+
+def _in_one_line(text: str) -> str:
+    """Return the beginning of a text, for one line of a terminal."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_PREFIX else line[:_LONGEST_PREFIX] + "…"
 
 
 def _show_experiment(tried: dict[str, Any]) -> None:

@@ -15,8 +15,10 @@ from gateway.core.arms import DeclaredArm, DeclaredExperiment
 from gateway.core.cors import EVERY, Cors
 from gateway.core.declared import Alias, Declared, Role, make_directory
 from gateway.core.default_route import DefaultRoute
+from gateway.core.fitting import misfits
 from gateway.core.names import quoted
 from gateway.core.params import merged
+from gateway.core.presets import BUILT_IN as BUILT_IN_PRESETS
 from gateway.core.troubles import Trouble
 from gateway.kinds import BUILT_IN, KINDS, OTHER
 from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts, Unit
@@ -63,7 +65,8 @@ class Resolution:
         self.environ = environ
         self.vacant = vacant
         self.problems: list[tuple[Path, bool, str]] = []
-        self.presets = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        written = {name: encoded(params, {}, self._at("presets", name)) for name, params in file.presets.items()}
+        self.presets = {**BUILT_IN_PRESETS, **written}
         self.quirks = {
             name: encoded(said.quirks.adapting, {}, self._at("providers", name, "quirks"))
             for name, said in file.providers.items()
@@ -80,6 +83,7 @@ class Resolution:
             Declared(
                 providers=providers,
                 provider_params=self._provider_params(),
+                presets=self.presets,
                 aliases={name: self._alias(name, written) for name, written in self.file.models.items()},
                 roles={
                     **{name: Role((), vacancy=why) for name, why in self.vacant.items()},
@@ -124,7 +128,7 @@ class Resolution:
             alerts=AlertSettings(self.file.alerts.webhook or "", frozenset(map(Trouble, self.file.alerts.on))),
             calendar=money.calendar(defaults),
             cache=CacheSettings(self.file.cache.max_memory),
-            warnings=(*warnings(server, providers), *unable(directory), *idle(directory)),
+            warnings=(*warnings(server, providers), *unable(directory), *idle(directory), *misfits(directory)),
         )
 
     def _complain(self, path: Path, message: str) -> None:
@@ -195,7 +199,7 @@ class Resolution:
     def _alias(self, name: str, written: shape.Alias) -> Alias:
         params = encoded(written.params, self.presets, self._at("models", name, "params"))
         cache = self._cache(written.cache, "models", name)
-        return Alias(written.model, params, said_of_one(written), cache, written.patience)
+        return Alias(written.model, params, said_of_one(written), cache, written.patience, written.system_prefix)
 
     def _role(self, name: str, written: shape.Role) -> Role:
         return Role(
@@ -210,6 +214,7 @@ class Resolution:
             patience_s=written.patience,
             bridging=Bridging(written.bridge) if written.bridge else None,
             is_lossless=written.lossy == "refuse" if written.lossy else None,
+            system_prefix=written.system_prefix,
         )
 
     def _experiment(self, name: str, written: shape.Experiment) -> DeclaredExperiment:

@@ -411,6 +411,12 @@ class Alias(Strict):
         "attempt, before another is tried. By default not at all.",
         examples=["2s"],
     )
+    system_prefix: str | None = Field(
+        default=None,
+        description="Text before the system prompt of every conversation. By default that of the name which this one "
+        "only renames.",
+        examples=["Answer in English."],
+    )
     cache: RouteCache | None = Field(default=None, description="Whether answers under this name are cached.")
 
     @model_validator(mode="after")
@@ -470,6 +476,12 @@ class Role(Strict):
         default=None,
         description="What becomes of a call that would lose something in translation: allow (the default; the header "
         "x-gateway-lost names the fields), or refuse.",
+    )
+    system_prefix: str | None = Field(
+        default=None,
+        description="Text before the system prompt of every conversation. By default that of the name which this one "
+        "only renames.",
+        examples=["Answer in English."],
     )
     cache: RouteCache | None = Field(default=None, description="Whether its answers are cached.")
 

@@ -30,6 +30,7 @@ def combined(stronger: Ability, weaker: Ability) -> Ability:
         max_output_tokens=_first(stronger.max_output_tokens, weaker.max_output_tokens),
         price=stronger.price or weaker.price,
         free=stronger.free or (weaker.free and stronger.price is None),
+        parameters=weaker.parameters if stronger.parameters is None else stronger.parameters,
         strength=_first(stronger.strength, weaker.strength),
     )
 

@@ -25,6 +25,8 @@ def account_of(route: Route, plan: Plan, needs: Needs, known: Knowledge, now: fl
         "name": route.name,
         "kind": route.kind.value,
         "order": list(route.order),
+        "preset": route.preset or None,
+        "system_prefix": route.system_prefix or None,
         "needs": sorted(route.needs | needs.capabilities),
         "max_attempts": plan.max_attempts,
         "candidates": [

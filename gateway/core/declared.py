@@ -48,6 +48,8 @@ class Alias:
     """None: inherited from the target if that is a name too. A policy of 0 seconds keeps nothing."""
     patience_s: float | None = None
     """None: inherited likewise."""
+    system_prefix: str | None = None
+    """None: inherited likewise. Empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Role:
     patience_s: float | None = None
     bridging: Bridging | None = None
     is_lossless: bool | None = None
+    system_prefix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class Declared:
 
     providers: Mapping[str, Provider] = field(default_factory=dict)
     provider_params: Mapping[str, Params] = field(default_factory=dict)
+    presets: Mapping[str, Params] = field(default_factory=dict)
+    """The parameters that requests may choose by name."""
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -157,6 +162,7 @@ def make_directory(declared: Declared) -> tuple[Directory, tuple[Objection, ...]
         default_provider=declared.default_provider,
         default_route=declared.default_route,
         params=declared.provider_params,
+        presets=declared.presets,
         order=declared.order,
         pool=tuple(pool.values()),
         abilities=Abilities(declared.curated, {}, declared.of_providers, of_models),
@@ -257,6 +263,7 @@ class _Expansion:
             is_lossless = role.is_lossless if is_lossless is None else is_lossless
         cache = next((one.cache for one in self._behind(name) if one.cache is not None), None)
         patience_s = next((one.patience_s for one in self._behind(name) if one.patience_s is not None), 0.0)
+        prefix = next((one.system_prefix for one in self._behind(name) if one.system_prefix is not None), "")
         return replace(
             route_of(name, kind, found, order=order or self.declared.order),
             needs=needs,
@@ -265,6 +272,7 @@ class _Expansion:
             patience_s=patience_s,
             bridging=bridging or Bridging.LAST,
             is_lossless=bool(is_lossless),
+            system_prefix=prefix,
             cache=cache if cache is not None and cache.ttl_s else None,
         )
 

@@ -20,7 +20,7 @@ from gateway.kinds import kind_of
 from gateway.types import Ability, Candidate, Capability, Params, Rejected, Route, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from gateway.core.default_route import DefaultRoute
     from gateway.types import Experiment, Provider
@@ -76,6 +76,8 @@ class Directory:
     """The route of names that nobody lists, and that the default provider does not get or does not serve."""
     params: Mapping[str, Params] = field(default_factory=dict)
     """Provider name -> the parameters its models inherit (global, then provider)."""
+    presets: Mapping[str, Params] = field(default_factory=dict)
+    """Preset name -> parameters that a request may choose: `role:chat@creative`."""
     order: tuple[str, ...] = ("listed",)
     """For names that are not configured."""
     pool: tuple[Candidate, ...] = ()
@@ -281,10 +283,12 @@ def _is_known(name: str, directory: Directory) -> bool:
     return name in directory.routes or any(one.provider.name == provider for one in directory.bare.get(model, ()))
 
 
-def resolve_many(names: Sequence[str], directory: Directory) -> Route:
+def resolve_many(
+    names: Sequence[str], directory: Directory, find: Callable[[str, Directory], Route] = resolve
+) -> Route:
     """Return the route of the first name, with the upstreams of the other names as its fallbacks, in their order.
 
-    The needs and the price ceiling of the first name's route apply to all of them.
+    The needs and the price ceiling of the first name's route apply to all of them. `find`: returns the route of one.
 
     Raises:
         ModelNotFound: some names are unknown; the message lists them all.
@@ -294,12 +298,12 @@ def resolve_many(names: Sequence[str], directory: Directory) -> Route:
         raise BadRequest("name at least one model", param="models")
     if len(names) - 1 > MOST_FALLBACKS:
         raise BadRequest(f"{len(names) - 1} fallbacks; at most {MOST_FALLBACKS} are tried", param="models")
-    first = resolve(names[0], directory)
+    first = find(names[0], directory)
     routes: list[Route] = []
     unknown: list[str] = []
     for name in dict.fromkeys(names[1:]):
         try:
-            routes.append(resolve(name, directory))
+            routes.append(find(name, directory))
         except ModelNotFound as error:
             unknown.append(error.message)
     if unknown:

@@ -162,6 +162,11 @@ def without(call: Call, key: str) -> Call:
     )
 
 
+def fields_in(call: Call) -> Iterator[Field]:
+    """Yield the top-level fields of a call's body; see `_fields_of`."""
+    return _fields_of(call.body, call.fields)
+
+
 def _rewritten(call: Call, model: bytes, params: Params, *, ask_for_usage: bool) -> Sequence[bytes | memoryview]:
     decided = {"model": model}
     option = DIALECTS[call.endpoint.dialect].words.usage if ask_for_usage else None

@@ -41,6 +41,10 @@ class Words:
 
     spoken: tuple[str, ...] = ()
     """Where the client's own words stand, with the pictures and files among them."""
+    system: str = ""
+    """Where the system prompt stands, as a string or a list of texts; empty: there is none."""
+    system_within: bool = False
+    """That field is a list of messages, and the system prompt is the content of the first."""
     limits: tuple[str, ...] = ()
     """The most tokens that the answer may have."""
     tools: tuple[str, ...] = ()

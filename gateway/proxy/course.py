@@ -72,7 +72,10 @@ class Course:
         self.over_budget = over.refusal
         if not budget.to or self._tab.downgraded or self._admission.parent:  # nobody waits for what is done from within
             return Attempt(candidate, o.OVER_BUDGET, message=over.refusal.message, ended_at=monotonic())
-        route = self._admission.gateway.resolve(budget.to, self._admission.ruleset)
+        ruleset = self._admission.ruleset
+        route = self._admission.gateway.resolve(budget.to, ruleset)
+        if preset := self.route.preset:
+            route = ruleset.preset(route, preset)
         self._tab.downgraded = True
         self._begin_anew(route if self.crossing is None else await self.crossing.over(route))
         return None

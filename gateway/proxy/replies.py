@@ -50,6 +50,8 @@ def lines_of(
     )  # fmt: skip
     if cost_nanousd is not None:
         ours += b"x-gateway-cost-usd: %b\r\n" % header_usd(cost_nanousd)
+    if line := admission.ruleset.doubts(route, candidate, admission.call):
+        ours += line
     if bridge:
         ours += bridge
     if passed:

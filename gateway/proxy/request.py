@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.core.room import most_output
 from gateway.dialects.body import LARGE, render, render_in_pieces
 from gateway.dialects.needs import lowered_limits
+from gateway.dialects.wording import worded
 from gateway.proxy.headers import safe
 from gateway.types import BodyKind
 
@@ -38,6 +39,7 @@ def written(
         forwarded += b"".join([line for name, line in target.defaults if name not in forwarded])
     if candidate.upstream.provider.strict_max_tokens:
         params = lowered_params(call, candidate, needs)
+    params = worded(params, call)
     if len(call.body) >= LARGE or call.rest is not None:
         return _large(call, target, model, params, forwarded, ask_for_usage=ask_for_usage)
     if call.endpoint.body is _JSON and (ask_for_usage or params.acts):

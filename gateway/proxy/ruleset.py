@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from gateway.core import names
 from gateway.core.bounded import remember
+from gateway.core.fitting import doubts, fit_of
+from gateway.core.presets import resolved, with_preset
 from gateway.core.rules import looked_at
 from gateway.core.spend import Spending
+from gateway.dialects.wording import takes_presets
 from gateway.proxy.crossing import spoken_by_all
 from gateway.proxy.headers import safe
 from gateway.stores.memory import is_same, is_same_server
@@ -23,8 +25,9 @@ if TYPE_CHECKING:
 
     from gateway.config import Config
     from gateway.core.cors import Cors
+    from gateway.core.fitting import Fit
     from gateway.core.names import Directory
-    from gateway.types import Ability, Endpoint, Provider, Route, Upstream
+    from gateway.types import Ability, Call, Candidate, Endpoint, Provider, Route, Upstream
     from gateway.upstream.client import Client, Target
 
     Found = Mapping[str, Mapping[str, Ability]]
@@ -62,26 +65,39 @@ class Ruleset:
     """The dialects whose calls pass straight to every provider."""
     routes: dict[str, Route] = field(default_factory=dict)
     """Memo of `resolve`."""
-    _lines: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    _lines: dict[tuple[str, str, str, str], bytes] = field(default_factory=dict)
+    _fits: dict[tuple[str, str, str, str, str], Fit] = field(default_factory=dict)
+    """By the names of route, arm and preset, the label of the candidate, and the dialect; empty over a bridge."""
+    _presets: dict[tuple[str, str, str], tuple[Route, Route]] = field(default_factory=dict)
+    """Names of route, arm and preset -> the route, and the same route with that preset."""
     _targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Ruleset {self.version} ({self.fingerprint[:8]}) of {self.config.source}>"
 
     def resolve(self, model: str) -> Route:
-        """Return the route that `model` names.
+        """Return the route that `model` names, with or without a preset.
 
         Raises:
-            ModelNotFound: the name is unknown.
+            ModelNotFound: the name is unknown. BadRequest: its preset is.
         """
         route = self.routes.get(model)
         if route is None:
-            route = remember(self.routes, model, names.resolve(model, self.directory), MOST_REMEMBERED)
+            route = remember(self.routes, model, resolved(model, self.directory), MOST_REMEMBERED)
         return route
+
+    def preset(self, route: Route, name: str) -> Route:
+        """Return a route with the parameters of a preset that exists."""
+        key = (route.name, route.arm, name)
+        known = self._presets.get(key)
+        if known is None or known[0] is not route:
+            pair = route, with_preset(route, name, self.directory)
+            known = remember(self._presets, key, pair, MOST_REMEMBERED)
+        return known[1]
 
     def lines(self, route: Route, upstream: Upstream) -> bytes:
         """Return the header lines that say where an answer came from."""
-        key = (route.name, route.arm, upstream.id)
+        key = (route.name, route.arm, route.preset, upstream.id)
         lines = self._lines.get(key)
         if lines is None:
             lines = b"x-gateway-route: %b\r\nx-gateway-provider: %b\r\nx-gateway-model: %b\r\n" % (
@@ -89,10 +105,27 @@ class Ruleset:
                 safe(upstream.provider.name),
                 safe(upstream.model),
             )
+            if route.preset:
+                lines += b"x-gateway-preset: %b\r\n" % safe(route.preset)
             if route.arm:
                 lines += b"x-gateway-arm: %b\r\n" % safe(route.arm)
             remember(self._lines, key, lines, MOST_REMEMBERED)
         return lines
+
+    def doubts(self, route: Route, candidate: Candidate, call: Call) -> bytes:
+        """Return the header line that says which parameters of a call the answering model will not take; or nothing."""
+        if not takes_presets(call.endpoint):
+            return b""
+        # Over a bridge the gateway repairs what the kind refuses.
+        dialect = "" if candidate.bridge else call.endpoint.dialect
+        key = (route.name, route.arm, route.preset, candidate.label, dialect)
+        fit = self._fits.get(key)
+        if fit is None or fit.params is not candidate.params:
+            fit = remember(self._fits, key, fit_of(candidate.upstream, candidate.params, dialect), MOST_REMEMBERED)
+        if not fit.configured and fit.judged.isdisjoint(call.fields):
+            return b""
+        found = doubts(call.fields, fit)
+        return b"x-gateway-param-warnings: %b\r\n" % "; ".join(found).encode() if found else b""
 
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:
         """Return the target of an endpoint at a provider of this ruleset. `client` owns the connections."""
@@ -106,7 +139,7 @@ class Ruleset:
     def with_found(self, found: Found) -> Ruleset:
         """Return the same version with discovered models. Providers that it does not have are ignored."""
         directory = self.directory.with_discovered(found)
-        return replace(self, directory=directory, routes={}, _lines={})
+        return replace(self, directory=directory, routes={}, _lines={}, _fits={}, _presets={})
 
 
 def make_ruleset(config: Config, found: Found, *, version: int, loaded_at: float) -> Ruleset:

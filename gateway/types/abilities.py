@@ -40,6 +40,8 @@ class Ability:
     """Its use costs nothing: local, or a provider's free allowance."""
     strength: int | None = None
     """The hardest task that the model is good for, 0 to 100, by family and size. Only `auto` uses it."""
+    parameters: frozenset[str] | None = None
+    """The sampling parameters (`core.fitting.LISTED`) that the provider's list says it takes. None: it says nothing."""
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):

@@ -156,6 +156,10 @@ class Route:
     """A call that would lose something over a bridge does not take the bridge."""
     cache: CachePolicy | None = None
     """None: no answer is stored."""
+    system_prefix: str = ""
+    """Text that every conversation of the route has before its system prompt."""
+    preset: str = ""
+    """The preset that the request chose; empty: none. Its parameters are in those of the candidates."""
     configured: bool = True
     """False for a name that only a request has; such a name never becomes a metric label."""
     arm: str = ""

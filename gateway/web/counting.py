@@ -69,7 +69,7 @@ class CountTokens:
             asked = self._endpoint, client, config.server.max_body_bytes, config.default_models
             call = read_at_once(*asked) or await read_request(*asked)
             if key.routes:
-                refuse_other_names(key, call, client.headers)
+                refuse_other_names(key, call, client.headers, self._gateway.now.directory)
             ruleset = self._gateway.now
             call, route, terms = steer(self._gateway, ruleset, call, client.headers, key)
             lines = forwarded(scope["headers"], client.headers)

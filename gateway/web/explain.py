@@ -6,7 +6,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.account import account_of, experiment_of
-from gateway.core.keys import may_ask, not_allowed
+from gateway.core.keys import not_allowed
 from gateway.core.names import quoted
 from gateway.core.plan import Terms, make_plan
 from gateway.dialects.endpoints import ENDPOINTS
@@ -15,7 +15,7 @@ from gateway.proxy.crossing import as_taken
 from gateway.types import Capability, Needs
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
-from gateway.web.steering import order_of, route_for
+from gateway.web.steering import may_name, order_of, route_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Explain:
         asked = request.query_params
         if not (name := asked.get("model", "")):
             raise BadRequest('name a "model": a role ("role:NAME"), an alias or a model', param="model")
-        if not may_ask(key := request.scope[CALLER], name):
+        if not may_name(key := request.scope[CALLER], name, self._gateway.now.directory):
             raise not_allowed(key, name)
         return json_answer(planned(self._gateway, key, name, asked))
 

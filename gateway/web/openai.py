@@ -93,7 +93,7 @@ class Operation:
                     param="model",
                 )
             if key.routes:
-                refuse_other_names(key, call, headers)
+                refuse_other_names(key, call, headers, gateway.now.directory)
             keeper = ""
             if goes_on(call):
                 call, keeper = await continuing(gateway, call, key)

@@ -15,12 +15,15 @@ from gateway.core.experiments import arm_for
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO
 from gateway.core.plan import Terms
+from gateway.core.presets import MARK, known_preset, parted, resolved
 from gateway.core.rules import Features, auto_route, choose, complexity, language_of
 from gateway.core.strategies import STRATEGIES
 from gateway.dialects.beyond import TOP, choice_in, refuse_locations
 from gateway.dialects.body import without
 from gateway.dialects.needs import read_needs
+from gateway.dialects.prefixing import with_prefix
 from gateway.dialects.prompt import last_words, names_in, text_field
+from gateway.dialects.wording import takes_presets
 from gateway.errors import BadRequest, Forbidden
 from gateway.types import RouteKind
 from gateway.web.callers import credential_of, session_of, unit_of
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.types import Call, Key, Needs, Route
 
 ORDER, FALLBACK, TASK, EXPLAIN = b"x-gateway-order", b"x-gateway-fallback", b"x-gateway-task", b"x-gateway-explain"
+PRESET = b"x-gateway-preset"
 _FALSE = frozenset({b"", b"0", b"false", b"no"})
 
 
@@ -48,16 +52,20 @@ def steer(
 
     Raises:
         ModelNotFound: a requested name is unknown.
-        BadRequest: the order is unknown, or the list of fallbacks is malformed. Or the body names a location or
-            credential for the call.
+        BadRequest: the order or preset is unknown, or the list of fallbacks is malformed. Or the body names a location
+            or credential for the call.
     """
     config = ruleset.config
     if not TOP.isdisjoint(call.fields):
         refuse_locations(call.fields)
     needs = call.needs or read_needs(call)
-    name = call.model
+    name, preset = call.model, ""
+    if MARK in name:
+        name, preset = parted(name, ruleset.directory)
+    if PRESET in headers and not preset:
+        preset = known_preset(headers[PRESET].decode("latin-1").strip(), ruleset.directory)
     if config.rules:
-        name = choose(config.rules, _features(call, needs, headers, ruleset.looked_at)) or name
+        name = choose(config.rules, _features(call, name, needs, headers, ruleset.looked_at)) or name
     route = route_for(key, name, gateway, ruleset)
     if route.name == AUTO and route.kind is RouteKind.AUTO:  # an alias "auto" is an ordinary name
         said, turns = last_words(call)
@@ -71,9 +79,13 @@ def steer(
     if request_id and ruleset.directory.experiments:
         tried = _on_trial(route, ruleset, call, headers, key, request_id, keeper)
     if fallbacks:
-        route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory))
+        route = names.resolve_many([name, *fallbacks], _open_to(key, ruleset.directory), resolved)
         tried = names.with_fallbacks(tried, [route]) if tried.arm else route
     route = tried
+    if preset and takes_presets(call.endpoint):
+        route = ruleset.preset(route, preset)
+    if route.system_prefix:
+        call, needs = with_prefix(call, needs, route.system_prefix)
     order = order_of(headers[ORDER].decode("latin-1")) if ORDER in headers else ()
     caller = _caller(call, headers) if "sticky" in (order or route.order) else ""
     explain = EXPLAIN in headers and headers[EXPLAIN].lower() not in _FALSE
@@ -92,7 +104,7 @@ def route_for(key: Key, name: str, gateway: Gateway, ruleset: Ruleset) -> Route:
         ModelNotFound: the name is unknown, or it would lead to a default route that the key may not use.
     """
     directory = _open_to(key, ruleset.directory)
-    return gateway.resolve(name, ruleset) if directory is ruleset.directory else names.resolve(name, directory)
+    return gateway.resolve(name, ruleset) if directory is ruleset.directory else resolved(name, directory)
 
 
 def _open_to(key: Key, directory: Directory) -> Directory:
@@ -106,8 +118,24 @@ def _open_to(key: Key, directory: Directory) -> Directory:
     return replace(directory, default_route=None)
 
 
-def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> None:
+def may_name(key: Key, name: str, directory: Directory) -> bool:
+    """Tell whether a key may ask for a name, with or without a preset.
+
+    The name without its preset is judged first: the refusal of an unknown preset must not tell which names exist.
+
+    Raises:
+        BadRequest: the key may ask for the name, and there is no such preset.
+    """
+    if may_ask(key, name):
+        return True
+    plain = name.rpartition(MARK)[0]
+    return bool(plain) and may_ask(key, plain) and parted(name, directory)[0] == plain
+
+
+def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes], directory: Directory) -> None:
     """Check that the key may ask for every name of the request: the model, and each fallback.
+
+    A preset changes parameters alone, so every key may choose any.
 
     The key is checked against the requested name, not against its meaning after rules, aliases and roles. A gateway
     behind this one may take a list in `model` (Helicone, LiteLLM), so the key must allow each of its parts.
@@ -118,7 +146,7 @@ def refuse_other_names(key: Key, call: Call, headers: Mapping[bytes, bytes]) -> 
     """
     for name in (call.model, *_fallbacks(call, headers)):
         for one in (name, *(part.strip() for part in name.split(",") if "," in name)):
-            if not may_ask(key, one):
+            if not may_name(key, one, directory):
                 raise not_allowed(key, one)
     if (field := choice_in(call.fields)) is not None:
         raise Forbidden(
@@ -174,13 +202,15 @@ def _on_trial(
     return route if arm is None else arm.route
 
 
-def _features(call: Call, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]) -> Features:
-    """Return the features that the rules read, and leave the others empty."""
+def _features(
+    call: Call, name: str, needs: Needs, headers: Mapping[bytes, bytes], looked_at: frozenset[str]
+) -> Features:
+    """Return the features that the rules read, and leave the others empty. `name`: the model without its preset."""
     said, turns = last_words(call) if looked_at & {"language", "complexity"} else ("", 0)
     task = headers.get(TASK, b"").decode("latin-1")
     return Features(
         endpoint=call.endpoint.name,
-        model=call.model,
+        model=name,
         stream=call.stream,
         capabilities=needs.capabilities,
         prompt_tokens=needs.input_tokens,

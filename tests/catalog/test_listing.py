@@ -280,6 +280,18 @@ def test_a_list_has_an_end() -> None:
     assert read_listing("openai", [{"id": "x" * 500}, "y" * 500]) == {}
 
 
+def test_sampling_parameters() -> None:
+    """Those of a list that has any; a list without one tells nothing about them."""
+    found = read_listing(
+        "openrouter",
+        [
+            {"id": "some", "supported_parameters": ["tools", "temperature", "seed", 5]},
+            {"id": "none", "supported_parameters": ["tools"]},
+        ],
+    )
+    assert (found["some"].parameters, found["none"].parameters) == ({"temperature", "seed"}, None)
+
+
 def test_the_first_of_two_entries_counts() -> None:
     assert read_listing("openai", [{"id": "m", "context_length": 4096}, {"id": "m"}])["m"].context_tokens == 4096
 

@@ -512,7 +512,7 @@ def test_the_example_of_the_documentation_loads(tmp_path: Path) -> None:
     document = (SHIPPED.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", document, re.DOTALL)
     alone = [block for block in blocks if not block.startswith(("params:", "rules:"))]
-    assert len(alone) == 6
+    assert len(alone) == 7
     providers = "providers: {anthropic: , openrouter: , local: {kind: ollama}}\n"
     roles = "roles: {vision: local/a, memory: local/b}\n"
     for block in alone:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.errors import BadRequest
+from gateway.types import Key
+from gateway.web.steering import may_name
 from tests.faults import Client, FaultyUpstream, chat, chat_json, error_json, request
-from tests.serving import serving
+from tests.serving import config_of, serving
 
 if TYPE_CHECKING:
     from tests.faults.client import Response
@@ -135,3 +138,24 @@ async def test_plain_calls_are_not_read_twice() -> None:
         async with serving(yaml) as running, Client(running.port) as client:
             await client.send(chat("Hi", model="two/big"))
             assert (await client.response()).headers["x-gateway-provider"] == "two"
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("role:work", True),
+        ("role:work@fast", True),
+        ("role:see@fast", False),
+        ("role:see@nothing", False),  # and not: there is no such preset, which would tell that there is such a role
+        ("small@tag", False),  # an alias of its own, not `small` with a preset
+    ],
+)
+def test_a_key_may_choose_any_preset_of_its_names(name: str, allowed: bool) -> None:
+    """The name before the preset is the one that counts."""
+    directory = config_of(
+        "providers: {p: {base_url: 'http://127.0.0.1:1/v1', models: [m]}}\n"
+        "models: {small: p/m, small@tag: p/m}\nroles: {work: small, see: small}\n"
+    ).directory
+    assert may_name(Key(id="k", name="k", routes=("role:work", "small")), name, directory) is allowed
+    with pytest.raises(BadRequest, match="unknown preset"):
+        may_name(Key(id="k", name="k", routes=("role:work",)), "role:work@nothing", directory)

@@ -39,6 +39,7 @@ DIALECT = Dialect(
     endpoints=(MESSAGES, COUNT_TOKENS),
     words=Words(
         spoken=("system", "messages"),
+        system="system",
         limits=("max_tokens",),
         tools=("tools",),
         schema="output_config",

@@ -21,6 +21,7 @@ DIALECT = Dialect(
     endpoints=(RESPONSES, COMPACT, INPUT_TOKENS),
     words=Words(
         spoken=("input", "prompt"),  # the variables of a template stand in `prompt`
+        system="instructions",
         limits=("max_output_tokens",),
         tools=("tools",),
         schema="text",

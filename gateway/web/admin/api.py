@@ -17,6 +17,7 @@ from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
 from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
+from gateway.web.admin.parameters import Parameters
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
 from gateway.web.admin.standing import Standings
@@ -51,6 +52,7 @@ class Admin:
             *Providers(control).rows(),
             *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
+            *Parameters(control).rows(),
             *Observed(control).rows(),
             *Accounts(control).rows(),
             *Standings(control).rows(),

@@ -164,6 +164,42 @@ class Whole(msgspec.Struct, kw_only=True, frozen=True):
     version: str
 
 
+class Place(msgspec.Struct, kw_only=True, frozen=True):
+    """A place that sets a parameter."""
+
+    level: str
+    path: str
+    file: str
+    line: int
+
+
+class Parameter(msgspec.Struct, kw_only=True, frozen=True):
+    """An effective parameter."""
+
+    verb: Literal["default", "force", "drop", "rename", "clamp"]
+    field: str
+    value: Any
+    origins: list[Place]
+
+
+class OfCandidate(msgspec.Struct, kw_only=True, frozen=True):
+    """The parameters of one candidate."""
+
+    upstream: str
+    label: str
+    via: list[str]
+    params: list[Parameter]
+
+
+class Traced(msgspec.Struct, kw_only=True, frozen=True):
+    """The effective parameters of a name."""
+
+    name: str
+    preset: str
+    candidates: list[OfCandidate]
+    version: str
+
+
 class Flaw(msgspec.Struct, kw_only=True, frozen=True):
     """A mistake that a change would bring."""
 
