@@ -21,7 +21,6 @@ from gateway.dialects.responses.kept import continued, deleted, input_items, nam
 from gateway.errors import BadRequest, NotFound, UpstreamsFailed
 from gateway.proxy.downstream import SCOPE_KEY
 from gateway.types import Rejected
-from gateway.upstream.kept import Keeper
 from gateway.web.door import CALLER, Access
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.origins import Origin
     from gateway.types import Call, Key, Provider, Route
-    from gateway.upstream.kept import KeptAnswer
+    from gateway.upstream.kept import Keeper, KeptAnswer
 
 _ONE = "/responses/{response_id}"
 _EVENTS = "text/event-stream"
@@ -48,20 +47,29 @@ class KeptResponses:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._keeper = Keeper(gateway.client)
+        self._keeper: Keeper | None = None
+
+    @property
+    def keeper(self) -> Keeper:
+        """What asks providers, made at first use: to import httpx takes longer than all else at the start."""
+        if self._keeper is None:
+            from gateway.upstream.kept import Keeper
+
+            self._keeper = Keeper(self._gateway.client)
+        return self._keeper
 
     def places(self) -> Iterator[tuple[str, str, KeptRequest]]:
         """Yield the method, the path and the application of each route."""
         for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
-            yield method, _ONE + rest, KeptRequest(self._gateway, self._keeper, method, rest)
+            yield method, _ONE + rest, KeptRequest(self._gateway, self, method, rest)
 
 
 class KeptRequest:
     """One request about a response that was made before, as an ASGI application."""
 
-    def __init__(self, gateway: Gateway, keeper: Keeper, method: str, rest: str) -> None:
+    def __init__(self, gateway: Gateway, routes: KeptResponses, method: str, rest: str) -> None:
         self._gateway = gateway
-        self._keeper = keeper
+        self._routes = routes
         self._method = method
         self._rest = rest
 
@@ -96,7 +104,7 @@ class KeptRequest:
                 f"response {_said(response_id)} is kept by {origin.provider}, which the configuration no longer has",
                 param="response_id",
             )
-        async with self._keeper.ask(provider, self._method, response_id, self._rest, query) as answer:
+        async with self._routes.keeper.ask(provider, self._method, response_id, self._rest, query) as answer:
             if answer.content_type.startswith(_EVENTS):
                 await _pass_events(answer, scope["extensions"][SCOPE_KEY])
                 return

@@ -73,7 +73,10 @@ def rows() -> Iterator[tuple[tuple[str, str], Row]]:
         yield ("GET", f"{prefix}/explain"), Row(Access.CALL, f"{prefix}/explain?model={NAME}", names=True)
         for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
             place = f"{prefix}/responses/{{response_id}}{rest}"
-            yield (method, place), Row(Access.CALL, place.replace("{response_id}", "resp_none"))
+            yield (
+                (method, place),
+                Row(Access.CALL, place.replace("{response_id}", "resp_none"), admitted=(404, "not_found")),
+            )
         for path, body in CALLS:
             yield ("POST", prefix + path), Row(Access.CALL, body=body, names=True)
 
