@@ -111,7 +111,7 @@ class Origins:
             return None if row is None else Origin(row.provider, row.model, row.key, attempt)
 
         found = await _read(ledger, look)
-        if found is None and ledger.enabled:
+        if found is None and self._books.journal is not None:  # else nobody writes a ledger
             await asyncio.sleep(IMPORTED_WITHIN_S)
             found = self._known.get(response_id) or await _read(ledger, look)
         return found

@@ -34,12 +34,11 @@ def written(
     Raises:
         BadRequest: the client spells a field so that our parameter would not replace it.
     """
-    params = candidate.params
     if target.defaults:
         forwarded += b"".join([line for name, line in target.defaults if name not in forwarded])
+    params = worded(candidate.params, call)
     if candidate.upstream.provider.strict_max_tokens:
-        params = lowered_params(call, candidate, needs)
-    params = worded(params, call)
+        params = _lowered(call, candidate, needs, params)
     if len(call.body) >= LARGE or call.rest is not None:
         return _large(call, target, model, params, forwarded, ask_for_usage=ask_for_usage)
     if call.endpoint.body is _JSON and (ask_for_usage or params.acts):
@@ -79,12 +78,11 @@ def bridge_lines(call: Call, far: str, lost: Sequence[str]) -> bytes:
     return lines + b"x-gateway-lost: %b\r\n" % b", ".join(map(safe, lost))[:MOST_LOST]
 
 
-def lowered_params(call: Call, candidate: Candidate, needs: Needs) -> Params:
-    """Return the parameters of a candidate, with lower limits forced where its upstream would refuse the client's.
+def _lowered(call: Call, candidate: Candidate, needs: Needs, params: Params) -> Params:
+    """Return parameters with lower limits forced where the upstream would refuse the client's.
 
-    Only for providers with `strict_max_tokens`.
+    Only for providers with `strict_max_tokens`. `params`: the candidate's, in the words of the call.
     """
-    params = candidate.params
     most = _most(candidate, needs)
     return params if most is None else replace(params, forced={**lowered_limits(call, most), **params.forced})
 
@@ -92,7 +90,7 @@ def lowered_params(call: Call, candidate: Candidate, needs: Needs) -> Params:
 def lowering_line(call: Call, candidate: Candidate, needs: Needs) -> bytes:
     """Return the header line that says from what to what `max_tokens` was lowered, or nothing."""
     most = _most(candidate, needs)
-    if most is None or lowered_limits(call, most).keys() <= candidate.params.forced.keys():
+    if most is None or lowered_limits(call, most).keys() <= worded(candidate.params, call).forced.keys():
         return b""  # a forced value is not lowered
     return b"x-gateway-max-tokens: %d->%d\r\n" % (needs.output_tokens, most)
 

@@ -289,7 +289,7 @@ def test_sampling_parameters() -> None:
             {"id": "none", "supported_parameters": ["tools"]},
         ],
     )
-    assert found["some"].parameters == {"temperature", "seed"}
+    assert found["some"].parameters == frozenset({"temperature", "seed"})
     assert found["none"].parameters is None
 
 

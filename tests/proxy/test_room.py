@@ -119,11 +119,12 @@ async def test_what_is_left_alone(value: object) -> None:
     assert json.loads(sent[0])["max_tokens"] == value
 
 
-async def test_what_the_configuration_forces_is_not_lowered() -> None:
-    """The operator has said how long an answer may be."""
-    response, sent, _ = await ask({"model": "forced", "max_tokens": 32_000})
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+async def test_what_the_configuration_forces_is_not_lowered(field: str) -> None:
+    """The operator has said how long an answer may be, whichever name the client has for it."""
+    response, sent, _ = await ask({"model": "forced", field: 32_000})
     assert (response.status, "x-gateway-max-tokens" in response.headers) == (200, False)
-    assert json.loads(sent[0])["max_tokens"] == 9999
+    assert json.loads(sent[0])[field] == 9999
 
 
 async def test_a_large_body_is_no_exception() -> None:
@@ -131,8 +132,8 @@ async def test_a_large_body_is_no_exception() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 300_000}}
     body = {"model": "forced", "messages": [{"role": "user", "content": [picture]}], "max_completion_tokens": 5000}
     response, sent, _ = await ask(body)
-    assert (response.status, response.headers["x-gateway-max-tokens"]) == (200, "5000->4096")
-    assert json.loads(sent[0]) == {**body, "model": "c", "max_completion_tokens": 4096, "max_tokens": 9999}
+    assert (response.status, "x-gateway-max-tokens" in response.headers) == (200, False)
+    assert json.loads(sent[0]) == {**body, "model": "c", "max_completion_tokens": 9999}
 
 
 async def test_room_beside_a_long_prompt() -> None:

@@ -143,7 +143,7 @@ def test_processes_agree_on_a_fingerprint() -> None:
 
 
 def provider(name: str, port: int = 9, key: bytes = b"k", *, kind: str = "openai", query: str = "") -> Provider:
-    return Provider(name, kind, f"http://127.0.0.1:{port}/v1", ((b"authorization", key),), query)
+    return Provider(name, kind, f"http://127.0.0.1:{port}/v1", ((b"authorization", key),), query=query)
 
 
 @pytest.mark.parametrize(
