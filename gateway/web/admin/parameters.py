@@ -9,7 +9,6 @@ import msgspec
 from gateway.config import shields
 from gateway.control.params import level_of, levels, own, tuned
 from gateway.control.refusals import Invalid
-from gateway.control.tracing import traced
 from gateway.web.admin.configured import set_in
 from gateway.web.admin.control import in_thread
 from gateway.web.admin.shapes import Changed, Named, NamedList, OfCandidate, Traced
@@ -51,6 +50,8 @@ class Parameters:
         return NamedList(data=found, version=view.version)
 
     async def one(self, asked: Asked) -> Traced:
+        from gateway.control.tracing import traced  # it brings yaml, which is not needed to serve
+
         route = self._control.gateway.now.resolve(asked.path["name"])
         view = await self._control.look()
         found = await in_thread(traced, view, route)
