@@ -6,15 +6,14 @@ Rule: a response belongs to the key that made it. For any other key it does not 
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gateway.core.bounded import keep
 from gateway.core.ledger import Content, encode
 from gateway.dialects.responses.kept import attempt_of, read_kept
 from gateway.errors import NoCandidate
-from gateway.stores.opening import open_store
-from gateway.stores.store import NoLedgerYet, StoreError
+from gateway.stores.opening import read_ledger
+from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,15 +118,9 @@ class Origins:
 
 async def _read(ledger: LedgerSettings, ask: Callable[[Store], T | None]) -> T | None:
     """Return what the ledger says; None: there is no ledger."""
-
-    def read() -> T | None:
-        try:
-            with closing(open_store(ledger, read_only=True)) as store:
-                return ask(store)
-        except NoLedgerYet:
-            return None
-        except (StoreError, OSError) as error:
-            raise NoCandidate(f"the ledger cannot be read: {error}", code="ledger_unavailable") from error
-
-    has_place = ledger.enabled and (ledger.database_url or ledger.state_dir is not None)
-    return await asyncio.to_thread(read) if has_place else None
+    if not ledger.enabled or not (ledger.database_url or ledger.state_dir is not None):
+        return None
+    try:
+        return await asyncio.to_thread(read_ledger, ledger, ask)
+    except (StoreError, OSError) as error:
+        raise NoCandidate(f"the ledger cannot be read: {error}", code="ledger_unavailable") from error

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
 
-from gateway.stores.store import StoreError
+from gateway.stores.store import NoLedgerYet, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.config.settings import LedgerSettings
     from gateway.stores.keys import KeyStore
     from gateway.stores.store import Store
+
+T = TypeVar("T")
 
 FILE = "ledger.sqlite"
 
@@ -45,6 +49,19 @@ def open_store(settings: LedgerSettings, *, read_only: bool) -> Store:
     from gateway.stores.sqlite import SQLiteStore
 
     return SQLiteStore(file, read_only=read_only)
+
+
+def read_ledger(settings: LedgerSettings, ask: Callable[[Store], T]) -> T | None:
+    """Return what the ledger says; None if nothing was ever recorded. It is opened for this one question.
+
+    Raises:
+        StoreError, OSError: the ledger cannot be read.
+    """
+    try:
+        with closing(open_store(settings, read_only=True)) as store:
+            return ask(store)
+    except NoLedgerYet:
+        return None
 
 
 def open_keys(settings: LedgerSettings) -> KeyStore | None:

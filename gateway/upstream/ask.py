@@ -22,14 +22,13 @@ from gateway.kinds import kind_of
 from gateway.types import UpstreamError
 from gateway.upstream.client import USER_AGENT, Client
 from gateway.upstream.greeting import Greeted, Greeting, conversation_head
-from gateway.upstream.transport import Malformed, Transport, address
+from gateway.upstream.transport import Malformed, Transport, address, header_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
     from types import TracebackType
 
-    from gateway.dialects.dialect import Head
-    from gateway.types import Candidate, Header, Outcome, Provider, Timeouts, Usage
+    from gateway.types import Candidate, Outcome, Provider, Timeouts, Usage
 
 LARGEST_ANSWER = 16 * 1024 * 1024
 MOST_PAGES = 20
@@ -131,7 +130,7 @@ class Asker:
         """Tell whether conversations are served below the base URL. The request names no model, and so runs none."""
         head = conversation_head(provider)
         url = address(provider, head.path)
-        request = self._http.build_request("POST", url, json={}, headers=_headers(provider, head))
+        request = self._http.build_request("POST", url, json={}, headers=header_lines(provider, head))
         try:
             async with _in_words(provider, "", LIST_WITHIN_S):
                 response = await self._http.send(request, stream=True)
@@ -220,7 +219,7 @@ class Asker:
         """Return what a GET answers, decoded."""
         url = httpx.URL(address)
         url = url.copy_merge_params(query) if query else url
-        request = self._http.build_request("GET", url, headers=_headers(provider, conversation_head(provider)))
+        request = self._http.build_request("GET", url, headers=header_lines(provider, conversation_head(provider)))
         body = await _read(await self._send(request, provider, "the list of models"))
         try:
             return msgspec.json.decode(body)
@@ -245,7 +244,7 @@ class Asker:
         timers = provider.timeouts
         timeout = httpx.Timeout(max(timers.first_byte_s, timers.idle_s), connect=timers.connect_s)
         url = address(provider, greeting.head.path)
-        headers = [(b"content-type", b"application/json"), *_headers(provider, greeting.head)]
+        headers = [(b"content-type", b"application/json"), *header_lines(provider, greeting.head)]
         return self._http.build_request("POST", url, content=greeting.body, headers=headers, timeout=timeout)
 
     async def _send(self, request: httpx.Request, provider: Provider, model: str) -> httpx.Response:
@@ -263,13 +262,6 @@ class Asker:
 def list_url(provider: Provider) -> str:
     """Return the URL of a provider's list of models."""
     return provider.models_url or address(provider, "/models")
-
-
-def _headers(provider: Provider, head: Head) -> list[Header]:
-    """Return the header lines of a request: the provider's own, and those of the dialect that it has not set itself."""
-    own = {name for name, _ in provider.headers}
-    said = [line for line in (*head.lines, *head.defaults) if line[0] not in own]
-    return [*said, *provider.headers]
 
 
 class _Failed(Exception):

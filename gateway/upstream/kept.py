@@ -12,7 +12,7 @@ from gateway.core.secrets import mask_of
 from gateway.dialects.endpoints import RESPONSES, dialect_of
 from gateway.errors import UpstreamsFailed
 from gateway.upstream.client import USER_AGENT
-from gateway.upstream.transport import Transport, address
+from gateway.upstream.transport import Transport, address, header_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -51,11 +51,9 @@ class Keeper:
         url = address(provider, f"{head.path}/{quote(response_id, safe='')}{rest}")
         if query:
             url += f"{'&' if '?' in url else '?'}{query}"
-        own = {name for name, _ in provider.headers}
-        lines = [line for line in (*head.lines, *head.defaults) if line[0] not in own]
         times = provider.timeouts
         request = self._http.build_request(
-            method, url, headers=[*lines, *provider.headers],
+            method, url, headers=header_lines(provider, head),
             timeout=httpx.Timeout(times.idle_s, connect=times.connect_s, read=max(times.first_byte_s, times.idle_s)),
         )  # fmt: skip
         try:

@@ -18,6 +18,7 @@ from gateway.upstream.h1 import ConnectError, FailureKind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.dialects.dialect import Head
     from gateway.types import Header, Provider
     from gateway.upstream.client import Client, Origin
     from gateway.upstream.h1 import Channel, Failure
@@ -246,6 +247,13 @@ def address(provider: Provider, path: str) -> str:
     # httpx takes a URL without a host for a relative one.
     base = "demo://built-in" if provider.base_url == DEMO_URL else provider.base_url
     return f"{base}{path}?{provider.query}" if provider.query else base + path
+
+
+def header_lines(provider: Provider, head: Head) -> list[Header]:
+    """Return the header lines of a request: the provider's own, and those of the dialect that it has not set itself."""
+    own = {name for name, _ in provider.headers}
+    said = [line for line in (*head.lines, *head.defaults) if line[0] not in own]
+    return [*said, *provider.headers]
 
 
 def _seconds(request: httpx.Request, timer: str) -> float | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.control.refusals import Unstored
-from gateway.stores.opening import open_store
-from gateway.stores.store import NoLedgerYet, StoreError
+from gateway.stores.opening import read_ledger
+from gateway.stores.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +25,7 @@ async def from_ledger(settings: LedgerSettings, ask: Callable[[Store], T]) -> T 
         Unstored: the ledger cannot be read.
     """
 
-    def read() -> T | None:
-        try:
-            with closing(open_store(settings, read_only=True)) as store:
-                return ask(store)
-        except NoLedgerYet:
-            return None
-        except (StoreError, OSError) as error:
-            raise Unstored(f"the ledger cannot be read: {error}") from error
-
-    return await asyncio.to_thread(read)
+    try:
+        return await asyncio.to_thread(read_ledger, settings, ask)
+    except (StoreError, OSError) as error:
+        raise Unstored(f"the ledger cannot be read: {error}") from error
