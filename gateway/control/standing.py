@@ -1,4 +1,4 @@
-"""How each provider is, by what calls, probes and requests for lists have told. Rule: pure; nobody is asked."""
+"""The state of each provider, from calls, probes and lists of models. Rule: pure; no request is sent."""
 
 from __future__ import annotations
 
