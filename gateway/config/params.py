@@ -1,6 +1,6 @@
 """Turn written parameters into `types.Params`, level by level.
 
-A plain name is a default. Five names are verbs: `default`, which may be left out, `force`, `drop`, `rename` and `clamp`.
+A plain name is a default. Five names are verbs: `default` (which may be left out), `force`, `drop`, `rename`, `clamp`.
 No level may change the fields that the gateway reads to decide about a request (`model`, `stream`, …).
 """
 

@@ -248,7 +248,7 @@ ROWS = (
         discover=False,
         lists_other_names=True,
         probe=False,
-        health=Question("/health", below="/openai/v1", only_there=True),
+        health=Question("/health", below="/openai/v1", only_there=True, needs_key=True),  # docs.runpod.io
         stream_usage=True,
     ),
     Kind(
