@@ -82,14 +82,17 @@ def _key_of(provider: Provider) -> str:
 
 def _roles(config: Config) -> list[str]:
     """Return a line for each target of roles. Roles are shown without their prefix."""
-    places: dict[str, list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for name, route in config.directory.routes.items():
         if name.startswith(ROLE):
-            places.setdefault(_leads_to(route), []).append(name.removeprefix(ROLE))
-    rows = [[", ".join(names), f"-> {place}"] for place, names in places.items()]
+            role = name.removeprefix(ROLE)
+            places.setdefault((_leads_to(route), config.reasons.get(role, "")), []).append(role)
+    rows = [[", ".join(names), f"-> {place}", dim(f"({why})") if why else ""] for (place, why), names in places.items()]
     lines = columns(rows[:MOST_SHOWN]) if rows else []
     if len(rows) > MOST_SHOWN:
         lines.append(dim("and more; `gateway models` lists all names"))
+    if config.reasons:
+        lines.append(dim("`gateway switch role:main PROVIDER/MODEL` puts another model into a role"))
     return lines
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.source import Filled, typed
 from gateway.core.names import nearest, quoted
-from gateway.core.params import UNBOUND
+from gateway.core.params import UNBOUND, VERBS
 from gateway.types import Bounds, Params
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DECIDED_BY_THE_CALL = frozenset({"model", "stream", "messages", "stream_options", "input"})
 # The only thing lost without it is the usage of a stream; some providers refuse the field.
 _MAY_BE_DROPPED = frozenset({"stream_options"})
-VERBS = frozenset({"default", "force", "drop", "rename", "clamp"})
 
 
 def encoded(written: Mapping[str, Any] | str, presets: Mapping[str, Params], complain: Complain) -> Params:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.config import edits
 from gateway.config.edits import Edit
-from gateway.config.params import VERBS
 from gateway.control.refusals import Invalid
 from gateway.core.names import ROLE, nearest, quoted
+from gateway.core.params import VERBS
 from gateway.core.presets import BUILT_IN
 
 if TYPE_CHECKING:

@@ -192,6 +192,8 @@ class Kind:
 
     free_when_local: bool = True
     """A server of this kind on this machine costs nothing. False for proxies, which spend money elsewhere."""
+    free_plan: bool = False
+    """A key may belong to a plan that costs nothing; nothing in the API says so."""
     free_by_name: bool = False
     """A model whose id ends with `:free` costs nothing."""
     stream_usage: bool | None = None

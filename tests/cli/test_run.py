@@ -62,7 +62,10 @@ async def test_keys_in_the_environment(tmp_path: Path) -> None:
     async with serving("run", cwd=tmp_path, env=env) as running:
         assert "key from GROQ_API_KEY" in running.banner
         assert "key from OPENROUTER_API_KEY" in running.banner
-        assert re.search(r"main, .* -> openrouter/\S+, then groq/", running.banner)
+        assert re.search(
+            r"main, .* -> groq/\S+, then openrouter/.*the strongest found, perhaps on a free", running.banner
+        )
+        assert "`gateway switch role:main PROVIDER/MODEL`" in running.banner
         assert "secret" not in running.banner + "".join(running.err)
 
 
