@@ -169,7 +169,10 @@ def test_the_lines_for_a_client(visit: Visit) -> None:
     visit.accessible()
 
 
-PAGES = ("", "calls", "roles", "providers", "models", "money", "play", "keys", "configuration", "connect", "start")
+PAGES = (
+    "", "calls", "roles", "providers", "models", "money", "play", "keys", "experiments", "configuration", "connect",
+    "start",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
