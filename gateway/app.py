@@ -112,6 +112,7 @@ class App:
         metrics.background_watch(lambda: {name: one.up for name, one in self.supervisor.standings.items()})
         self._discovery = Discovery(self.gateway, Lists(config.ledger.state_dir))
         self._balances = Balances(self.gateway)
+        self._reconciliation = self.bookkeeping.reconciliation(self.gateway)
         control = Control(
             desk=Desk(
                 grounds_of(config.source, environ, lambda: _detected(environ)),
@@ -123,6 +124,8 @@ class App:
             refreshed=lambda: self._discovery.state,
             refresh=self._discovery.refresh_now,
             balances=lambda: self._balances.state,
+            statements=self._reconciliation.known,
+            ask_bills=self._reconciliation.ask_now,
         )
         self.admin = Admin(control)
         self.sessions = Sessions(config.ledger.state_dir)
@@ -184,7 +187,7 @@ class App:
                 Work("balances", self._balances.run),
             ]
             if gateway.books.journal is not None:
-                work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(gateway)))
+                work.append(Work("reconciliation", lambda: self.bookkeeping.reconcile(self._reconciliation)))
         return work
 
     def _configuration(self) -> ConfigurationState:

@@ -28,6 +28,7 @@ from gateway.stores.importer import Importer, Recovered, recover
 from gateway.stores.journal import Journal
 from gateway.stores.opening import open_store
 from gateway.stores.shared import SharedLimits
+from gateway.stores.statements import Statements
 from gateway.stores.store import StoreError
 from gateway.types import Key
 
@@ -146,10 +147,15 @@ class Bookkeeping:
         )
         return works if self._redis is None else (*works, Work("limits", self._redis.run))
 
-    async def reconcile(self, gateway: Gateway) -> None:
-        """Compare the ledger with the bills of providers, once this process is the one that writes the ledger."""
+    def reconciliation(self, gateway: Gateway) -> Reconciliation:
+        """Return the comparison of the ledger with the bills of providers. Any process may ask at once."""
+        opened = partial(open_store, self._ledger, read_only=True)
+        return Reconciliation(gateway, opened, self.write, kept=Statements(self._ledger.state_dir))
+
+    async def reconcile(self, reconciliation: Reconciliation) -> None:
+        """Compare periodically, once this process is the one that writes the ledger."""
         await until(lambda: self.imports, PROGRESS_EVERY_S)
-        await Reconciliation(gateway, partial(open_store, self._ledger, read_only=True), self.write).run()
+        await reconciliation.run()
 
     def let_go(self) -> None:
         """Release all held room in limits, because the process ends and other processes may need the room."""

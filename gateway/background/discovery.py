@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.background.rounds import rounds
-from gateway.catalog import Refresh, read_listing
+from gateway.catalog import Refresh, configured_models, missing_since, read_listing, unlisted
 from gateway.stores.lists import Lists
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Discovery:
         for name, provider in asked.items():
             if (kept := await asyncio.to_thread(self._lists.read, provider)) is not None:
                 found[name] = await asyncio.to_thread(read_listing, provider.kind, kept.entries)
-                self._state[name] = Refresh(kept.at, None, len(found[name]))
+                self._state[name] = Refresh(kept.at, None, len(found[name]), kept.missing)
         if found:
             await self._tell(found, asked)
 
@@ -153,9 +153,10 @@ class Discovery:
                 listing = await asker.models(provider)
                 # A long list takes tens of milliseconds to read. In a thread it does not hold up streams.
                 found = await asyncio.to_thread(read_listing, provider.kind, listing.entries)
-            self._note(provider, listing, len(found))
+            missing = await asyncio.to_thread(self._missing, provider, found)
+            self._note(provider, listing, len(found), missing)
             if found:
-                await asyncio.to_thread(self._lists.write, provider, listing.entries, self._now())
+                await asyncio.to_thread(self._lists.write, provider, listing.entries, self._now(), missing)
             return found
 
         async with asyncio.TaskGroup() as group:
@@ -164,13 +165,24 @@ class Discovery:
         if found := {name: task.result() for name, task in tasks.items() if task.result()}:
             await self._tell(found, {one.name: one for one in asked})
 
-    def _note(self, provider: Provider, listing: Listing, count: int) -> None:
+    def _missing(self, provider: Provider, found: Mapping[str, Ability]) -> Mapping[str, float]:
+        """Return which configured models the list lacks, and since when. An empty list says nothing. Takes a while."""
+        before = self._state.get(provider.name)
+        known = {} if before is None else before.missing
+        if not found:
+            return known
+        gone = unlisted(provider, configured_models(provider, self._gateway.directory), found)
+        return missing_since(gone, known, self._now())
+
+    def _note(self, provider: Provider, listing: Listing, count: int, missing: Mapping[str, float]) -> None:
         before = self._state.get(provider.name)
         error = None if listing.problem is None else str(listing.problem)
         if error is not None and (before is None or before.error != error):
             _log.info("%s does not list its models: %s", provider.name, error)
         known = count or (before.count if before is not None else 0)
-        self._state[provider.name] = Refresh(self._now(), error, known)
+        self._state[provider.name] = Refresh(self._now(), error, known, missing)
+        if new := sorted(missing.keys() - (before.missing.keys() if before is not None else ())):
+            _log.warning("%s does not list %s, which the configuration names", provider.name, ", ".join(new))
 
     async def _tell(self, found: Mapping[str, Mapping[str, Ability]], asked: Mapping[str, Provider]) -> None:
         """Add the found models to the gateway's directory, even if a reload replaces the ruleset meanwhile."""

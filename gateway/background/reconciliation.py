@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from gateway.core.reconcile import (
     DAY_S,
     Booked,
     Books,
-    Verdict,
+    Statement,
     billed_between,
     compare,
     corrected,
@@ -33,7 +32,8 @@ from gateway.core.reconcile import (
     start_of,
 )
 from gateway.kinds import BillApi, kind_of
-from gateway.stores.store import StoreError
+from gateway.stores.statements import Kept, Statements
+from gateway.stores.store import NoLedgerYet, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -61,46 +61,26 @@ MOST_ASKED = 50
 MOST_TRIES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """The comparison of one account, day by day."""
-
-    account: str
-    """The names of the providers that are billed together."""
-    at: float
-    """When the provider was asked, in wall-clock seconds."""
-    days: tuple[Comparison, ...]
-    """The oldest first."""
-    error: str | None = None
-    """Why the provider did not answer as it should have."""
-    silent: str | None = None
-    """Why the provider was not asked: its API has no bills, or it has no admin_key."""
-
-    @property
-    def drifted(self) -> tuple[Comparison, ...]:
-        """The days with drift."""
-        return tuple(one for one in self.days if one.verdict is Verdict.DRIFT)
-
-
 class Readings:
     """Readings of running sums. They give the bills of days that the provider does not state."""
 
-    def __init__(self) -> None:
-        self._latest: dict[str, Meter] = {}
-        self._closed: dict[str, dict[str, Billed]] = {}
+    def __init__(self, latest: Mapping[str, Meter] = {}, closed: Mapping[str, Mapping[str, Billed]] = {}) -> None:
+        """`latest`: the last reading of each account. `closed`: the known days of each account."""
+        self.latest: dict[str, Meter] = dict(latest)
+        self.closed: dict[str, dict[str, Billed]] = {account: dict(days) for account, days in closed.items()}
 
     def take(self, account: str, meter: Meter) -> None:
         """Store a reading, and the bill of the day before if the reading gives it."""
         if not is_clear(meter):
             return
-        before = self._latest.get(account)
-        self._latest[account] = meter
+        before = self.latest.get(account)
+        self.latest[account] = meter
         if before is not None and (day := billed_between(before, meter)) is not None:
-            self._closed.setdefault(account, {})[day.day] = day
+            self.closed.setdefault(account, {})[day.day] = day
 
     def days(self, account: str, since: float) -> tuple[Billed, ...]:
         """Return the known days, and forget those that ended before `since`."""
-        known = self._closed.get(account, {})
+        known = self.closed.get(account, {})
         for day in [day for day in known if start_of(day) + DAY_S <= since]:
             del known[day]
         return tuple(known.values())
@@ -189,12 +169,14 @@ class Reconciliation:
         bills_every_s: float = BILLS_EVERY_S,
         doubts_every_s: float = DOUBTS_EVERY_S,
         look_every_s: float = LOOK_EVERY_S,
+        kept: Statements | None = None,
         now: Callable[[], float] = time.time,
         rng: Random | None = None,
     ) -> None:
         """`opened`: opens the ledger for reading; the store is closed in the same thread.
 
         `write`: writes rows to the ledger; also called in a thread, and may raise StoreError.
+        `kept`: keeps the result for other processes and the next start. None: this process alone remembers it.
         """
         self._gateway = gateway
         self._opened = opened
@@ -204,8 +186,9 @@ class Reconciliation:
         self._look_every_s = look_every_s
         self._now = now
         self._rng = rng or Random()  # noqa: S311  # spreads requests, guards nothing
+        self._kept = Statements(None) if kept is None else kept
+        self._one_at_a_time = asyncio.Lock()  # protects the kept readings from two comparisons that overlap
         self._state: dict[str, Statement] = {}
-        self._readings = Readings()
         self._warned: dict[tuple[str, str], int | None] = {}
         self._tries: dict[str, int] = {}
         self._doubts_at = self._bills_at = 0.0
@@ -246,15 +229,33 @@ class Reconciliation:
     def _may_ask(self) -> bool:
         return any(objection(one.provider) is None for one in accounts(self._providers()))
 
+    async def ask_now(self) -> tuple[Statement, ...]:
+        """Ask all providers for their bills at once, for an administrator, and return the comparison.
+
+        Raises:
+            StoreError: the ledger cannot be read.
+        """
+        async with await connected(self._gateway.client, WITHIN_S) as http:
+            await self.ask_bills(http)
+        return tuple(self._state.values())
+
+    def known(self) -> tuple[Statement, ...]:
+        """Return the last comparison, whichever process made it. Blocks."""
+        return self._kept.read().statements
+
     async def ask_bills(self, http: httpx.AsyncClient) -> None:
         """Ask all providers for their bills, and compare.
 
         Raises:
             StoreError: the ledger cannot be read.
         """
-        now = self._now()
-        books = await asyncio.to_thread(self._books, now)
-        found = await statements(http, self._providers(), books, now - PERIOD_S, now, now, self._readings)
+        async with self._one_at_a_time:
+            now = self._now()
+            books = await asyncio.to_thread(self._books, now)
+            kept = await asyncio.to_thread(self._kept.read)  # another process may have asked meanwhile
+            readings = Readings(kept.latest, kept.closed)
+            found = await statements(http, self._providers(), books, now - PERIOD_S, now, now, readings)
+            await asyncio.to_thread(self._kept.write, Kept(found, readings.latest, readings.closed))
         before, self._state = self._state, {one.account: one for one in found}
         for one in found:
             known = before.get(one.account)
@@ -307,8 +308,11 @@ class Reconciliation:
     # -- in a thread
 
     def _books(self, now: float) -> Books:
-        with closing(self._opened()) as store:
-            return read_books(store, now - PERIOD_S, now, now)
+        try:
+            with closing(self._opened()) as store:
+                return read_books(store, now - PERIOD_S, now, now)
+        except NoLedgerYet:
+            return Books((), day_of(now))
 
     def _doubtful(self, providers: Sequence[str]) -> list[Row]:
         now = self._now()

@@ -4,6 +4,7 @@ Rule: pure, without requests. An unknown ability stays unknown, and is never tak
 """
 
 from gateway.catalog.abilities import ability_of, is_free
+from gateway.catalog.endings import Ending, configured_models, missing_since, retiring, unlisted
 from gateway.catalog.families import Known, known
 from gateway.catalog.ids import is_listed
 from gateway.catalog.listing import MOST_MODELS, model_id, read_listing
@@ -11,16 +12,21 @@ from gateway.catalog.rows import Refresh, Row, only, records, search
 
 __all__ = [
     "MOST_MODELS",
+    "Ending",
     "Known",
     "Refresh",
     "Row",
     "ability_of",
+    "configured_models",
     "is_free",
     "is_listed",
     "known",
+    "missing_since",
     "model_id",
     "only",
     "read_listing",
     "records",
+    "retiring",
     "search",
+    "unlisted",
 ]

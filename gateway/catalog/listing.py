@@ -8,6 +8,7 @@ has a table.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,12 @@ _CONTEXT = (
     "n_ctx_train",
 )
 _OUTPUT = ("max_completion_tokens", "max_output_tokens", "outputTokenLimit")
+_ENDS = (
+    "expiration_date",  # OpenRouter: openrouter.ai/docs, Model, 2026
+    "deprecation",  # Mistral: docs.mistral.ai, API, ModelCard, 2026
+)
+_LONGEST_DATE = 40
+EARLIEST_YEAR, LATEST_YEAR = 2020, 2100
 _NESTED = ("top_provider", "limits", "meta")
 
 _FLAGS: Mapping[str, Capability] = {
@@ -132,7 +139,8 @@ def _ability(kind: Kind, model: str, entry: Mapping[str, Any]) -> Ability:
     context, output = _loaded(entry) or _first(entry, _CONTEXT), _first(entry, _OUTPUT)
     if kind.list_api is ListApi.ANTHROPIC and output is None:
         output = _tokens(entry.get("max_tokens"))
-    if not says and context is None and output is None and price is None and not free:
+    retires_at = _date(entry)
+    if not says and context is None and output is None and price is None and not free and retires_at is None:
         return _UNKNOWN
     return Ability(
         same(one for one, has in says.items() if has),
@@ -142,7 +150,27 @@ def _ability(kind: Kind, model: str, entry: Mapping[str, Any]) -> Ability:
         price,
         free,
         parameters=_parameters(entry.get("supported_parameters")),
+        retires_at=retires_at,
+        replacement="" if retires_at is None else _replacement(entry),
     )
+
+
+def _date(entry: Mapping[str, Any]) -> float | None:
+    """Return when a model ends: a date ("2026-12-31", read as its beginning in UTC), or a moment in RFC 3339."""
+    for name in _ENDS:
+        if isinstance(text := entry.get(name), str) and len(text) <= _LONGEST_DATE:
+            try:
+                found = datetime.fromisoformat(text)
+            except ValueError:
+                continue
+            if EARLIEST_YEAR <= found.year <= LATEST_YEAR:
+                return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    return None
+
+
+def _replacement(entry: Mapping[str, Any]) -> str:
+    found = entry.get("deprecation_replacement_model")
+    return found if isinstance(found, str) and len(found) <= LONGEST else ""
 
 
 # Thousands of models need only some dozen sets.

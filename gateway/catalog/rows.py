@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.catalog.endings import ending_of
 from gateway.catalog.families import known
 from gateway.catalog.ids import shown_id
 from gateway.kinds import kind_of
@@ -13,6 +14,7 @@ from gateway.types import Capability, Price, RouteKind, Upstream
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from gateway.catalog.endings import Ending
     from gateway.core.names import Directory
 
 
@@ -26,6 +28,8 @@ class Refresh:
     """The failure, if any; the previous list then stays in use."""
     count: int = 0
     """How many models of the provider are known."""
+    missing: Mapping[str, float] = field(default_factory=dict)
+    """Configured model that the list does not have -> since when, in wall-clock seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Row:
     refreshed_at: float | None = None
     error: str | None = None
     """Why the model cannot be used, or why its provider's list is out of date."""
+    endings: tuple[Ending, ...] = ()
+    """What its providers' lists say of its end."""
 
 
 def records(directory: Directory, state: Mapping[str, Refresh] | None = None) -> tuple[Row, ...]:
@@ -74,13 +80,21 @@ def search(rows: Iterable[Row], query: str) -> tuple[Row, ...]:
 
 
 def only(
-    rows: Iterable[Row], *, free: bool = False, provider: str = "", needs: frozenset[Capability] = frozenset()
+    rows: Iterable[Row],
+    *,
+    free: bool = False,
+    provider: str = "",
+    needs: frozenset[Capability] = frozenset(),
+    ending: bool = False,
 ) -> tuple[Row, ...]:
-    """Return the rows that pass every given filter: free, at this provider, with these capabilities known."""
+    """Return the rows that pass every given filter: free, at this provider, with these capabilities known, ending."""
     return tuple(
         row
         for row in rows
-        if (row.free or not free) and (not provider or provider in row.providers) and needs.issubset(row.capabilities)
+        if (row.free or not free)
+        and (not provider or provider in row.providers)
+        and needs.issubset(row.capabilities)
+        and (row.endings or not ending)
     )
 
 
@@ -152,4 +166,10 @@ def _row(
         error="; ".join(dict.fromkeys(filter(None, unusable)))
         if all(unusable)
         else next((one.error for one in asked if one.error), None),
+        endings=tuple(filter(None, (ending_of(one, _missing(one, state)) for one in found))),
     )
+
+
+def _missing(upstream: Upstream, state: Mapping[str, Refresh]) -> Mapping[str, float]:
+    refresh = state.get(upstream.provider.name)
+    return {} if refresh is None else refresh.missing

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.background.balances import Balance
-    from gateway.background.reconciliation import Statement
+    from gateway.background.reconciliation import Readings
     from gateway.config import Config
-    from gateway.core.reconcile import Books, Comparison
+    from gateway.core.reconcile import Books, Comparison, Statement
     from gateway.types import Provider
 
 NOBODY = "no configured provider charges money"
@@ -26,13 +26,16 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
     """Ask, print, and return the exit status: 1 if a day drifted or a provider failed to answer."""
     import asyncio
 
-    from gateway.background.reconciliation import read_books
+    from gateway.background.reconciliation import Readings, read_books
     from gateway.core.reconcile import Books, day_of
+    from gateway.stores.statements import Statements
 
     with open_ledger(config.ledger) as store:
         books = read_books(store, since, until, now) if store is not None else Books((), day_of(now))
     providers = list(config.directory.providers.values())
-    found, balances = asyncio.run(_ask(providers, books, since, until, now))
+    kept = Statements(config.ledger.state_dir).read()  # the readings of a gateway that runs
+    readings = Readings(kept.latest, kept.closed)
+    found, balances = asyncio.run(_ask(providers, books, since, until, now, readings))
     if as_json:
         terminal.print_json(
             {
@@ -49,7 +52,7 @@ def show_bills(config: Config, since: float, until: float, now: float, *, as_jso
 
 
 async def _ask(
-    providers: Sequence[Provider], books: Books, since: float, until: float, now: float
+    providers: Sequence[Provider], books: Books, since: float, until: float, now: float, readings: Readings
 ) -> tuple[tuple[Statement, ...], dict[str, Balance]]:
     import asyncio
 
@@ -62,7 +65,7 @@ async def _ask(
     try:
         async with await connected(client, WITHIN_S) as http:
             held = [one for one in providers if has_balance(one)]
-            found = await statements(http, providers, books, since, until, now)
+            found = await statements(http, providers, books, since, until, now, readings)
             left = await asyncio.gather(*(ask_balance(http, one, time.time) for one in held))
     finally:
         client.close()

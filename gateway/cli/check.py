@@ -102,5 +102,7 @@ def _show_findings(found: tuple[Finding, ...]) -> None:
     click.echo()
     for one, line in zip(found, terminal.columns([[f.name, f.verdict, f.detail] for f in found]), strict=True):
         click.echo(line.replace(one.verdict, (bad if one.problem else good)(one.verdict), 1))
+        for warning in one.warnings:
+            click.echo(f"  {careful('warning')}: {warning}")
     failed = sum(1 for one in found if one.problem)
     click.echo(f"\n{len(found) - failed} passed, {failed} failed")

@@ -36,6 +36,7 @@ _online_option = click.option("--online", is_flag=True, help="Ask the providers 
 @click.option("--needs", metavar="LIST", help="Only models known to have these: tools,vision,audio,json_schema,….")
 @click.option("--curated", "pool", flag_value="curated", help="Only models that the configuration names.")
 @click.option("--discovered", "pool", flag_value="discovered", help="Only models found in providers' lists.")
+@click.option("--ending", is_flag=True, help="Only models that their provider is going to retire, or no longer lists.")
 @_online_option
 @configuration.config_option
 @terminal.json_option
@@ -166,6 +167,7 @@ def _show_catalog(
     provider: str | None,
     needs: str | None,
     pool: str | None,
+    ending: bool,
     online: bool,
     as_json: bool,
 ) -> None:
@@ -174,8 +176,11 @@ def _show_catalog(
     capabilities = _capabilities(needs)
     if provider is not None and provider not in config.directory.providers:
         raise Mistake(f'no provider "{provider}" is configured{_near(provider, config.directory.providers)}')
-    found, remark = _discovered(config, online=online) if pool != "curated" else (Found(config.directory), "")
-    rows = only(records(found.directory, found.state), free=free, provider=provider or "", needs=capabilities)
+    asks = pool != "curated" or ending
+    found, remark = _discovered(config, online=online) if asks else (Found(config.directory), "")
+    rows = only(
+        records(found.directory, found.state), free=free, provider=provider or "", needs=capabilities, ending=ending
+    )
     rows = search(rows, query or "")
     pools = {name: [row for row in rows if row.curated is (name == "curated")] for name in ("curated", "discovered")}
     shown = {name: rows for name, rows in pools.items() if pool in (None, name)}
@@ -216,7 +221,10 @@ def _print_rows(rows: Sequence[Row], *, nothing: str) -> None:
 
 
 def _served_by(row: Row) -> str:
-    served = ", ".join(row.upstreams)
+    import time
+
+    ends = {one.upstream: f" ({one.words(time.time())})" for one in row.endings}
+    served = ", ".join(f"{one}{ends.get(one, '')}" for one in row.upstreams)
     return f"{served} ({row.error})" if row.error else served
 
 
@@ -269,6 +277,10 @@ def _as_json(row: Row) -> dict[str, Any]:
         "source": row.source or None,
         "refreshed_at": row.refreshed_at,
         "error": row.error,
+        "endings": [
+            {"upstream": one.upstream, "is_gone": one.is_gone, "at": one.at, "replacement": one.replacement or None}
+            for one in row.endings
+        ],
     }
 
 
@@ -314,9 +326,11 @@ async def _ask_providers(config: Config) -> Found:
     import time
 
     from gateway.background.discovery import AT_ONCE, is_asked
-    from gateway.catalog import Refresh, read_listing
+    from gateway.catalog import Refresh, configured_models, missing_since, read_listing, unlisted
+    from gateway.stores.lists import Lists
     from gateway.upstream.ask import Asker
 
+    lists = Lists(config.ledger.state_dir)
     places = asyncio.Semaphore(AT_ONCE)
     found: dict[str, Mapping[str, Ability]] = {}
     state: dict[str, Refresh] = {}
@@ -326,7 +340,10 @@ async def _ask_providers(config: Config) -> Found:
             listing = await asker.models(provider)
         found[provider.name] = read_listing(provider.kind, listing.entries)
         error = None if listing.problem is None else str(listing.problem)
-        state[provider.name] = Refresh(time.time(), error, len(found[provider.name]))
+        gone = unlisted(provider, configured_models(provider, config.directory), found[provider.name])
+        before = {} if (kept := lists.read(provider)) is None else kept.missing
+        missing = missing_since(gone, before, time.time())
+        state[provider.name] = Refresh(time.time(), error, len(found[provider.name]), missing)
 
     async with Asker() as asker, asyncio.TaskGroup() as group:
         for provider in config.directory.providers.values():
@@ -348,13 +365,16 @@ def _ask_gateway(config: Config) -> tuple[Found, str]:
         return _kept(config), "no gateway answers on this machine; --online asks the providers"
     found: dict[str, dict[str, Ability]] = {}
     state: dict[str, Refresh] = {}
+    missing: dict[str, dict[str, float]] = {}
     for entry in entries:
         name, slash, model = str(entry.get("id", "")).partition("/")
         # Configured models too: the gateway may know more about them than the configuration says.
         if slash and name in config.directory.providers:
             found.setdefault(name, {}).update(read_listing("", [{**entry, "id": model}]))
+            if isinstance(since := entry.get("unlisted_since"), int):
+                missing.setdefault(name, {})[model] = since
             if isinstance(at := entry.get("refreshed_at"), int):
-                state[name] = Refresh(at, None, len(found[name]))
+                state[name] = Refresh(at, None, len(found[name]), missing.setdefault(name, {}))
     return Found(config.directory.with_discovered(found), state), "none"
 
 
@@ -370,7 +390,7 @@ def _kept(config: Config) -> Found:
     for provider in config.directory.providers.values():
         if is_asked(provider) and (kept := lists.read(provider)) is not None:
             found[provider.name] = read_listing(provider.kind, kept.entries)
-            state[provider.name] = Refresh(kept.at, None, len(found[provider.name]))
+            state[provider.name] = Refresh(kept.at, None, len(found[provider.name]), kept.missing)
     return Found(config.directory.with_discovered(found), state) if found else Found(config.directory)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from gateway.catalog import is_listed
+from gateway.catalog import configured_models, is_listed, read_listing, retiring, unlisted
 from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
 from gateway.core import outcome as o
 from gateway.core.explain import NO_API
 from gateway.kinds import kind_of
-from gateway.types import RouteKind
 from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
 
@@ -46,6 +46,8 @@ class Finding:
     key_accepted: bool | None = None
     base_url: str | None = None
     """The base URL that was probably meant in place of the configured one."""
+    warnings: tuple[str, ...] = ()
+    """What is no mistake yet: models that the provider is going to retire."""
 
     @property
     def verdict(self) -> str:
@@ -60,6 +62,7 @@ class Finding:
             "models_listed": self.models,
             "key_accepted": self.key_accepted,
             "probable_base_url": self.base_url,
+            "warnings": list(self.warnings),
         }
 
 
@@ -76,7 +79,7 @@ async def look(directory: Directory) -> tuple[Finding, ...]:
 async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) -> Finding:
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
-        return finding(provider, listing, configured)
+        return finding(provider, listing, configured, time.time())
     if provider.models_url and listing.problem is None:
         said = f"there is no list of models at {provider.models_url} (HTTP {listing.status}); check the models_url"
         return Finding(provider.name, said, said)
@@ -140,19 +143,8 @@ def misplaced(provider: Provider, listing: Listing, meant: str) -> Finding:
     return Finding(provider.name, f"{said}; {remedy}", f"{said}; {remedy}", base_url=meant or None)
 
 
-def configured_models(provider: Provider, directory: Directory) -> list[str]:
-    """Return the configured models of a provider."""
-    return [
-        candidate.upstream.model
-        for route in directory.routes.values()
-        if route.kind is RouteKind.MODEL
-        for candidate in route.candidates
-        if candidate.upstream.provider is provider
-    ]
-
-
-def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> Finding:
-    """Return the finding from a provider's list."""
+def finding(provider: Provider, listing: Listing, configured: Sequence[str], now: float) -> Finding:
+    """Return the finding from a provider's list, read at `now`."""
     if listing.problem is not None:
         return Finding(provider.name, str(listing.problem), str(listing.problem))
     took = seconds(listing.latency_s)
@@ -164,13 +156,15 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str]) -> 
     elif provider.headers:
         said.append("only a call can tell whether the key is valid (`gateway test`)")
     missing = [model for model in configured if not is_listed(model, listing.models)]
-    problem = ""
-    if missing and kind_of(provider).lists_other_names:
-        said.append(f"not in the list, which may be harmless: {', '.join(missing)}")
-    elif missing:
-        problem = "; ".join(_is_missing(model, listing.models) for model in missing)
-        said = [problem, *said]
-    return Finding(provider.name, problem, ", ".join(said), len(listing.models), listing.key_accepted)
+    wrong = unlisted(provider, missing, listing.models)
+    problem = "; ".join(_is_missing(model, listing.models) for model in wrong)
+    if harmless := [model for model in missing if model not in wrong]:
+        said.append(f"not in the list, which may be harmless: {', '.join(harmless)}")
+    endings = retiring(provider, configured, read_listing(provider.kind, listing.entries))
+    return Finding(
+        provider.name, problem, ", ".join([*filter(None, [problem]), *said]), len(listing.models),
+        listing.key_accepted, warnings=tuple(f"{one.upstream} {one.words(now)}" for one in endings),
+    )  # fmt: skip
 
 
 def _is_missing(model: str, listed: Sequence[str]) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.catalog import is_listed
+from gateway.catalog import configured_models, is_listed
 from gateway.cli.configuration import usable
-from gateway.cli.online import configured_models
 from gateway.cli.terminal import count, seconds
 from gateway.kinds import kind_of
 from gateway.types import Candidate, Params, Upstream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.types import Ability, Candidate, Upstream
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from gateway.types import Provider
+
+N = TypeVar("N", int, float)
 
 
 def unknown(_provider: Provider, _model: str) -> Ability:
@@ -32,10 +34,12 @@ def combined(stronger: Ability, weaker: Ability) -> Ability:
         free=stronger.free or (weaker.free and stronger.price is None),
         parameters=weaker.parameters if stronger.parameters is None else stronger.parameters,
         strength=_first(stronger.strength, weaker.strength),
+        retires_at=_first(stronger.retires_at, weaker.retires_at),
+        replacement=stronger.replacement or weaker.replacement,
     )
 
 
-def _first(stronger: int | None, weaker: int | None) -> int | None:
+def _first(stronger: N | None, weaker: N | None) -> N | None:
     return weaker if stronger is None else stronger
 
 

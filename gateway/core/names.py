@@ -379,7 +379,12 @@ def chats(upstream: Upstream) -> bool:
     ability = upstream.ability
     if Capability.EMBEDDINGS in ability.has:
         return False
-    return Capability.STREAMING in ability.has or _NOT_FOR_CHAT.search(upstream.model) is None
+    return Capability.STREAMING in ability.has or sounds_like_chat(upstream.model)
+
+
+def sounds_like_chat(model: str) -> bool:
+    """Tell whether nothing in a model's id says that it is for something else, such as embeddings."""
+    return _NOT_FOR_CHAT.search(model) is None
 
 
 def split(name: str, providers: Mapping[str, Provider]) -> tuple[Provider, str] | None:

@@ -103,6 +103,26 @@ class Comparison(msgspec.Struct, frozen=True):
         return None if self.billed_nanousd is None else self.billed_nanousd - self.booked_nanousd
 
 
+class Statement(msgspec.Struct, frozen=True):
+    """The comparison of one account, day by day."""
+
+    account: str
+    """The names of the providers that are billed together."""
+    at: float
+    """When the provider was asked, in wall-clock seconds."""
+    days: tuple[Comparison, ...]
+    """The oldest first."""
+    error: str | None = None
+    """Why the provider did not answer as it should have."""
+    silent: str | None = None
+    """Why the provider was not asked: its API has no bills, or it has no admin_key."""
+
+    @property
+    def drifted(self) -> tuple[Comparison, ...]:
+        """The days with drift."""
+        return tuple(one for one in self.days if one.verdict is Verdict.DRIFT)
+
+
 class Meter(msgspec.Struct, frozen=True):
     """A reading of a provider's running sums."""
 

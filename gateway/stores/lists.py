@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gateway.types import Provider
@@ -29,6 +30,8 @@ class KeptList(msgspec.Struct, frozen=True):
     at: float
     """When it was read, in wall-clock seconds."""
     entries: list[Any]
+    missing: dict[str, float] = {}
+    """Configured model that the list does not have -> since when."""
 
 
 class Lists:
@@ -50,13 +53,15 @@ class Lists:
                     return kept
         return None
 
-    def write(self, provider: Provider, entries: tuple[object, ...], at: float) -> None:
-        """Keep a list. Its file is replaced as a whole."""
+    def write(
+        self, provider: Provider, entries: tuple[object, ...], at: float, missing: Mapping[str, float] = {}
+    ) -> None:
+        """Keep a list, and what it does not have. Its file is replaced as a whole."""
         if self._folder is None:
             return
         file = self._file(self._folder, provider)
         beside = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
-        kept = KeptList(provider.kind, provider.base_url, at, list(entries))
+        kept = KeptList(provider.kind, provider.base_url, at, list(entries), dict(missing))
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             beside.write_bytes(msgspec.json.encode(kept))

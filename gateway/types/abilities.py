@@ -42,6 +42,10 @@ class Ability:
     """The hardest task that the model is good for, 0 to 100, by family and size. Only `auto` uses it."""
     parameters: frozenset[str] | None = None
     """The sampling parameters (`core.fitting.LISTED`) that the provider's list says it takes. None: it says nothing."""
+    retires_at: float | None = None
+    """When the provider will stop to serve it, in wall-clock seconds, as the provider's list says."""
+    replacement: str = ""
+    """The model that the provider's list names in its place."""
 
 
 class Needs(msgspec.Struct, frozen=True, gc=False):

@@ -101,9 +101,15 @@ class Models:
             "object": "model",
             "created": int(self._since.timestamp()),
             "owned_by": named.owner,
-            **({} if refresh is None else {"refreshed_at": int(refresh.at)}),
+            **({} if refresh is None else _of_list(named, refresh)),
             **_known(named.ability),
         }
+
+
+def _of_list(named: Named, refresh: Refresh) -> dict[str, Any]:
+    """Return what the reading of the provider's list says, besides the model's abilities."""
+    since = refresh.missing.get(named.name.removeprefix(f"{named.owner}/"))
+    return {"refreshed_at": int(refresh.at), **({} if since is None else {"unlisted_since": int(since)})}
 
 
 def _limit(said: str, most: int) -> int:
@@ -146,8 +152,12 @@ def _place(listed: Sequence[Named], name: str) -> int:
 
 
 def _known(ability: Ability) -> dict[str, Any]:
-    """Return the known facts about a model that clients look for, under OpenRouter's and LiteLLM's names."""
+    """Return the known facts about a model that clients look for, under others' names: OpenRouter's, LiteLLM's, …"""
     known: dict[str, Any] = {}
+    if ability.retires_at is not None:
+        known["expiration_date"] = datetime.fromtimestamp(ability.retires_at, UTC).strftime("%Y-%m-%d")
+        if ability.replacement:
+            known["deprecation_replacement_model"] = ability.replacement  # Mistral's name
     if ability.context_tokens is not None:
         known["context_length"] = known["max_input_tokens"] = ability.context_tokens
     if ability.max_output_tokens is not None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import pytest
+
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
     from gateway.proxy.ruleset import Found, Ruleset
@@ -151,6 +153,29 @@ async def test_what_a_list_says_becomes_what_is_known_of_a_model() -> None:
         "one": (1000.0, None, 1),
         "two": (1000.0, None, 1),
     }
+
+
+async def test_since_when_a_configured_model_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The moment stays while it is missing, through failures, empty lists and a restart, and goes when it is back."""
+    clock = [1000.0]
+
+    def begin() -> Discovery:
+        return Discovery(cast("Gateway", Holder(TWO)), KeptLists(tmp_path), now=lambda: clock[0])
+
+    found = begin()
+    for at, one in ((1000.0, listing({"id": "configured"})), (2000.0, listing({"id": "a"})), (3000.0, failing("no"))):
+        clock[0] = at
+        await ask(found, Lists(one=one, two=listing({"id": "b"})))
+        assert found.state["one"].missing == ({} if at == 1000.0 else {"configured": 2000.0})
+    clock[0] = 4000.0
+    again = begin()
+    await again.recall()
+    assert again.state["one"].missing == {"configured": 2000.0}
+    await ask(again, Lists(one=listing({"id": "a"}), two=listing()))
+    assert again.state["one"].missing == {"configured": 2000.0}
+    await ask(again, Lists(one=listing({"id": "configured"}), two=listing()))
+    assert again.state["one"].missing == {}
+    assert caplog.messages == ["one does not list configured, which the configuration names"]
 
 
 async def test_who_cannot_be_asked_keeps_what_it_listed() -> None:

@@ -12,6 +12,7 @@ from gateway.background.reconciliation import MOST_TRIES, Readings, Reconciliati
 from gateway.core.ledger import Row, RowState
 from gateway.core.reconcile import DAY_S, Billed, Booked, Meter, Verdict, start_of
 from gateway.stores.sqlite import SQLiteStore
+from gateway.stores.statements import Statements
 from gateway.stores.store import StoreError
 from gateway.types import CostSource, Provider, Usage
 from tests.background.test_bills import costs
@@ -226,6 +227,23 @@ async def test_an_ordinary_key_tells_a_day_when_it_is_over(tmp_path: Path) -> No
         assert days["2026-11-18"].billed_nanousd == 1_800_000_000
         assert days["2026-11-18"].verdict is Verdict.DRIFT
         assert days["2026-11-19"].verdict is Verdict.EARLY
+
+
+async def test_readings_and_the_comparison_outlive_the_process(tmp_path: Path) -> None:
+    """What one process has read, another goes on from; and each of them knows the last comparison."""
+    ledger = Ledger(tmp_path, [row(1, cost_nanousd=DOLLAR), row(2, at=NOON - 9 * DAY_S)])
+    async with FaultyUpstream() as upstream, serving(YAML.format(upstream.base_url)) as running:
+        for hours, total, today in ((0, 100.1, 0.4), (19, 101.75, 0.25)):
+            at = NOON + hours * 3600
+            answer = json_answer({"data": {"usage": total, "usage_daily": today}})
+            upstream.always(lambda request, said=answer: said if "/key" in request.target else error_json(404))  # type: ignore[misc]  # a default binds it
+            kept = Statements(tmp_path)
+            one = Reconciliation(running.gateway, ledger.opened, ledger.write, kept=kept, now=lambda at=at: at)  # type: ignore[misc]  # as above
+            found = await one.ask_now()
+    other = Reconciliation(running.gateway, ledger.opened, ledger.write, kept=Statements(tmp_path))
+    assert other.known() == found
+    days = {day.day: day.billed_nanousd for one in other.known() if one.account == "router" for day in one.days}
+    assert days["2026-11-18"] == 1_800_000_000
 
 
 def test_readings_are_forgotten() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.catalog import Refresh
+from gateway.types import Ability
 from tests.browser.console import EVIL, Served, Visit, answering, served, visiting
 from tests.web.admin.scene import SENTINEL
 
@@ -143,6 +146,28 @@ def test_a_model_is_found_and_promoted(visit: Visit) -> None:
     assert visit.served.run(visit.served.scene.get("/aliases/quick"))["value"].endswith("/y")
 
 
+def test_models_that_end(visit: Visit) -> None:
+    """A date from a provider's list, and a model that the list has no more; both are told above the table and in it."""
+    app, gateway = visit.served.scene.running.app, visit.served.scene.running.gateway
+    before = gateway.now
+    gateway.now = before.with_found({"b": {"y": Ability(retires_at=4_102_358_400.0, replacement=EVIL)}})
+    app._discovery._state["a"] = Refresh(time.time(), missing={"x": time.time()})
+    try:
+        visit.sign_in("/models")
+        page = visit.page
+        notice = page.get_by_role("status").filter(has_text="Models of the configuration that end")
+        notice.get_by_text(f"b/y: retires on 2099-12-31; its provider names {EVIL} in its place · used by").wait_for()
+        notice.get_by_text("a/x: not in its provider's list since 20").wait_for()
+        page.get_by_label("State").select_option("true")
+        page.wait_for_url(re.compile("ending=true"))
+        page.get_by_role("row").filter(has_text="retires on 2099-12-31").wait_for()
+        visit.accessible()
+        visit.picture("models")
+    finally:
+        gateway.now = before
+        del app._discovery._state["a"]
+
+
 def test_three_ways_to_begin(visit: Visit) -> None:
     visit.sign_in("/start")
     page = visit.page
@@ -184,7 +209,7 @@ def test_a_change_with_the_keyboard_alone(visit: Visit) -> None:
     page.get_by_role("dialog").wait_for()
     press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    assert page.evaluate("document.activeElement.textContent") == "Review the change"
+    page.wait_for_function("document.activeElement.textContent === 'Review the change'")  # a moment after it is closed
     press("Enter")
     page.get_by_role("dialog").wait_for()
     tab_to(visit, "Make it live")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.core.reconcile import Comparison, Statement, Verdict
+from gateway.stores.statements import Kept, Statements
 from tests.browser.console import EVIL, Served, Visit, answering, served, visiting
 
 if TYPE_CHECKING:
@@ -102,6 +105,27 @@ def test_money_by_name_and_a_budget(visit: Visit) -> None:
     page.get_by_text("total: $5 for each day").wait_for()
 
 
+def test_bills_beside_what_is_booked(visit: Visit) -> None:
+    """The last comparison is shown with its days; a provider that cannot be asked says why; one may ask at once."""
+    days = (
+        Comparison("2026-11-16", "openai", Verdict.AGREES, 10**9, 10**9),
+        Comparison("2026-11-17", "openai", Verdict.DRIFT, 10**9, 3 * 10**9, attempts=3, requests=9, unpriced=1),
+    )
+    silent = Statement(EVIL, time.time(), (), silent="its API does not tell what it bills")
+    kept = Statements(visit.served.scene.folder / "state")
+    kept.write(Kept((Statement("openai", time.time(), days), silent)))
+    visit.sign_in("/money")
+    page = visit.page
+    page.get_by_text("drift: +$2.00").wait_for()
+    drifted = page.get_by_role("region", name="Bills of openai").get_by_role("row").filter(has_text="2026-11-17")
+    assert "1 without a price, 3 of 9 requests came through here" in drifted.inner_text()
+    page.get_by_text(EVIL).wait_for()
+    page.get_by_text("not compared: its API does not tell what it bills").wait_for()
+    visit.accessible()
+    page.get_by_role("button", name="Compare now").click()
+    page.get_by_text("Nothing was compared yet").wait_for()
+
+
 def test_a_key_is_made_shown_once_and_revoked(visit: Visit) -> None:
     visit.allowed = ("400",)
     visit.sign_in("/keys")
@@ -169,7 +193,10 @@ def test_the_lines_for_a_client(visit: Visit) -> None:
     visit.accessible()
 
 
-PAGES = ("", "calls", "roles", "providers", "models", "money", "play", "keys", "configuration", "connect", "start")
+PAGES = (
+    "", "calls", "roles", "providers", "models", "money", "play", "keys", "experiments", "configuration", "connect",
+    "start",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -293,6 +294,30 @@ def test_sampling_parameters() -> None:
     assert found["none"].parameters is None
 
 
+@pytest.mark.parametrize(
+    ("entry", "day", "replacement"),
+    [
+        ({"expiration_date": "2026-12-31"}, "2026-12-31T00:00:00+00:00", ""),  # OpenRouter
+        ({"expiration_date": None, "deprecation": None}, None, ""),
+        (  # Mistral
+            {"deprecation": "2026-08-31T12:00:00Z", "deprecation_replacement_model": "mistral-medium-3-5"},
+            "2026-08-31T12:00:00+00:00", "mistral-medium-3-5",
+        ),
+        ({"deprecation": "2026-08-31T12:00:00Z", "deprecation_replacement_model": 5}, "2026-08-31T12:00:00+00:00", ""),
+        ({"deprecation_replacement_model": "b"}, None, ""),
+        ({"expiration_date": "soon"}, None, ""),
+        ({"expiration_date": "9999-12-31T23:59:59-14:00"}, None, ""),
+        ({"expiration_date": "0001-01-01"}, None, ""),
+        ({"expiration_date": 20261231}, None, ""),
+        ({"expiration_date": "2026-12-31" * 9}, None, ""),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_model(entry: dict[str, Any], day: str | None, replacement: str) -> None:
+    found = read_listing("", [{"id": "m", **entry}])["m"]
+    assert found.retires_at == (None if day is None else datetime.fromisoformat(day).timestamp())
+    assert found.replacement == replacement
+
+
 def test_the_first_of_two_entries_counts() -> None:
     assert read_listing("openai", [{"id": "m", "context_length": 4096}, {"id": "m"}])["m"].context_tokens == 4096
 
@@ -306,7 +331,7 @@ _JSON = st.recursive(
             "output_modalities", "supported_parameters", "capabilities", "meta", "n_ctx", "top_provider", "type",
             "context_length", "max_tokens", "loaded_instances", "config", "prompt_text_token_price", "discount",
             "completion_text_token_price", "supportedGenerationMethods", "image_input", "supported", "overrides",
-            "min_prompt_tokens", "input_cache_write", "request", "long_context_threshold",
+            "min_prompt_tokens", "input_cache_write", "request", "long_context_threshold", "expiration_date",
         ]),
         inner,
         max_size=6,

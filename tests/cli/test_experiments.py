@@ -113,6 +113,7 @@ async def test_over_http(tmp_path: Path) -> None:
     async with administered(tmp_path) as scene:
         found = await scene.get("/experiments/cooler/report")
         assert [(arm["name"], arm["calls"]) for arm in found["arms"]] == [("usual", 0), ("cool", 0)]
+        assert (found["configured"], found["compared"]) == (True, [])
         response = await scene.ask("GET", "/experiments/cooler/report?since=soon")
         assert (response.status, response.json["error"]["param"]) == (400, "since")
         response = await scene.ask("GET", "/experiments/nobody/report")

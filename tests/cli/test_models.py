@@ -33,7 +33,7 @@ providers:
   cloud: {{kind: openrouter, base_url: "{0}", api_key: k}}
   openai: {{api_key: "${{OPENAI_API_KEY:-}}"}}
 models:
-  main: local/qwen3-vl-8b-instruct
+  main: {1}
   big: openai/gpt-5
 roles:
   sight: {{models: [main], needs: [vision]}}
@@ -52,9 +52,9 @@ def models_listed() -> Script:
     return json_answer({"object": "list", "data": entries})
 
 
-def write(file: Path, base_url: str) -> str:
+def write(file: Path, base_url: str, main: str = "local/qwen3-vl-8b-instruct") -> str:
     """Write a configuration whose providers are at a URL, and return it."""
-    text = YAML.format(base_url)
+    text = YAML.format(base_url, main)
     file.write_text(text)
     return text
 
@@ -164,6 +164,29 @@ async def test_a_gateway_that_runs_is_asked(file: Path) -> None:
     assert "eagle-7b" not in names
     assert "eagle-7b" in found
     assert {row["model"] for row in done.json["discovered"]} == {"eagle-7b", "owl-7b:free"}
+
+
+async def test_models_that_end(file: Path) -> None:
+    """Those that a list has an end for, and those of the configuration that a list has no more."""
+    listed = [{"id": "acme/owl-7b", "expiration_date": "2099-12-31"}, {"id": "acme/eagle-7b"}]
+    async with FaultyUpstream(lambda _: json_answer({"object": "list", "data": listed})) as upstream:
+        yaml = write(file, upstream.base_url, main="cloud/acme/gone")
+        async with serving(yaml, discover=True) as running:
+            async with asyncio.timeout(10):
+                while "acme/eagle-7b" not in running.gateway.directory.bare:  # noqa: ASYNC110  # it tells nobody
+                    await asyncio.sleep(0.01)
+            env = {"GATEWAY_PORT": str(running.port)}
+            told = await gateway_async("models", "--ending", "--json", cwd=file.parent, env=env)
+            shown = (await gateway_async("models", "--ending", cwd=file.parent, env=env)).out
+        env = {"GATEWAY_PORT": "9"}
+        asked = await gateway_async("models", "--ending", "--online", "--json", cwd=file.parent, env=env)
+    for found in (told.json, asked.json):
+        (gone,) = found["curated"]
+        assert (gone["model"], gone["endings"][0]["is_gone"]) == ("gone", True)
+        (ends,) = found["discovered"]
+        assert {one["at"] for one in ends["endings"]} == {4_102_358_400.0}
+    assert "retires on 2099-12-31" in shown
+    assert "not in its provider's list since 20" in shown
 
 
 async def test_lists_that_were_kept(file: Path) -> None:

@@ -64,10 +64,21 @@ def shop(kind: str = "openai", *, key: bool = True) -> Provider:
 )  # fmt: skip
 def test_findings(provider: Provider, listing: Listing, configured: list[str], problem: str, detail: str) -> None:
     """What the list says about the configuration, in a line."""
-    found = finding(provider, listing, configured)
+    found = finding(provider, listing, configured, 0.0)
     assert (found.problem, found.detail) == (problem, detail)
     assert found.verdict == ("FAILED" if problem else "ok")
     assert found.as_json()["ok"] is (problem == "")
+
+
+def test_what_a_list_says_of_the_end_of_a_model() -> None:
+    """A configured model with a date is warned of, which is no mistake; an embedding model is no part of OpenRouter's
+    list."""
+    entries = ({"id": "x/old", "expiration_date": "2026-12-31"}, {"id": "x/other", "expiration_date": "2026-12-31"})
+    listing = Listing(None, 0.1, 200, ("x/old", "x/other"), entries=entries)
+    found = finding(shop("openrouter"), listing, ["x/old", "x/embed-3"], 0.0)
+    assert (found.verdict, found.warnings) == ("ok", ("shop/x/old retires on 2026-12-31",))
+    assert "may be harmless: x/embed-3" in found.detail
+    assert found.as_json()["warnings"] == list(found.warnings)
 
 
 async def test_check_online(tmp_path: Path) -> None:
@@ -104,10 +115,13 @@ async def test_check_online(tmp_path: Path) -> None:
 
 
 async def test_check_online_when_all_is_well(tmp_path: Path) -> None:
-    async with FaultyUpstream(json_answer({"data": [{"id": "a"}]})) as upstream:
+    """A model that is going to be retired is told below its provider."""
+    entry = {"id": "a", "deprecation": "2099-12-01T12:00:00Z", "deprecation_replacement_model": "b"}
+    async with FaultyUpstream(json_answer({"data": [entry]})) as upstream:
         (tmp_path / "gateway.yaml").write_text(f"providers: {{good: {{base_url: '{upstream.base_url}', models: [a]}}}}")
         done = await gateway_async("check", "--online", cwd=tmp_path)
         assert done.status == 0
+        assert "warning: good/a retires on 2099-12-01; its provider names b in its place\n" in done.out
         assert done.out.endswith("1 passed, 0 failed\n")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.catalog import Refresh
+from gateway.types import Ability
 from gateway.web.routes import Web
 from tests.faults import chat, chat_json, request
 from tests.proxy.scene import ask, proxied
@@ -168,6 +169,20 @@ async def test_wrong_filters(query: str, param: str, words: str) -> None:
         refused = await ask(running, request("GET", f"/v1/models{query}"))
         assert (refused.status, refused.json["error"]["param"]) == (400, param)
         assert words in refused.json["error"]["message"]
+
+
+async def test_the_end_of_a_model() -> None:
+    """The date and the replacement that the provider's list states, and since when the list lacks the model."""
+    async with serving(TWO) as running:
+        ends = Ability(retires_at=1_798_675_200.0, replacement="gpt-6")
+        running.gateway.now = running.gateway.now.with_found({"paid": {"gpt-5": ends}})
+        state = {"own": Refresh(1000.7, missing={"llama3:8b": 900.5}), "paid": Refresh(2000.0)}
+        running.app._web = Web(running.gateway, refreshed=lambda: state)
+        found = {one["id"]: one for one in (await listed(running, headers={}))["data"]}
+    assert found["own/llama3:8b"]["unlisted_since"] == 900
+    assert found["paid/gpt-5"]["expiration_date"] == "2026-12-31"
+    assert found["paid/gpt-5"]["deprecation_replacement_model"] == "gpt-6"
+    assert "unlisted_since" not in found["paid/gpt-5"]
 
 
 async def test_when_a_list_was_read() -> None:

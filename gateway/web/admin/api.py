@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from gateway.web.admin import configured, openapi
 from gateway.web.admin.accounts import Accounts
+from gateway.web.admin.bills import Bills
 from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
 from gateway.web.admin.experiments import Experiments
@@ -55,6 +56,7 @@ class Admin:
             *Parameters(control).rows(),
             *Observed(control).rows(),
             *Accounts(control).rows(),
+            *Bills(control).rows(),
             *Standings(control).rows(),
             *Switching(control).rows(),
             *Keys(control).rows(),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.catalog import Refresh
     from gateway.config.edits import Edit
     from gateway.control.desk import Change, Desk, View
+    from gateway.core.reconcile import Statement
     from gateway.proxy.gateway import Gateway
     from gateway.stores.keyring import Keyring
     from gateway.stores.overlay import Step
@@ -46,6 +47,10 @@ class Control:
     """Asks all providers for their models now."""
     balances: Callable[[], Mapping[str, Balance]]
     """Returns the last statement of each account, where the provider has an API for it."""
+    statements: Callable[[], Sequence[Statement]]
+    """Returns the last comparison of the ledger with providers' bills. Blocks."""
+    ask_bills: Callable[[], Awaitable[Sequence[Statement]]]
+    """Asks all providers for their bills now, and compares."""
 
     async def look(self) -> View:
         """Return the configuration as it is written."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from gateway.control.experiments import by_name, report, unknown
+import msgspec
+
+from gateway.control.experiments import by_name, report, unknown, verdict
 from gateway.control.report import instant
-from gateway.core.comparison import Report
+from gateway.core.comparison import ArmReport  # noqa: TC001  # msgspec reads the annotations
 from gateway.errors import BadRequest, NotFound
 from gateway.web.admin import shapes
 from gateway.web.admin.table import Row
@@ -20,6 +22,29 @@ if TYPE_CHECKING:
     from gateway.web.admin.table import Asked
 
 
+class ComparedInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """One measure of an arm beside that of the first arm. `words`: the comparison, as the command prints it."""
+
+    arm: str
+    against: str
+    measure: str
+    difference: float
+    low: float | None
+    high: float | None
+    verdict: str
+    more: int | None
+    words: str
+
+
+class ReportInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """The arms of an experiment, and each of them beside the first. `confidence`: of all comparisons together."""
+
+    confidence: float
+    arms: list[ArmReport]
+    compared: list[ComparedInfo]
+    configured: bool
+
+
 class Experiments:
     """The handlers."""
 
@@ -30,10 +55,10 @@ class Experiments:
         """Yield the routes."""
         yield Row(
             "GET", "/experiments/{name}/report", "experiments", "Compare the arms of an experiment.", self.report,
-            Report, query=shapes.PeriodQuery,
+            ReportInfo, query=shapes.PeriodQuery,
         )  # fmt: skip
 
-    async def report(self, asked: Asked) -> Report:
+    async def report(self, asked: Asked) -> ReportInfo:
         now, name = time(), asked.path["name"]
         try:
             since = instant(asked.query.since, now)
@@ -50,4 +75,9 @@ class Experiments:
         found = found or report(None, name, configured, since=since)
         if configured is None and not any(arm.calls for arm in found.arms):
             raise NotFound(unknown(name, experiments), param="name")
-        return found
+        return ReportInfo(
+            confidence=found.confidence,
+            arms=found.arms,
+            compared=[ComparedInfo(**msgspec.structs.asdict(one), words=verdict(one)) for one in found.compared],
+            configured=configured is not None,
+        )

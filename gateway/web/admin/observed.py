@@ -81,13 +81,14 @@ class Observed:
         needs = _capabilities(query.needs)
 
         def found() -> list[Model]:
-            rows = only(records(directory, refreshed), free=query.free, provider=query.provider, needs=needs)
+            every = records(directory, refreshed)
+            rows = only(every, free=query.free, provider=query.provider, needs=needs, ending=query.ending)
             return list(search(rows, query.search))
 
-        rows = await in_thread(found)
+        rows, now = await in_thread(found), time()
         return shapes.ModelPools(
-            curated=[_model(one) for one in rows if one.curated and query.pool != "discovered"],
-            discovered=[_model(one) for one in rows if not one.curated and query.pool != "curated"],
+            curated=[_model(one, now) for one in rows if one.curated and query.pool != "discovered"],
+            discovered=[_model(one, now) for one in rows if not one.curated and query.pool != "curated"],
             refreshed=self._refreshed(),
         )
 
@@ -174,7 +175,7 @@ def _capabilities(needs: str) -> frozenset[Capability]:
     return frozenset(map(Capability, words))
 
 
-def _model(row: Model) -> shapes.ModelInfo:
+def _model(row: Model, now: float) -> shapes.ModelInfo:
     return shapes.ModelInfo(
         model=row.model,
         display_name=row.display_name,
@@ -189,7 +190,14 @@ def _model(row: Model) -> shapes.ModelInfo:
         source=row.source,
         refreshed_at=row.refreshed_at,
         error=row.error,
-    )
+        endings=[
+            shapes.EndingInfo(
+                upstream=one.upstream, is_gone=one.is_gone, at=one.at, replacement=one.replacement or None,
+                words=one.words(now),
+            )
+            for one in row.endings
+        ],
+    )  # fmt: skip
 
 
 def _under_way(entry: Entry, now: float) -> dict[str, Any]:

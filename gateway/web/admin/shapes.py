@@ -106,13 +106,17 @@ class PeriodQuery(Strict, frozen=True, kw_only=True):
 
 
 class ModelsQuery(Strict, frozen=True, kw_only=True):
-    """Filters of models. `needs`: capabilities, comma-separated. `pool`: the configuration's, or providers' lists."""
+    """Filters of models. `needs`: capabilities, comma-separated. `pool`: the configuration's, or providers' lists.
+
+    `ending`: only those that their provider is going to retire, or no longer lists.
+    """
 
     search: str = ""
     provider: str = ""
     free: bool = False
     needs: str = ""
     pool: Literal["curated", "discovered"] | None = None
+    ending: bool = False
 
 
 class ProviderQuery(Strict, frozen=True, kw_only=True):
@@ -419,6 +423,19 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+class EndingInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """The end of a model at one provider, as its list has it. `is_gone`: the list lacks the model since `at`.
+
+    Otherwise the provider stops to serve it at `at`. `words`: the same for people.
+    """
+
+    upstream: str
+    is_gone: bool
+    at: float
+    replacement: str | None
+    words: str
+
+
 class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):
     """A model at all its providers."""
 
@@ -435,6 +452,7 @@ class ModelInfo(msgspec.Struct, kw_only=True, frozen=True):
     source: str
     refreshed_at: float | None
     error: str | None
+    endings: list[EndingInfo]
 
 
 class ModelPools(msgspec.Struct, kw_only=True, frozen=True):

@@ -104,6 +104,8 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/accounts"): Example(),
     ("GET", "/clients"): Example("/clients?url=http://127.0.0.1:8400&model=main"),
     ("GET", "/spending"): Example(),
+    ("GET", "/reconciliation"): Example(),
+    ("POST", "/reconciliation"): Example(),
     ("GET", "/plans"): Example("/plans?model=role:rlm&needs=tools"),
     ("GET", "/usage"): Example("/usage?by=day,model&since=7d"),
     ("GET", "/calls"): Example("/calls?limit=5&provider=a"),
@@ -183,8 +185,8 @@ def effect_of(place: tuple[str, str]) -> Effect:
         return Effect.READ
     acts = (
         "/calls/in-flight/{id:path}",
-        "/reload", "/models/refresh", "/providers/{name}/test", "/keys", "/keys/{id}", "/api/llm/provider",
-        "/api/llm/test", "/api/provider/set",
+        "/reload", "/models/refresh", "/reconciliation", "/providers/{name}/test", "/keys", "/keys/{id}",
+        "/api/llm/provider", "/api/llm/test", "/api/provider/set",
     )  # fmt: skip
     return Effect.ACT if path in acts else Effect.EDIT
 

@@ -13,6 +13,7 @@ import { Start } from "./pages/start.js";
 import { Play } from "./pages/play.js";
 import { Money } from "./pages/money.js";
 import { Keys } from "./pages/keys.js";
+import { Experiments } from "./pages/experiments.js";
 import { Configuration } from "./pages/configuration.js";
 import { Connect } from "./pages/connect.js";
 
@@ -25,6 +26,7 @@ const PAGES = [
   { path: "money", title: "Money", page: Money },
   { path: "play", title: "Playground", page: Play },
   { path: "keys", title: "Keys", page: Keys },
+  { path: "experiments", title: "Experiments", page: Experiments },
   { path: "configuration", title: "Configuration", page: Configuration },
   { path: "connect", title: "Connect", page: Connect },
   { path: "start", title: "Begin", page: Start },

@@ -52,7 +52,7 @@ export function Section({ title, actions, children }) {
 export function Field({ id, label, hint, error, required, children }) {
   const about = [hint && `${id}-hint`, error && `${id}-error`].filter(Boolean).join(" ") || undefined;
   return html`<div class="field ${error ? "wrong" : ""}">
-    <label for=${id}>${label}${required && html` <span class="required">required</span>`}</label>
+    <label for=${id}>${label}${required && html`${" "}<span class="required">required</span>`}</label>
     ${children({ id, "aria-describedby": about, "aria-invalid": error ? "true" : undefined })}
     ${hint && html`<p class="hint" id="${id}-hint">${hint}</p>`}
     ${error && html`<p class="error" id="${id}-error" role="alert">${error}</p>`}

@@ -5,16 +5,16 @@ import { useLoad, useNow } from "../lib/load.js";
 import { filter, href, query } from "../lib/router.js";
 import { Made, mistakes, useReview } from "../lib/change.js";
 import { VirtualTable } from "../lib/virtual.js";
-import { Page, Section, Loaded, Text, Choice, Dialog, Failure } from "../lib/parts.js";
+import { Page, Section, Loaded, State, Text, Choice, Dialog, Failure } from "../lib/parts.js";
 import { ago, count, perMtok, tokens } from "../lib/format.js";
 
 const NEEDS = ["tools", "vision", "json_schema", "reasoning", "audio", "embeddings"];
 
 export function Models() {
-  const { search = "", provider = "", needs = "", free = "", pool = "", promote } = query.value;
+  const { search = "", provider = "", needs = "", free = "", pool = "", ending = "", promote } = query.value;
   const loaded = useLoad(
-    () => get("/models", { search, provider, needs, free, pool }),
-    [search, provider, needs, free, pool],
+    () => get("/models", { search, provider, needs, free, pool, ending }),
+    [search, provider, needs, free, pool, ending],
     { on: ["reload"] },
   );
   const named = useLoad(() => get("/providers"));
@@ -32,7 +32,7 @@ export function Models() {
     loaded.again();
   };
   const columns = [
-    { title: "Model", width: "minmax(14rem, 2fr)", of: (one) => one.model },
+    { title: "Model", width: "minmax(14rem, 2fr)", of: (one) => html`${one.model} <${Ends} of=${one} />` },
     {
       title: "At",
       width: "minmax(8rem, 1.2fr)",
@@ -112,6 +112,16 @@ export function Models() {
         ]}
         onInput=${(value) => filter({ pool: value })}
       />
+      <${Choice}
+        id="ending"
+        label="State"
+        value=${ending}
+        options=${[
+          ["", "any"],
+          ["true", "ending or gone"],
+        ]}
+        onInput=${(value) => filter({ ending: value })}
+      />
     </form>
     <${Loaded} of=${loaded} what="models"
       >${(said) => {
@@ -122,6 +132,7 @@ export function Models() {
           actions=${html`<span class="quiet" role="status">${count(said.curated.length)} in the configuration, ${count(said.discovered.length)} in lists</span>`}
         >
           ${lists.filter(([, one]) => one.error).map(([name, one]) => html`<div class="notice" key=${name}>${name} could not be asked ${ago(one.at, now)}: ${one.error}</div>`)}
+          <${Endings} of=${said.curated} />
           <${VirtualTable}
             rows=${rows}
             columns=${columns}
@@ -135,6 +146,25 @@ export function Models() {
     >
     ${promote && !dialog && html`<${Promote} upstream=${promote} propose=${propose} />`}${dialog}<//
   >`;
+}
+
+const Ends = ({ of }) => of.endings.length > 0 && html`<${State} is="warn">${of.endings[0].words}<//>`;
+
+// What the configuration names, and its provider is going to retire or has taken out of its list.
+function Endings({ of }) {
+  const ending = of.flatMap((one) => one.endings.map((each) => ({ ...each, users: one.used_by })));
+  if (!ending.length) return null;
+  return html`<div class="notice" role="status">
+    <strong>Models of the configuration that end:</strong>
+    <ul>
+      ${ending.map(
+        (one) =>
+          html`<li key=${one.upstream}>
+            ${one.upstream}: ${one.words}${one.users.length ? ` · used by ${one.users.join(", ")}` : ""}
+          </li>`,
+      )}
+    </ul>
+  </div>`;
 }
 
 function Promote({ upstream, propose }) {

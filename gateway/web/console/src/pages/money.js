@@ -1,4 +1,4 @@
-// Am I on pace? Money by day, role, model and key, budgets with their forecast, and what free and local models saved.
+// Am I on pace? Money by day, role, model and key, and budgets with their forecast; balances and bills follow below.
 import { html, useMemo, useState } from "../lib/ui.js";
 import { get } from "../lib/api.js";
 import { useLoad, useNow } from "../lib/load.js";
@@ -6,7 +6,8 @@ import { filter, query } from "../lib/router.js";
 import { Bars } from "../lib/chart.js";
 import { Made, mistakes, useReview } from "../lib/change.js";
 import { Page, Section, Loaded, State, Empty, Meter, Choice, Text, Failure } from "../lib/parts.js";
-import { ago, count, span, tokens, usd } from "../lib/format.js";
+import { count, span, tokens, usd } from "../lib/format.js";
+import { Balances, Bills } from "./balances.js";
 
 const GROUPS = [
   ["role", "role"],
@@ -45,7 +46,7 @@ export function Money() {
       />
     </form>
     <${Loaded} of=${loaded} what="the ledger">${(said) => html`<${Sums} ...${said} by=${by} />`}<//>
-    <${Budgets} /><${Balances}
+    <${Budgets} /><${Balances} /><${Bills}
   /><//>`;
 }
 
@@ -262,57 +263,4 @@ function NewBudget({ add, wrong }) {
     ${Object.entries(wrong)
       .filter(([key]) => !known.has(key))
       .map(([, message]) => html`<${Failure} error=${{ message }} />`)}`;
-}
-
-// What providers themselves say is left.
-function Balances() {
-  const now = useNow(10000);
-  const loaded = useLoad(() => get("/accounts").then((said) => said.data.filter((one) => one.balance_at !== null)));
-  return html`<${Section} title="Balances"
-    ><${Loaded} of=${loaded} what="balances"
-      >${(accounts) =>
-        accounts.length === 0
-          ? html`<${Empty}>None of your providers tells its balance.<//>`
-          : html` <ul class="strip">
-              ${accounts.map(
-                (one) =>
-                  html`<li class="card" key=${one.name}>
-                    <div class="card-head">
-                      <span>${one.name}</span><span class="quiet">${ago(one.balance_at, now)}</span>
-                    </div>
-                    ${one.balance_error && html`<${State} is="warn">${one.balance_error}<//>`}
-                    <dl class="facts">
-                      ${
-                        one.remaining_nanousd !== null &&
-                        html`<div>
-                          <dt>left</dt>
-                          <dd>${usd(one.remaining_nanousd)}</dd>
-                        </div>`
-                      }${
-                        one.used_today_nanousd !== null &&
-                        html`<div>
-                          <dt>used today</dt>
-                          <dd>${usd(one.used_today_nanousd)}</dd>
-                        </div>`
-                      }
-                      ${one.funds.map(
-                        (each) =>
-                          html`<div>
-                            <dt>funds</dt>
-                            <dd>${(each.nano / 1e9).toFixed(2)} ${each.currency}</dd>
-                          </div>`,
-                      )}
-                      ${
-                        one.free_requests_left !== null &&
-                        html`<div>
-                          <dt>free today</dt>
-                          <dd>${count(one.free_requests_left)} of ${count(one.free_requests_limit)}</dd>
-                        </div>`
-                      }
-                    </dl>
-                  </li>`,
-              )}
-            </ul>`}<//
-    ><//
-  >`;
 }
