@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.catalog import ability_of
 from gateway.config import clients, jobs, money, overlay, variables
@@ -51,9 +51,11 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         if directory.default_route is None:
             directory = replace(directory, default_route=_UNLISTED)
         said = _passed_over(environ, directory.providers)
-        _, roles, reasons, _ = _found(environ, detected)
+        found = findings(environ, detected)
         # The overlay may have put other models into a role.
-        kept = {name: why for name, why in reasons.items() if _leads(directory, name) == roles[name].targets}
+        kept = {
+            name: why for name, why in found.reasons.items() if _leads(directory, name) == found.roles[name].targets
+        }
         return replace(config, directory=directory, warnings=(*config.warnings, *said), reasons=kept)
     problems: list[str] = []
     server = clients.with_environment(
@@ -61,23 +63,23 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     )
     if problems:
         raise ConfigError(problems)
-    found, roles, reasons, default = _found(environ, detected)
-    providers = {one.name: one for one in (*found, DEMO)}
+    found = findings(environ, detected)
+    providers = {one.name: one for one in (*found.providers, DEMO)}
     directory, _ = make_directory(
         Declared(
             providers=providers,
-            roles=roles,
-            default_provider=default,
+            roles=found.roles,
+            default_provider=found.default,
             default_route=_UNLISTED,
             curated=ability_of,
             kinds=frozenset(KINDS),
         )
     )
-    said = [*warnings(server, providers), *_passed_over(environ, (one.name for one in found))]
+    said = [*warnings(server, providers), *_passed_over(environ, (one.name for one in found.providers))]
     ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))
     if problems:
         raise ConfigError(problems)
-    return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said), reasons=reasons)
+    return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said), reasons=found.reasons)
 
 
 def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Ground:
@@ -85,27 +87,36 @@ def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Gro
     from gateway.config.edits import yaml_of
     from gateway.config.loading import Ground
 
-    providers, roles, _, default = _found(environ, detected)
+    found = findings(environ, detected)
     from_variables = variables.written(environ)
-    found: dict[str, Any] = {
+    written: dict[str, Any] = {
         "providers": {
             one.name: from_variables.get(one.name)
             or {"kind": one.kind, "models": list(one.models)}
             | ({"base_url": one.base_url, "local": True} if one.local else {})
-            for one in providers
+            for one in found.providers
         },
-        "roles": {name: {"models": list(role.targets)} for name, role in roles.items() if role.targets},
+        "roles": {name: {"models": list(role.targets)} for name, role in found.roles.items() if role.targets},
     }
-    if default is not None:
-        found["defaults"] = {"provider": default}
-    vacant = {name: role.vacancy for name, role in roles.items() if not role.targets}
-    return Ground(SOURCE, yaml_of(found), environ, vacant=vacant)
+    if found.default is not None:
+        written["defaults"] = {"provider": found.default}
+    vacant = {name: role.vacancy for name, role in found.roles.items() if not role.targets}
+    return Ground(SOURCE, yaml_of(written), environ, vacant=vacant)
 
 
-def _found(
-    environ: Mapping[str, str], detected: Sequence[Detected]
-) -> tuple[list[Provider], dict[str, Role], dict[str, str], str | None]:
-    """Return the providers, the roles, why each role leads where it leads, and the default provider."""
+class Findings(NamedTuple):
+    """What there is without a file."""
+
+    providers: tuple[Provider, ...]
+    roles: Mapping[str, Role]
+    reasons: Mapping[str, str]
+    """Role -> why its first model is the first."""
+    default: str | None
+    """The provider of the names that no provider lists."""
+
+
+def findings(environ: Mapping[str, str], detected: Sequence[Detected]) -> Findings:
+    """Make providers of the servers detected and of the keys in the environment, and fill the usual roles."""
     local = _local_providers(detected, environ)
     rented = [*_rented_providers(environ), *variables.providers(environ)]
     work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
@@ -113,7 +124,7 @@ def _found(
     filled = {name: _role(job, local, rented, work, chosen) for name, job in JOBS.items()}
     roles = {name: role for name, (role, _) in filled.items()}
     reasons = {name: why for name, (_, why) in filled.items() if why}
-    return [*local, *rented], roles, reasons, chosen or _default(local, rented)
+    return Findings((*local, *rented), roles, reasons, chosen or _default(local, rented))
 
 
 def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -> list[Provider]:
