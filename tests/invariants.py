@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Send = Callable[[Any], Awaitable[None]]
 
 # These attempts were never begun: an allowance or a budget prevented them.
-PREVENTED = frozenset({o.NO_BUDGET, o.OVER_BUDGET})
+PREVENTED = frozenset({o.NO_BUDGET, o.OVER_BUDGET, o.AT_LIMIT})
 # Of these attempts no request can have arrived.
 UNSENT = PREVENTED | {o.NO_CONNECT, o.CONNECT_TIMEOUT}
 # The clock is read a few times around the start of an attempt.

@@ -117,7 +117,7 @@ class Probes:
         async with asyncio.TaskGroup() as group:
             for name, upstream_ids in due.items():
                 provider = directory.providers[name]
-                if (url := question(provider)) is not None:
+                if (url := kind_of(provider).health.url(provider.base_url, provider.query)) is not None:
                     group.create_task(ask(provider, url, upstream_ids))
 
     async def _probe(self, http: httpx.AsyncClient, provider: Provider, url: str, upstream_ids: list[str]) -> None:
@@ -172,17 +172,6 @@ class Probes:
 def is_asked(provider: Provider) -> bool:
     """Tell whether a provider may be probed."""
     return provider.probe and provider.unusable is None and provider.base_url.startswith("http")
-
-
-def question(provider: Provider) -> str | None:
-    """Return the URL of a provider's probe; None if no URL is known to be free of charge."""
-    asked = kind_of(provider).health
-    base = provider.base_url
-    if asked.below is None:
-        return f"{base}{asked.path}?{provider.query}" if provider.query else base + asked.path
-    if asked.only_there and not base.endswith(asked.below):
-        return None
-    return base.removesuffix(asked.below) + asked.path
 
 
 async def _answer(http: httpx.AsyncClient, provider: Provider, url: str, within_s: float) -> tuple[Event, str, str]:

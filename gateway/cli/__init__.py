@@ -20,6 +20,7 @@ from gateway.cli.experiments import experiments
 from gateway.cli.explain import explain
 from gateway.cli.healthcheck import healthcheck
 from gateway.cli.imports import import_
+from gateway.cli.init import init
 from gateway.cli.keys import keys
 from gateway.cli.models import models
 from gateway.cli.params import params
@@ -74,6 +75,7 @@ def version() -> None:
 def _commands() -> Sequence[click.Command]:
     return (
         run,
+        init,
         check,
         import_,
         status,

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.cli.configuration import has_file, usable
 from gateway.cli.listening import url
 from gateway.cli.terminal import bold, careful, columns, count, dim
 from gateway.core.names import ROLE
-from gateway.kinds import kind_of
+from gateway.kinds import KINDS, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from gateway.config import Config
+    from gateway.cli.startup import Prepared
+    from gateway.config import Config, Detected
     from gateway.types import Provider, Route
 
 MOST_SHOWN = 12
 _DEMO = "demo/echo"
 
 
-def banner(config: Config, *, workers: int, silent: Collection[str], admin_key: str = "") -> str:
-    """Return the banner.
-
-    `silent`: the local providers that do not answer at the moment. `admin_key`: one that was made at this start.
-    """
+def banner(prepared: Prepared, *, workers: int, admin_key: str = "") -> str:
+    """Return the banner. `admin_key`: one that was made at this start."""
+    config, silent, unnamed = prepared
     providers = usable(config.directory.providers.values())
     shown = [
         f"{bold(f'Gateway {__version__}')}  {bold(url(config.server) + '/v1')}{_audience(config, workers)}",
         "",
         *_section("configuration", [config.source if has_file(config) else "none: using what was found"]),
         *_section("providers", list(_providers(config, providers, silent))),
+        *_section("also found", [_unnamed(one, config) for one in unnamed]),
         *_section("roles", _roles(config)),
         *_section(
             "console", [f"{url(config.server)}/console{dim('  (`gateway console` prints a link that signs in)')}"]
@@ -73,6 +74,16 @@ def _providers(config: Config, providers: Sequence[Provider], silent: Collection
         yield dim("not used: " + "; ".join(f"{one.name} ({one.unusable})" for one in lacking))
 
 
+def _unnamed(server: Detected, config: Config) -> str:
+    """Return a line about a server that the file does not name, with the entry that would name it."""
+    kind = KINDS[server.kind]
+    name = kind.name if kind.name not in config.directory.providers else f"{kind.name}-{urlsplit(server.base_url).port}"
+    entry = f"kind: {kind.name}" + (f', base_url: "{server.base_url}"' if server.base_url != kind.base_url else "")
+    models = f" ({count(len(server.models), 'model')})" if server.models else ""
+    remedy = f"not in {config.source}; under providers: {name}: {{{entry}}}"
+    return f"{kind.title or kind.name} at {server.base_url}{models}, {dim(remedy)}"
+
+
 def _key_of(provider: Provider) -> str:
     """Say which variable the key probably came from. Never the key."""
     if not provider.headers:
@@ -82,14 +93,17 @@ def _key_of(provider: Provider) -> str:
 
 def _roles(config: Config) -> list[str]:
     """Return a line for each target of roles. Roles are shown without their prefix."""
-    places: dict[str, list[str]] = {}
+    places: dict[tuple[str, str], list[str]] = {}
     for name, route in config.directory.routes.items():
         if name.startswith(ROLE):
-            places.setdefault(_leads_to(route), []).append(name.removeprefix(ROLE))
-    rows = [[", ".join(names), f"-> {place}"] for place, names in places.items()]
+            role = name.removeprefix(ROLE)
+            places.setdefault((_leads_to(route), config.reasons.get(role, "")), []).append(role)
+    rows = [[", ".join(names), f"-> {place}", dim(f"({why})") if why else ""] for (place, why), names in places.items()]
     lines = columns(rows[:MOST_SHOWN]) if rows else []
     if len(rows) > MOST_SHOWN:
         lines.append(dim("and more; `gateway models` lists all names"))
+    if config.reasons:
+        lines.append(dim("`gateway switch role:main PROVIDER/MODEL` puts another model into a role"))
     return lines
 
 

@@ -36,16 +36,17 @@ def check(ctx: click.Context, path: Path | None, *, online: bool, as_json: bool)
         ctx.exit(broken.exit_code)
     if not as_json:
         show(config)
-    found = _ask(config) if online else ()
+    found = ask(config) if online else ()
     failed = [one for one in found if one.problem]
     if as_json:
         terminal.print_json(_summary(config) | ({"online": [one.as_json() for one in found]} if online else {}))
     else:
-        _show_findings(found)
+        show_findings(found)
     ctx.exit(1 if failed else 0)
 
 
-def _ask(config: Config) -> tuple[Finding, ...]:
+def ask(config: Config) -> tuple[Finding, ...]:
+    """Ask every usable provider for its models; no model is run."""
     import asyncio
 
     from gateway.cli.online import look
@@ -96,7 +97,8 @@ def show(config: Config) -> None:
         click.echo(f"  {careful('no usable upstream')}: {', '.join(vacant)} (`gateway explain NAME` says why)")
 
 
-def _show_findings(found: tuple[Finding, ...]) -> None:
+def show_findings(found: tuple[Finding, ...]) -> None:
+    """Print what the providers have answered."""
     if not found:
         return
     click.echo()

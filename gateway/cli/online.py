@@ -92,7 +92,7 @@ def _is_elsewhere(listing: Listing) -> bool:
     """Tell whether an answer suggests a wrong address rather than an API that is out of order."""
     if listing.problem is None:
         return not listing.offered and listing.status is not None
-    return listing.problem.outcome in _WRONG_ADDRESS or listing.status == 403
+    return listing.offered and (listing.problem.outcome in _WRONG_ADDRESS or listing.status == 403)
 
 
 async def _meant(asker: Asker, provider: Provider, listing: Listing) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.edits import Edit
     from gateway.control.desk import View
 
-_VERBS = ("force", "drop", "rename", "clamp")
+_VERBS = ("default", "force", "drop", "rename", "clamp")
 
 
 @click.group()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.background.reloading import Feed, News, Reader
     from gateway.cli.again import Said
+    from gateway.cli.startup import Prepared
     from gateway.config import Config
     from gateway.server import HangUp
     from gateway.stores.importer import Recovered
@@ -47,13 +48,13 @@ def run(path: Path | None, host: str | None, port: int | None, workers: int | No
     said = Said(path, file is not None, host, port, workers)
     # Take the stamp before reading the files, so that a later change causes another reading.
     stamp, loaded_at = stamp_of(said), time.time()
-    config, silent = _read(file)
-    config = closed_to_strangers(said.applied_to(config))
-    sys.exit(_serve(config, silent, said, stamp, loaded_at))
+    prepared = _read(file)
+    prepared = prepared._replace(config=closed_to_strangers(said.applied_to(prepared.config)))
+    sys.exit(_serve(prepared, said, stamp, loaded_at))
 
 
-def _read(file: Path | None) -> tuple[Config, frozenset[str]]:
-    """Return the configuration and the local providers that do not answer. Imports the server in the meantime."""
+def _read(file: Path | None) -> Prepared:
+    """Return the configuration and what answers on this machine. Imports the server in the meantime."""
     import asyncio
 
     from gateway.cli.startup import prepare
@@ -61,7 +62,7 @@ def _read(file: Path | None) -> tuple[Config, frozenset[str]]:
     return asyncio.run(prepare(file))
 
 
-def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, loaded_at: float) -> int:
+def _serve(prepared: Prepared, said: Said, stamp: Hashable, loaded_at: float) -> int:
     from gateway.background.reloading import News, Reader
     from gateway.cli.again import Again
     from gateway.cli.banner import banner
@@ -71,7 +72,8 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
 
     hang_up = HangUp()
     take_signals(hang_up.is_end)
-    workers, asked = config.server.workers, config
+    config = asked = prepared.config
+    workers = config.server.workers
     config, claim = claimed(config)
     config, admin_key = administered(config)
     listeners = listen(config.server, workers)
@@ -79,7 +81,7 @@ def _serve(config: Config, silent: frozenset[str], said: Said, stamp: Hashable, 
     config = replace(config, server=replace(config.server, port=listeners[0].getsockname()[1]))
     claim.tell(config, loaded_at)
     recovered = recover(config)
-    click.echo(banner(config, workers=workers, silent=silent, admin_key=admin_key))
+    click.echo(banner(prepared._replace(config=config), workers=workers, admin_key=admin_key))
     news = News(loaded_at=loaded_at)
     reader = Reader(Again(said, asked, config), config, stamp, news)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.cli.configuration import read_file, usable, without_file
@@ -13,18 +13,28 @@ from gateway.config.scalars import is_own_host
 from gateway.upstream.detect import detect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from gateway.config import Config
+    from gateway.config import Config, Detected
     from gateway.types import Provider
 
 # A server on this machine answers within a millisecond; slower ones are not worth the wait.
 WITHIN_S = 0.3
 
 
-async def prepare(file: Path | None) -> tuple[Config, frozenset[str]]:
-    """Return the configuration, and the names of the local providers that do not answer.
+class Prepared(NamedTuple):
+    """What is known at the start."""
+
+    config: Config
+    silent: frozenset[str] = frozenset()
+    """Names of the local providers that do not answer."""
+    unnamed: tuple[Detected, ...] = ()
+    """Servers on this machine that the file does not name."""
+
+
+async def prepare(file: Path | None) -> Prepared:
+    """Read the configuration, and look which servers of this machine answer.
 
     Raises:
         BrokenConfiguration: the configuration has mistakes.
@@ -34,12 +44,21 @@ async def prepare(file: Path | None) -> tuple[Config, frozenset[str]]:
         importing = loop.run_in_executor(None, import_module, "gateway.app")
         servers = await detect(os.environ)
         await importing
-        return without_file(servers), frozenset()
+        return Prepared(without_file(servers))
     config = read_file(file)
     importing = loop.run_in_executor(None, import_module, "gateway.app")
-    silent = await silent_ones(usable(config.directory.providers.values()))
+    providers = config.directory.providers.values()
+    silent, servers = await asyncio.gather(silent_ones(usable(providers)), detect(os.environ))
     await importing
-    return config, silent
+    return Prepared(config, silent, tuple(unnamed(servers, providers)))
+
+
+def unnamed(servers: Iterable[Detected], providers: Collection[Provider]) -> Iterator[Detected]:
+    """Yield the servers that no provider is. One that is switched off is named, and so is not spoken of."""
+    named = {urlsplit(one.base_url).port for one in providers if is_own_host(one.base_url)}
+    for server in servers:
+        if urlsplit(server.base_url).port not in named:
+            yield server
 
 
 async def silent_ones(providers: Iterable[Provider]) -> frozenset[str]:

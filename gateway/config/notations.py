@@ -230,6 +230,7 @@ _ADAPTING: dict[str, Any] = {
 _PARAMS: dict[str, Any] = {
     "type": "object",
     "properties": {
+        "default": {"type": "object", "description": "Parameters for fields that the client leaves out."},
         "force": {"type": "object", "description": "Parameters that replace the client's own."},
         **_ADAPTING,
     },

@@ -112,8 +112,10 @@ def _silent(path: tuple[str, ...], message: str) -> None:
 
 
 def _origin(level: _Level, verb: str, field: str, source: Source, file: str) -> Origin:
-    inner = () if verb == "default" else (verb,) if verb == "drop" else (verb, field)
-    path = (*level.path, *(inner or (field,)))
+    inner = (verb,) if verb == "drop" else (verb, field)
+    if verb == "default" and at(source.value, (*level.path, *inner)) is None:
+        inner = (field,)  # written without the verb
+    path = (*level.path, *inner)
     if level.is_built_in:
         return Origin(level.name, written(path), "", 0)
     return Origin(level.name, written(path), source.file(path, file), source.mark(path)[0])

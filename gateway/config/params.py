@@ -1,7 +1,7 @@
 """Turn written parameters into `types.Params`, level by level.
 
-A plain name is a default. Four names are verbs: `force`, `drop`, `rename` and `clamp`. No level may change the fields
-that the gateway reads to decide about a request (`model`, `stream`, …).
+A plain name is a default. Five names are verbs: `default` (which may be left out), `force`, `drop`, `rename`, `clamp`.
+No level may change the fields that the gateway reads to decide about a request (`model`, `stream`, …).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.config.source import Filled, typed
 from gateway.core.names import nearest, quoted
-from gateway.core.params import UNBOUND
+from gateway.core.params import UNBOUND, VERBS
 from gateway.types import Bounds, Params
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DECIDED_BY_THE_CALL = frozenset({"model", "stream", "messages", "stream_options", "input"})
 # The only thing lost without it is the usage of a stream; some providers refuse the field.
 _MAY_BE_DROPPED = frozenset({"stream_options"})
-_VERBS = frozenset({"force", "drop", "rename", "clamp"})
 
 
 def encoded(written: Mapping[str, Any] | str, presets: Mapping[str, Params], complain: Complain) -> Params:
@@ -35,12 +34,20 @@ def encoded(written: Mapping[str, Any] | str, presets: Mapping[str, Params], com
         if written not in presets:
             complain((), f"unknown preset {quoted(written)}{nearest(written, presets)}")
         return presets.get(written, Params())
-    defaults = {key: value for key, value in written.items() if key not in _VERBS}
+    plain = {key: value for key, value in written.items() if key not in VERBS}
+    under = _mapping(written, "default", "parameters for fields that the client leaves out", complain)
+    for key in under:
+        if key in plain:
+            complain(("default", key), f"{quoted(key)} is set beside `default` too; keep one of them")
     force = _mapping(written, "force", "parameters that replace the client's own", complain)
-    for path in (*((key,) for key in defaults), *(("force", key) for key in force)):
+    for path in (
+        *((key,) for key in plain),
+        *(("default", key) for key in under),
+        *(("force", key) for key in force),
+    ):
         _check_name(path, path[-1], complain)
     return Params(
-        {key: _json(value) for key, value in defaults.items()},
+        {key: _json(value) for key, value in {**plain, **under}.items()},
         {key: _json(value) for key, value in force.items()},
         frozenset(_drops(written.get("drop"), complain)),
         dict(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from gateway.kinds import Kind
-    from gateway.types import LimitScope
+    from gateway.types import LimitScope, Rate
 
     Complain = Callable[[tuple[str, ...], str], None]
 
@@ -46,6 +46,7 @@ class Entry:
     quirk_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repairs: bool = True
     limits: LimitScope | None = None
+    rates: tuple[Rate, ...] = ()
     probe: bool | None = None
     discover: bool | None = None
     enabled: bool = True
@@ -108,6 +109,7 @@ def make_provider(
         repairs=entry.repairs,
         model_override=entry.model_override,
         limit_scope=kind.limits if entry.limits is None else entry.limits,
+        rates=entry.rates,
         probe=kind.probe if entry.probe is None else entry.probe,
         discover=kind.discover if entry.discover is None else entry.discover,
         models=(entry.model_override,) if entry.model_override else entry.models,

@@ -21,7 +21,18 @@ from gateway.core.params import merged
 from gateway.core.presets import BUILT_IN as BUILT_IN_PRESETS
 from gateway.core.troubles import Trouble
 from gateway.kinds import BUILT_IN, KINDS, OTHER
-from gateway.types import Bridging, CachePolicy, Capability, LimitScope, Params, Provider, Timeouts, Unit
+from gateway.types import (
+    Bridging,
+    CachePolicy,
+    Capability,
+    LimitScope,
+    Params,
+    Provider,
+    Rate,
+    RateUnit,
+    Timeouts,
+    Unit,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -188,6 +199,7 @@ class Resolution:
             quirk_headers=written.quirks.headers,
             repairs=written.quirks.enabled,
             limits=LimitScope(written.limits) if written.limits else None,
+            rates=tuple(_rates(written)),
             probe=written.probe,
             discover=written.discover,
             enabled=written.enabled,
@@ -287,6 +299,15 @@ class Resolution:
         return clients.with_environment(
             server, self.environ, lambda variable, message: self.problems.append((("$", variable), False, message))
         )
+
+
+def _rates(said: shape.Provider) -> Iterator[Rate]:
+    if said.rpm is not None:
+        yield Rate(RateUnit.REQUESTS, said.rpm, 60)
+    if said.tpm is not None:
+        yield Rate(RateUnit.TOKENS, said.tpm, 60)
+    if said.rpd is not None:
+        yield Rate(RateUnit.REQUESTS, said.rpd, 86_400)
 
 
 def _cors(said: shape.Cors) -> Cors:

@@ -115,6 +115,8 @@ class Config:
     """The file of changes made at run time that is merged in; None: no such file."""
     warnings: tuple[str, ...] = ()
     """Settings that are legal but probably not intended, one sentence each."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Role -> why it leads where it leads, if no file says so."""
 
 
 @dataclass(frozen=True, slots=True)

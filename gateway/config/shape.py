@@ -340,6 +340,20 @@ class Provider(Strict):
         description="What its rate limits apply to: each model, the account, or (free_account) all free models "
         "together and each other model alone. By default, as usual for the kind.",
     )
+    rpm: n.Whole | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Requests a minute that it allows for what `limits` says. The gateway counts them itself and sends "
+        "no more. Limits in its answers count as well.",
+        examples=[20],
+    )
+    tpm: n.Tokens | None = Field(
+        default=None, description="Tokens a minute that it allows, prompts and answers together.", examples=["200k"]
+    )
+    rpd: n.Whole | None = Field(
+        default=None, ge=1, le=10**9, description="Requests a day (UTC) that it allows.", examples=[1000]
+    )
     price: Price | None = Field(
         default=None, description="The price of each of its models, unless an alias sets another."
     )

@@ -113,7 +113,6 @@ def _level(path: Path) -> type[shape.Strict] | None:
 # A foreign key at the top of the file: perhaps the whole file is another program's.
 _IMPORT = " (`gateway import FILE` rewrites another program's file)"
 _LIST_OF_MODELS = "providers, and below models or roles the names that lead there"
-_LEARNED = "nothing: the limits of a provider are learned from its answers"
 # Names from other gateways' files, and how to write the same thing here.
 _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
     shape.File: {
@@ -125,7 +124,7 @@ _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
         "provider": "providers: {NAME: …}, and defaults: {provider: NAME}",
         "model": "models: {main: PROVIDER/MODEL}",
         **dict.fromkeys(("api_key", "api_base", "base_url"), "it below providers: {NAME: …}"),
-        **dict.fromkeys(("rate_limit_rpm", "rate_limit_tpm"), _LEARNED),
+        **{f"rate_limit_{one}": f"providers: {{NAME: {{{one}: …}}}}" for one in ("rpm", "tpm", "rpd")},
         "router": "roles, and rules that choose one",
         "agents": "roles",
         "aliases": "models",
@@ -143,8 +142,13 @@ _FOREIGN: Mapping[type[shape.Strict] | None, Mapping[str, str]] = {
         **dict.fromkeys(("key", "token", "api_token", "secret"), "api_key"),
         "model": "models (what it serves), or model_override (the one model that it serves)",
         "disabled": "enabled: false",
-        **dict.fromkeys(("models_endpoint", "models_path"), "nothing: models are listed at base_url + /models"),
-        **dict.fromkeys(("rate_limit_rpm", "rate_limit_tpm", "rpm", "tpm", "rpd"), _LEARNED),
+        **dict.fromkeys(
+            ("models_endpoint", "models_path"), "models_url (a path on the host; nothing if it is base_url + /models)"
+        ),
+        **{f"rate_limit_{one}": one for one in ("rpm", "tpm", "rpd")},
+        **dict.fromkeys(("requests_per_minute", "rate_limit", "max_rpm"), "rpm"),
+        **dict.fromkeys(("tokens_per_minute", "max_tpm"), "tpm"),
+        **dict.fromkeys(("requests_per_day", "daily_limit"), "rpd"),
         "timeout": "timeouts: {total: …}",
         **dict.fromkeys(("max_retries", "num_retries"), "defaults: {retries: …} at the top of the file"),
         "extra_headers": "headers",

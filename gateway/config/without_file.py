@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.catalog import ability_of
-from gateway.config import clients, money, overlay, variables
+from gateway.config import clients, jobs, money, overlay, variables
+from gateway.config.jobs import JOBS, Job, Wish
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
 from gateway.config.settings import ZERO, Config, ServerSettings
 from gateway.core.declared import Declared, Role, make_directory
 from gateway.core.default_route import BUILT_IN, DefaultRoute
+from gateway.core.names import ROLE
 from gateway.errors import ConfigError
 from gateway.kinds import KINDS, Models, Publishers, kind_of
 from gateway.types import Timeouts
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from gateway.config.loading import Ground
     from gateway.config.settings import Detected
+    from gateway.core.names import Directory
     from gateway.kinds import Kind
     from gateway.types import Provider
 
@@ -29,31 +32,12 @@ SOURCE = ZERO
 
 # Someone who types the name of a model wants that model; a name that a client has built in was chosen by nobody.
 _UNLISTED = DefaultRoute("role:main", BUILT_IN)
+# Stands in for a job that no model found is made for.
+_THINKING = Job("strong", Wish.STRONG)
 
 # What the ids of local models give away. Wrong guesses are harmless: the server says what it cannot do.
 _EMBEDS = ("embed", "bge-", "/bge", "gte-", "e5-", "minilm")
 _SEES = ("-vl", "vision", "llava", "gemma3", "gemma-3", "gemma4", "gemma-4", "minicpm-v", "moondream", "pixtral")
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The work of a role, and whether local models come before rented ones."""
-
-    work: str
-    local_first: bool
-
-
-# Long thinking goes to the strongest model; steady small work stays on a local model if there is one.
-JOBS: Mapping[str, Job] = {
-    "main": Job("strong", local_first=False),
-    "reasoning": Job("strong", local_first=False),
-    "planner": Job("strong", local_first=False),
-    "rlm": Job("fast", local_first=True),
-    "memory": Job("fast", local_first=True),
-    "browser": Job("fast", local_first=True),
-    "vision": Job("vision", local_first=True),
-    "embedding": Job("embedding", local_first=True),
-}
 
 
 def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Config:
@@ -67,30 +51,35 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
         if directory.default_route is None:
             directory = replace(directory, default_route=_UNLISTED)
         said = _passed_over(environ, directory.providers)
-        return replace(config, directory=directory, warnings=(*config.warnings, *said))
+        found = findings(environ, detected)
+        # The overlay may have put other models into a role.
+        kept = {
+            name: why for name, why in found.reasons.items() if _leads(directory, name) == found.roles[name].targets
+        }
+        return replace(config, directory=directory, warnings=(*config.warnings, *said), reasons=kept)
     problems: list[str] = []
     server = clients.with_environment(
         ServerSettings(), environ, lambda variable, message: problems.append(f"environment: {variable}: {message}")
     )
     if problems:
         raise ConfigError(problems)
-    found, roles, default = _found(environ, detected)
-    providers = {one.name: one for one in (*found, DEMO)}
+    found = findings(environ, detected)
+    providers = {one.name: one for one in (*found.providers, DEMO)}
     directory, _ = make_directory(
         Declared(
             providers=providers,
-            roles=roles,
-            default_provider=default,
+            roles=found.roles,
+            default_provider=found.default,
             default_route=_UNLISTED,
             curated=ability_of,
             kinds=frozenset(KINDS),
         )
     )
-    said = [*warnings(server, providers), *_passed_over(environ, (one.name for one in found))]
+    said = [*warnings(server, providers), *_passed_over(environ, (one.name for one in found.providers))]
     ledger = money.ledger_settings(environ, lambda at, message: problems.append(f"environment: {at[1]}: {message}"))
     if problems:
         raise ConfigError(problems)
-    return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said))
+    return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said), reasons=found.reasons)
 
 
 def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Ground:
@@ -98,33 +87,44 @@ def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Gro
     from gateway.config.edits import yaml_of
     from gateway.config.loading import Ground
 
-    providers, roles, default = _found(environ, detected)
+    found = findings(environ, detected)
     from_variables = variables.written(environ)
-    found: dict[str, Any] = {
+    written: dict[str, Any] = {
         "providers": {
             one.name: from_variables.get(one.name)
             or {"kind": one.kind, "models": list(one.models)}
             | ({"base_url": one.base_url, "local": True} if one.local else {})
-            for one in providers
+            for one in found.providers
         },
-        "roles": {name: {"models": list(role.targets)} for name, role in roles.items() if role.targets},
+        "roles": {name: {"models": list(role.targets)} for name, role in found.roles.items() if role.targets},
     }
-    if default is not None:
-        found["defaults"] = {"provider": default}
-    vacant = {name: role.vacancy for name, role in roles.items() if not role.targets}
-    return Ground(SOURCE, yaml_of(found), environ, vacant=vacant)
+    if found.default is not None:
+        written["defaults"] = {"provider": found.default}
+    vacant = {name: role.vacancy for name, role in found.roles.items() if not role.targets}
+    return Ground(SOURCE, yaml_of(written), environ, vacant=vacant)
 
 
-def _found(
-    environ: Mapping[str, str], detected: Sequence[Detected]
-) -> tuple[list[Provider], dict[str, Role], str | None]:
-    """Return the providers, the roles, and the default provider."""
+class Findings(NamedTuple):
+    """What there is without a file."""
+
+    providers: tuple[Provider, ...]
+    roles: Mapping[str, Role]
+    reasons: Mapping[str, str]
+    """Role -> why its first model is the first."""
+    default: str | None
+    """The provider of the names that no provider lists."""
+
+
+def findings(environ: Mapping[str, str], detected: Sequence[Detected]) -> Findings:
+    """Make providers of the servers detected and of the keys in the environment, and fill the usual roles."""
     local = _local_providers(detected, environ)
     rented = [*_rented_providers(environ), *variables.providers(environ)]
     work = {one.name: kind_of(one).usual or _guessed(_asked_for(one)) for one in (*local, *rented)}
     chosen = variables.choice(environ, work)
-    roles = {name: _role(job, local, rented, work, chosen) for name, job in JOBS.items()}
-    return [*local, *rented], roles, chosen or _default(local, rented)
+    filled = {name: _role(job, local, rented, work, chosen) for name, job in JOBS.items()}
+    roles = {name: role for name, (role, _) in filled.items()}
+    reasons = {name: why for name, (_, why) in filled.items() if why}
+    return Findings((*local, *rented), roles, reasons, chosen or _default(local, rented))
 
 
 def _local_providers(detected: Iterable[Detected], environ: Mapping[str, str]) -> list[Provider]:
@@ -181,18 +181,29 @@ def _guessed(models: tuple[str, ...]) -> Models:
 
 def _role(
     job: Job, local: list[Provider], rented: list[Provider], work: Mapping[str, Models], chosen: str | None
-) -> Role:
-    order = [*local, *rented] if job.local_first else [*rented, *local]
-    order.sort(key=lambda one: one.name != chosen)
-    if not order:
-        return Role(("demo/echo",))
-    able = [f"{one.name}/{model}" for one in order if (model := getattr(work[one.name], job.work))]
+) -> tuple[Role, str]:
+    """Return a role, and why its first model is the first."""
+    providers = [*local, *rented]
+    if not providers:
+        return Role(("demo/echo",)), ""
+    able = jobs.chosen(job, providers, work)
     if job.work == "embedding":
         # No fallback: vectors of two models cannot be compared.
-        return Role(tuple(able[:1]), vacancy="" if able else "no model found makes embeddings")
-    if not able:  # a model without the ability will say so itself
-        able = [f"{one.name}/{model}" for one in order if (model := work[one.name].strong)]
-    return Role(tuple(able), vacancy="" if able else "no model found is for chat")
+        vacancy = "no model found makes embeddings"
+        able = sorted(able, key=lambda one: one.provider != chosen)[:1]
+    else:
+        vacancy = "no model found is for chat"
+        # A model without the ability will say so itself.
+        able = sorted(able or jobs.chosen(_THINKING, providers, work), key=lambda one: one.provider != chosen)
+    if not able:
+        return Role((), vacancy=vacancy), ""
+    why = f"{variables.CHOICE} says so" if able[0].provider == chosen else jobs.reason(job.wish, able[0])
+    return Role(tuple(one.id for one in able)), why
+
+
+def _leads(directory: Directory, role: str) -> tuple[str, ...]:
+    route = directory.routes.get(ROLE + role)
+    return tuple(one.upstream.id for one in route.candidates) if route is not None else ()
 
 
 def _default(local: list[Provider], rented: list[Provider]) -> str | None:

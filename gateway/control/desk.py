@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets as dice
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,6 +87,8 @@ class Change:
     steps: tuple[Step, ...] = ()
     stored: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    config: Config = field(kw_only=True, repr=False)
+    """The configuration after it, as far as it can be read if there are problems."""
 
 
 class Desk:
@@ -150,7 +152,19 @@ class Desk:
             except (StoreError, Unstored):  # a change that the history does not tell must not count
                 self._store.write(view.over, view.layer.secrets)
                 raise
-        return Change(view, change.over, after.version, change.diff, change.breaks, steps=change.steps, stored=True)
+        return replace(change, version=after.version, stored=True, secrets={})
+
+    def rehearsed(self, wishes: Callable[[View], Sequence[Edit]]) -> Config:
+        """Return the configuration as it would be after a change. Nothing is stored.
+
+        Raises:
+            Invalid, WouldBreak, Unstored: as `change`.
+        """
+        view = self.look()
+        change = _proposed(view, wishes(view))
+        if change.problems:
+            raise _refusal(change)
+        return change.config
 
     def revert_all(self, *, by: str, via: str) -> str:
         """Forget all changes, even those that cannot be read. Returns the version after it.
@@ -247,6 +261,7 @@ def _proposed(view: View, wishes: Sequence[Edit]) -> Change:
         tuple(_problem(one, wishes) for one in mistakes),
         tuple(_step(edit, before, after) for edit in clean),
         secrets=secrets,
+        config=new.config,
     )
 
 

@@ -8,6 +8,7 @@ from gateway.config import edits
 from gateway.config.edits import Edit
 from gateway.control.refusals import Invalid
 from gateway.core.names import ROLE, nearest, quoted
+from gateway.core.params import VERBS
 from gateway.core.presets import BUILT_IN
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def tuned(merged: Mapping[str, Any], level: Level, patch: Mapping[str, Any]) -> 
         )
     if level.path[0] == "presets" and now is None:
         now = _plain(level.path[1])
+    patch = _as_written(now, patch)
     for absent in missing(now, patch):
         raise Invalid(f"{level.name} does not set {quoted(absent)}, so there is nothing to remove", param=absent)
     after = edits.patched(now, patch)
@@ -95,6 +97,22 @@ def missing(now: Any, patch: Mapping[str, Any]) -> Iterator[str]:
             yield name
         elif isinstance(value, dict):
             yield from (f"{name}.{inner}" for inner in missing(there.get(name), value))
+
+
+def _as_written(now: Any, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a patch that names each default as the level has it already: under `default`, or without the verb."""
+    said = patch.get("default", {})
+    if not isinstance(said, dict):  # removes them all, or is a mistake
+        return patch
+    there = now if isinstance(now, dict) else {}
+    under = there.get("default") or {}
+    result: dict[str, Any] = {name: value for name, value in patch.items() if name in VERBS - {"default"}}
+    for name, value in {**patch, **said}.items():
+        if name not in VERBS:
+            stays_under = name in under or (name in said and name not in there)
+            place = result.setdefault("default", {}) if stays_under else result
+            place[name] = value
+    return result
 
 
 def _plain(name: str | int) -> dict[str, Any] | None:

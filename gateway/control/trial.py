@@ -56,6 +56,11 @@ def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:
     if not listing.offered and listing.status is None:
         words = "it has no list of models that is free; only a call can tell"
         return sent, *(Step(name, None, words) for name in ("reachable", "key_accepted", "models"))
+    if listing.key_accepted and not listing.offered:
+        words = "it has no list of models that is free"
+        answers = Step("reachable", ok=True, detail=f"it answers in {listing.latency_s * 1000:.0f} ms")
+        accepted = Step("key_accepted", ok=True, detail="the key is accepted")
+        return sent, answers, accepted, Step("models", None, words)
     if problem is None and not listing.offered:
         place = provider.models_url or f"{provider.base_url}/models"
         words = f"there is no list of models at {place} (HTTP {listing.status})"
@@ -77,5 +82,5 @@ def _steps(provider: Provider, listing: Listing) -> tuple[Step, ...]:
         sent,
         Step("reachable", ok=reached, detail=f"it answers with HTTP {listing.status}" if reached else str(problem)),
         Step("key_accepted", False if refused else None, str(problem) if refused else _NOT_ASKED),
-        Step("models", ok=False, detail=str(problem)),
+        Step("models", ok=False if listing.offered else None, detail=str(problem)),
     )

@@ -74,13 +74,13 @@ _LET_THROUGH = Then.RELAY
 _BROKEN_OFF = frozenset({o.TRUNCATED, o.IDLE_TIMEOUT, o.STREAM_ERROR})
 
 # Refusals before any work was done: every call may be repeated at the same upstream.
-_UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED})
+_UNDONE = frozenset({o.NO_CONNECT, o.OVERLOADED, o.LOADING, o.RATE_LIMITED, o.AT_LIMIT})
 # Failures that may pass in a moment. The upstream may have carried out the call and charged for it, so only repeatable
 # calls are repeated after the ones added here.
 _PASSES = _UNDONE | {o.BROKEN, o.SERVER_ERROR, o.EMPTY}
 # Failures that other parameters would not cure at the same upstream.
 _WHATEVER_IS_ASKED = frozenset({About.MODEL, About.ALLOWANCE, About.CREDIT, About.ACCOUNT})
-_UNREACHED = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT})
+_NOT_ASKED = frozenset({o.NO_CONNECT, o.CONNECT_TIMEOUT, o.AT_LIMIT})
 _BACK_OFF_S = 0.25
 _LONGEST_BACK_OFF_S = 4.0
 # The shortest back-off after a rate limit that does not say when it ends; it doubles with each attempt. Faster retries
@@ -225,7 +225,7 @@ def _place_after(plan: Plan, counted: Sequence[Attempt]) -> int:
 def _is_hopeless(candidate: Candidate, counted: Sequence[Attempt]) -> bool:
     """Tell whether a candidate would fail too: its upstream is out of use, or its context is not longer."""
     if any(
-        (one.outcome.about in _WHATEVER_IS_ASKED or one.outcome in _UNREACHED)
+        (one.outcome.about in _WHATEVER_IS_ASKED or one.outcome in _NOT_ASKED)
         and one.candidate is not candidate  # a candidate listed twice is a retry
         and one.candidate.upstream.id == candidate.upstream.id
         for one in counted
@@ -252,7 +252,8 @@ def _patient_until(plan: Plan, counted: Sequence[Attempt]) -> float | None:
     last = counted[-1]
     if any(attempt.candidate is not plan.order[0] for attempt in counted):
         return None
-    said = last.retry_after_s is not None and last.outcome.about is About.ALLOWANCE
+    is_limit = last.outcome.about is About.ALLOWANCE or last.outcome is o.AT_LIMIT
+    said = is_limit and last.retry_after_s is not None
     if not (said or _may_pass(plan, last)) or (len(counted) > 1 and not _is_loading(last)):
         return None
     until = last.ended_at + _pause_s(plan, counted, len(counted))
@@ -263,12 +264,17 @@ def _may_pass(plan: Plan, attempt: Attempt) -> bool:
     return attempt.outcome in (_PASSES if plan.repeats else _UNDONE)
 
 
+def _may_be_repeated(attempt: Attempt) -> bool:
+    """Tell whether an attempt was made, or was prevented only until a limit that is known to end."""
+    return attempt.outcome.was_made or attempt.outcome is o.AT_LIMIT
+
+
 def _retry(plan: Plan, counted: Sequence[Attempt], now: float, *, only_loading: bool) -> Step:
     """Try the candidate again whose back-off ends first."""
     best: tuple[float, Candidate] | None = None
     for candidate in plan.order:
         mine = [attempt for attempt in counted if attempt.candidate is candidate]
-        if not mine or not mine[-1].outcome.was_made:
+        if not mine or not _may_be_repeated(mine[-1]):
             continue
         last = mine[-1]
         until = last.ended_at + _pause_s(plan, mine, len(counted))
@@ -311,7 +317,7 @@ def may_be_retried(outcome: Outcome, retry_after_s: float | None) -> bool:
     """
     if outcome is o.LOADING:
         return True
-    waits = outcome.about is About.ALLOWANCE or outcome is o.OVERLOADED
+    waits = outcome.about is About.ALLOWANCE or outcome in (o.AT_LIMIT, o.OVERLOADED)
     return waits and retry_after_s is not None and retry_after_s <= _SDKS_WAIT_S
 
 
@@ -327,7 +333,7 @@ class Verdict:
 
 
 _TIMEOUTS = frozenset({o.CONNECT_TIMEOUT, o.FIRST_BYTE_TIMEOUT, o.FIRST_TOKEN_TIMEOUT, o.TOTAL_TIMEOUT, o.STALLED})
-_LIMITS = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED})
+_LIMITS = frozenset({o.RATE_LIMITED, o.QUOTA_EXHAUSTED, o.AT_LIMIT})
 _BUSY = frozenset({o.OVERLOADED, o.LOADING})
 # Error codes that clients know, the most helpful first.
 _REFUSALS = ((o.CONTEXT_LENGTH, "context_length_exceeded"), (o.POLICY, "content_policy_violation"))
@@ -341,7 +347,7 @@ def verdict(attempts: Sequence[Attempt]) -> Verdict:
     502, whose code says if all upstreams refused the gateway's own keys. A 401 would make the client doubt the key
     that it got from the gateway.
     """
-    told = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN and attempt.outcome.was_made]
+    told = [attempt for attempt in attempts if attempt.outcome.then is not Then.AGAIN and _may_be_repeated(attempt)]
     outcomes = {attempt.outcome for attempt in told}
     if not outcomes:
         return Verdict(502, "upstreams_failed")

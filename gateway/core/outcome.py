@@ -94,6 +94,8 @@ STREAM_REFUSED = Outcome("stream_refused", _CLIENT, _RELAY, _CALL)
 NO_BUDGET = Outcome("no_retry_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
 # The attempt was not made: a money budget has no room for it.
 OVER_BUDGET = Outcome("over_budget", _GATEWAY, _ELSEWHERE, About.NOBODY, sent=False)
+# The attempt was not made: a limit that the operator declared for the provider is reached.
+AT_LIMIT = Outcome("at_declared_limit", _NOBODY, _ELSEWHERE, About.NOBODY, sent=False)
 
 # The client had left.
 HUNG_UP = Outcome("hung_up", _CLIENT, _RELAY, _CALL)

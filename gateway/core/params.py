@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from gateway.types import Provider
 
+VERBS = frozenset({"default", "force", "drop", "rename", "clamp"})
+"""The words under which a level of parameters says what to do with fields."""
+
 _NOTHING = b"null"
 # The inner level of a merge removes an inherited clamp with bounds of nothing.
 UNBOUND = Bounds()

@@ -82,7 +82,7 @@ class _Standing(NamedTuple):
     ready_at: float
     why: str
     firm: bool = False
-    """The provider named the time: an earlier call would be refused, and may be punished."""
+    """The time is certain: an earlier call would be refused, and may be punished."""
     ejected: bool = False
     desperate: bool = False
     """The candidate is tried only because nothing better is left."""
@@ -210,8 +210,8 @@ def _worth_waiting_for(
     """Return the candidates to try although none is ready; if there are none, also the time until one is ready.
 
     An ejected candidate may be tried at once, as a last resort. A candidate that lacks quota by our own count is waited
-    for; if the wait is too long it is tried anyway, because our count may be wrong. A time that the provider named is
-    respected.
+    for; if the wait is too long it is tried anyway, because our count may be wrong. A certain time is respected: the
+    provider named it, or the limit is a declared one.
     """
     kept: list[_Standing] = []
     soonest: float | None = None
@@ -289,9 +289,9 @@ def _standing(candidate: Candidate, needs: Needs, known: Knowledge, wall: float)
     if quota.limits:
         begun = known.begun.get(upstream.domain, ())
         output_tokens = needs.output_tokens or USUAL_OUTPUT_TOKENS
-        ready_at, why = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
-        if why:
-            return _Standing(candidate, ready_at, why, brief="quota short")
+        short = quota.shortage(begun, needs.input_tokens, output_tokens, wall)
+        if short is not None:
+            return _Standing(candidate, short.until, short.why, firm=short.is_certain, brief="quota short")
     return None
 
 

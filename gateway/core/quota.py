@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -53,6 +53,8 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
     """When the answered attempt began; `remaining` does not count later attempts. 0: the same as `observed_at`."""
     window_s: float = USUAL_WINDOW_S
     """The length of the limit's window."""
+    is_declared: bool = False
+    """The operator declared the limit, and the gateway itself counts: the count is right, and is not to be exceeded."""
 
     @property
     def counted_to(self) -> float:
@@ -78,6 +80,15 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
         return self.reset_at
 
 
+class Shortage(NamedTuple):
+    """The limit that a call has to wait for the longest."""
+
+    until: float
+    why: str
+    is_certain: bool
+    """The gateway itself counts the limit. Of other limits, it knows only what answers have said."""
+
+
 class Quota(msgspec.Struct, frozen=True, gc=False):
     """All limits of one limit domain."""
 
@@ -99,13 +110,13 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
 
     def shortage(
         self, begun: Sequence[float], input_tokens: float, output_tokens: float, now: float
-    ) -> tuple[float, str]:
-        """Return when a call that needs this much is covered, and what is short until then ("" if nothing is).
+    ) -> Shortage | None:
+        """Return what is short for a call that needs this much, and until when; None if nothing is.
 
         `begun`: when the latest attempts began, ascending. Attempts that `remaining` does not count yet are assumed to
         need as much as this one.
         """
-        ready_at, why = now, ""
+        short: Shortage | None = None
         for limit in self.limits:
             each = _need(limit.unit, input_tokens, output_tokens)
             if limit.remaining >= each * (1 + len(begun)):
@@ -118,9 +129,10 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
             if left < need and not (fresh and need == each):
                 # After the reset we count attempts ourselves, and forget each one a window after it began.
                 at = begun[-max(1, int(left // each))] + limit.window_s if fresh else limit.ready_at(need, now)
-                if at > ready_at:
-                    ready_at, why = at, f"{limit.unit}: {left:.0f} left, {need:.0f} needed, {at - now:.1f} s to go"
-        return ready_at, why
+                if at > (now if short is None else short.until):
+                    why = f"{limit.unit}: {left:.0f} left, {need:.0f} needed, {at - now:.1f} s to go"
+                    short = Shortage(at, why, limit.is_declared)
+        return short
 
 
 NOTHING_KNOWN = Quota()
@@ -159,7 +171,7 @@ def _lateness(limit: Limit) -> tuple[float, ...]:
     # All fields, so that limits which differ never tie.
     return (
         limit.counted_to, limit.observed_at, -limit.remaining, limit.reset_at, limit.limit or 0.0,
-        limit.limit is None, limit.refills, limit.window_s, limit.asked_at,
+        limit.limit is None, limit.refills, limit.window_s, limit.asked_at, limit.is_declared,
     )  # fmt: skip
 
 

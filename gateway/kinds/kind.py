@@ -68,6 +68,16 @@ class Question:
     """A 503 means that the server is up but cannot serve yet. Elsewhere a 503 may come from a broken health page."""
     only_there: bool = False
     """Ask only if the base URL ends with `below`: elsewhere the question may cost money."""
+    needs_key: bool = False
+    """The answer is a 401 without a valid key, so that it tells whether the key is accepted."""
+
+    def url(self, base_url: str, query: str = "") -> str | None:
+        """Return where to ask a provider; None if that may cost money there. `query`: as of `Provider.query`."""
+        if self.below is None:
+            return f"{base_url}{self.path}?{query}" if query else base_url + self.path
+        if self.only_there and not base_url.endswith(self.below):
+            return None
+        return base_url.removesuffix(self.below) + self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,8 @@ class Kind:
 
     free_when_local: bool = True
     """A server of this kind on this machine costs nothing. False for proxies, which spend money elsewhere."""
+    free_plan: bool = False
+    """A key may belong to a plan that costs nothing; nothing in the API says so."""
     free_by_name: bool = False
     """A model whose id ends with `:free` costs nothing."""
     stream_usage: bool | None = None

@@ -64,6 +64,7 @@ ROWS = (
         # 400 "Unknown name": RPGBox issue 2, 2026-08-29; `seed` too: ChatterUI issue 227, 2025-02-14.
         quirks={"chat": _without("frequency_penalty", "seed")},
         publishers=Publishers.USUAL,
+        free_plan=True,
         usual=Models("gemini-3.5-flash", "gemini-3.1-flash-lite", "gemini-3.5-flash", "gemini-embedding-001"),
     ),
     Kind(
@@ -76,6 +77,7 @@ ROWS = (
         # 400 if they are supplied: console.groq.com/docs/openai, read in November 2026.
         quirks={"chat": _without("logprobs", "top_logprobs", "logit_bias")},
         publishers=Publishers.ANY,
+        free_plan=True,
         usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
         stream_usage=False,
     ),
@@ -86,6 +88,7 @@ ROWS = (
         title="Cerebras",
         # 400 if they are supplied, as ReqLLM 1.10 quotes their documentation, read in November 2026.
         quirks={"chat": _without("frequency_penalty", "presence_penalty", "logit_bias", "service_tier")},
+        free_plan=True,
         usual=Models("qwen-3.8-27b", "qwen-3.8-27b"),
     ),
     Kind(
@@ -96,6 +99,7 @@ ROWS = (
         strict_max_tokens=True,  # 422 where it is above what the model writes (openclaw pull request 53006)
         # 422 "Extra inputs are not permitted" (eca issue 231, 2025-12-12); their openapi.yaml calls the seed so.
         quirks={"chat": Params(renames={"max_completion_tokens": "max_tokens", "seed": "random_seed"})},
+        free_plan=True,
         usual=Models("mistral-large-latest", "mistral-small-latest", "mistral-medium-latest", "mistral-embed"),
         stream_usage=False,
     ),
@@ -105,6 +109,7 @@ ROWS = (
         ("NVIDIA_API_KEY", "NVIDIA_NIM_API_KEY"),
         title="NVIDIA NIM",
         publishers=Publishers.ANY,
+        free_plan=True,
         usual=Models("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
     ),
     Kind(
@@ -124,6 +129,7 @@ ROWS = (
         strict_max_tokens=True,  # "too many tokens: total number of tokens (prompt and prediction) cannot exceed"
         # Listed there as unsupported, read in November 2026.
         quirks={"chat": _without(*_UNKNOWN_TO_COHERE)},
+        free_plan=True,
         usual=Models("command-a-plus-05-2026", "command-a-03-2025", "command-a-vision-07-2025", "embed-v4.0"),
     ),
     Kind(
@@ -248,7 +254,7 @@ ROWS = (
         discover=False,
         lists_other_names=True,
         probe=False,
-        health=Question("/health", below="/openai/v1", only_there=True),
+        health=Question("/health", below="/openai/v1", only_there=True, needs_key=True),  # docs.runpod.io
         stream_usage=True,
     ),
     Kind(

@@ -25,9 +25,10 @@ from gateway.errors import NO_RETRY, NoCandidate
 from gateway.kinds import kind_of
 from gateway.proxy.books import OverBudget
 from gateway.proxy.passed import digest_of, guess_of, passed_bytes, provider_id_of, used_so_far
+from gateway.proxy.rates import Rates
 from gateway.stores.journal import JournalFull
 from gateway.stores.limits import Unavailable
-from gateway.types import OnUnknown, Receipt
+from gateway.types import OnUnknown, Receipt, Then
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Entry:
 
     __slots__ = (
         "_admission", "_characters", "_held", "_is_free", "_is_settled", "_price", "_route", "_tab", "answer", "asked",
-        "began_at", "bill", "candidate", "identity", "position",
+        "began_at", "bill", "candidate", "identity", "position", "rates",
     )  # fmt: skip
 
     def __init__(self, tab: Tab, admission: Admission, route: Route, candidate: Candidate) -> None:
@@ -67,6 +68,11 @@ class Entry:
         """The attempt costs nothing, whatever its usage."""
         if not self._is_free and admission.ruleset.spending.concerns(tab.key):
             self.asked = self._charges()
+        self.rates: Rates | None = None
+        """The declared limits of the provider, mostly none. With any, their `hold` must be awaited."""
+        if upstream.provider.rates:
+            memory, needs = admission.gateway.memory, admission.terms.needs
+            self.rates = Rates(books.limits, memory, candidate, needs, self.identity)
         self._held: Sequence[Charge] = ()
         self._is_settled = True
         self.answer: Answer | None = None
@@ -137,6 +143,8 @@ class Entry:
         if self._held:
             self._tab.books.limits.settle(self.identity, self._held, [0] * len(self._held), time())
             self._held = ()
+        if self.rates is not None:
+            self.rates.settle(sent=False, tokens=0)
 
     def begin(self) -> None:
         """Journal the intent of the attempt. Call this after `hold`, and just before the request is sent."""
@@ -145,6 +153,8 @@ class Entry:
         tab.number += 1
         self._is_settled = False
         books.under_way.add(self)
+        if self.rates is not None:
+            self.rates.begun()
         if (journal := books.journal) is None:
             return
         cost: int | None = 0
@@ -181,6 +191,8 @@ class Entry:
             leases.append(self.identity)
         if lease := self._tab.lease:
             leases.append(lease)
+        if self.rates is not None and (lease := self.rates.lease):
+            leases.append(lease)
         answer = self.answer
         if answer is None or self._is_settled or not passed_bytes(answer):
             return
@@ -216,6 +228,9 @@ class Entry:
         if self._held:
             held, self._held = self._held, ()
             books.limits.settle(self.identity, held, [bill.cost_nanousd or 0] * len(held), time())
+        if self.rates is not None:
+            sent = self.answer is not None and self.answer.sent and attempt.outcome.then is not Then.AGAIN
+            self.rates.settle(sent=sent, tokens=None if usage is None else usage.input_tokens + usage.output_tokens)
 
     def _usage(self, attempt: Attempt, reported: Usage | None) -> tuple[Usage | None, bool]:
         """Return the usage of the attempt, and whether the usage is an estimate."""

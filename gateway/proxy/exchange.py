@@ -132,6 +132,9 @@ class Exchange:
                     await flight.entry.hold()
                 except OverBudget as over:
                     return await course.without_budget(candidate, over)
+            if (rates := flight.entry.rates) is not None and (prevented := await rates.hold(monotonic())) is not None:
+                flight.entry.give_back()
+                return prevented
             now = monotonic()
             tried = 1 + used(plan, attempts) if attempts else 1
             is_last = tried >= min(len(plan.order), plan.max_attempts)

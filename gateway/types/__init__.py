@@ -17,7 +17,7 @@ from gateway.types.keys import Key
 from gateway.types.money import Budget, Charge, CostSource, Hours, OnUnknown, Price, Scope, Tier, Usage, Window
 from gateway.types.outcomes import About, Attempt, Blame, Outcome, Then, UpstreamError
 from gateway.types.params import Bounds, Params
-from gateway.types.providers import Header, LimitScope, Provider, Timeouts
+from gateway.types.providers import Header, LimitScope, Provider, Rate, RateUnit, Timeouts
 from gateway.types.routing import (
     Bridging,
     CachePolicy,
@@ -60,6 +60,8 @@ __all__ = [
     "Plan",
     "Price",
     "Provider",
+    "Rate",
+    "RateUnit",
     "Receipt",
     "Rejected",
     "RestOfForm",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.types.params import Params
 
@@ -34,6 +35,23 @@ class LimitScope(StrEnum):
     ACCOUNT = "account"
     FREE_ACCOUNT = "free_account"
     """All free models share one allowance, and each paid model has its own limit (OpenRouter)."""
+
+
+class RateUnit(StrEnum):
+    """The amounts that a rate limit counts."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    """Of prompts and answers together."""
+
+
+class Rate(NamedTuple):
+    """A rate limit that the operator knows of: so many units in each window."""
+
+    unit: RateUnit
+    limit: int
+    window_s: int
+    """60 or 86,400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +89,8 @@ class Provider:
     model_override: str | None = None
     """The only model of this endpoint, whatever name the client uses (RunPod)."""
     limit_scope: LimitScope = LimitScope.MODEL
+    rates: tuple[Rate, ...] = ()
+    """Declared rate limits, each for what `limit_scope` says. Mostly none: limits are learned from answers."""
     probe: bool = True
     """Background work may probe its health."""
     discover: bool = True

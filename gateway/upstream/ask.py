@@ -50,7 +50,7 @@ class Listing:
     entries: tuple[object, ...] = field(default=(), repr=False)
     """The list as it came, for whoever reads more of it than the ids. It may be large; do not keep it."""
     key_accepted: bool | None = None
-    """None: nobody asked, or it cannot be told: no key is sent, or the list is open to everyone."""
+    """None: it was not asked, or cannot be told: no key is sent, or the list is open to everyone."""
     location: str = ""
     """Where a redirect points, which is not followed: it would carry the key there."""
 
@@ -108,7 +108,7 @@ class Asker:
     async def models(self, provider: Provider, *, check_key: bool = False) -> Listing:
         """Ask for the list of models, and on demand whether the key counts."""
         if not (kind_of(provider).discover or provider.discover):
-            return Listing(None, 0.0, offered=False)
+            return await self._health(provider) if check_key else Listing(None, 0.0, offered=False)
         started = monotonic()
         try:
             async with _in_words(provider, "", LIST_WITHIN_S):
@@ -202,6 +202,20 @@ class Asker:
                 break
             query = {"limit": "1000", "after_id": last}
         return found[:MOST_MODELS]
+
+    async def _health(self, provider: Provider) -> Listing:
+        """Ask a provider without a free list for its health, if the answer tells whether the key is accepted."""
+        question = kind_of(provider).health
+        url = question.url(provider.base_url, provider.query)
+        if url is None or not question.needs_key:
+            return Listing(None, 0.0, offered=False)
+        started = monotonic()
+        try:
+            async with _in_words(provider, "", LIST_WITHIN_S):
+                await self._json(provider, url)
+        except _Failed as failed:
+            return Listing(failed.problem, monotonic() - started, failed.status, offered=False)
+        return Listing(None, monotonic() - started, offered=False, key_accepted=True)
 
     async def _is_key_accepted(self, provider: Provider) -> bool | None:
         """Tell whether the key counted when the list was given: only if it is not given without one."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.background.probes import JITTER, Probes, is_asked, question
+from gateway.background.probes import JITTER, Probes, is_asked
 from gateway.core import outcome as o
 from gateway.core.breaker import Breaker, BreakerState, Event
 from gateway.core.facts import IDLE_S, UNEASY_S, UNKNOWN, Facts, is_probe_due, is_unreachable, probed
+from gateway.kinds import KINDS
 from gateway.types import Attempt, Outcome, Provider
 from tests.faults import (
     Client,
@@ -71,13 +72,13 @@ models: {{other: one/other, third: one/third}}
 )
 def test_what_is_asked(kind: str, base_url: str, asked: str | None) -> None:
     """The cheapest thing that each kind answers. Never LiteLLM's /health or RunPod's list: they cost money."""
-    assert question(Provider("p", kind, base_url)) == asked
+    assert KINDS[kind].health.url(base_url) == asked
 
 
 def test_what_is_asked_at_azure() -> None:
     """With what its every URL ends with."""
-    provider = Provider("p", "azure", "https://h/openai/v1", query="api-version=2024-10-21")
-    assert question(provider) == "https://h/openai/v1/models?api-version=2024-10-21"
+    url = KINDS["azure"].health.url("https://h/openai/v1", "api-version=2024-10-21")
+    assert url == "https://h/openai/v1/models?api-version=2024-10-21"
 
 
 def test_who_is_asked() -> None:

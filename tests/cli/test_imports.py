@@ -15,7 +15,8 @@ def test_import_check_and_explain(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(files.TOML)
     done = gateway("import", "config.toml", cwd=tmp_path)
     assert (done.status, "gateway.yaml: OK, 3 providers (1 usable), 2 roles" in done.out) == (0, True)
-    assert 'config.toml:3: "providers.anthropic.rate_limit_rpm"' in done.err
+    assert 'config.toml:2: "providers.anthropic.api_key"' in done.err
+    assert "rpm: 50" in (tmp_path / "gateway.yaml").read_text()
     explained = gateway("explain", "role:reasoning", cwd=tmp_path, env={"ANTHROPIC_API_KEY": "sk-ant-1234567890"})
     assert "anthropic/claude-opus-4" in explained.out
 

@@ -18,6 +18,8 @@ import pytest
 from tests.cli.command import command, environment, gateway, serving
 from tests.faults import FaultyUpstream, Pause, chat, chat_json, chat_stream, free_port, refuse_port
 from tests.faults.client import Client
+from tests.upstream.test_detect import OLLAMA_ROOT, OLLAMA_VERSION, TAGS, answer, pages
+from tests.upstream.test_detect import serving as listening
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +64,10 @@ async def test_keys_in_the_environment(tmp_path: Path) -> None:
     async with serving("run", cwd=tmp_path, env=env) as running:
         assert "key from GROQ_API_KEY" in running.banner
         assert "key from OPENROUTER_API_KEY" in running.banner
-        assert re.search(r"main, .* -> openrouter/\S+, then groq/", running.banner)
+        assert re.search(
+            r"main, .* -> groq/\S+, then openrouter/.*the strongest found, perhaps on a free", running.banner
+        )
+        assert "`gateway switch role:main PROVIDER/MODEL`" in running.banner
         assert "secret" not in running.banner + "".join(running.err)
 
 
@@ -78,6 +83,27 @@ async def test_a_file_in_the_directory_is_used(tmp_path: Path) -> None:
             assert f"http://127.0.0.1:{running.port}/console" in running.banner
             assert re.search(r"roles +planner  -> a/m\n", running.banner)
             assert "from the file" in await pasted(running)
+
+
+async def test_a_server_that_the_file_does_not_name(tmp_path: Path) -> None:
+    """The banner mentions it with the entry that is missing; naming it, even to switch it off, ends that."""
+    ollama = pages(__=OLLAMA_ROOT, __api__version=OLLAMA_VERSION, __api__tags=answer(TAGS))
+    async with FaultyUpstream(chat_json("Hi")) as upstream, listening(ollama) as port:
+        entry = f'ollama: {{kind: ollama, base_url: "http://127.0.0.1:{port}/v1"}}'
+        env = {"OLLAMA_HOST": f"127.0.0.1:{port}"}
+        file = tmp_path / "gateway.yaml"
+        file.write_text(f"providers:\n  a: {{base_url: '{upstream.base_url}'}}\n")
+        async with serving(cwd=tmp_path, env=env) as running:
+            found = next(line for line in running.banner.splitlines() if "also found" in line)
+            assert f"Ollama at http://127.0.0.1:{port}/v1 (1 model), not in gateway.yaml" in found
+            assert found.endswith(f"under providers: {entry}")
+        file.write_text(file.read_text() + f"  {entry}\n")  # as the banner says
+        async with serving(cwd=tmp_path, env=env) as running:
+            assert "also found" not in running.banner
+            assert re.search(rf"ollama +http://127.0.0.1:{port}/v1", running.banner)
+        file.write_text(file.read_text().replace("ollama, ", "ollama, enabled: false, "))
+        async with serving(cwd=tmp_path, env=env) as running:
+            assert "also found" not in running.banner
 
 
 async def test_a_file_without_a_usable_provider(tmp_path: Path) -> None:

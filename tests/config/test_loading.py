@@ -163,9 +163,16 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
             ('gateway.yaml:1:1: unknown key "model_list"; write providers, and below models or roles the names that '
              "lead there (`gateway import FILE` rewrites another program's file)")]),
         ("providers: {a: {kind: openai, models_endpoint: /models, rate_limit_rpm: 50}}", [
-            'gateway.yaml:1:31: unknown key "models_endpoint"; write nothing: models are listed at base_url + /models',
-            ('gateway.yaml:1:57: unknown key "rate_limit_rpm"; write nothing: the limits of a provider are learned '
-             "from its answers")]),
+            ('gateway.yaml:1:31: unknown key "models_endpoint"; write models_url (a path on the host; nothing if it is '
+             "base_url + /models)"),
+            'gateway.yaml:1:57: unknown key "rate_limit_rpm"; write rpm']),
+        ("providers: {a: {kind: openai, tokens_per_minute: 5}}\nrate_limit_rpd: 5", [
+            'gateway.yaml:1:31: unknown key "tokens_per_minute"; write tpm',
+            ('gateway.yaml:2:1: unknown key "rate_limit_rpd"; write providers: {NAME: {rpd: …}} '
+             "(`gateway import FILE` rewrites another program's file)")]),
+        ("providers: {a: {kind: openai, rpm: 0, tpm: many}}", [
+            "gateway.yaml:1:36: input should be greater than or equal to 1",
+            "gateway.yaml:1:44: not a number of tokens; write 128k, 1M or 131072"]),
         ("roles: {r: {provider: openai, model: gpt-5}}", [
             'gateway.yaml:1:13: unknown key "provider"; write models: [provider/model]',
             'gateway.yaml:1:31: unknown key "model"; write models: [provider/model]']),

@@ -21,7 +21,7 @@ providers:
 models:
   main:
     model: shop/m
-    params: {top_p: 0.5, drop: [seed, user]}
+    params: {default: {top_p: 0.5}, drop: [seed, user]}
   other: {model: shop/n, params: terse}
 roles:
   chat:
@@ -52,7 +52,7 @@ def test_levels() -> None:
     assert origins("role:chat") == [
         ("default", "temperature", 0.2, ["role:chat roles.chat.params.temperature overlay.yaml:1"]),
         ("default", "max_tokens", 100, ["global defaults.params.max_tokens gateway.yaml:1"]),
-        ("default", "top_p", 0.5, ["main models.main.params.top_p gateway.yaml:11"]),
+        ("default", "top_p", 0.5, ["main models.main.params.default.top_p gateway.yaml:11"]),
         ("force", "top_k", 3, ["role:chat roles.chat.params.force.top_k gateway.yaml:17"]),
         ("drop", "seed", True, ["main models.main.params.drop gateway.yaml:11"]),
         ("drop", "user", True, ["main models.main.params.drop gateway.yaml:11", f"{shop}.params.drop gateway.yaml:6"]),

@@ -254,7 +254,7 @@ NO_MINIMAX = 'unknown model "minimax/m1": no provider "minimax" is configured; w
     ("role:only", [("minimax/m1", NO_MINIMAX)]),
     ("role:mixed", [("minimax/m1", NO_MINIMAX),
                     ("(nobody)/role:gone", ('unknown role "gone"; there are role:main, role:reasoning, role:planner, '
-                     "role:rlm, role:memory, role:browser, role:vision, role:embedding, role:only, role:mixed"))]),
+                     "role:rlm, role:browser, role:memory, role:vision, role:embedding, role:only, role:mixed"))]),
     ("second", [("(nobody)/m2", 'unknown model or alias "m2"')]),
 ])  # fmt: skip
 def test_a_name_that_nobody_answers_to(

@@ -1,4 +1,4 @@
-"""Parameters are written as plain fields and four verbs."""
+"""Parameters are written as plain fields and five verbs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def read(written: dict[str, Any] | str) -> tuple[Params, list[tuple[tuple[str, .
         ({}, Params()),
         ("cold", Params({"temperature": b"0"})),
         ({"a": None, "force": {"b": {"c": 1}}}, Params({"a": b"null"}, {"b": b'{"c":1}'})),
+        ({"default": {"a": 1}, "b": 2}, Params({"b": b"2", "a": b"1"})),
         ({"drop": "seed"}, Params(drops=frozenset({"seed"}))),
         ({"drop": ["seed", "stream_options"]}, Params(drops=frozenset({"seed", "stream_options"}))),
         ({"drop": []}, Params()),
@@ -46,6 +47,9 @@ def test_what_is_read(written: dict[str, Any] | str, params: Params) -> None:
         ({"model": "x"}, ("model",), "comes from the call"),
         ({"force": {"stream": True}}, ("force", "stream"), "comes from the call"),
         ({"force": 1}, ("force",), "mapping"),
+        ({"default": 1}, ("default",), "mapping"),
+        ({"default": {"model": "x"}}, ("default", "model"), "comes from the call"),
+        ({"default": {"a": 1}, "a": 1}, ("default", "a"), "beside `default` too"),
         ({"drop": {"a": 1}}, ("drop",), "list of names"),
         ({"drop": ["a", 1]}, ("drop",), "list of names"),
         ({"drop": ["messages"]}, ("drop",), "comes from the call"),

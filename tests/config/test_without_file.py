@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.config import Config, Detected, zero
-from gateway.config.without_file import JOBS
+from gateway.config.jobs import JOBS
 from gateway.core.names import resolve
 from gateway.errors import ConfigError, ModelNotFound
 from gateway.kinds import KINDS
@@ -41,7 +41,8 @@ def test_nothing_at_all_is_the_demo(role: str) -> None:
     [
         (OPENROUTER, (), "main", ["openrouter/openrouter/free"]),
         (OPENROUTER, (OLLAMA,), "main", ["openrouter/openrouter/free", "ollama/llama:8b"]),
-        (OPENROUTER, (OLLAMA,), "rlm", ["ollama/llama:8b", "openrouter/google/gemma-4-31b-it:free"]),
+        (OPENROUTER, (OLLAMA,), "rlm", ["openrouter/google/gemma-4-31b-it:free", "ollama/llama:8b"]),
+        (OPENROUTER, (OLLAMA,), "memory", ["ollama/llama:8b", "openrouter/google/gemma-4-31b-it:free"]),
         (OPENROUTER, (OLLAMA,), "vision", ["ollama/gemma3:4b", "openrouter/google/gemma-4-31b-it:free"]),
         (OPENAI | OPENROUTER, (), "rlm", ["openrouter/google/gemma-4-31b-it:free", "openai/gpt-5-mini"]),  # free first
         (OPENAI, (OLLAMA,), "embedding", ["ollama/nomic-embed-text:latest"]),  # one only: vectors do not mix
@@ -54,8 +55,20 @@ def test_nothing_at_all_is_the_demo(role: str) -> None:
     ],
 )
 def test_roles(environ: dict[str, str], detected: tuple[Detected, ...], role: str, expected: list[str]) -> None:
-    """Small steady work prefers local models, thinking the strongest, and free comes before paid."""
+    """Small steady work prefers local models, thinking the strongest; `tests.config.test_jobs` has all cases."""
     assert ids(zero(environ, detected), f"role:{role}") == expected
+
+
+def test_why_each_role_leads_where_it_leads(tmp_path: Path) -> None:
+    """The start says so. A role that was changed at run time has no such reason."""
+    both = OPENROUTER | OPENAI
+    assert zero(both).reasons["main"] == "the strongest paid model"
+    assert zero(both | {"LLM_PROVIDER": "openrouter"}).reasons["main"] == "LLM_PROVIDER says so"
+    assert zero({}).reasons == {}
+    (tmp_path / "overlay.yaml").write_text("roles: {main: openai/gpt-5-mini}\n")
+    changed = zero(both | {"GATEWAY_STATE_DIR": str(tmp_path)})
+    assert "main" not in changed.reasons
+    assert changed.reasons["memory"] == "free"
 
 
 def test_a_role_nobody_can_fill_says_so() -> None:

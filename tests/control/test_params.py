@@ -14,7 +14,11 @@ MERGED: dict[str, Any] = {
     "defaults": {"params": {"temperature": 0.7}},
     "providers": {"shop": {"params": {"clamp": {"temperature": [0, 1]}}}, "main": {}},
     "models": {"main": "shop/m", "own": {"model": "shop/m", "params": {"top_p": 0.5}}},
-    "roles": {"rlm": "main", "calm": {"models": ["main"], "params": "precise"}},
+    "roles": {
+        "rlm": "main",
+        "calm": {"models": ["main"], "params": "precise"},
+        "under": {"models": ["main"], "params": {"default": {"temperature": 1}, "top_p": 1}},
+    },
     "presets": {"terse": {"max_tokens": 9}},
 }
 
@@ -65,6 +69,13 @@ def test_all_levels() -> None:
         ("main", {"top_p": 1}, Edit(("models", "main"), {"model": "shop/m", "params": {"top_p": 1}})),
         ("role:rlm", {"top_p": 1}, Edit(("roles", "rlm"), {"models": ["main"], "params": {"top_p": 1}})),
         ("preset:new", {"top_p": 1}, Edit(("presets", "new"), {"top_p": 1})),
+        # A default is changed where it stands, with or without its verb.
+        (
+            "role:under",
+            {"temperature": 0.2, "default": {"top_p": None, "seed": 1}},
+            Edit(("roles", "under", "params"), {"default": {"temperature": 0.2, "seed": 1}}),
+        ),
+        ("role:under", {"default": None}, Edit(("roles", "under", "params"), {"top_p": 1})),
         # A built-in preset keeps its other parameters.
         (
             "preset:economical",

@@ -91,6 +91,7 @@ LESSONS = {
     o.CANCELLED: NOTHING,
     o.NO_BUDGET: NOTHING,
     o.OVER_BUDGET: NOTHING,
+    o.AT_LIMIT: NOTHING,
     o.STALE: NOTHING,
     o.NO_CONNECT: Lesson(bad=1, local_failures=1),
     o.CONNECT_TIMEOUT: Lesson(bad=1, local_failures=1),

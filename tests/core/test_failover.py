@@ -173,6 +173,7 @@ def asked(tries: list[tuple[str, float]]) -> str:
     [
         ([o.SERVER_ERROR, o.NO_BUDGET, o.NO_BUDGET, o.NO_BUDGET, o.SERVER_ERROR, o.OK], 6),
         ([o.OVER_BUDGET] * 5 + [o.OK], 6),
+        ([o.AT_LIMIT] * 5 + [o.OK], 6),
         ([o.NO_BUDGET] * 6, 6),
         ([o.SERVER_ERROR] * 6, 4),
         ([o.NO_BUDGET, *[o.SERVER_ERROR] * 5], 5),
@@ -342,6 +343,10 @@ def failed(*outcomes: Outcome | tuple[Outcome, float]) -> Verdict:
         # an attempt that was not made says nothing either
         ([(o.RATE_LIMITED, 7.0), o.NO_BUDGET], Verdict(429, "rate_limit_exceeded", 7.0, may_be_retried=True)),
         ([o.NO_BUDGET], Verdict(502, "upstreams_failed")),
+        # nor one that a declared limit prevented, but when that ends is known
+        ([(o.AT_LIMIT, 7.0)], Verdict(429, "rate_limit_exceeded", 7.0, may_be_retried=True)),
+        ([(o.AT_LIMIT, 9000.0), (o.RATE_LIMITED, 70.0)], Verdict(429, "rate_limit_exceeded", 70.0)),
+        ([(o.AT_LIMIT, 7.0), o.BROKEN], Verdict(503, "upstreams_unavailable", 7.0, may_be_retried=True)),
         # the call itself
         ([o.TOO_LARGE], Verdict(413, "request_too_large")),
         ([o.TOO_LARGE, o.CONTEXT_LENGTH], Verdict(400, "context_length_exceeded")),

@@ -311,7 +311,7 @@ def test_blame_follows_from_what_it_is_about() -> None:
     """Only what is about the upstream as a whole counts against its health."""
     for one in o.ALL:
         assert (one.blame is Blame.UPSTREAM) == (one.about is About.PROVIDER), one.name
-        assert one.was_made == (one not in (o.NO_BUDGET, o.OVER_BUDGET)), one.name
+        assert one.was_made == (one not in (o.NO_BUDGET, o.OVER_BUDGET, o.AT_LIMIT)), one.name
         if one.about in (About.CALL, About.CLOCK, About.NOBODY):
             assert one.aside_s == 0.0, one.name
     assert set(o.ALL) == set(outcomes())

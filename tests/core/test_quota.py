@@ -348,24 +348,35 @@ def test_shortages(
     short: str,
 ) -> None:
     """A call is held against every limit that it is counted in."""
-    ready_at, why = Quota(limits).shortage(begun, input_tokens, output_tokens, NOW)
-    assert (ready_at - NOW, why.partition(":")[0]) == (ready_s, short)
+    found = Quota(limits).shortage(begun, input_tokens, output_tokens, NOW)
+    assert ((found.until - NOW, found.why.partition(":")[0]) if found is not None else (0, "")) == (ready_s, short)
 
 
 def test_after_the_reset_we_count_ourselves() -> None:
     """As many as the limit says begin at once; the next waits until the first of them is a window old."""
     quota = Quota((Limit("requests", 0, NOW, NOW + 10, 3),))
     begun = [NOW + 11.0, NOW + 12.0]
-    assert quota.shortage(begun, 0, 0, NOW + 13) == (NOW + 13, "")
-    assert quota.shortage([*begun, NOW + 13], 0, 0, NOW + 14)[0] == NOW + 71
-    assert quota.shortage([*begun, NOW + 13], 0, 0, NOW + 71) == (NOW + 71, "")
+    assert quota.shortage(begun, 0, 0, NOW + 13) is None
+    short = quota.shortage([*begun, NOW + 13], 0, 0, NOW + 14)
+    assert short is not None
+    assert short.until == NOW + 71
+    assert quota.shortage([*begun, NOW + 13], 0, 0, NOW + 71) is None
 
 
 def test_a_call_larger_than_the_limit_is_tried() -> None:
     """Our estimate may be wrong, and waiting would not help."""
     quota = Quota((Limit("tokens", 0, NOW, NOW + 10, 100),))
-    assert quota.shortage((), 500, 0, NOW)[0] == NOW + 10
-    assert quota.shortage((), 500, 0, NOW + 10) == (NOW + 10, "")
+    short = quota.shortage((), 500, 0, NOW)
+    assert short is not None
+    assert (short.until, short.is_certain) == (NOW + 10, False)
+    assert quota.shortage((), 500, 0, NOW + 10) is None
+
+
+def test_of_a_declared_limit_the_rest_is_certain() -> None:
+    """The gateway counts it itself, so a plan need not doubt it."""
+    short = Quota((Limit("requests-day (declared)", 0, NOW, NOW + 10, 100, is_declared=True),)).shortage((), 1, 1, NOW)
+    assert short is not None
+    assert short.is_certain
 
 
 # -- what is known

@@ -35,7 +35,7 @@ from tests.faults import (
 )
 
 if TYPE_CHECKING:
-    from tests.faults import Request, Script
+    from tests.faults import Answer, Request, Script
 
 KEY = "sk-very-secret-0123456789"
 QUICK = Timeouts(connect_s=1, first_byte_s=0.2, first_token_s=0.2, idle_s=0.2, total_s=5)
@@ -127,8 +127,29 @@ async def test_no_list_is_no_problem(status: int) -> None:
         assert (listing.problem, listing.offered, listing.status) == (None, False, status)
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "accepted", "said"),
+    [
+        (json_answer({"jobs": {}, "workers": {"idle": 0}}), None, True, ""),
+        (error_json(401), 401, None, "did not accept the key"),
+        (error_json(404), 404, None, "HTTP 404"),
+    ],
+)
+async def test_where_the_list_costs_the_health_tells_of_the_key(
+    answer: Answer, status: int | None, accepted: bool | None, said: str
+) -> None:
+    """RunPod's health is free, and wants a valid key and a real endpoint."""
+    async with FaultyUpstream(answer) as upstream, Asker() as asker:
+        base = upstream.base_url.removesuffix("/v1") + "/v2/abc/openai/v1"
+        runpod = Provider("pod", "runpod", base, ((b"authorization", b"Bearer rpa_12345678"),), discover=False)
+        listing = await asker.models(runpod, check_key=True)
+        assert [one.target for one in upstream.requests] == ["/v2/abc/health"]
+        assert (listing.offered, listing.status, listing.key_accepted) == (False, status, accepted)
+        assert said in str(listing.problem or "")
+
+
 async def test_a_list_that_costs_is_not_asked_for() -> None:
-    """RunPod's list would wake a worker; without being told to, nobody asks about the key either."""
+    """RunPod's list would wake a worker; elsewhere than at RunPod, its health is unknown too."""
     async with FaultyUpstream(json_answer({"data": []})) as upstream, Asker() as asker:
         runpod = provider(upstream, "runpod")
         assert (await asker.models(replace(runpod, discover=False))).offered is False

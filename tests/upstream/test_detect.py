@@ -72,7 +72,7 @@ async def serving(handle: Handler) -> AsyncIterator[int]:
         conversations.add(task)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"GET /") and b"\r\nHost: " in head
+            assert head.startswith(b"GET /") and b"\r\nhost: " in head.lower()
             await handle(head.split()[1].decode(), writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the probe has seen enough

@@ -30,9 +30,11 @@ def recognises(foreign: Foreign) -> bool:
 
 def carry(foreign: Foreign, draft: Draft) -> None:
     groups: dict[str, list[tuple[str, float]]] = {}
+    limits: dict[str, dict[int, dict[str, Any]]] = {}
     for i, entry in enumerate(foreign.look("model_list")):
-        if isinstance(entry, dict) and (found := _deployment(foreign, draft, i)):
+        if isinstance(entry, dict) and (found := _deployment(foreign, draft, i, limits)):
             groups.setdefault(foreign.text("model_list", i, "model_name"), []).append(found)
+    _limits(foreign, draft, limits)
     chains = _chains(foreign)
     order = _STRATEGIES.get(foreign.text("router_settings", "routing_strategy") or "simple-shuffle")
     if order is None:
@@ -49,8 +51,13 @@ def carry(foreign: Foreign, draft: Draft) -> None:
     _settings(foreign, draft)
 
 
-def _deployment(foreign: Foreign, draft: Draft, i: int) -> tuple[str, float] | None:
-    """Return the model of an entry and its share of the calls; None: it is not carried."""
+def _deployment(
+    foreign: Foreign, draft: Draft, i: int, limits: dict[str, dict[int, dict[str, Any]]]
+) -> tuple[str, float] | None:
+    """Return the model of an entry and its share of the calls; None: it is not carried.
+
+    `limits`: gets the limits of the entry, by its provider and its place.
+    """
     at: tuple[str | int, ...] = ("model_list", i, "litellm_params")
     written = foreign.text(*at, "model")
     prefix, slash, model = written.partition("/")
@@ -78,9 +85,8 @@ def _deployment(foreign: Foreign, draft: Draft, i: int) -> tuple[str, float] | N
         foreign.take(*at, "api_version")  # the v1 API, which the URL becomes, has no versions
     wanted = prefix if slash and kind_of(prefix) else kind or "custom"
     provider = draft.provider(wanted, kind, url, variable, api_version=version)
-    for limit in ("rpm", "tpm"):
-        if foreign.look(*at, limit):
-            foreign.leave("used as its share of the calls; a provider's limit is learned from its answers", *at, limit)
+    stated = {limit: said for limit in ("rpm", "tpm") if (said := foreign.look(*at, limit))}
+    limits.setdefault(provider, {})[i] = stated
     share = next((v for one in ("weight", "rpm", "tpm") if isinstance(v := foreign.look(*at, one), (int, float))), 1)
     foreign.take(*at, "weight")
     params = {one: foreign.take(*at, one) for one in _PARAMS if foreign.look(*at, one) is not None}
@@ -92,6 +98,21 @@ def _deployment(foreign: Foreign, draft: Draft, i: int) -> tuple[str, float] | N
         draft.models[alias] = {"model": found, "params": params}
         found = alias
     return found, share
+
+
+def _limits(foreign: Foreign, draft: Draft, limits: dict[str, dict[int, dict[str, Any]]]) -> None:
+    """Carry the limits of deployments. Ours are a provider's, the same for each of its models."""
+    for provider, stated in limits.items():
+        one, *others = stated.values()
+        if all(other == one for other in others):
+            draft.providers[provider] |= one and {"limits": "model", **one}
+        for i, said in stated.items():
+            for limit in said:
+                if limit in draft.providers[provider]:
+                    foreign.take("model_list", i, "litellm_params", limit)
+                else:
+                    why = f"used as its share of the calls; the models of {provider} have different limits"
+                    foreign.leave(why, "model_list", i, "litellm_params", limit)
 
 
 def _secret(foreign: Foreign, kind: str, *path: str | int) -> str:

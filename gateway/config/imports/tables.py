@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from gateway.config.imports.draft import Draft, is_no_key, kind_of
 
@@ -64,14 +65,10 @@ def provider(foreign: Foreign, draft: Draft, name: str, at: tuple[str | int, ...
     variable = _key_variable(foreign, name, at)
     models = foreign.look(*at, "models") if at else None
     models = [str(one) for one in foreign.take(*at, "models")] if isinstance(models, list) else []
-    if foreign.look(*at, "models_endpoint") in _USUAL_LISTS:
-        foreign.take(*at, "models_endpoint")
-    elif foreign.look(*at, "models_endpoint"):
-        foreign.leave("the list of models is asked for at base_url + /models", *at, "models_endpoint")
-    for limit in ("rate_limit_rpm", "rate_limit_tpm", "rpm", "tpm"):
-        if foreign.look(*at, limit):
-            foreign.leave("the limits of a provider are learned from its answers", *at, limit)
-    more: dict[str, Any] = {"models": models}
+    more: dict[str, Any] = {"models": models, "models_url": _list_of_models(foreign.text(*at, "models_endpoint"), url)}
+    for limit in ("rpm", "tpm", "rpd"):
+        if found := foreign.take(*at, limit) or foreign.take(*at, f"rate_limit_{limit}"):
+            more[limit] = found
     for field in ("endpoint_id", "model_override"):
         more[field] = foreign.text(*at, field)
     if isinstance(foreign.look(*at, "headers"), dict):
@@ -84,6 +81,15 @@ def provider(foreign: Foreign, draft: Draft, name: str, at: tuple[str | int, ...
     added = draft.provider(name, kind, url, variable)
     draft.providers[added] |= {key: value for key, value in more.items() if value not in ("", [])}
     return added
+
+
+def _list_of_models(endpoint: str, base_url: str) -> str:
+    """Return the path of a list of models on its host; empty if it is the usual one below `base_url`."""
+    if not endpoint or endpoint in _USUAL_LISTS:
+        return ""
+    base = urlsplit(base_url).path.rstrip("/")
+    path = "/" + endpoint.lstrip("/")
+    return path if path.startswith(f"{base}/") else base + path
 
 
 def _key_variable(foreign: Foreign, name: str, at: tuple[str | int, ...]) -> str | None:

@@ -9,8 +9,10 @@ from gateway.control.choice import chosen, option, options
 from gateway.control.desk import ANY
 from gateway.control.refusals import Invalid
 from gateway.control.trial import tried
+from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest
 from gateway.web.admin import shapes
+from gateway.web.admin.control import in_thread
 from gateway.web.admin.table import Effect, Row, Value
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ class FrontEnds:
             shapes.Chosen, Effect.ACT, body=Value(""), prefix="",
         )  # fmt: skip
         yield Row(
-            "POST", "/api/llm/test", tag, "Ask a provider for its models; no call is made.", self.test, shapes.Listed,
-            Effect.ACT, body=shapes.ProviderBody, prefix="",
+            "POST", "/api/llm/test", tag,
+            "Ask a provider for its models; no call is made. Settings sent with it are tried and not kept.",
+            self.test, shapes.Listed, Effect.ACT, body=Value("", is_optional=True), prefix="",
         )  # fmt: skip
         yield Row(
             "POST", "/api/provider/set", tag, "Choose a provider that is configured.", self.switch, shapes.Status,
@@ -72,6 +75,8 @@ class FrontEnds:
 
     async def choose(self, asked: Asked) -> shapes.Chosen:
         name, sent = _settings(asked.body)
+        if not name:
+            raise BadRequest('"provider" is missing', param="provider", code="missing_field")
         return await self._choose(asked, name, sent)
 
     async def switch(self, asked: Asked) -> shapes.Status:
@@ -88,11 +93,18 @@ class FrontEnds:
         return shapes.Status()
 
     async def test(self, asked: Asked) -> shapes.Listed:
-        provider = self._chosen()
-        if asked.body.provider is not None:
-            name = option(asked.body.provider, self._providers).name
-            if (provider := self._providers.get(name)) is None:
-                return shapes.Listed(ok=False, error=f"{name} is not configured")
+        name, sent = _settings(asked.body)
+        provider = self._providers.get(option(name, self._providers).name) if name else self._chosen()
+        if sent:
+            name = name or (provider.name if provider is not None else "")
+            if not name:
+                raise _unnamed(next(iter(sent)))
+            wanted = option(name, self._providers)
+            known = self._providers
+            config = await in_thread(self._control.desk.rehearsed, lambda view: chosen(wanted, sent, known, view))
+            provider = config.directory.providers[wanted.name]
+        if provider is None and name:
+            return shapes.Listed(ok=False, error=f"{name} is not configured")
         if provider is None:
             return shapes.Listed(ok=False, error='no provider is chosen; send {"provider": NAME}')
         return await self._ask(provider)
@@ -148,13 +160,20 @@ class FrontEnds:
         return shapes.Listed(ok=False, error=f"{provider.name}: {why}")
 
 
+def _unnamed(field: str) -> BadRequest:
+    """Return the refusal of settings without the name of their provider, which may be misspelt."""
+    if near := nearest(field, ("provider", "fields")):
+        return BadRequest(f"unknown field {quoted(field[:100])}{near}", param=field[:100], code="unknown_field")
+    return BadRequest('"provider" is missing: whose settings are they?', param="provider", code="missing_field")
+
+
 def _settings(body: Any) -> tuple[str, Mapping[str, Any]]:
-    """Return the provider that a body names, and the settings in it: flat, and below `fields`."""
+    """Return the provider that a body names (empty: none), and the settings in it: flat, and below `fields`."""
     if not isinstance(body, dict):
         raise BadRequest('the body must be an object like {"provider": "openrouter"}', code="invalid_field")
-    name, fields = body.get("provider"), body.get("fields") or {}
-    if not isinstance(name, str) or not name:
-        raise BadRequest('"provider" is missing', param="provider", code="missing_field")
+    name, fields = body.get("provider") or "", body.get("fields") or {}
+    if not isinstance(name, str):
+        raise BadRequest('"provider" must be text', param="provider", code="invalid_field")
     if not isinstance(fields, dict):
         raise BadRequest('"fields" must be an object', param="fields", code="invalid_field")
     return name, {**fields, **{key: value for key, value in body.items() if key not in ("provider", "fields")}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from gateway.config import shields
+from gateway.config import edits, shields
 from gateway.config.edits import Edit
 from gateway.control.providers import fields_of, guide_of
 from gateway.control.trial import tried
@@ -14,7 +14,8 @@ from gateway.errors import NotFound
 from gateway.kinds import KINDS, kind_of
 from gateway.web.admin import shapes
 from gateway.web.admin.configured import Entries, set_in
-from gateway.web.admin.table import Effect, Row
+from gateway.web.admin.control import in_thread
+from gateway.web.admin.table import Effect, Row, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,8 +41,9 @@ class Providers:
         yield Row("GET", "/kinds", tag, "List the kinds of providers and their settings.", self.kinds, shapes.KindList)
         yield Row("GET", "/providers", tag, "List all providers and how they are.", self.every, shapes.ProviderList)
         yield Row(
-            "POST", "/providers/{name}/test", tag, "Test a provider without a call: key, address, list of models.",
-            self.test, shapes.TestInfo, Effect.ACT,
+            "POST", "/providers/{name}/test", tag,
+            "Test a provider without a call: key, address, list of models; with settings in the body, as it would be.",
+            self.test, shapes.TestInfo, Effect.ACT, body=Value("Provider", is_patch=True, is_optional=True),
         )  # fmt: skip
         for verb, handle in (("enable", self.enable), ("disable", self.disable)):
             words = f"{verb.capitalize()} a provider."
@@ -70,7 +72,7 @@ class Providers:
     async def test(self, asked: Asked) -> shapes.TestInfo:
         from gateway.upstream.ask import Asker  # httpx takes a tenth of a second to import
 
-        provider = self._provider(asked)
+        provider = await self._rehearsed(asked) if asked.body else self._provider(asked)
         async with Asker(self._control.gateway.client) as asker:
             found = await tried(asker, provider)
         return shapes.TestInfo(
@@ -80,6 +82,16 @@ class Providers:
             models=list(found.models),
             latency_ms=round(found.latency_s * 1000),
         )
+
+    async def _rehearsed(self, asked: Asked) -> Provider:
+        """Return a provider as it would be with the settings in the body, which are not kept."""
+        path = ("providers", asked.path["name"])
+
+        def wishes(view: View) -> Sequence[Edit]:
+            return [Edit(path, edits.patched(view.at(path), asked.body))]
+
+        config = await in_thread(self._control.desk.rehearsed, wishes)
+        return config.directory.providers[asked.path["name"]]
 
     async def _switch(self, asked: Asked, *, enabled: bool) -> shapes.Changed:
         name = asked.path["name"]

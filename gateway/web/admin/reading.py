@@ -65,7 +65,7 @@ async def _bytes(request: Request) -> bytes:
 
 
 def _body(wanted: type[Strict] | Value, body: bytes) -> Any:
-    if not body and isinstance(wanted, Value):
+    if not body and isinstance(wanted, Value) and not wanted.is_optional:
         raise BadRequest("the body is missing; send the value as JSON", code="missing_body")
     try:
         value = msgspec.json.decode(body or b"{}")

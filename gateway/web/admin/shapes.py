@@ -125,12 +125,6 @@ class ProviderQuery(Strict, frozen=True, kw_only=True):
     provider: Name
 
 
-class ProviderBody(Strict, frozen=True, kw_only=True):
-    """`provider`: the name of one; by default, the one that is chosen."""
-
-    provider: Name | None = None
-
-
 class PlanQuery(Strict, frozen=True, kw_only=True):
     """A call that is imagined: a name, what it needs, and how long it is."""
 

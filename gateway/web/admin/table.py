@@ -43,6 +43,8 @@ class Value:
     is_list: bool = False
     is_patch: bool = False
     """A JSON merge patch (RFC 7396) of such a value."""
+    is_optional: bool = False
+    """No body is the same as an empty object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 from gateway.config import Config, load
 from gateway.config.environment import parse_dotenv
 from gateway.config.imports import FORMATS, Unreadable, imported
+from gateway.types import Rate, RateUnit
 from tests.config.imports import files
 
 if TYPE_CHECKING:
@@ -74,10 +75,10 @@ def test_names_lead_where_they_led(tmp_path: Path, form: str, name: str, upstrea
 @pytest.mark.parametrize(
     ("form", "left"),
     [
-        ("litellm", ["config.yaml:8", "config.yaml:13", "config.yaml:24", "config.yaml:33", "config.yaml:38"]),
-        ("harness", ["providers.yaml:11", "harness.yaml:5"]),
-        ("toml", ["config.toml:2", "config.toml:3"]),
-        ("single", ["old.toml:2", "old.toml:4"]),
+        ("litellm", ["config.yaml:24", "config.yaml:33", "config.yaml:38"]),
+        ("harness", ["harness.yaml:5"]),
+        ("toml", ["config.toml:2"]),
+        ("single", ["old.toml:2"]),
         ("agent", ["agent.json:6"]),
         ("openrouter", []),
         ("router", ["config.json:6", "config.json:8", "config.json:9", "config.json:18"]),
@@ -110,6 +111,42 @@ def test_shares_and_parameters(tmp_path: Path) -> None:
     assert [one.weight for one in group.candidates] == [600, 200]
     assert config.directory.routes["claude"].candidates[0].params.defaults == {"temperature": b"0.2"}
     assert config.directory.providers["azure"].base_url == "https://res.openai.azure.com/openai/v1"
+
+
+def test_limits_stay(tmp_path: Path) -> None:
+    """A deployment's limits become those of its provider, and so do a provider's own."""
+    providers = made(tmp_path, *FORMS["litellm"]).directory.providers
+    assert providers["azure"].rates == (Rate(RateUnit.REQUESTS, 600, 60),)
+    assert providers["openai"].rates == (Rate(RateUnit.REQUESTS, 200, 60),)
+    assert made(tmp_path, *FORMS["toml"]).directory.providers["anthropic"].rates == (Rate(RateUnit.REQUESTS, 50, 60),)
+
+
+def test_different_limits_of_one_provider_are_named() -> None:
+    """Ours are the same for each of its models; the numbers stay the shares of the calls."""
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: openai/gpt-4o, api_key: os.environ/K, rpm: 600, tpm: 1000}}
+  - {model_name: a, litellm_params: {model: openai/gpt-5, api_key: os.environ/K, rpm: 200}}
+"""
+    found = imported([("config.yaml", text)])
+    assert "rpm: 600" not in found.text.partition("# Not carried over")[0]
+    assert [str(one).count("have different limits") for one in found.left] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("base", "endpoint", "path"),
+    [
+        ("https://or.example/api/v1", "/api/v1/models/user", "https://or.example/api/v1/models/user"),
+        ("https://or.example/api/v1", "/models/user", "https://or.example/api/v1/models/user"),
+        ("http://h.example:4000", "/api/list", "http://h.example:4000/api/list"),
+        ("http://h.example:4000/v1", "list", "http://h.example:4000/v1/list"),
+        ("http://h.example:4000/v1", "/models", ""),
+    ],
+)
+def test_a_list_of_models_elsewhere_stays(tmp_path: Path, base: str, endpoint: str, path: str) -> None:
+    """`models_endpoint` is a path on the host or below the base URL."""
+    text = f"providers: {{x: {{type: openai_compatible, base_url: {base}, models_endpoint: {endpoint}, key_env: K}}}}"
+    assert made(tmp_path, ("providers.yaml", text)).directory.providers["x"].models_url == path
 
 
 def test_base_urls(tmp_path: Path) -> None:

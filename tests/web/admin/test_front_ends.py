@@ -167,6 +167,20 @@ async def test_a_test_that_fails(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+async def test_settings_are_tested_before_they_are_kept(tmp_path: Path) -> None:
+    """A form can test what was typed; the provider chosen stays, and so do its settings."""
+    async with administered(tmp_path, answer=json_answer({"data": [{"id": "m"}]})) as scene:
+        version = await scene.version()
+        body = {"provider": "custom", "custom_base_url": scene.upstream.base_url, "custom_api_key": "sk-typed-01234567"}
+        tested = await scene.ask("POST", "/api/llm/test", body)
+        assert tested.json == {"ok": True, "provider": "custom", "models": ["m"]}
+        assert scene.upstream.requests[0].headers["authorization"] == "Bearer sk-typed-01234567"
+        assert await scene.version() == version
+        assert (await scene.ask("GET", "/api/llm/provider")).json["provider"] != "custom"
+        refused = await scene.ask("POST", "/api/llm/test", {"custom_base_url": "http://x.test/v1"})
+        assert (refused.status, refused.json["error"]["param"]) == (400, "provider")
+
+
 async def test_switching_under_load_drops_nothing(tmp_path: Path) -> None:
     """Calls under way end at the provider with which they began; new ones go to the provider chosen."""
     slow = chat_stream("Hel", "lo")

@@ -80,6 +80,31 @@ async def test_a_test(tmp_path: Path, answer: Any, steps: dict[str, bool | None]
         assert all(one.method == "GET" for one in scene.upstream.requests)
 
 
+async def test_settings_are_tested_before_they_are_kept(tmp_path: Path) -> None:
+    """A body is a merge patch of the entry, or a new entry; its key is sent, and nothing is stored."""
+    async with administered(tmp_path, answer=json_answer({"data": [{"id": "m"}]})) as scene:
+        version = await scene.version()
+        base = scene.upstream.base_url
+        for name, body in (
+            ("b", {"api_key": "sk-unsaved-0123456789"}),
+            ("new", {"kind": "vllm", "base_url": base, "api_key": "sk-unsaved-0123456789"}),
+        ):
+            found = (await scene.ask("POST", f"/providers/{name}/test", body)).json
+            assert (found["provider"], found["ok"], found["models"]) == (name, True, ["m"])
+            sent, keyless = scene.upstream.requests[-2:]  # the second asks whether the list is open to all
+            assert sent.headers["authorization"] == "Bearer sk-unsaved-0123456789"
+            assert "authorization" not in keyless.headers
+        assert await scene.version() == version
+        assert (await scene.ask("GET", "/providers/new")).status == 404
+        for body, param, words in (
+            ({"base_ulr": base}, "providers.b.base_ulr", 'did you mean "base_url"'),
+            ({"base_url": "nonsense"}, "providers.b.base_url", "URL"),
+        ):
+            refused = await scene.ask("POST", "/providers/b/test", body)
+            assert (refused.status, refused.json["error"]["param"]) == (400, param)
+            assert words in refused.json["error"]["message"]
+
+
 async def test_a_test_of_what_cannot_be_asked(tmp_path: Path) -> None:
     """Without a key nothing is sent; at a wrong address the error says so."""
     async with administered(tmp_path) as scene:
