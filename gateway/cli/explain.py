@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--call", "identity", metavar="ID", help="One call, by the x-request-id of its answer, in place of NAME.")
 @click.option("--needs", default="", help="What the call needs: tools,vision,audio,json_schema,reasoning,embeddings.")
 @click.option("--tokens", type=click.IntRange(0), default=0, help="The length of the prompt, in tokens.")
 @click.option("--max-tokens", type=click.IntRange(0), default=0, help="The longest answer, in tokens.")
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 @configuration.config_option
 @terminal.json_option
 def explain(
-    name: str,
+    name: str | None,
+    identity: str | None,
     needs: str,
     tokens: int,
     max_tokens: int,
@@ -41,8 +43,16 @@ def explain(
     """Show what a call for NAME (a role, an alias or a model) would do, and why.
 
     With --tokens or --max-tokens, also show what it would cost. If a gateway runs on this machine, its current
-    knowledge about the upstreams is used.
+    knowledge about the upstreams is used. With --call in place of NAME, show the attempts of one call, and the plan
+    that it had, which a running gateway remembers for its latest calls.
     """
+    if identity is not None and name is None:
+        from gateway.cli.call import explain_call
+
+        explain_call(identity, path, as_json=as_json)
+        return
+    if name is None or identity is not None:
+        raise Mistake("name either a role, an alias or a model, or a call with --call")
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
     asked = {

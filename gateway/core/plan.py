@@ -127,7 +127,7 @@ def make_plan(route: Route, terms: Terms, known: Knowledge, now: float, wall: fl
         chosen, terms.max_attempts, now + total_s, ready_at, tuple(rejected), tuple(reasons) if terms.explain else (),
         terms.retries if may_repeat else 0, terms.max_wait_s if may_repeat else 0.0, retry_after_s,
         route.fails_over_on_policy, route.patience_s if may_repeat else 0.0, terms.repeats,
-        seed=int(now * 1e6) & 0xFFFFFFFF,
+        seed=int(now * 1e6) & 0xFFFFFFFF, policies=order,
     )  # fmt: skip
 
 

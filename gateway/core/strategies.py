@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # An unknown price counts as higher than every known one.
 UNKNOWN_PRICE = float(1 << 60)
 _BETTER_THAN_UNKNOWN = 50.0
+MEASURED = frozenset({"fastest", "healthiest", "weighted", "sticky"})
+"""Policies whose numbers need more than the candidate: facts of the moment, dice, or the caller."""
 _64_BITS = (1 << 64) - 1
 
 

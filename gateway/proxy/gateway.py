@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.core import names
 from gateway.proxy.notices import Notices
 from gateway.proxy.origins import Origins
+from gateway.proxy.plans import Plans
 from gateway.proxy.ruleset import Reading, moved
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Gateway:
         self.look: Callable[[], asyncio.Task[None] | None] | None = None
         """Asks providers for their models again, unless that was done just before. None without discovery."""
         self.draining = False
-        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settled,)
+        self.plans = Plans()
+        self.listeners: tuple[Callable[[Settlement], None], ...] = (metrics.settled, self.plans.settled)
         """Called in this order with the settlement of each call. A listener returns at once and does not raise."""
         self.tried: Callable[[Any], None] = lambda _: None
         """Gets the `Admission` of each call of an experiment at its end. It returns at once and does not raise."""

@@ -203,3 +203,5 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """The next candidate continues an answer that breaks off."""
     seed: int = 0
     """Seed of the random back-off, so that a plan can be replayed."""
+    policies: tuple[str, ...] = ()
+    """The policies that `order` follows."""

@@ -47,7 +47,12 @@ def test_one_call_from_the_list_to_its_attempts(visit: Visit) -> None:
     attempts = dialog.get_by_role("list", name="Attempts").get_by_role("listitem")
     attempts.nth(1).wait_for()
     assert "500" in attempts.first.inner_text()
-    dialog.get_by_text("What a call to role:rlm would do now").wait_for()
+    dialog.get_by_role("heading", name="The plan, as it was then").wait_for()
+    dialog.get_by_text(re.compile("made at .* at most \\d attempts")).wait_for()
+    assert dialog.locator(".plan .state").filter(has_text="asked").count() == 2
+    dialog.get_by_text("What a call to role:rlm would do now").click()
+    dialog.get_by_text("ejected").or_(dialog.get_by_text("% succeed")).first.wait_for()
+    dialog.get_by_text("What a call to role:rlm would do now").click()
     dialog.get_by_text("curl http").wait_for()
     assert "only=trouble" in page.url
     assert re.search(r"call=\w+", page.url)
@@ -58,6 +63,16 @@ def test_one_call_from_the_list_to_its_attempts(visit: Visit) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     assert "call=" not in page.url
+
+
+def test_a_call_of_before_the_start(visit: Visit) -> None:
+    """Whoever asks later learns plainly that only the attempts are kept."""
+    visit.served.scene.running.gateway.plans._kept.clear()
+    page = visit.page
+    page.get_by_role("row").filter(has_text="role:rlm").get_by_role("link").last.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("Its plan is not kept, only its attempts are").wait_for()
+    visit.accessible()
 
 
 def test_a_call_appears_when_it_ends(visit: Visit) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import only, records, search
 from gateway.control.report import NO_KEY, attempt, sought
+from gateway.core.hindsight import account_then
 from gateway.core.keys import LOCAL
 from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest, NotFound
 from gateway.proxy.entry import Entry
+from gateway.proxy.plans import MOST_KEPT
 from gateway.stores.overlay import Step
 from gateway.types import Capability
 from gateway.web.admin import shapes
@@ -28,6 +30,12 @@ if TYPE_CHECKING:
     from gateway.stores.store import Store
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+_NO_PLAN = (
+    "its plan is not kept, only its attempts are: the worker that served a call remembers the plans of its latest "
+    f"{MOST_KEPT:,} calls until it ends"
+)
 
 
 class Observed:
@@ -70,7 +78,8 @@ class Observed:
             "DELETE", "/calls/in-flight/{id:path}", "usage", "Cancel a call under way in this process.", self.cancel,
             shapes.Cancelled, Effect.ACT,
         )  # fmt: skip
-        yield Row("GET", "/calls/{request_id}", "usage", "Return the attempts of one call.", self.call, shapes.Records)
+        words = "Return the attempts of one call, and its plan as it was then."
+        yield Row("GET", "/calls/{request_id}", "usage", words, self.call, shapes.CallRecords)
 
     async def models(self, asked: Asked) -> shapes.ModelPools:
         query, directory = asked.query, self._control.gateway.now.directory
@@ -119,7 +128,7 @@ class Observed:
         rows = await self._read(lambda store: store.recent(query.limit, where=where)) or ()
         return shapes.Records(data=[attempt(row, names) for row in rows])
 
-    async def call(self, asked: Asked) -> shapes.Records:
+    async def call(self, asked: Asked) -> shapes.CallRecords:
         wanted, names = asked.path["request_id"], self._key_names()
         rows = await self._read(lambda store: store.call(wanted)) or ()
         if not rows:
@@ -127,7 +136,12 @@ class Observed:
                 f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
                 param="request_id",
             )
-        return shapes.Records(data=[attempt(row, names) for row in rows])
+        planned_ = self._control.gateway.plans.of(wanted)
+        return shapes.CallRecords(
+            data=[attempt(row, names) for row in rows],
+            plan=None if planned_ is None else account_then(planned_.route, planned_.plan, monotonic(), time()),
+            why_no_plan="" if planned_ is not None else _NO_PLAN,
+        )
 
     async def in_flight(self, _: Asked) -> shapes.Records:
         now = time()

@@ -512,6 +512,15 @@ class Records(msgspec.Struct, kw_only=True, frozen=True):
     object: Literal["list"] = "list"
 
 
+class CallRecords(msgspec.Struct, kw_only=True, frozen=True):
+    """The attempts of one call. `plan`: as it was when the call was made; null: it is not kept, and `why_no_plan`."""
+
+    data: list[dict[str, Any]]
+    plan: dict[str, Any] | None
+    why_no_plan: str
+    object: Literal["list"] = "list"
+
+
 class Cancelled(msgspec.Struct, kw_only=True, frozen=True):
     """The attempts that were cancelled, by their names in the ledger."""
 

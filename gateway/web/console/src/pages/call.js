@@ -1,5 +1,5 @@
 // One call: its attempts as a waterfall, the plan, and the command that makes such a call again.
-import { html } from "../lib/ui.js";
+import { html, useState } from "../lib/ui.js";
 import { get } from "../lib/api.js";
 import { useLoad } from "../lib/load.js";
 import { filter } from "../lib/router.js";
@@ -9,10 +9,10 @@ import { Code, Copy, Dialog, Loaded, State } from "../lib/parts.js";
 import { count, moment, ms, usd } from "../lib/format.js";
 
 export function Call({ id }) {
-  const loaded = useLoad(() => get(`/calls/${encodeURIComponent(id)}`).then((said) => said.data), [id]);
+  const loaded = useLoad(() => get(`/calls/${encodeURIComponent(id)}`), [id]);
   return html`<${Dialog} title="Call ${id}" wide onClose=${() => filter({ call: "" })}>
     <${Loaded} of=${loaded} what="the call"
-      >${(attempts) => html`<${Attempts} attempts=${attempts} /><${Then} first=${attempts[0]} />`}<//
+      >${(said) => html`<${Attempts} attempts=${said.data} /><${Then} ...${said} /><${Again} first=${said.data[0]} />`}<//
     ><//
   >`;
 }
@@ -61,11 +61,32 @@ function Attempts({ attempts }) {
     </ol>`;
 }
 
-// The reasons as of then are in the outcomes above; the plan is that of a call made now.
-function Then({ first }) {
-  const loaded = useLoad(() => get("/plans", { model: first.route }), [first.route]);
-  return html`<h3>What a call to ${first.route} would do now</h3>
-    <${Loaded} of=${loaded} what="the plan">${({ plan }) => html`<${Plan} plan=${plan} />`}<//>
+// The plan as it was when the call began, from the memory of the worker that served it.
+function Then({ data, plan, why_no_plan }) {
+  const asked = new Set(data.map((one) => `${one.provider}/${one.model}`));
+  return html`<h3>The plan, as it was then</h3>
+    ${
+      plan
+        ? html`<p class="quiet">
+              made at ${moment(plan.at)}${plan.order.length ? `, ordered by ${plan.order.join(", ")}` : ""}, at most
+              ${plan.max_attempts} attempts
+            </p>
+            <${Plan} plan=${plan} asked=${asked} />`
+        : html`<p class="quiet">${why_no_plan[0].toUpperCase() + why_no_plan.slice(1)}.</p>`
+    }`;
+}
+
+function Again({ first }) {
+  const [open, setOpen] = useState(false);
+  return html`<details open=${open} onToggle=${(event) => setOpen(event.currentTarget.open)}>
+      <summary>What a call to ${first.route} would do now</summary>
+      ${open && html`<${Now} name=${first.route} />`}
+    </details>
     <h3>Such a call again</h3>
     <${Code} text=${curl(location.origin, { endpoint: first.endpoint, model: first.route })} label="Command" />`;
+}
+
+function Now({ name }) {
+  const loaded = useLoad(() => get("/plans", { model: name }), [name]);
+  return html`<${Loaded} of=${loaded} what="the plan">${({ plan }) => html`<${Plan} plan=${plan} />`}<//>`;
 }
