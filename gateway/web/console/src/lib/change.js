@@ -1,7 +1,7 @@
 // A change is first shown, as the difference in YAML and what it breaks, and then made.
 import { html, useState } from "./ui.js";
 import { apply, get, rehearse } from "./api.js";
-import { Diff, Dialog, Failure } from "./parts.js";
+import { Diff, Dialog, Failure, State } from "./parts.js";
 
 // The version that followed each one by a change made here. A page that has not loaded again yet is not out of date
 // because of its own change.
@@ -51,6 +51,25 @@ export function mistakes(error) {
   );
 }
 
+const CHECKS = {
+  key: "A key is there",
+  reachable: "The address answers",
+  key_accepted: "The key is accepted",
+  listed: "The provider lists it",
+  capabilities: "It can do what is needed",
+  context: "Its context",
+  price: "Its price",
+  call: "It answers",
+};
+
+// The checks of a switch, as the gateway made them a moment ago.
+function Checks({ before, after, steps }) {
+  return html`<p><strong class="wrap">${before || "nobody"} → ${after}</strong></p>
+    <ol class="steps" aria-label="Checks">
+      ${steps.map((one) => html`<li key=${one.step}><${State} is=${one.ok === null ? "off" : one.ok ? "good" : "bad"}>${CHECKS[one.step]}<//> <span class="quiet">${one.detail}</span></li>`)}
+    </ol>`;
+}
+
 function Review({ change, said, onClose, again, onDone }) {
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
@@ -58,7 +77,9 @@ function Review({ change, said, onClose, again, onDone }) {
     setBusy(true);
     setError(null);
     try {
-      const made = await apply(change);
+      // A check that fails is overruled knowingly. An answer that was paid for is not asked for again.
+      const body = said.steps ? { ...change.body, call: false, force: !said.ok } : change.body;
+      const made = await apply({ ...change, body });
       if (made.version !== change.version) followed.set(change.version, made.version);
       onDone(made);
     } catch (refused) {
@@ -72,6 +93,7 @@ function Review({ change, said, onClose, again, onDone }) {
     await again({ ...change, version }).catch(setError);
   };
   return html`<${Dialog} title=${change.title} wide onClose=${onClose}>
+    ${said.steps && html`<${Checks} ...${said} />`}
     ${
       said.diff
         ? html`<p>This is what changes in the configuration:</p>
@@ -99,8 +121,13 @@ function Review({ change, said, onClose, again, onDone }) {
     }
     <div class="dialog-foot">
       <button type="button" onClick=${onClose}>Back</button>
-      <button type="button" class="main" disabled=${busy || !said.diff || error?.status === 412} onClick=${make}>
-        ${busy ? "Making it live …" : "Make it live"}
+      <button
+        type="button"
+        class=${said.ok === false ? "danger" : "main"}
+        disabled=${busy || !said.diff || error?.status === 412}
+        onClick=${make}
+      >
+        ${busy ? "Making it live …" : said.ok === false ? "Switch although a check fails" : "Make it live"}
       </button>
     </div><//
   >`;

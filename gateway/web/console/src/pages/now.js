@@ -4,35 +4,18 @@ import { get } from "../lib/api.js";
 import { useLoad, useNow } from "../lib/load.js";
 import { listen } from "../lib/live.js";
 import { href } from "../lib/router.js";
+import { Heard, loadStandings, standing } from "../lib/standing.js";
 import { Page, Section, Loaded, State, Empty, Meter } from "../lib/parts.js";
 import { ago, clock, count, ms, span, usd } from "../lib/format.js";
 
 const MOST_EVENTS = 40;
 
 const load = () =>
-  Promise.all([get("/providers"), get("/accounts"), get("/spending"), get("/config")]).then(
-    ([providers, accounts, spending, config]) => ({
-      providers: providers.data,
-      accounts: accounts.data,
-      spending: spending.data,
-      config,
-    }),
-  );
-
-// What a provider is good for at this moment, in a word.
-export function standing(provider, accounts) {
-  if (!provider.enabled) return { is: "off", words: "switched off" };
-  if (provider.unusable) return { is: "off", words: provider.unusable };
-  const open = provider.upstreams.filter((one) => one.breaker === "open");
-  const waits = accounts.filter((one) => one.provider === provider.name && one.usable_in_s > 0);
-  if (waits.length)
-    return { is: "warn", words: `set aside for ${span(Math.max(...waits.map((one) => one.usable_in_s)))}` };
-  if (provider.upstreams.length && open.length === provider.upstreams.length)
-    return { is: "bad", words: open[0].last_error || "its breaker is open" };
-  if (open.length) return { is: "warn", words: `${open.length} of ${provider.upstreams.length} models ejected` };
-  if (provider.refresh_error) return { is: "warn", words: provider.refresh_error };
-  return { is: "good", words: "ready" };
-}
+  Promise.all([loadStandings(), get("/spending"), get("/config")]).then(([standings, spending, config]) => ({
+    ...standings,
+    spending: spending.data,
+    config,
+  }));
 
 export function Now() {
   const loaded = useLoad(load, [], { on: ["turn", "reload", "call"], everyMs: 3000 });
@@ -45,6 +28,7 @@ export function Now() {
         html` <${Answer} ...${said} />
           ${said.config.error && html`<${Mistakes} ...${said.config} />`}
           <${Providers} ...${said} />
+          <${Roles} roles=${said.roles} />
           <${Budgets} spending=${said.spending} />`}<//
     >
     <${Events}
@@ -62,10 +46,8 @@ const FAR_S = 1e11;
 const resetsIn = ({ resets_at }, now) =>
   resets_at && resets_at < FAR_S ? `resets in ${span(Math.round(resets_at - now))}` : "never resets";
 
-function Answer({ providers, accounts, spending }) {
-  const usable = providers.filter(
-    (one) => ["good", "warn"].includes(standing(one, accounts).is) && one.kind !== "demo",
-  );
+function Answer({ providers, spending }) {
+  const usable = providers.filter((one) => ["good", "warn"].includes(standing(one).is) && one.kind !== "demo");
   const over = spending.filter((one) => one.spent_nanousd >= one.limit_nanousd);
   const is = over.length ? "warn" : usable.length ? "good" : "bad";
   const words = !usable.length ? "No provider is ready" : over.length ? `Partly: ${over[0].what} is spent` : "Yes";
@@ -76,21 +58,20 @@ function Answer({ providers, accounts, spending }) {
   </p>`;
 }
 
-function Providers({ providers, accounts }) {
+function Providers({ providers }) {
   if (!providers.length)
     return html`<${Empty}>There is no provider yet. <a href=${href("start")}>Three ways to begin</a><//>`;
   return html`<${Section} title="Providers"
     ><ul class="strip">
-      ${providers.map((one) => html`<${Provider} key=${one.name} provider=${one} accounts=${accounts} />`)}
+      ${providers.map((one) => html`<${Provider} key=${one.name} provider=${one} />`)}
     </ul><//
   >`;
 }
 
-function Provider({ provider, accounts }) {
+function Provider({ provider }) {
   const now = useNow();
-  const { is, words } = standing(provider, accounts);
-  const mine = accounts.filter((one) => one.provider === provider.name);
-  const limits = mine.flatMap((one) => one.limits.filter((limit) => limit.resets_at > now));
+  const { is, words } = standing(provider);
+  const mine = provider.accounts;
   const busy = provider.upstreams.reduce((sum, one) => sum + one.in_flight, 0);
   return html`<li class="card">
     <div class="card-head">
@@ -133,17 +114,7 @@ function Provider({ provider, accounts }) {
               <dd>${(one.nano / 1e9).toFixed(2)} ${one.currency}</dd>
             </div>`,
         )}
-      ${limits.map(
-        (one) =>
-          html`<div>
-            <dt>${one.unit}</dt>
-            <dd>
-              ${count(Math.floor(one.left))}${one.limit !== null ? ` of ${count(one.limit)}` : ""}, resets in
-              ${span(Math.round(one.resets_at - now))}
-              ${one.limit > 0 && html`<${Meter} share=${one.left / one.limit} label="${one.unit} left at ${provider.name}" />`}
-            </dd>
-          </div>`,
-      )}
+      <${Heard} provider=${provider} now=${now} />
       <div>
         <dt>models</dt>
         <dd>
@@ -152,6 +123,24 @@ function Provider({ provider, accounts }) {
       </div>
     </dl>
   </li>`;
+}
+
+// Who does each job at this moment, who would be next, and who would not, and why.
+function Roles({ roles }) {
+  if (!roles.length) return null;
+  return html`<${Section} title="Roles"
+    ><ul class="strip">
+      ${roles.map(
+        (one) =>
+          html`<li class="card" key=${one.role}>
+            <div class="card-head"><a href=${href("roles", { name: one.role.replace(/^role:/, "") })}>${one.role}</a></div>
+            <${State} is=${one.serves ? "good" : "bad"}>${one.serves || "nobody serves it"}<//>
+            ${one.then.length > 0 && html`<p class="quiet">then ${one.then.join(", ")}</p>`}
+            ${one.why && html`<p class="quiet">not used: ${one.why}</p>`}
+          </li>`,
+      )}
+    </ul><//
+  >`;
 }
 
 function Budgets({ spending }) {

@@ -3,22 +3,17 @@ import { html, useState } from "../lib/ui.js";
 import { act, get, inPath } from "../lib/api.js";
 import { useLoad, useNow } from "../lib/load.js";
 import { filter, href, query } from "../lib/router.js";
+import { Heard, standing, loadStandings } from "../lib/standing.js";
 import { Made, useReview } from "../lib/change.js";
 import { Page, Loaded, State, Empty, Failure } from "../lib/parts.js";
 import { ago, count, ms } from "../lib/format.js";
 import { ProviderForm } from "./provider.js";
-import { standing } from "./now.js";
 
 const load = () =>
-  Promise.all([get("/providers"), get("/kinds"), get("/accounts")]).then(([providers, kinds, accounts]) => ({
-    providers: providers.data,
-    version: providers.version,
-    kinds: kinds.data,
-    accounts: accounts.data,
-  }));
+  Promise.all([loadStandings(), get("/kinds")]).then(([standings, kinds]) => ({ ...standings, kinds: kinds.data }));
 
 export function Providers() {
-  const loaded = useLoad(load, [], { on: ["turn", "reload"] });
+  const loaded = useLoad(load, [], { on: ["turn", "reload", "call"], everyMs: 3000 });
   const { name, add } = query.value;
   const [dialog, propose, made] = useReview((_, change) => {
     filter({ add: "", name: change.name ?? name });
@@ -31,12 +26,12 @@ export function Providers() {
   >
     <${Made} made=${made} />
     <${Loaded} of=${loaded} what="providers"
-      >${({ providers, kinds, accounts, version }) => {
+      >${({ providers, kinds, version }) => {
         const chosen = add ? null : providers.find((one) => one.name === name) || providers[0];
         return html`<div class="split">
           <ul class="picker" aria-label="Providers">
             ${providers.map((one) => {
-              const { is, words } = standing(one, accounts);
+              const { is, words } = standing(one);
               return html`<li key=${one.name}>
                 <a href=${href("providers", { name: one.name })} aria-current=${one === chosen ? "true" : undefined}
                   ><strong>${one.name}</strong><${State} is=${is}>${words}<//></a
@@ -110,6 +105,7 @@ function Chosen({ provider, kinds, version, propose }) {
       ${count(provider.models_known)} models,
       ${provider.refreshed_at ? `listed ${ago(provider.refreshed_at, now)}` : "never listed"}
     </p>
+    <dl class="facts" aria-label="What was heard of ${provider.name}"><${Heard} provider=${provider} now=${now} /></dl>
     ${error && html`<${Failure} error=${error} />`}
     <${Test} provider=${provider} />
     ${!builtIn && html`<${ProviderForm} provider=${provider} kinds=${kinds} version=${version} propose=${propose} />`}`;

@@ -6,13 +6,15 @@ import { filter, href, query } from "../lib/router.js";
 import { Made, mistakes, useReview } from "../lib/change.js";
 import { OrderedList } from "../lib/order.js";
 import { Plan } from "../lib/plan.js";
-import { Page, Section, Loaded, Empty, Failure, Field, Text, Choice } from "../lib/parts.js";
+import { Switch } from "./switch.js";
+import { Page, Section, Loaded, State, Empty, Failure, Field, Text, Choice } from "../lib/parts.js";
 
 const NEEDS = ["tools", "vision", "json_schema", "reasoning", "audio", "embeddings"];
 
 const load = () =>
-  Promise.all([get("/roles"), get("/aliases"), get("/presets")]).then(([roles, aliases, presets]) => ({
+  Promise.all([get("/roles"), get("/aliases"), get("/presets"), get("/status")]).then(([roles, aliases, presets, status]) => ({
     roles: roles.data,
+    serving: new Map(status.roles.map((one) => [one.role, one.serves])),
     version: roles.version,
     aliases: aliases.data,
     presets: presets.data,
@@ -29,7 +31,7 @@ const whole = (value) =>
 const textOf = (target) => (typeof target === "string" ? target : target.model);
 
 export function Roles() {
-  const loaded = useLoad(load, [], { on: ["reload"] });
+  const loaded = useLoad(load, [], { on: ["reload", "turn"] });
   const { name, add } = query.value;
   const [dialog, propose, made] = useReview((_, change) => {
     filter({ add: "", name: change.name });
@@ -42,7 +44,7 @@ export function Roles() {
   >
     <${Made} made=${made} />
     <${Loaded} of=${loaded} what="roles"
-      >${({ roles, version, aliases, presets }) => {
+      >${({ roles, serving, version, aliases, presets }) => {
         const chosen = add ? null : roles.find((one) => one.name === name) || roles[0];
         return html`<div class="split">
           <ul class="picker" aria-label="Roles">
@@ -51,7 +53,10 @@ export function Roles() {
                 html`<li key=${one.name}>
                   <a href=${href("roles", { name: one.name })} aria-current=${one === chosen ? "true" : undefined}
                     ><strong>${one.name}</strong
-                    ><span class="quiet">${whole(one.value).models.map(textOf).join(", ")}</span></a
+                    ><span class="quiet">${whole(one.value).models.map(textOf).join(", ")}</span
+                    ><${State} is=${serving.get(`role:${one.name}`) ? "good" : "bad"}
+                      >${serving.get(`role:${one.name}`) || "nobody serves it"}<//
+                    ></a
                   >
                 </li>`,
             )}
@@ -186,7 +191,12 @@ function Role({ role, version, aliases, presets, propose }) {
         ${role && html`<button type="button" class="danger" onClick=${remove}>Remove</button>`}
       </div>
     </form>
-    ${role && html`<${LivePlan} name=${role.name} />`}
+    ${
+      role &&
+      html`<div>
+        <${LivePlan} name=${role.name} /><${Switch} name=${role.name} names=${[...known.keys()]} ...${{ version, propose }} />
+      </div>`
+    }
   </div>`;
 }
 
