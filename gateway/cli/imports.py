@@ -34,10 +34,7 @@ def import_(files: tuple[Path, ...], output: Path, *, force: bool) -> None:
         raise Unusable(str(error)) from None
     except ConfigError as error:
         raise Unusable(*error.problems) from None
-    try:
-        output.write_text(found.text, encoding="utf-8")
-    except OSError as error:
-        raise Unusable(f"{output} cannot be written: {error.strerror}") from None
+    _replace(output, found.text)
     click.echo(f"{output}: written from {', '.join(map(str, files))}")
     for line in found.left:
         click.echo(f"  {careful('not carried over')}: {line}", err=True)
@@ -49,3 +46,22 @@ def import_(files: tuple[Path, ...], output: Path, *, force: bool) -> None:
                 f"  {careful('copy')} {file} to {output.with_name('.env')}: its values are read from there", err=True
             )
     show(configuration.read_file(output))
+
+
+def _replace(output: Path, text: str) -> None:
+    """Write a file. One that was there before stays if the new one has mistakes, which is then left beside it.
+
+    Raises:
+        Unusable: it cannot be written. BrokenConfiguration: it has mistakes.
+    """
+    beside = output.with_name(f"{output.name}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        if output.exists():
+            configuration.read_file(beside)
+        beside.replace(output)
+    except OSError as error:
+        raise Unusable(f"{output} cannot be written: {error.strerror}") from None
+    except configuration.BrokenConfiguration:
+        click.echo(f"{output} stays as it is, because what was imported has mistakes; it is in {beside}", err=True)
+        raise

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,7 +17,7 @@ import click
 
 from gateway.cli import configuration
 from gateway.cli.check import ask, show, show_findings
-from gateway.cli.terminal import Mistake, Unusable, bold, careful, count, dim
+from gateway.cli.terminal import Mistake, Unusable, bold, careful, count
 from gateway.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -26,24 +25,16 @@ if TYPE_CHECKING:
 
     from gateway.config import Detected
 
-KEY = "OPENROUTER_API_KEY"
-# 2.4 GB, 262,144 tokens of context, Apache 2.0: huggingface.co/mradermacher/Nanbeige4.1-3B-GGUF, read in November 2026.
-_REPOSITORY = "mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M"
-SMALL_MODEL = f"hf.co/{_REPOSITORY}"
-_SIZE = "2.4 GB"
-_WAYS = f"""
-  {bold("1")}  OpenRouter: one key for hundreds of models, some of them free ({dim("https://openrouter.ai/keys")})
+# One key for many makers' models, some of them free.
+FIRST = next(kind for kind in KINDS.values() if kind.free_by_name)
+KEY = FIRST.key_vars[0]
+LOCAL, SKIP = "local", "skip"
+WAYS = (FIRST.name, LOCAL, SKIP)
+_ASKED = f"""
+  {bold("1")}  {FIRST.title}: one key for hundreds of models, some of them free
   {bold("2")}  A model on this machine: no key, and nothing leaves it
   {bold("3")}  Neither now: use what was found
 """
-
-
-class Way(StrEnum):
-    """How to begin."""
-
-    OPENROUTER = "openrouter"
-    LOCAL = "local"
-    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ class Ground:
 
 
 @click.command()
-@click.option("--way", type=click.Choice([one.value for one in Way]), help="Do not ask how to begin.")
+@click.option("--way", type=click.Choice(WAYS), help="Do not ask how to begin.")
 @click.option("--yes", is_flag=True, help="Ask nothing: use what is found. For scripts.")
 @click.option("--output", type=click.Path(path_type=Path), default=configuration.USUAL, show_default=True)
 @click.option("--no-test", is_flag=True, help="Do not ask the providers whether they can be used.")
@@ -82,11 +73,11 @@ def init(ctx: click.Context, way: str | None, output: Path, *, yes: bool, no_tes
         raise Unusable(f"{output} exists; `gateway check` checks it, and --output writes another file")
     ground = Ground(configuration.environment(output.parent), configuration.detected())
     click.echo(_found(ground))
-    chosen = Way(way) if way else _way(ground, asks=not yes)
+    chosen = way or _way(ground, asks=not yes)
     environ, secret, servers = dict(ground.environ), "", ground.servers
-    if chosen is Way.OPENROUTER and not environ.get(KEY):
+    if chosen == FIRST.name and not environ.get(KEY):
         secret = environ[KEY] = _key(asks=not yes)
-    elif chosen is Way.LOCAL and not servers:
+    elif chosen == LOCAL and not servers:
         servers = (_planned(asks=not yes),)
     try:
         text = first_file(environ, servers)
@@ -121,21 +112,22 @@ def _found(ground: Ground) -> str:
     return f"Found: {', '.join([*found, *ground.keys]) or 'no model server on this machine, and no API key'}."
 
 
-def _way(ground: Ground, *, asks: bool) -> Way:
+def _way(ground: Ground, *, asks: bool) -> str:
     """Return how to begin. What is found needs no question in a script."""
     if not asks:
-        return Way.OPENROUTER if ground.environ.get(KEY) else Way.LOCAL if ground.servers else Way.SKIP
+        return FIRST.name if ground.environ.get(KEY) else LOCAL if ground.servers else SKIP
     if not _is_terminal():
         raise Unusable("there is no terminal to ask on; --yes uses what is found, --way says how to begin")
-    click.echo(_WAYS)
+    click.echo(_ASKED)
     usual = "3" if ground.keys or ground.servers else "1"
     said = click.prompt("How to begin", type=click.Choice(["1", "2", "3"]), default=usual)
-    return {"1": Way.OPENROUTER, "2": Way.LOCAL, "3": Way.SKIP}[said]
+    return WAYS[int(said) - 1]
 
 
 def _key(*, asks: bool) -> str:
     if not asks or not _is_terminal():
         raise Unusable(f"{KEY} is not set; set it, write it into .env, or leave out --yes on a terminal")
+    click.echo(f"\n{FIRST.guide[0]}")
     while True:
         said = str(click.prompt("Its key (not shown)", hide_input=True)).strip()
         if said.isascii() and said.isprintable() and not any(one in said for one in " \"'#"):
@@ -147,23 +139,19 @@ def _planned(*, asks: bool) -> Detected:
     """Return the server that is going to run here, once the printed command has been run."""
     from gateway.config import Detected
 
-    ollama, llama = shutil.which("ollama"), shutil.which("llama-server")
-    if ollama:
-        command = ["ollama", "pull", SMALL_MODEL]
-        click.echo(f"\nNo server runs here. A small model for Ollama, {_SIZE}:\n\n  {' '.join(command)}\n")
-        if asks and _is_terminal() and click.confirm("Run this now?", default=False):
-            _run(command)
-        else:
-            click.echo("Start Ollama (`ollama serve`), then run it.")
-        return Detected("ollama", KINDS["ollama"].base_url, (SMALL_MODEL,))
-    click.echo(f"\nNo server runs here. A small model with llama.cpp, {_SIZE}, in a terminal of its own:\n")
-    click.echo(f"  llama-server -hf {_REPOSITORY} --port 8080\n")
-    if not llama:
-        click.echo(
-            "llama.cpp is not installed: `brew install llama.cpp`, `winget install llama.cpp`, or a file from\n"
-            "https://github.com/ggml-org/llama.cpp/releases. Ollama is another way: https://ollama.com/download"
-        )
-    return Detected("llamacpp", KINDS["llamacpp"].base_url, ("default",))
+    known = [(kind, small) for kind in KINDS.values() if (small := kind.small_model) is not None]
+    kind, small = next((one for one in known if shutil.which(one[1].command[0])), known[0])
+    title, program = kind.title or kind.name, small.command[0]
+    click.echo(f"\nNo server runs here. A small model for {title}, {small.size}:\n\n  {' '.join(small.command)}\n")
+    if not shutil.which(program):
+        click.echo(f"{title} is not installed; it comes from {small.install}")
+    elif small.serves:
+        click.echo("Run it in a terminal of its own: it is the server.")
+    elif asks and _is_terminal() and click.confirm("Run this now?", default=False):
+        _run(small.command)
+    else:
+        click.echo(f"Start {title}, then run it.")
+    return Detected(kind.name, kind.base_url, (small.model,))
 
 
 def _run(command: Sequence[str]) -> None:
@@ -172,7 +160,7 @@ def _run(command: Sequence[str]) -> None:
     except OSError as error:
         raise Mistake(f"{command[0]} cannot be run: {error.strerror}") from None
     if status:
-        click.echo(f"  {careful('it failed')} (exit status {status}); start Ollama (`ollama serve`), then run it again")
+        click.echo(f"  {careful('it failed')} (exit status {status}); start its server, then run it again")
 
 
 def _is_terminal() -> bool:

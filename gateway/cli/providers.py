@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.cli.state import Holder
     from gateway.types import Provider
 
+_FREE = {"": "-", "models": "some models", "plan": "a plan", "local": "local"}
 _HEAD = ("NAME", "KIND", "ADDRESS", "STATE", "MODELS", "LIST READ", "FAILING")
 
 
@@ -89,6 +90,7 @@ def _show_kinds(*, as_json: bool) -> None:
                 "kind": one.name,
                 "base_url": one.base_url,
                 "key_variables": one.key_vars,
+                "free": one.free or None,
                 "fields": [field._asdict() for field in fields_of(one)],
             }
             for one in kinds
@@ -100,10 +102,11 @@ def _show_kinds(*, as_json: bool) -> None:
             one.base_url or "(to be given)",
             ", ".join(one.key_vars) or "-",
             ", ".join(field.key for field in fields_of(one) if field.required) or "-",
+            _FREE[one.free],
         )
         for one in kinds
     ]
-    terminal.print_table(("KIND", "BASE URL", "KEY VARIABLE", "REQUIRED"), rows)
+    terminal.print_table(("KIND", "BASE URL", "KEY VARIABLE", "REQUIRED", "FREE"), rows)
 
 
 def _live(found: Holder, key: str) -> dict[str, dict[str, Any]]:

@@ -91,6 +91,21 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class SmallModel:
+    """How a server of a kind gets a small model on a machine that has none."""
+
+    model: str
+    """Its id there."""
+    command: tuple[str, ...]
+    """Its first word is the program that must be installed."""
+    install: str
+    """Where the program comes from."""
+    serves: bool = False
+    """The command is the server, and does not end. Else the server must run before."""
+    size: str = "2.4 GB"
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """All facts about one kind of provider. The defaults are those of a hosted, paid endpoint.
 
@@ -173,6 +188,8 @@ class Kind:
     takes: Mapping[str, frozenset[Capability]] = field(default_factory=dict)
     """Dialect -> capabilities that its endpoint removes from every chat model."""
 
+    small_model: SmallModel | None = None
+
     # -- questions that are free of charge
 
     discover: bool = True
@@ -208,6 +225,16 @@ class Kind:
     """The header with the billing id of an answer, if the body does not have the id."""
     balance_api: BalanceApi | None = None
     bill_api: BillApi | None = None
+
+    @property
+    def free(self) -> str:
+        """What can be free of charge there: `models` by their names, a `plan` for the key, or the server is `local`."""
+        if self.free_by_name:
+            return "models"
+        if self.free_plan:
+            return "plan"
+        is_local = self.free_when_local and not self.key_required and bool(self.base_url)
+        return "local" if is_local and not self.built_in else ""
 
     @property
     def usual_name(self) -> str:

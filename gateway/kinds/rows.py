@@ -6,7 +6,7 @@ ones. The order is the preference where nothing is configured: providers that ca
 
 from __future__ import annotations
 
-from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question
+from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question, SmallModel
 from gateway.types import Bounds, Capability, LimitScope, Params
 
 BUILT_IN = "demo"
@@ -16,6 +16,9 @@ OTHER = "openai-compatible"
 _LOADS_ON_DEMAND = {"first_byte_s": 300.0, "first_token_s": 330.0}
 # Without a running worker, RunPod queues the request until a worker has booted and loaded the model.
 _COLD_START = {"first_byte_s": 180.0, "first_token_s": 240.0}
+
+# 262,144 tokens of context, Apache 2.0: huggingface.co/mradermacher/Nanbeige4.1-3B-GGUF, read in November 2026.
+_SMALL = "mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M"
 
 # Servers with grammars can force any model to follow a schema: docs of llama.cpp, Ollama, vLLM and LM Studio, 2026.
 _SCHEMA = frozenset({Capability.JSON_SCHEMA})
@@ -43,6 +46,10 @@ ROWS = (
         "https://openrouter.ai/api/v1",
         ("OPENROUTER_API_KEY",),
         title="OpenRouter",
+        guide=(
+            "Create a key at https://openrouter.ai/settings/keys; models whose ids end in :free need no payment.",
+            "Paste it here: it is stored, and never shown again.",
+        ),
         speaks=("chat", "responses", "messages"),  # their OpenAPI document
         strict_max_tokens=True,  # "you requested about 138956 tokens (7884 of text input, 131072 in the output)"
         limits=LimitScope.FREE_ACCOUNT,
@@ -283,6 +290,7 @@ ROWS = (
         tagged=True,
         adds=_SCHEMA,
         list_api=ListApi.OLLAMA,
+        small_model=SmallModel(f"hf.co/{_SMALL}", ("ollama", "pull", f"hf.co/{_SMALL}"), "https://ollama.com/download"),
         health=Question("/api/version", below="/v1"),
         stream_usage=True,
     ),
@@ -313,6 +321,12 @@ ROWS = (
         any_name=True,
         adds=_SCHEMA,
         lists_other_names=True,  # the model file given at the start
+        small_model=SmallModel(
+            "default",
+            ("llama-server", "-hf", _SMALL, "--port", "8080"),
+            "https://github.com/ggml-org/llama.cpp/releases",
+            serves=True,
+        ),
         health=Question("/health", below="/v1", tells_readiness=True),
         stream_usage=True,
     ),

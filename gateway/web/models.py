@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.core.keys import may_ask, not_allowed
 from gateway.core.names import AUTO_HARD, nearest, quoted
-from gateway.errors import BadRequest, ModelNotFound
+from gateway.errors import BadRequest, ModelNotFound, Refusal
 from gateway.kinds import kind_of
 from gateway.types import Capability, RouteKind
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
+from gateway.web.explain import planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from gateway.catalog import Refresh
     from gateway.core.names import Directory
     from gateway.proxy.gateway import Gateway
-    from gateway.types import Ability, Route
+    from gateway.types import Ability, Key, Route
 
 _MOST_LISTED = 1_000_000
 _PAGE, _LONGEST_PAGE = 20, 1000
 _ANTHROPIC = "anthropic-version"
+# The owner of the names that are not a provider's: roles, aliases, auto.
+_GATEWAY = "gateway"
 
 
 class Models:
@@ -79,11 +82,21 @@ class Models:
         name = request.path_params["model"]
         if not may_ask(key := request.scope[CALLER], name):
             raise not_allowed(key, name)
-        directory = self._gateway.now.directory
+        directory, anthropic = self._gateway.now.directory, _ANTHROPIC in request.headers
         for one in names(directory):
             if name == one.name or (one.name.partition("/")[2] == name and name in directory.bare):
-                return json_answer(self._entry(one, anthropic=_ANTHROPIC in request.headers))
+                serving = self._serving(key, one) if one.owner == _GATEWAY and not anthropic else {}
+                return json_answer(self._entry(one, anthropic=anthropic) | serving)
         raise ModelNotFound(f'unknown model "{name}"; GET /v1/models lists what there is', param="model")
+
+    def _serving(self, key: Key, named: Named) -> dict[str, Any]:
+        """Return who would answer a plain chat under a name now, and who would be asked next."""
+        try:
+            order = planned(self._gateway, key, named.name, {})["candidates"]
+        except Refusal:  # such as a role of embeddings, over a provider without chats
+            order = []
+        first, *others = [one["label"] for one in order] or [None]
+        return {"served_by": first, "fallbacks": others}
 
     def _entry(self, named: Named, *, anthropic: bool) -> dict[str, Any]:
         common = {
@@ -213,7 +226,7 @@ def names(directory: Directory) -> Iterator[Named]:
                 first = route.candidates[0].upstream
                 if has_real and kind is RouteKind.MODEL and kind_of(first.provider).built_in:
                     continue
-                owner = first.provider.name if kind is RouteKind.MODEL else "gateway"
+                owner = first.provider.name if kind is RouteKind.MODEL else _GATEWAY
                 yield Named(name, owner, first.ability, _description(route))
     for upstreams in directory.bare.values():
         for upstream in upstreams:

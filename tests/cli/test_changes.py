@@ -153,9 +153,13 @@ def test_kinds(folder: Path) -> None:
     """Every kind with the variable of its key and what it needs."""
     lines = gateway("providers", "--kinds", cwd=folder).out.splitlines()
     runpod = next(line for line in lines if line.startswith("runpod")).split()
-    assert runpod[2:] == ["RUNPOD_API_KEY", "api_key,", "endpoint_id"]
+    assert runpod[2:] == ["RUNPOD_API_KEY", "api_key,", "endpoint_id", "-"]
     kinds = {one["kind"]: one for one in gateway("providers", "--kinds", "--json", cwd=folder).json}
     assert kinds["groq"]["key_variables"] == ["GROQ_API_KEY"]
+    free = {name: kinds[name]["free"] for name in ("openrouter", "groq", "ollama", "openai", "litellm", "runpod")}
+    assert free == {
+        "openrouter": "models", "groq": "plan", "ollama": "local", "openai": None, "litellm": None, "runpod": None
+    }  # fmt: skip
 
 
 def test_providers_without_a_gateway(folder: Path) -> None:

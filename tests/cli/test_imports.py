@@ -25,6 +25,19 @@ def test_import_check_and_explain(tmp_path: Path) -> None:
     assert gateway("import", "config.toml", "--force", cwd=tmp_path).status == 0
 
 
+def test_a_file_that_works_is_not_replaced_by_one_that_does_not(tmp_path: Path) -> None:
+    """What was imported is checked first; with mistakes, it stands beside the old file."""
+    (tmp_path / "gateway.yaml").write_text("roles: {main: demo/echo}\n")
+    (tmp_path / "config.yaml").write_text(
+        "model_list: [{model_name: a, litellm_params: {model: openai/x, api_base: 'ftp://nowhere', api_key: none}}]"
+    )
+    done = gateway("import", "config.yaml", "--force", cwd=tmp_path)
+    assert (done.status, "gateway.yaml stays as it is" in done.err) == (2, True)
+    assert (tmp_path / "gateway.yaml").read_text() == "roles: {main: demo/echo}\n"
+    assert "gateway.yaml.new:" in done.err
+    assert "ftp://nowhere" in (tmp_path / "gateway.yaml.new").read_text()
+
+
 def test_environment_elsewhere(tmp_path: Path) -> None:
     """A .env that is not beside the result has to be copied there."""
     (tmp_path / "app.env").write_text(files.DOTENV)

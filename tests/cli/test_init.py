@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.cli.init import SMALL_MODEL
 from gateway.config import load
 from tests.cli.command import WITHIN_S, command, environment, gateway
 from tests.upstream.test_detect import OLLAMA_ROOT, OLLAMA_VERSION, TAGS, answer, models, pages
@@ -191,7 +190,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir() if one.name != ".state"] == []
 
 
-@pytest.mark.parametrize(("said", "ran"), [("y", f"pull {SMALL_MODEL}\n"), ("n", "")])
+@pytest.mark.parametrize(("said", "ran"), [("y", "pull hf.co/mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M\n"), ("n", "")])
 def test_ollama_gets_a_small_model_on_consent(tmp_path: Path, said: str, ran: str) -> None:
     """The second way with no server: one command, which is run only if wanted."""
     env = program(tmp_path / "bin", "ollama", f'echo "$@" >> {tmp_path}/ran')
@@ -203,15 +202,30 @@ def test_ollama_gets_a_small_model_on_consent(tmp_path: Path, said: str, ran: st
     log = tmp_path / "ran"
     assert (log.read_text() if log.exists() else "") == ran
     config = load(tmp_path / "gateway.yaml", {})
-    assert [one.upstream.model for one in config.directory.routes["role:main"].candidates] == [SMALL_MODEL]
+    assert [one.upstream.model for one in config.directory.routes["role:main"].candidates] == [
+        "hf.co/mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M"
+    ]
 
 
-@pytest.mark.parametrize(("installed", "how"), [(True, False), (False, True)])
-def test_llama_cpp_gets_a_small_model(tmp_path: Path, installed: bool, how: bool) -> None:
-    """Its server does not end, so the command is for another terminal; it says how to install what is missing."""
-    env = program(tmp_path / "bin", "llama-server" if installed else "other", "exit 0")
+@pytest.mark.parametrize(
+    ("installed", "provider", "words"),
+    [
+        (
+            "llama-server",
+            "llamacpp",
+            ("llama-server -hf mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M --port 8080", "in a terminal of its own"),
+        ),
+        (
+            "other",
+            "ollama",
+            ("ollama pull hf.co/", "Ollama is not installed; it comes from https://ollama.com/download"),
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_said(tmp_path: Path, installed: str, provider: str, words: tuple[str, ...]) -> None:
+    """llama.cpp's server does not end, so its command is for another terminal; what is missing has a source."""
+    env = program(tmp_path / "bin", installed, "exit 0")
     done = gateway("init", "--way", "local", "--yes", "--no-test", cwd=tmp_path, env=env)
     assert (done.status, done.err) == (0, "")
-    assert "llama-server -hf mradermacher/Nanbeige4.1-3B-GGUF:Q4_K_M --port 8080" in done.out
-    assert ("brew install llama.cpp" in done.out) == how
-    assert load(tmp_path / "gateway.yaml", {}).directory.providers["llamacpp"].base_url == "http://127.0.0.1:8080/v1"
+    assert all(one in done.out for one in words), done.out
+    assert [one for one in load(tmp_path / "gateway.yaml", {}).directory.providers if one != "demo"] == [provider]

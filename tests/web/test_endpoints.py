@@ -270,9 +270,9 @@ async def test_everything_that_is_listed_can_be_asked_for() -> None:
         for model in listed:
             assert (await ask(running, chat(model=model["id"]))).status == 200
             one = await ask(running, request("GET", f"/v1/models/{model['id']}"))
-            assert one.json == model
+            assert model.items() <= one.json.items()  # by itself, a role also says who serves it now
             escaped = model["id"].replace("/", "%2F").replace(":", "%3A")
-            assert (await ask(running, request("GET", f"/models/{escaped}"))).json == model
+            assert (await ask(running, request("GET", f"/models/{escaped}"))).json == one.json
 
 
 @pytest.mark.parametrize("name", ["nothing", "first/nothing", "%2e%2e/x", "a%00b", "x" * 1000, "role%3Anothing"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gateway.catalog import Refresh
+from gateway.core.breaker import Breaker, BreakerState
+from gateway.core.facts import Facts
 from gateway.types import Ability
 from gateway.web.routes import Web
 from tests.faults import chat, chat_json, request
@@ -46,6 +49,19 @@ async def test_anthropics_shape() -> None:
         }  # fmt: skip
         one = await ask(run, request("GET", "/v1/models/main", headers=ANTHROPIC))
         assert {**one.json, "created_at": ""} == {**main, "created_at": ""}
+
+
+async def test_who_serves_a_name_now() -> None:
+    """A name of the gateway's tells who would answer; health decides, and a model's own name needs no such word."""
+    async with proxied(chat_json(), chat_json()) as (running, _):
+        role = (await ask(running, request("GET", "/v1/models/role:rlm"))).json
+        assert (role["served_by"], role["fallbacks"]) == ("first/m", ["second/m"])
+        assert "served_by" not in (await ask(running, request("GET", "/v1/models/first/m"))).json
+        assert "served_by" not in (await ask(running, request("GET", "/v1/models/role:rlm", headers=ANTHROPIC))).json
+        facts = running.gateway.memory.facts
+        facts["first/m"] = Facts(breaker=Breaker(BreakerState.OPEN, retry_at=time.time() + 60))
+        role = (await ask(running, request("GET", "/v1/models/role:rlm"))).json
+        assert role["served_by"] == "second/m"
 
 
 async def test_openais_clients_get_all_of_it() -> None:

@@ -162,6 +162,7 @@ def _kind(kind: Kind) -> shapes.KindInfo:
         base_url=kind.base_url,
         key_variables=list(kind.key_vars),
         key_required=kind.key_required,
+        free=kind.free or None,  # type: ignore[arg-type]  # its words are the shape's
         fields=_fields(kind),
         guide=list(guide_of(kind)),
     )

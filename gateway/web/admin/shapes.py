@@ -302,6 +302,8 @@ class KindInfo(msgspec.Struct, kw_only=True, frozen=True):
     base_url: str
     key_variables: list[str]
     key_required: bool
+    free: Literal["models", "plan", "local"] | None
+    """What can be free of charge there: models by their names, a plan of the key, or the server is a local one."""
     fields: list[FieldInfo]
     guide: list[str]
     """Steps that lead to what the fields ask for."""
