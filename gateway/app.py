@@ -124,6 +124,7 @@ class App:
             refreshed=lambda: self._discovery.state,
             refresh=self._discovery.refresh_now,
             balances=lambda: self._balances.state,
+            deprecated_by=self.bookkeeping.deprecated_by,
             statements=self._reconciliation.known,
             ask_bills=self._reconciliation.ask_now,
         )

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from gateway.stores.limits import Limits
     from gateway.stores.redis import RedisLimits
     from gateway.stores.store import Store
-    from gateway.types import Charge, Window
+    from gateway.types import Charge, Upstream, Window
     from gateway.upstream.client import Client
 
 _log = logging.getLogger("gateway.books")
@@ -146,6 +146,10 @@ class Bookkeeping:
             Work("alerts", self.alerts.run),
         )
         return works if self._redis is None else (*works, Work("limits", self._redis.run))
+
+    def deprecated_by(self, upstream: Upstream) -> str:
+        """Return the table of prices that marks a model as deprecated; empty: none does, or none is loaded yet."""
+        return self._prices.deprecated_by(upstream)
 
     def reconciliation(self, gateway: Gateway) -> Reconciliation:
         """Return the comparison of the ledger with the bills of providers. Any process may ask at once."""

@@ -8,7 +8,7 @@ from gateway.catalog.endings import Ending, configured_models, missing_since, re
 from gateway.catalog.families import Known, known
 from gateway.catalog.ids import is_listed
 from gateway.catalog.listing import MOST_MODELS, model_id, read_listing
-from gateway.catalog.rows import Refresh, Row, only, records, search
+from gateway.catalog.rows import Refresh, Row, nowhere, only, records, search
 
 __all__ = [
     "MOST_MODELS",
@@ -23,6 +23,7 @@ __all__ = [
     "known",
     "missing_since",
     "model_id",
+    "nowhere",
     "only",
     "read_listing",
     "records",

@@ -1,6 +1,7 @@
-"""The end of models: the date that a provider's list states, or the absence of a configured model from that list.
+"""The end of models: a date that the provider's list states, absence from that list, or a mark in a table of prices.
 
-Rule: only the provider's own list counts. A name that the list may lack for another reason is never taken for gone.
+Rule: what the provider itself says counts before a table. A name that a list may lack for another reason is never taken
+for gone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gateway.kinds import ListApi, kind_of
 from gateway.types import RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from gateway.core.names import Directory
     from gateway.types import Ability, Provider
@@ -23,18 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What a provider's list says of the end of a model."""
+    """What is known of the end of a model at a provider."""
 
     upstream: str
-    at: float
-    """Wall-clock seconds: when the provider stops to serve it, or since when its list lacks the model."""
-    is_gone: bool
-    """The list lacks the model."""
+    at: float | None = None
+    """Wall-clock seconds: when the provider stops to serve it, or since when its list lacks it. None: no date."""
+    is_gone: bool = False
+    """The provider's list lacks the model."""
     replacement: str = ""
     """The model that the provider names in its place."""
+    marked_by: str = ""
+    """The table that marks the model as deprecated; empty: the provider's own list tells."""
 
     def words(self, now: float) -> str:
         """Return the ending for people: `retires on 2026-12-31; its provider names glm-5 in its place`."""
+        if self.at is None:
+            return f"deprecated, says {self.marked_by}"
         day = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d")
         if self.is_gone:
             return f"not in its provider's list since {day}"
@@ -42,14 +47,17 @@ class Ending:
         return f"{said}; its provider names {self.replacement} in its place" if self.replacement else said
 
 
-def ending_of(upstream: Upstream, missing: Mapping[str, float]) -> Ending | None:
-    """Return what is known of the end of a model, or None. `missing`: models that the provider's list lacks."""
+def ending_of(upstream: Upstream, missing: Mapping[str, float], marked_by: str = "") -> Ending | None:
+    """Return what is known of the end of a model, or None.
+
+    `missing`: models that the provider's list lacks. `marked_by`: the table that marks the model as deprecated.
+    """
     if (since := missing.get(upstream.model)) is not None:
         return Ending(upstream.id, since, is_gone=True)
     ability = upstream.ability
-    if ability.retires_at is None:
-        return None
-    return Ending(upstream.id, ability.retires_at, is_gone=False, replacement=ability.replacement)
+    if ability.retires_at is not None:
+        return Ending(upstream.id, ability.retires_at, replacement=ability.replacement)
+    return Ending(upstream.id, marked_by=marked_by) if marked_by else None
 
 
 def configured_models(provider: Provider, directory: Directory) -> list[str]:
@@ -63,11 +71,13 @@ def configured_models(provider: Provider, directory: Directory) -> list[str]:
     ]
 
 
-def retiring(provider: Provider, models: Iterable[str], found: Mapping[str, Ability]) -> list[Ending]:
-    """Return the endings that a provider's list states for some models. `found`: the list, as it was read."""
+def retiring(
+    provider: Provider, models: Iterable[str], found: Mapping[str, Ability], marked_by: Callable[[Upstream], str]
+) -> list[Ending]:
+    """Return the endings of some listed models. `found`: the list, as it was read. `marked_by`: as in `records`."""
     said = ((one, found.get(one.removeprefix("models/"), found.get(f"{one}:latest"))) for one in models)
     known = (Upstream(provider, one, ability) for one, ability in said if ability is not None)
-    return [ending for one in known if (ending := ending_of(one, {})) is not None]
+    return [ending for one in known if (ending := ending_of(one, {}, marked_by(one))) is not None]
 
 
 def unlisted(provider: Provider, models: Iterable[str], listed: Collection[str]) -> Sequence[str]:

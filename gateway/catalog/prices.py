@@ -72,7 +72,10 @@ class _Kept(NamedTuple):
 
 
 class PriceBook:
-    """Prices by upstream and tier. It makes no requests. Only `warm` may run outside the event loop's thread."""
+    """Prices by upstream and tier. It makes no requests.
+
+    Only `warm` and `deprecated_by`, which change no kept price, may run outside the event loop's thread.
+    """
 
     def __init__(self) -> None:
         self._tables: _Tables | None = None
@@ -119,6 +122,13 @@ class PriceBook:
         keep(self._kept, key, _Kept(now, until, theirs, ours, answer), MOST_KEPT)
         return answer
 
+    def deprecated_by(self, upstream: Upstream) -> str:
+        """Return the tables that mark a model as deprecated at its provider; empty: none does, or none is loaded."""
+        tables = self._tables
+        if tables is None or not tables.is_deprecated(upstream.provider.base_url, upstream.model):
+            return ""
+        return tables.source
+
 
 def _chosen(ours: Price | None, theirs: Price | None, tier: str) -> Price | None:
     if ours is None:
@@ -159,15 +169,8 @@ class _Tables:
     def price_of(self, base_url: str, model: str, tier: str, now: float) -> tuple[Price | None, float]:
         """Return the price of a model, and until when it may be kept."""
         until = now + LONGEST_S
-        for host, known in _ALSO_AT.items():
-            if base_url.startswith(host):
-                base_url = known
-        provider = next((one for one in self._providers if re.match(one.api_pattern, base_url)), None)
-        if provider is None:
-            return None, until
-        # Not by the library's own look-up, whose cache of names is unbounded.
-        found = provider.find_model(model.removeprefix("models/"), all_providers=self._providers)
-        if found is None:
+        provider, found = self._found(base_url, model)
+        if provider is None or found is None:
             return None, until
         at = datetime.fromtimestamp(now, UTC)
         constraints = [
@@ -190,6 +193,23 @@ class _Tables:
         if price is not None and (least := _LEAST_AUDIO_MS.get((provider.id, found.id))):
             price = replace(price, least_audio_ms=least)
         return price, until
+
+    def is_deprecated(self, base_url: str, model: str) -> bool:
+        """Tell whether a model is marked as deprecated at this provider. What its maker does elsewhere says nothing."""
+        provider, found = self._found(base_url, model)
+        if provider is None or found is None or not found.deprecated:
+            return False
+        return any(one is found for one in provider.models)
+
+    def _found(self, base_url: str, model: str) -> tuple[genai.Provider | None, genai.ModelInfo | None]:
+        for host, known in _ALSO_AT.items():
+            if base_url.startswith(host):
+                base_url = known
+        provider = next((one for one in self._providers if re.match(one.api_pattern, base_url)), None)
+        if provider is None:
+            return None, None
+        # Not by the library's own look-up, whose cache of names is unbounded.
+        return provider, provider.find_model(model.removeprefix("models/"), all_providers=self._providers)
 
 
 def _changes(

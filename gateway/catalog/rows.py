@@ -12,7 +12,7 @@ from gateway.kinds import kind_of
 from gateway.types import Capability, Price, RouteKind, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.catalog.endings import Ending
     from gateway.core.names import Directory
@@ -63,13 +63,25 @@ class Row:
     """What its providers' lists say of its end."""
 
 
-def records(directory: Directory, state: Mapping[str, Refresh] | None = None) -> tuple[Row, ...]:
-    """Return a row for each configured or discovered model, the configured ones first."""
+def nowhere(_: Upstream) -> str:
+    """Say that no table marks a model."""
+    return ""
+
+
+def records(
+    directory: Directory,
+    state: Mapping[str, Refresh] | None = None,
+    marked_by: Callable[[Upstream], str] = nowhere,
+) -> tuple[Row, ...]:
+    """Return a row for each configured or discovered model, the configured ones first.
+
+    `marked_by`: returns the table that marks a model as deprecated. It is slow, and asked about configured models only.
+    """
     groups: dict[str, list[Upstream]] = {}
     for upstream in _upstreams(directory):
         groups.setdefault(shown_id(upstream.model), []).append(upstream)
     users = _users(directory)
-    rows = [_row(model, found, directory, users, state or {}) for model, found in groups.items()]
+    rows = [_row(model, found, directory, users, state or {}, marked_by) for model, found in groups.items()]
     return tuple(sorted(rows, key=lambda row: (not row.curated, row.family == "", row.model)))
 
 
@@ -141,6 +153,7 @@ def _row(
     directory: Directory,
     users: Mapping[str, tuple[str, ...]],
     state: Mapping[str, Refresh],
+    marked_by: Callable[[Upstream], str],
 ) -> Row:
     abilities = [one.ability for one in found]
     record = known(found[0].model)
@@ -166,7 +179,11 @@ def _row(
         error="; ".join(dict.fromkeys(filter(None, unusable)))
         if all(unusable)
         else next((one.error for one in asked if one.error), None),
-        endings=tuple(filter(None, (ending_of(one, _missing(one, state)) for one in found))),
+        endings=tuple(
+            ending
+            for one in found
+            if (ending := ending_of(one, _missing(one, state), marked_by(one) if one.id in directory.routes else ""))
+        ),
     )
 
 

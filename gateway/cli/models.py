@@ -172,15 +172,17 @@ def _show_catalog(
     as_json: bool,
 ) -> None:
     from gateway.catalog import only, records, search
+    from gateway.catalog.prices import PriceBook
 
     capabilities = _capabilities(needs)
     if provider is not None and provider not in config.directory.providers:
         raise Mistake(f'no provider "{provider}" is configured{_near(provider, config.directory.providers)}')
     asks = pool != "curated" or ending
     found, remark = _discovered(config, online=online) if asks else (Found(config.directory), "")
-    rows = only(
-        records(found.directory, found.state), free=free, provider=provider or "", needs=capabilities, ending=ending
-    )
+    book = PriceBook()
+    book.warm()
+    every = records(found.directory, found.state, book.deprecated_by)
+    rows = only(every, free=free, provider=provider or "", needs=capabilities, ending=ending)
     rows = search(rows, query or "")
     pools = {name: [row for row in rows if row.curated is (name == "curated")] for name in ("curated", "discovered")}
     shown = {name: rows for name, rows in pools.items() if pool in (None, name)}
@@ -278,7 +280,13 @@ def _as_json(row: Row) -> dict[str, Any]:
         "refreshed_at": row.refreshed_at,
         "error": row.error,
         "endings": [
-            {"upstream": one.upstream, "is_gone": one.is_gone, "at": one.at, "replacement": one.replacement or None}
+            {
+                "upstream": one.upstream,
+                "is_gone": one.is_gone,
+                "at": one.at,
+                "replacement": one.replacement or None,
+                "marked_by": one.marked_by or None,
+            }
             for one in row.endings
         ],
     }

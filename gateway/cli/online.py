@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from gateway.catalog import configured_models, is_listed, read_listing, retiring, unlisted
+from gateway.catalog import configured_models, is_listed, nowhere, read_listing, retiring, unlisted
+from gateway.catalog.prices import PriceBook
 from gateway.cli.configuration import usable
 from gateway.cli.terminal import count, seconds
 from gateway.core import outcome as o
@@ -18,10 +19,10 @@ from gateway.upstream import base_urls
 from gateway.upstream.ask import Asker
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.core.names import Directory
-    from gateway.types import Provider
+    from gateway.types import Provider, Upstream
     from gateway.upstream.ask import Listing
 
 # What a request for the list of models comes to at an address where no such API is.
@@ -68,18 +69,20 @@ class Finding:
 
 async def look(directory: Directory) -> tuple[Finding, ...]:
     """Ask every usable provider for its models, all at once."""
+    book = PriceBook()
     async with Asker() as asker:
+        await asyncio.to_thread(book.warm)
         asked = usable(directory.providers.values())
         found = await asyncio.gather(
-            *(_look_at(asker, provider, configured_models(provider, directory)) for provider in asked)
+            *(_look_at(asker, book, provider, configured_models(provider, directory)) for provider in asked)
         )
     return tuple(found)
 
 
-async def _look_at(asker: Asker, provider: Provider, configured: Sequence[str]) -> Finding:
+async def _look_at(asker: Asker, book: PriceBook, provider: Provider, configured: Sequence[str]) -> Finding:
     listing = await asker.models(provider, check_key=True)
     if not _is_elsewhere(listing):
-        return finding(provider, listing, configured, time.time())
+        return finding(provider, listing, configured, time.time(), book.deprecated_by)
     if provider.models_url and listing.problem is None:
         said = f"there is no list of models at {provider.models_url} (HTTP {listing.status}); check the models_url"
         return Finding(provider.name, said, said)
@@ -143,8 +146,14 @@ def misplaced(provider: Provider, listing: Listing, meant: str) -> Finding:
     return Finding(provider.name, f"{said}; {remedy}", f"{said}; {remedy}", base_url=meant or None)
 
 
-def finding(provider: Provider, listing: Listing, configured: Sequence[str], now: float) -> Finding:
-    """Return the finding from a provider's list, read at `now`."""
+def finding(
+    provider: Provider,
+    listing: Listing,
+    configured: Sequence[str],
+    now: float,
+    marked_by: Callable[[Upstream], str] = nowhere,
+) -> Finding:
+    """Return the finding from a provider's list, read at `now`. `marked_by`: as in `catalog.records`."""
     if listing.problem is not None:
         return Finding(provider.name, str(listing.problem), str(listing.problem))
     took = seconds(listing.latency_s)
@@ -160,7 +169,7 @@ def finding(provider: Provider, listing: Listing, configured: Sequence[str], now
     problem = "; ".join(_is_missing(model, listing.models) for model in wrong)
     if harmless := [model for model in missing if model not in wrong]:
         said.append(f"not in the list, which may be harmless: {', '.join(harmless)}")
-    endings = retiring(provider, configured, read_listing(provider.kind, listing.entries))
+    endings = retiring(provider, configured, read_listing(provider.kind, listing.entries), marked_by)
     return Finding(
         provider.name, problem, ", ".join([*filter(None, [problem]), *said]), len(listing.models),
         listing.key_accepted, warnings=tuple(f"{one.upstream} {one.words(now)}" for one in endings),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.catalog import Ending, Refresh, missing_since, only, records, retiring, unlisted
+from gateway.catalog import Ending, Refresh, missing_since, nowhere, only, records, retiring, unlisted
 from gateway.catalog.endings import ending_of
 from gateway.types import Ability, Provider, Upstream
 from tests.serving import config_of
@@ -27,6 +27,7 @@ SHOP = Provider("shop", "openai", "https://shop.test/v1")
         (Ending("shop/a", YEAR, is_gone=False, replacement="b"),
          "retires on 1971-01-01; its provider names b in its place"),
         (Ending("shop/a", DAY, is_gone=False), "was to retire on 1970-01-02"),
+        (Ending("shop/a", marked_by="genai-prices 1"), "deprecated, says genai-prices 1"),
         (Ending("shop/a", DAY, is_gone=True), "not in its provider's list since 1970-01-02"),
     ],
 )  # fmt: skip
@@ -37,6 +38,8 @@ def test_words(ending: Ending, words: str) -> None:
 def test_a_list_without_the_model_says_more_than_a_date() -> None:
     upstream = Upstream(SHOP, "a", Ability(retires_at=YEAR, replacement="b"))
     assert ending_of(upstream, {}) == Ending("shop/a", YEAR, is_gone=False, replacement="b")
+    assert ending_of(upstream, {}, "a table") == ending_of(upstream, {})
+    assert ending_of(Upstream(SHOP, "a"), {}, "a table") == Ending("shop/a", marked_by="a table")
     assert ending_of(upstream, {"a": 3.0}) == Ending("shop/a", 3.0, is_gone=True)
     assert ending_of(Upstream(SHOP, "a"), {"b": 3.0}) is None
 
@@ -65,7 +68,9 @@ def test_retiring() -> None:
     """Of the models that are asked about, under the names that the list has for them."""
     ends = Ability(retires_at=DAY)
     found = {"a": ends, "b:latest": ends, "c": Ability(), "d": ends}
-    assert [one.upstream for one in retiring(SHOP, ["models/a", "b", "c", "e"], found)] == ["shop/models/a", "shop/b"]
+    told = retiring(SHOP, ["models/a", "b", "c", "e"], found, nowhere)
+    assert [one.upstream for one in told] == ["shop/models/a", "shop/b"]
+    assert [one.marked_by for one in retiring(SHOP, ["c"], found, lambda _: "a table")] == ["a table"]
 
 
 def test_rows_have_the_endings_of_their_upstreams() -> None:
@@ -73,7 +78,7 @@ def test_rows_have_the_endings_of_their_upstreams() -> None:
     configured = config_of(yaml, {}).directory
     directory = configured.with_discovered({"one": {"m": Ability(retires_at=YEAR)}, "two": {"n": Ability()}})
     state = {"one": Refresh(9.0), "two": Refresh(9.0, missing={"m": 7.0})}
-    (row, other) = records(directory, state)
+    (row, other) = records(directory, state, lambda _: "a table")  # which is asked about configured models only
     assert row.endings == (Ending("one/m", YEAR, is_gone=False), Ending("two/m", 7.0, is_gone=True))
     assert other.endings == ()
     assert only((row, other), ending=True) == (row,)

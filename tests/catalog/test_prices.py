@@ -338,6 +338,23 @@ def test_before_it_is_warm() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "marked"),
+    [
+        ("gemini/gemini-2.0-flash", GENAI),
+        ("gemini/models/gemini-2.0-flash", GENAI),
+        ("openai/gpt-5", ""),
+        ("openrouter/google/gemini-2.0-flash", ""),  # what its maker does says nothing of a reseller
+        ("vllm/gemini-2.0-flash", ""),
+        ("openai/nobody-knows-it", ""),
+    ],
+)
+def test_deprecated_models(book: PriceBook, name: str, marked: str) -> None:
+    """As the tables mark them at the provider itself."""
+    assert book.deprecated_by(upstream(name)) == marked
+    assert PriceBook().deprecated_by(upstream(name)) == ""
+
+
 def test_strangers_do_not_fill_it() -> None:
     """Clients may name any model; neither this nor the library remembers them all."""
     warm = PriceBook()

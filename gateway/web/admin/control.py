@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.proxy.gateway import Gateway
     from gateway.stores.keyring import Keyring
     from gateway.stores.overlay import Step
+    from gateway.types import Upstream
     from gateway.web.admin.table import Asked
 
 T = TypeVar("T")
@@ -47,6 +48,8 @@ class Control:
     """Asks all providers for their models now."""
     balances: Callable[[], Mapping[str, Balance]]
     """Returns the last statement of each account, where the provider has an API for it."""
+    deprecated_by: Callable[[Upstream], str]
+    """Returns the table of prices that marks a model as deprecated; empty: none does."""
     statements: Callable[[], Sequence[Statement]]
     """Returns the last comparison of the ledger with providers' bills. Blocks."""
     ask_bills: Callable[[], Awaitable[Sequence[Statement]]]

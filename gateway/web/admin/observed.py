@@ -90,7 +90,7 @@ class Observed:
         needs = _capabilities(query.needs)
 
         def found() -> list[Model]:
-            every = records(directory, refreshed)
+            every = records(directory, refreshed, self._control.deprecated_by)
             rows = only(every, free=query.free, provider=query.provider, needs=needs, ending=query.ending)
             return list(search(rows, query.search))
 
@@ -207,7 +207,7 @@ def _model(row: Model, now: float) -> shapes.ModelInfo:
         endings=[
             shapes.EndingInfo(
                 upstream=one.upstream, is_gone=one.is_gone, at=one.at, replacement=one.replacement or None,
-                words=one.words(now),
+                marked_by=one.marked_by or None, words=one.words(now),
             )
             for one in row.endings
         ],

@@ -426,15 +426,17 @@ class Status(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class EndingInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """The end of a model at one provider, as its list has it. `is_gone`: the list lacks the model since `at`.
+    """The end of a model at one provider. `is_gone`: the provider's list lacks the model since `at`.
 
-    Otherwise the provider stops to serve it at `at`. `words`: the same for people.
+    Otherwise the provider stops to serve it at `at`; null: a table of prices marks it as deprecated (`marked_by`).
+    `words`: the same for people.
     """
 
     upstream: str
     is_gone: bool
-    at: float
+    at: float | None
     replacement: str | None
+    marked_by: str | None
     words: str
 
 

@@ -143,8 +143,7 @@ export function Diff({ text }) {
           : line.startsWith("@@")
             ? "place"
             : "";
-  return html`<pre class="diff" tabindex="0" aria-label="Difference as YAML">
-${text.split("\n").map((line) => html`<span class=${kind(line)}>${line}${"\n"}</span>`)}</pre>`;
+  return html`<pre class="diff" tabindex="0" aria-label="Difference as YAML">${text.split("\n").map((line) => html`<span class=${kind(line)}>${line}${"\n"}</span>`)}</pre>`;
 }
 
 export const Meter = ({ share, label }) =>

@@ -193,7 +193,7 @@ function Role({ role, version, aliases, presets, propose }) {
     </form>
     ${
       role &&
-      html`<div>
+      html`<div class="stack">
         <${LivePlan} name=${role.name} /><${Switch} name=${role.name} names=${[...known.keys()]} ...${{ version, propose }} />
       </div>`
     }
