@@ -157,6 +157,8 @@ ELSEWHERE: dict[str, str] = {
     "gateway.web.admin.configured": "web/admin/test_life.py",
     "gateway.web.admin.control": "web/admin/test_life.py",
     "gateway.web.admin.keys": "web/admin/test_life.py",
+    "gateway.web.admin.calls": "web/admin/test_life.py",
+    "gateway.web.admin.models": "web/admin/test_life.py",
     "gateway.web.admin.observed": "web/admin/test_life.py",
     "gateway.web.admin.openapi": "web/admin/test_table.py",
     "gateway.web.ledger": "web/test_outcomes.py",

@@ -11,17 +11,19 @@ from starlette.responses import Response
 from gateway.web.admin import configured, openapi
 from gateway.web.admin.accounts import Accounts
 from gateway.web.admin.bills import Bills
+from gateway.web.admin.calls import Calls
 from gateway.web.admin.clients import Clients
 from gateway.web.admin.events import Feed
 from gateway.web.admin.experiments import Experiments
 from gateway.web.admin.front_ends import FrontEnds
 from gateway.web.admin.keys import Keys
+from gateway.web.admin.models import Models
 from gateway.web.admin.observed import Observed
 from gateway.web.admin.overlay import Overlay
 from gateway.web.admin.parameters import Parameters
 from gateway.web.admin.providers import Providers
 from gateway.web.admin.reading import read
-from gateway.web.admin.standing import Standings
+from gateway.web.admin.standing import Standing
 from gateway.web.admin.switching import Switching
 from gateway.web.admin.table import Effect, Row
 from gateway.web.answers import json_answer
@@ -54,10 +56,12 @@ class Admin:
             *Experiments(control).rows(),  # before the entries, whose names may have slashes
             *configured.rows(control),
             *Parameters(control).rows(),
+            *Models(control).rows(),
             *Observed(control).rows(),
+            *Calls(control).rows(),
             *Accounts(control).rows(),
             *Bills(control).rows(),
-            *Standings(control).rows(),
+            *Standing(control).rows(),
             *Switching(control).rows(),
             *Keys(control).rows(),
             *FrontEnds(control).rows(),

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from gateway.config import edits, shields
 from gateway.config.edits import Edit
 from gateway.control.aliases import objection, renamed
 from gateway.control.refusals import Invalid
 from gateway.core.names import nearest, quoted
 from gateway.errors import NotFound
-from gateway.web.admin import shapes
-from gateway.web.admin.shapes import Changed, Named, NamedList, Whole
-from gateway.web.admin.table import Effect, Row, Value
+from gateway.web.admin import shapes  # noqa: TC001  # msgspec reads the annotations
+from gateway.web.admin.shapes import Changed, Named, NamedList
+from gateway.web.admin.table import Effect, Row, Strict, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
     from gateway.control.desk import View
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class Rename(Strict, frozen=True, kw_only=True):
+    """Where a name goes."""
+
+    to: shapes.Name
+
+
+class Whole(msgspec.Struct, kw_only=True, frozen=True):
+    """A section that is changed as a whole."""
+
+    value: Any
+    set_in: Literal["file", "run_time", "both"]
+    version: str
 
 
 def set_in(view: View, path: Path) -> Literal["file", "run_time", "both"]:
@@ -186,7 +202,7 @@ def rows(control: Control) -> Iterator[Row]:
 
     yield Row(
         "POST", "/aliases/{name:path}/rename", "aliases", "Rename an alias wherever it is used.", rename, Changed,
-        Effect.EDIT, body=shapes.Rename,
+        Effect.EDIT, body=Rename,
     )  # fmt: skip
     for one in sections:
         yield from one.reading_rows()

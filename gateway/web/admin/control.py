@@ -59,6 +59,12 @@ class Control:
         """Return the configuration as it is written."""
         return await in_thread(self.desk.look)
 
+    def key_names(self) -> Mapping[str, str]:
+        """Return the name of each virtual key, by its id."""
+        ring = self.keyring.ring
+        holders = ring.holders.values() if ring is not None else ()
+        return {one.key.id: one.key.name or one.key.id for one in holders}
+
     async def change(self, asked: Asked, wishes: Callable[[View], Sequence[Edit]]) -> Changed:
         """Make the change that a request wants, and answer once new calls use it."""
         change: Change = await in_thread(

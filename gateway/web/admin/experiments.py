@@ -11,8 +11,7 @@ from gateway.control.experiments import by_name, report, unknown, verdict
 from gateway.control.report import instant
 from gateway.core.comparison import ArmReport  # noqa: TC001  # msgspec reads the annotations
 from gateway.errors import BadRequest, NotFound
-from gateway.web.admin import shapes
-from gateway.web.admin.table import Row
+from gateway.web.admin.table import Row, Strict
 from gateway.web.ledger import from_ledger
 
 if TYPE_CHECKING:
@@ -20,6 +19,13 @@ if TYPE_CHECKING:
 
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class PeriodQuery(Strict, frozen=True, kw_only=True):
+    """A period. Times: 7d, today, 2026-11-01."""
+
+    since: str = "30d"
+    until: str | None = None
 
 
 class ComparedInfo(msgspec.Struct, kw_only=True, frozen=True):
@@ -55,7 +61,7 @@ class Experiments:
         """Yield the routes."""
         yield Row(
             "GET", "/experiments/{name}/report", "experiments", "Compare the arms of an experiment.", self.report,
-            ReportInfo, query=shapes.PeriodQuery,
+            ReportInfo, query=PeriodQuery,
         )  # fmt: skip
 
     async def report(self, asked: Asked) -> ReportInfo:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from gateway.control.choice import chosen, option, options
 from gateway.control.desk import ANY
@@ -13,7 +15,7 @@ from gateway.core.names import nearest, quoted
 from gateway.errors import BadRequest
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
-from gateway.web.admin.table import Effect, Row, Value
+from gateway.web.admin.table import Effect, Row, Strict, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +23,56 @@ if TYPE_CHECKING:
     from gateway.types import Provider
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class ProviderQuery(Strict, frozen=True, kw_only=True):
+    """`provider`: the name of one."""
+
+    provider: shapes.Name
+
+
+class OptionInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A provider that can be chosen, with the settings that a form shows."""
+
+    id: str
+    name: str
+    description: str
+    fields: list[shapes.FieldInfo]
+
+
+class ChoiceInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """The provider that is chosen: the default provider. `configured`: it can serve calls."""
+
+    provider: str | None
+    base_url: str
+    has_api_key: bool
+    model_override: str | None
+    configured: bool
+    available_providers: list[OptionInfo]
+
+
+class Chosen(msgspec.Struct, kw_only=True, frozen=True):
+    """A provider is chosen. `ok`: new calls use it."""
+
+    ok: bool
+    provider: str
+    configured: bool
+    message: str
+
+
+class Listed(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The models of a provider, or why it cannot be asked for them."""
+
+    ok: bool
+    provider: str | msgspec.UnsetType = msgspec.UNSET
+    models: list[str] | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Status(msgspec.Struct, kw_only=True, frozen=True):
+    """It is done."""
+
+    status: Literal["ok"] = "ok"
 
 
 class FrontEnds:
@@ -34,36 +86,36 @@ class FrontEnds:
         tag = "front ends"
         yield Row(
             "GET", "/api/llm/provider", tag, "Return the provider that is chosen, and those that can be.", self.get,
-            shapes.ChoiceInfo, prefix="",
+            ChoiceInfo, prefix="",
         )  # fmt: skip
         yield Row(
             "POST", "/api/llm/provider", tag, "Choose a provider, and keep the settings sent with it.", self.choose,
-            shapes.Chosen, Effect.ACT, body=Value(""), prefix="",
+            Chosen, Effect.ACT, body=Value(""), prefix="",
         )  # fmt: skip
         yield Row(
             "POST", "/api/llm/test", tag,
             "Ask a provider for its models; no call is made. Settings sent with it are tried and not kept.",
-            self.test, shapes.Listed, Effect.ACT, body=Value("", is_optional=True), prefix="",
+            self.test, Listed, Effect.ACT, body=Value("", is_optional=True), prefix="",
         )  # fmt: skip
         yield Row(
-            "POST", "/api/provider/set", tag, "Choose a provider that is configured.", self.switch, shapes.Status,
-            Effect.ACT, query=shapes.ProviderQuery, prefix="",
+            "POST", "/api/provider/set", tag, "Choose a provider that is configured.", self.switch, Status,
+            Effect.ACT, query=ProviderQuery, prefix="",
         )  # fmt: skip
         yield Row(
-            "GET", "/api/models", tag, "List the models of a provider.", self.models, shapes.Listed,
-            query=shapes.ProviderQuery, prefix="",
+            "GET", "/api/models", tag, "List the models of a provider.", self.models, Listed,
+            query=ProviderQuery, prefix="",
         )  # fmt: skip
 
-    async def get(self, _: Asked) -> shapes.ChoiceInfo:
+    async def get(self, _: Asked) -> ChoiceInfo:
         provider = self._chosen()
-        return shapes.ChoiceInfo(
+        return ChoiceInfo(
             provider=None if provider is None else provider.name,
             base_url="" if provider is None else provider.base_url,
             has_api_key=provider is not None and bool(provider.headers),
             model_override=None if provider is None else provider.model_override,
             configured=provider is not None and provider.unusable is None,
             available_providers=[
-                shapes.OptionInfo(
+                OptionInfo(
                     id=one.name,
                     name=(one.kind.title or one.kind.name) if one.name == one.kind.usual_name else one.name,
                     description=one.description,
@@ -73,13 +125,13 @@ class FrontEnds:
             ],
         )
 
-    async def choose(self, asked: Asked) -> shapes.Chosen:
+    async def choose(self, asked: Asked) -> Chosen:
         name, sent = _settings(asked.body)
         if not name:
             raise BadRequest('"provider" is missing', param="provider", code="missing_field")
         return await self._choose(asked, name, sent)
 
-    async def switch(self, asked: Asked) -> shapes.Status:
+    async def switch(self, asked: Asked) -> Status:
         name = asked.query.provider
         provider = self._providers.get(option(name, self._providers).name)
         if provider is None or provider.unusable is not None:
@@ -90,9 +142,9 @@ class FrontEnds:
         done = await self._choose(asked, name, {})
         if not done.ok:
             raise Invalid(done.message)
-        return shapes.Status()
+        return Status()
 
-    async def test(self, asked: Asked) -> shapes.Listed:
+    async def test(self, asked: Asked) -> Listed:
         name, sent = _settings(asked.body)
         provider = self._providers.get(option(name, self._providers).name) if name else self._chosen()
         if sent:
@@ -104,15 +156,15 @@ class FrontEnds:
             config = await in_thread(self._control.desk.rehearsed, lambda view: chosen(wanted, sent, known, view))
             provider = config.directory.providers[wanted.name]
         if provider is None and name:
-            return shapes.Listed(ok=False, error=f"{name} is not configured")
+            return Listed(ok=False, error=f"{name} is not configured")
         if provider is None:
-            return shapes.Listed(ok=False, error='no provider is chosen; send {"provider": NAME}')
+            return Listed(ok=False, error='no provider is chosen; send {"provider": NAME}')
         return await self._ask(provider)
 
-    async def models(self, asked: Asked) -> shapes.Listed:
+    async def models(self, asked: Asked) -> Listed:
         name = option(asked.query.provider, self._providers).name
         if (provider := self._providers.get(name)) is None:
-            return shapes.Listed(ok=False, error=f"{name} is not configured")
+            return Listed(ok=False, error=f"{name} is not configured")
         listed = [
             model
             for model, upstreams in self._control.gateway.directory.bare.items()
@@ -123,11 +175,11 @@ class FrontEnds:
         if provider.unusable is None and not provider.model_override and (read is None or read.error is not None):
             asked_now = await self._ask(provider)
             if not isinstance(asked_now.models, list):
-                return asked_now if not listed else shapes.Listed(ok=True, provider=name, models=listed)
+                return asked_now if not listed else Listed(ok=True, provider=name, models=listed)
             listed = list(dict.fromkeys((*listed, *asked_now.models)))
         if provider.unusable is not None:
-            return shapes.Listed(ok=False, error=f"{name}: {provider.unusable}")
-        return shapes.Listed(ok=True, provider=name, models=listed)
+            return Listed(ok=False, error=f"{name}: {provider.unusable}")
+        return Listed(ok=True, provider=name, models=listed)
 
     @property
     def _providers(self) -> Mapping[str, Provider]:
@@ -137,7 +189,7 @@ class FrontEnds:
         directory = self._control.gateway.directory
         return directory.providers.get(directory.default_provider or "")
 
-    async def _choose(self, asked: Asked, name: str, sent: Mapping[str, Any]) -> shapes.Chosen:
+    async def _choose(self, asked: Asked, name: str, sent: Mapping[str, Any]) -> Chosen:
         """Make the change. These front ends know no versions, so the last one wins."""
         wanted, providers = option(name, self._providers), self._providers
         done = await self._control.change(
@@ -147,17 +199,17 @@ class FrontEnds:
         unusable = f"{name} is not in use yet" if provider is None else provider.unusable
         ok = done.in_use or not done.stored
         message = done.note or (f"{name} is chosen" if unusable is None else f"{name} is chosen, but: {unusable}")
-        return shapes.Chosen(ok=ok, provider=name, configured=unusable is None, message=message)
+        return Chosen(ok=ok, provider=name, configured=unusable is None, message=message)
 
-    async def _ask(self, provider: Provider) -> shapes.Listed:
+    async def _ask(self, provider: Provider) -> Listed:
         from gateway.upstream.ask import Asker  # httpx takes a tenth of a second to import
 
         async with Asker(self._control.gateway.client) as asker:
             found = await tried(asker, provider)
         if found.ok:
-            return shapes.Listed(ok=True, provider=provider.name, models=list(found.models or provider.models))
+            return Listed(ok=True, provider=provider.name, models=list(found.models or provider.models))
         why = next(one.detail for one in found.steps if one.ok is False)
-        return shapes.Listed(ok=False, error=f"{provider.name}: {why}")
+        return Listed(ok=False, error=f"{provider.name}: {why}")
 
 
 def _unnamed(field: str) -> BadRequest:

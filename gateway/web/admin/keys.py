@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 from time import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
 
 from gateway.control.keys import Wanted, WrongField, new_key
 from gateway.control.refusals import Unstored
@@ -16,9 +19,8 @@ from gateway.stores.keys_seen import seen_beside
 from gateway.stores.opening import open_keys
 from gateway.stores.overlay import Step
 from gateway.stores.store import StoreError
-from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
-from gateway.web.admin.table import Effect, Row
+from gateway.web.admin.table import Effect, Row, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +29,50 @@ if TYPE_CHECKING:
     from gateway.types import Key
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class NewKey(Strict, frozen=True, kw_only=True):
+    """A virtual key. Its secret is in the answer, once."""
+
+    name: Annotated[str, Meta(max_length=64)] = ""
+    routes: tuple[str, ...] = ()
+    budget_usd: str | float | None = None
+    window: Literal["hour", "day", "week", "month", "lifetime"] = "month"
+    rpm: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    tpm: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    streams: Annotated[int, Meta(ge=1, le=10**9)] | None = None
+    expires: str | None = None
+    labels: tuple[str, ...] = ()
+    admin: bool = False
+
+
+class KeyInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A virtual key. `secret` is there once: in the answer that creates the key."""
+
+    id: str
+    name: str
+    state: str
+    hint: str
+    routes: list[str]
+    budget_nanousd: int | None
+    window: str
+    rpm: int | None
+    tpm: int | None
+    streams: int | None
+    expires_at: float | None
+    created_at: float
+    labels: list[str]
+    admin: bool
+    secret: str | None = None
+    stored: bool = True
+
+
+class KeyList(msgspec.Struct, kw_only=True, frozen=True):
+    """All virtual keys, the oldest first."""
+
+    data: list[KeyInfo]
+    object: Literal["list"] = "list"
+
 
 T = TypeVar("T")
 
@@ -39,21 +85,21 @@ class Keys:
 
     def rows(self) -> Iterator[Row]:
         """Yield the routes."""
-        yield Row("GET", "/keys", "keys", "List all virtual keys, without their secrets.", self.every, shapes.KeyList)
+        yield Row("GET", "/keys", "keys", "List all virtual keys, without their secrets.", self.every, KeyList)
         yield Row(
             "POST", "/keys", "keys", "Create a virtual key. Its secret is in the answer, once.", self.create,
-            shapes.KeyInfo, Effect.ACT, body=shapes.NewKey, rehearses=True,
+            KeyInfo, Effect.ACT, body=NewKey, rehearses=True,
         )  # fmt: skip
         yield Row(
-            "DELETE", "/keys/{id}", "keys", "Revoke a virtual key for good.", self.revoke, shapes.KeyInfo, Effect.ACT,
+            "DELETE", "/keys/{id}", "keys", "Revoke a virtual key for good.", self.revoke, KeyInfo, Effect.ACT,
             rehearses=True,
         )  # fmt: skip
 
-    async def every(self, _: Asked) -> shapes.KeyList:
+    async def every(self, _: Asked) -> KeyList:
         found = await self._use(lambda store: [one.key for one in store.all()])
-        return shapes.KeyList(data=[_info(key) for key in found])
+        return KeyList(data=[_info(key) for key in found])
 
-    async def create(self, asked: Asked) -> shapes.KeyInfo:
+    async def create(self, asked: Asked) -> KeyInfo:
         said = asked.body
         wanted = Wanted(
             said.name, said.routes, said.budget_usd, None if said.budget_usd is None else said.window, said.rpm,
@@ -81,7 +127,7 @@ class Keys:
             await self._control.note(asked, Step(f"keys.{key.id}", "created", after=key.name or None))
         return _info(key, None if asked.dry_run else secret, stored=not asked.dry_run)
 
-    async def revoke(self, asked: Asked) -> shapes.KeyInfo:
+    async def revoke(self, asked: Asked) -> KeyInfo:
         identity = asked.path["id"]
 
         def revoke(store: KeyStore) -> Key:
@@ -118,8 +164,8 @@ class Keys:
         return await in_thread(use)
 
 
-def _info(key: Key, secret: str | None = None, *, stored: bool = True) -> shapes.KeyInfo:
-    return shapes.KeyInfo(
+def _info(key: Key, secret: str | None = None, *, stored: bool = True) -> KeyInfo:
+    return KeyInfo(
         id=key.id,
         name=key.name,
         state=state_of(key, time()).value,

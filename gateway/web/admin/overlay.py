@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
 
 from gateway.config import edits, shields
 from gateway.config.edits import Edit
@@ -10,9 +13,10 @@ from gateway.control.desk import ANY
 from gateway.control.export import exported
 from gateway.control.refusals import Invalid
 from gateway.errors import BadRequest
+from gateway.stores.overlay import Line  # noqa: TC001  # msgspec reads the annotations
 from gateway.web.admin import shapes
 from gateway.web.admin.control import in_thread
-from gateway.web.admin.table import Effect, Row
+from gateway.web.admin.table import Effect, Row, Strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +24,89 @@ if TYPE_CHECKING:
     from gateway.control.desk import View
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class Wish(Strict, frozen=True, kw_only=True):
+    """One edit: the value that the merged configuration is to have at a path. null: the path is to be absent."""
+
+    path: shapes.Name
+    value: Any = None
+
+
+class Edits(Strict, frozen=True, kw_only=True):
+    """Edits that are made together or not at all."""
+
+    changes: Annotated[list[Wish], Meta(min_length=1, max_length=1000)]
+
+
+class Reverts(Strict, frozen=True, kw_only=True):
+    """Paths of which gateway.yaml is to count again. `all`: every change, even if the overlay cannot be read."""
+
+    paths: tuple[shapes.Name, ...] = ()
+    all: bool = False
+
+
+class ConfigQuery(Strict, frozen=True, kw_only=True):
+    """`layer`: both files merged, gateway.yaml alone, or the overlay alone."""
+
+    layer: Literal["merged", "file", "overlay"] = "merged"
+
+
+class LimitQuery(Strict, frozen=True, kw_only=True):
+    """`limit`: how many, the newest first."""
+
+    limit: shapes.Limit = 50
+
+
+class Entry(msgspec.Struct, kw_only=True, frozen=True):
+    """One entry of the overlay. null: it removes what gateway.yaml has there."""
+
+    path: str
+    value: Any
+
+
+class Configuration(msgspec.Struct, kw_only=True, frozen=True):
+    """The configuration as it is written."""
+
+    source: str
+    version: str
+    running_version: int
+    layer: str
+    value: Any
+    error: str = ""
+    waits: list[str] = []
+
+
+class Difference(msgspec.Struct, kw_only=True, frozen=True):
+    """What the overlay changes."""
+
+    version: str
+    entries: list[Entry]
+    diff: str
+    warnings: list[str]
+
+
+class Text(msgspec.Struct, kw_only=True, frozen=True):
+    """A gateway.yaml with all changes in it."""
+
+    version: str
+    yaml: str
+
+
+class History(msgspec.Struct, kw_only=True, frozen=True):
+    """Changes, the newest first."""
+
+    data: list[Line]
+    object: Literal["list"] = "list"
+
+
+class Reloaded(msgspec.Struct, kw_only=True, frozen=True):
+    """The result of a reading of the configuration."""
+
+    version: int
+    error: str
+    waits: list[str]
+    done: bool
 
 
 class Overlay:
@@ -31,33 +118,31 @@ class Overlay:
     def rows(self) -> Iterator[Row]:
         """Yield the routes."""
         yield Row(
-            "GET", "/config", "config", "Show the configuration as it is written.", self.show, shapes.Configuration,
-            query=shapes.ConfigQuery,
+            "GET", "/config", "config", "Show the configuration as it is written.", self.show, Configuration,
+            query=ConfigQuery,
         )  # fmt: skip
         yield Row(
             "PATCH", "/config", "config", "Make edits at any paths, together or not at all.", self.edit, shapes.Changed,
-            Effect.EDIT, body=shapes.Edits,
+            Effect.EDIT, body=Edits,
         )  # fmt: skip
-        yield Row("GET", "/config/diff", "config", "List what was changed at run time.", self.diff, shapes.Difference)
-        yield Row(
-            "GET", "/config/export", "config", "Return one gateway.yaml with all changes.", self.export, shapes.Text
-        )
+        yield Row("GET", "/config/diff", "config", "List what was changed at run time.", self.diff, Difference)
+        yield Row("GET", "/config/export", "config", "Return one gateway.yaml with all changes.", self.export, Text)
         yield Row(
             "POST", "/config/revert", "config", "Revert changes to gateway.yaml.", self.revert, shapes.Changed,
-            Effect.EDIT, body=shapes.Reverts,
+            Effect.EDIT, body=Reverts,
         )  # fmt: skip
         yield Row(
-            "GET", "/history", "config", "Tell who changed what, and when.", self.history, shapes.History,
-            query=shapes.LimitQuery,
+            "GET", "/history", "config", "Tell who changed what, and when.", self.history, History,
+            query=LimitQuery,
         )  # fmt: skip
-        yield Row("POST", "/reload", "config", "Read the files again.", self.reload, shapes.Reloaded, Effect.ACT)
+        yield Row("POST", "/reload", "config", "Read the files again.", self.reload, Reloaded, Effect.ACT)
 
-    async def show(self, asked: Asked) -> shapes.Configuration:
+    async def show(self, asked: Asked) -> Configuration:
         view = await self._control.look()
         layer = asked.query.layer
         value = {"merged": view.merged, "file": view.base, "overlay": view.over}[layer]
         gateway = self._control.gateway
-        return shapes.Configuration(
+        return Configuration(
             source=view.ground.name,
             version=view.version,
             running_version=gateway.now.version,
@@ -71,20 +156,20 @@ class Overlay:
         wishes = [Edit(_path(one.path), one.value) for one in asked.body.changes]
         return await self._control.change(asked, lambda _: wishes)
 
-    async def diff(self, _: Asked) -> shapes.Difference:
+    async def diff(self, _: Asked) -> Difference:
         view = await self._control.look()
         shown = shields.shown(view.over)
         file = str(view.layer.file)
-        return shapes.Difference(
+        return Difference(
             version=view.version,
-            entries=[shapes.Entry(path=edits.written(path), value=value) for path, value in edits.entries(shown)],
+            entries=[Entry(path=edits.written(path), value=value) for path, value in edits.entries(shown)],
             diff=edits.diff(shields.shown(view.base), shields.shown(view.merged), names=(view.ground.name, file)),
             warnings=[one for one in self._control.gateway.now.config.warnings if one.startswith(file)],
         )
 
-    async def export(self, _: Asked) -> shapes.Text:
+    async def export(self, _: Asked) -> Text:
         view = await self._control.look()
-        return shapes.Text(version=view.version, yaml=exported(view))
+        return Text(version=view.version, yaml=exported(view))
 
     async def revert(self, asked: Asked) -> shapes.Changed:
         said = asked.body
@@ -105,13 +190,13 @@ class Overlay:
         in_use, note = await self._control.in_use()
         return shapes.Changed(version=version, stored=True, in_use=in_use, diff="", breaks=[], problems=[], note=note)
 
-    async def history(self, asked: Asked) -> shapes.History:
-        return shapes.History(data=list(await in_thread(self._control.desk.history, asked.query.limit)))
+    async def history(self, asked: Asked) -> History:
+        return History(data=list(await in_thread(self._control.desk.history, asked.query.limit)))
 
-    async def reload(self, _: Asked) -> shapes.Reloaded:
+    async def reload(self, _: Asked) -> Reloaded:
         done, note = await self._control.in_use()
         gateway = self._control.gateway
-        return shapes.Reloaded(
+        return Reloaded(
             version=gateway.now.version,
             error=gateway.reading.error or ("" if done else note),
             waits=list(gateway.reading.waits),

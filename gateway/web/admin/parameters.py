@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -11,7 +11,7 @@ from gateway.control.params import level_of, levels, own, tuned
 from gateway.control.refusals import Invalid
 from gateway.web.admin.configured import set_in
 from gateway.web.admin.control import in_thread
-from gateway.web.admin.shapes import Changed, Named, NamedList, OfCandidate, Traced
+from gateway.web.admin.shapes import Changed, Named, NamedList
 from gateway.web.admin.table import Effect, Row, Value
 
 if TYPE_CHECKING:
@@ -22,6 +22,42 @@ if TYPE_CHECKING:
     from gateway.control.params import Level
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
+
+
+class Place(msgspec.Struct, kw_only=True, frozen=True):
+    """A place that sets a parameter."""
+
+    level: str
+    path: str
+    file: str
+    line: int
+
+
+class Parameter(msgspec.Struct, kw_only=True, frozen=True):
+    """An effective parameter."""
+
+    verb: Literal["default", "force", "drop", "rename", "clamp"]
+    field: str
+    value: Any
+    origins: list[Place]
+
+
+class OfCandidate(msgspec.Struct, kw_only=True, frozen=True):
+    """The parameters of one candidate."""
+
+    upstream: str
+    label: str
+    via: list[str]
+    params: list[Parameter]
+
+
+class Traced(msgspec.Struct, kw_only=True, frozen=True):
+    """The effective parameters of a name."""
+
+    name: str
+    preset: str
+    candidates: list[OfCandidate]
+    version: str
 
 
 class Parameters:

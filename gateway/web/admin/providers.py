@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 from gateway.config import edits, shields
 from gateway.config.edits import Edit
@@ -28,6 +30,73 @@ if TYPE_CHECKING:
     from gateway.web.admin.table import Asked
 
 
+class KindInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A kind of provider."""
+
+    kind: str
+    base_url: str
+    key_variables: list[str]
+    key_required: bool
+    free: Literal["models", "plan", "local"] | None
+    """What can be free of charge there: models by their names, a plan of the key, or the server is a local one."""
+    fields: list[shapes.FieldInfo]
+    guide: list[str]
+    """Steps that lead to what the fields ask for."""
+
+
+class KindList(msgspec.Struct, kw_only=True, frozen=True):
+    """All kinds of providers."""
+
+    data: list[KindInfo]
+    object: Literal["list"] = "list"
+
+
+class ProviderInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A provider: what is configured, and how it is. `unusable`: why it gets no calls."""
+
+    name: str
+    kind: str
+    base_url: str
+    enabled: bool
+    configured: bool
+    unusable: str | None
+    has_api_key: bool
+    local: bool
+    fields: list[shapes.FieldInfo]
+    value: Any
+    set_in: Literal["file", "run_time", "both", "built_in"]
+    models_known: int
+    refreshed_at: float | None
+    refresh_error: str | None
+    upstreams: list[shapes.UpstreamInfo]
+
+
+class ProviderList(msgspec.Struct, kw_only=True, frozen=True):
+    """All providers."""
+
+    data: list[ProviderInfo]
+    version: str
+    object: Literal["list"] = "list"
+
+
+class StepInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """One step of a test. `ok` is null if the step cannot be told."""
+
+    step: Literal["key", "reachable", "key_accepted", "models"]
+    ok: bool | None
+    detail: str
+
+
+class TestInfo(msgspec.Struct, kw_only=True, frozen=True):
+    """A test of a provider. It costs nothing: no model is called."""
+
+    provider: str
+    ok: bool
+    steps: list[StepInfo]
+    models: list[str]
+    latency_ms: int
+
+
 class Providers:
     """The handlers."""
 
@@ -38,28 +107,28 @@ class Providers:
     def rows(self) -> Iterator[Row]:
         """Yield the routes."""
         tag = "providers"
-        yield Row("GET", "/kinds", tag, "List the kinds of providers and their settings.", self.kinds, shapes.KindList)
-        yield Row("GET", "/providers", tag, "List all providers and how they are.", self.every, shapes.ProviderList)
+        yield Row("GET", "/kinds", tag, "List the kinds of providers and their settings.", self.kinds, KindList)
+        yield Row("GET", "/providers", tag, "List all providers and how they are.", self.every, ProviderList)
         yield Row(
             "POST", "/providers/{name}/test", tag,
             "Test a provider without a call: key, address, list of models; with settings in the body, as it would be.",
-            self.test, shapes.TestInfo, Effect.ACT, body=Value("Provider", is_patch=True, is_optional=True),
+            self.test, TestInfo, Effect.ACT, body=Value("Provider", is_patch=True, is_optional=True),
         )  # fmt: skip
         for verb, handle in (("enable", self.enable), ("disable", self.disable)):
             words = f"{verb.capitalize()} a provider."
             yield Row("POST", f"/providers/{{name}}/{verb}", tag, words, handle, shapes.Changed, Effect.EDIT)
-        yield Row("GET", "/providers/{name:path}", tag, "Return one provider.", self.one, shapes.ProviderInfo)
+        yield Row("GET", "/providers/{name:path}", tag, "Return one provider.", self.one, ProviderInfo)
         yield from self._entries.rows()
 
-    async def kinds(self, _: Asked) -> shapes.KindList:
-        return shapes.KindList(data=[_kind(one) for one in KINDS.values() if not one.built_in])
+    async def kinds(self, _: Asked) -> KindList:
+        return KindList(data=[_kind(one) for one in KINDS.values() if not one.built_in])
 
-    async def every(self, _: Asked) -> shapes.ProviderList:
+    async def every(self, _: Asked) -> ProviderList:
         view = await self._control.look()
         found = self._control.gateway.now.directory.providers.values()
-        return shapes.ProviderList(data=[self._info(one, view) for one in found], version=view.version)
+        return ProviderList(data=[self._info(one, view) for one in found], version=view.version)
 
-    async def one(self, asked: Asked) -> tuple[shapes.ProviderInfo, str]:
+    async def one(self, asked: Asked) -> tuple[ProviderInfo, str]:
         view = await self._control.look()
         return self._info(self._provider(asked), view), view.version
 
@@ -69,16 +138,16 @@ class Providers:
     async def disable(self, asked: Asked) -> shapes.Changed:
         return await self._switch(asked, enabled=False)
 
-    async def test(self, asked: Asked) -> shapes.TestInfo:
+    async def test(self, asked: Asked) -> TestInfo:
         from gateway.upstream.ask import Asker  # httpx takes a tenth of a second to import
 
         provider = await self._rehearsed(asked) if asked.body else self._provider(asked)
         async with Asker(self._control.gateway.client) as asker:
             found = await tried(asker, provider)
-        return shapes.TestInfo(
+        return TestInfo(
             provider=provider.name,
             ok=found.ok,
-            steps=[shapes.StepInfo(step=one.step, ok=one.ok, detail=one.detail) for one in found.steps],  # type: ignore[arg-type]  # its names are the shape's
+            steps=[StepInfo(step=one.step, ok=one.ok, detail=one.detail) for one in found.steps],  # type: ignore[arg-type]  # its names are the shape's
             models=list(found.models),
             latency_ms=round(found.latency_s * 1000),
         )
@@ -110,12 +179,12 @@ class Providers:
             raise _absent(name, known)
         return known[name]
 
-    def _info(self, provider: Provider, view: View) -> shapes.ProviderInfo:
+    def _info(self, provider: Provider, view: View) -> ProviderInfo:
         path = ("providers", provider.name)
         written = view.at(path)
         kind = kind_of(provider)
         refresh = self._control.refreshed().get(provider.name)
-        return shapes.ProviderInfo(
+        return ProviderInfo(
             name=provider.name,
             kind=provider.kind,
             base_url=provider.base_url,
@@ -156,8 +225,8 @@ def _absent(name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"there is no provider {quoted(name[:200])}{near}", param="name")
 
 
-def _kind(kind: Kind) -> shapes.KindInfo:
-    return shapes.KindInfo(
+def _kind(kind: Kind) -> KindInfo:
+    return KindInfo(
         kind=kind.name,
         base_url=kind.base_url,
         key_variables=list(kind.key_vars),
