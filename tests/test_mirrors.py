@@ -51,6 +51,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.config.imports.draft": "config/imports/test_formats.py",
     "gateway.config.imports.foreign": "config/imports/test_formats.py",
     "gateway.config.imports.litellm": "config/imports/test_formats.py",
+    "gateway.config.imports.litellm_words": "config/imports/test_formats.py",
     "gateway.config.imports.router": "config/imports/test_formats.py",
     "gateway.config.imports.tables": "config/imports/test_formats.py",
     "gateway.config.money": "config/test_loading.py",

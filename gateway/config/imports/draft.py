@@ -30,6 +30,7 @@ _COMMENTS = {
     "models": "Own names for models.",
     "roles": "Jobs: the first model that can do the job gets the call. Clients ask for role:NAME.",
     "fallback": "Replacements for a name.",
+    "budgets": "Limits on spending.",
     "rules": "Where requests go for other reasons than their model. The first that holds decides.",
 }
 
@@ -57,6 +58,7 @@ class Draft:
     roles: dict[str, Any] = field(default_factory=dict)
     fallback: dict[str, list[str]] = field(default_factory=dict)
     rules: list[dict[str, Any]] = field(default_factory=list)
+    budgets: list[dict[str, Any]] = field(default_factory=list)
 
     def provider(self, wanted: str, kind: str = "", base_url: str = "", variable: str | None = "", **more: Any) -> str:
         """Add a provider, unless the same one is there, and return its name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from gateway.config.imports import litellm_words as words
 from gateway.config.imports.draft import Draft, is_no_key, kind_of
 
 if TYPE_CHECKING:
@@ -14,8 +15,9 @@ TITLE = "LiteLLM's config.yaml"
 
 _VARIABLE = re.compile(r"os\.environ/([A-Za-z_][A-Za-z0-9_]*)")
 # Fields of litellm_params that are request parameters.
-_PARAMS = ("temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty",
-           "reasoning_effort")  # fmt: skip
+_PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "max_completion_tokens", "seed", "stop", "n", "user",
+           "presence_penalty", "frequency_penalty", "logit_bias", "reasoning_effort", "response_format", "dimensions",
+           "tool_choice", "parallel_tool_calls")  # fmt: skip
 _STRATEGIES = {
     "simple-shuffle": "weighted", "latency-based-routing": "fastest", "cost-based-routing": "cheapest",
 }  # fmt: skip
@@ -30,11 +32,11 @@ def recognises(foreign: Foreign) -> bool:
 
 def carry(foreign: Foreign, draft: Draft) -> None:
     groups: dict[str, list[tuple[str, float]]] = {}
-    limits: dict[str, dict[int, dict[str, Any]]] = {}
+    said: dict[str, dict[int, dict[str, Any]]] = {}
     for i, entry in enumerate(foreign.look("model_list")):
-        if isinstance(entry, dict) and (found := _deployment(foreign, draft, i, limits)):
+        if isinstance(entry, dict) and (found := _deployment(foreign, draft, i, said)):
             groups.setdefault(foreign.text("model_list", i, "model_name"), []).append(found)
-    _limits(foreign, draft, limits)
+    words.to_providers(foreign, draft, said)
     chains = _chains(foreign)
     order = _STRATEGIES.get(foreign.text("router_settings", "routing_strategy") or "simple-shuffle")
     if order is None:
@@ -49,14 +51,16 @@ def carry(foreign: Foreign, draft: Draft) -> None:
             foreign.take("router_settings", "model_group_alias", name)
             draft.rules.append({"when": {"model": name}, "use": names[target]})
     _settings(foreign, draft)
+    draft.budgets += words.budgets(foreign)
+    words.hint(foreign)
 
 
 def _deployment(
-    foreign: Foreign, draft: Draft, i: int, limits: dict[str, dict[int, dict[str, Any]]]
+    foreign: Foreign, draft: Draft, i: int, said: dict[str, dict[int, dict[str, Any]]]
 ) -> tuple[str, float] | None:
     """Return the model of an entry and its share of the calls; None: it is not carried.
 
-    `limits`: gets the limits of the entry, by its provider and its place.
+    `said`: gets what the entry says of its deployment, by its provider and its place.
     """
     at: tuple[str | int, ...] = ("model_list", i, "litellm_params")
     written = foreign.text(*at, "model")
@@ -85,34 +89,19 @@ def _deployment(
         foreign.take(*at, "api_version")  # the v1 API, which the URL becomes, has no versions
     wanted = prefix if slash and kind_of(prefix) else kind or "custom"
     provider = draft.provider(wanted, kind, url, variable, api_version=version)
-    stated = {limit: said for limit in ("rpm", "tpm") if (said := foreign.look(*at, limit))}
-    limits.setdefault(provider, {})[i] = stated
+    said.setdefault(provider, {})[i] = words.stated(foreign, i)
     share = next((v for one in ("weight", "rpm", "tpm") if isinstance(v := foreign.look(*at, one), (int, float))), 1)
     foreign.take(*at, "weight")
     params = {one: foreign.take(*at, one) for one in _PARAMS if foreign.look(*at, one) is not None}
     found = f"{provider}/{model}"
     group = foreign.text("model_list", i, "model_name")
-    if params and "*" not in found:
+    facts = words.facts_of(foreign, i)
+    if (params or facts) and "*" not in found:
         alias = _plain(group)
         alias = alias if alias not in draft.models else f"{alias}-{i + 1}"
-        draft.models[alias] = {"model": found, "params": params}
+        draft.models[alias] = {"model": found, **facts, **({"params": params} if params else {})}
         found = alias
     return found, share
-
-
-def _limits(foreign: Foreign, draft: Draft, limits: dict[str, dict[int, dict[str, Any]]]) -> None:
-    """Carry the limits of deployments. Ours are a provider's, the same for each of its models."""
-    for provider, stated in limits.items():
-        one, *others = stated.values()
-        if all(other == one for other in others):
-            draft.providers[provider] |= one and {"limits": "model", **one}
-        for i, said in stated.items():
-            for limit in said:
-                if limit in draft.providers[provider]:
-                    foreign.take("model_list", i, "litellm_params", limit)
-                else:
-                    why = f"used as its share of the calls; the models of {provider} have different limits"
-                    foreign.leave(why, "model_list", i, "litellm_params", limit)
 
 
 def _secret(foreign: Foreign, kind: str, *path: str | int) -> str:

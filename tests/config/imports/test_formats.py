@@ -9,7 +9,7 @@ import pytest
 from gateway.config import Config, load
 from gateway.config.environment import parse_dotenv
 from gateway.config.imports import FORMATS, Unreadable, imported
-from gateway.types import Rate, RateUnit
+from gateway.types import Capability, Rate, RateUnit
 from tests.config.imports import files
 
 if TYPE_CHECKING:
@@ -121,6 +121,47 @@ def test_limits_stay(tmp_path: Path) -> None:
     assert made(tmp_path, *FORMS["toml"]).directory.providers["anthropic"].rates == (Rate(RateUnit.REQUESTS, 50, 60),)
 
 
+def test_facts_of_models_stay(tmp_path: Path) -> None:
+    """Prices, lengths and capabilities of an entry become those of its alias; half a price is none."""
+    text = """
+model_list:
+  - model_name: own
+    litellm_params:
+      {model: openai/m, api_base: "http://h.test/v1", api_key: none, timeout: 30, stream_timeout: 5, dimensions: 8}
+    model_info: {id: x, input_cost_per_token: 0.0000025, output_cost_per_token: 1.0e-05, max_input_tokens: 128000,
+                 max_tokens: 4096, supports_vision: true, supports_function_calling: false}
+  - model_name: half
+    litellm_params: {model: openai/n, api_base: "http://h.test/v1", api_key: none, timeout: 30}
+    model_info: {input_cost_per_token: 0.0000025, mode: chat}
+  - model_name: vectors
+    litellm_params: {model: openai/e, api_base: "http://h.test/v1", api_key: none, input_cost_per_token: 1.0e-07}
+    model_info: {mode: embedding, base_model: text-embedding-3-small}
+litellm_settings: {max_budget: 20, budget_duration: 7d, cache: true}
+general_settings: {database_url: x}
+"""
+    (tmp_path / "config.yaml").write_text(text)
+    config = made(tmp_path, ("config.yaml", text))
+    own = config.directory.routes["own"].candidates[0]
+    ability = own.upstream.ability
+    assert ability.price is not None
+    assert (ability.price.input, ability.price.output) == (2_500_000_000, 10_000_000_000)
+    assert (ability.context_tokens, ability.max_output_tokens) == (128_000, 4096)
+    assert Capability.VISION in ability.has
+    assert Capability.TOOLS in ability.lacks
+    assert own.params.defaults == {"dimensions": b"8"}
+    assert config.directory.routes["half"].candidates[0].upstream.ability.price is None
+    vectors = config.directory.routes["vectors"].candidates[0].upstream.ability.price
+    assert vectors is not None
+    assert (vectors.input, vectors.output) == (100_000_000, 0)
+    (budget,) = config.budgets
+    assert (budget.limit_nanousd, budget.window.value) == (20_000_000_000, "week")
+    left = imported([("config.yaml", text)]).left
+    assert any("a price needs both" in one for one in left)
+    assert any("the models of h differ in it" in one and "timeout" in one for one in left)
+    assert any("write stores: {database: URL}" in one for one in left)
+    assert any("say it at the alias" in one for one in left)
+
+
 def test_different_limits_of_one_provider_are_named() -> None:
     """Ours are the same for each of its models; the numbers stay the shares of the calls."""
     text = """
@@ -130,7 +171,7 @@ model_list:
 """
     found = imported([("config.yaml", text)])
     assert "rpm: 600" not in found.text.partition("# Not carried over")[0]
-    assert [str(one).count("have different limits") for one in found.left] == [1, 1, 1]
+    assert [str(one).count("the models of openai differ in it") for one in found.left] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
