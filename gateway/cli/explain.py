@@ -52,7 +52,7 @@ def explain(
         explain_call(identity, path, as_json=as_json)
         return
     if name is None or identity is not None:
-        raise Mistake("name either a role, an alias or a model, or a call with --call")
+        raise click.UsageError("name either a role, an alias or a model, or a call with --call")
     config = configuration.read(path)
     route = resolved(name, config.directory, as_json=as_json)
     asked = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.control.refusals import Unstored
@@ -17,15 +18,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# A record reaches the ledger within 0.2 s; after an idle time it takes up to a second.
+RECORDED_WITHIN_S = 2.5
+_EVERY_S = 0.1
 
-async def from_ledger(settings: LedgerSettings, ask: Callable[[Store], T]) -> T | None:
+
+async def from_ledger(settings: LedgerSettings, ask: Callable[[Store], T | None], *, within_s: float = 0.0) -> T | None:
     """Return what the ledger says; None if nothing was ever recorded. `ask` runs in a thread.
+
+    `within_s`: ask again until then if the answer is None, because what is just over may not be recorded yet.
 
     Raises:
         Unstored: the ledger cannot be read.
     """
-
+    end = monotonic() + within_s
     try:
-        return await asyncio.to_thread(read_ledger, settings, ask)
+        while True:
+            found = await asyncio.to_thread(read_ledger, settings, ask)
+            if found is not None or monotonic() >= end:
+                return found
+            await asyncio.sleep(_EVERY_S)
     except (StoreError, OSError) as error:
         raise Unstored(f"the ledger cannot be read: {error}") from error

@@ -5,8 +5,6 @@ Rule: a key judges its own calls only, and learns nothing about those of others.
 
 from __future__ import annotations
 
-import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -16,7 +14,7 @@ from gateway.core.names import quoted
 from gateway.errors import BadRequest, NotFound, Refusal
 from gateway.web.answers import json_answer
 from gateway.web.door import CALLER
-from gateway.web.ledger import from_ledger
+from gateway.web.ledger import RECORDED_WITHIN_S, from_ledger
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from gateway.stores.store import Store
     from gateway.types import Key
 
-# A record reaches the ledger within 0.2 s; after an idle time it takes up to a second.
-WITHIN_S = 2.5
-EVERY_S = 0.1
 MOST_BYTES = 4096
 
 
@@ -51,7 +46,7 @@ class Unrecorded(Refusal):
 class Outcomes:
     """The endpoint."""
 
-    def __init__(self, gateway: Gateway, *, within_s: float = WITHIN_S) -> None:
+    def __init__(self, gateway: Gateway, *, within_s: float = RECORDED_WITHIN_S) -> None:
         """`within_s`: how long a call that is just over may take to reach the ledger."""
         self._gateway = gateway
         self._within_s = within_s
@@ -86,21 +81,16 @@ class Outcomes:
             NotFound: the key has made no such call, or none that is over.
         """
         settings, booked = self._gateway.now.config.ledger, key.id or key.name
-        end = monotonic() + self._within_s
 
         def ask(store: Store) -> Row | None:
             latest_first = reversed(store.call(request_id))
             return next((row for row in latest_first if row.key == booked and row.call_status and not row.parent), None)
 
-        while True:
-            if (found := await from_ledger(settings, ask)) is not None:
-                return found
-            if monotonic() > end:
-                message = (
-                    f"this key has made no call {quoted(request_id)} that is over; name the x-request-id of an answer"
-                )
-                raise NotFound(message, param="request_id", code="call_not_found")
-            await asyncio.sleep(EVERY_S)
+        found = await from_ledger(settings, ask, within_s=self._within_s)
+        if found is None:
+            message = f"this key has made no call {quoted(request_id)} that is over; name the x-request-id of an answer"
+            raise NotFound(message, param="request_id", code="call_not_found")
+        return found
 
 
 async def _read(request: Request) -> Outcome:

@@ -126,6 +126,8 @@ def test_a_lost_connection_is_told_and_comes_back(visit: Visit) -> None:
     visit.served.loop.call_soon_threadsafe(cut)
     page.get_by_text("The connection to the gateway is lost").wait_for()
     page.get_by_role("heading", name="Providers").wait_for()
+    visit.served.run(visit.served.scene.edit("PUT", "/providers/meanwhile", {"kind": "ollama"}))
     page.unroute("**/admin/v1/**")
     page.get_by_text("live", exact=True).wait_for()
+    page.get_by_role("link", name="meanwhile").first.wait_for()  # what was missed is asked for
     page.get_by_text("The connection to the gateway is lost").wait_for(state="detached")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.core.reconcile import Comparison, Statement, Verdict
+from gateway.stores.importer import EVERY_S, IDLE_EVERY_S
 from gateway.stores.statements import Kept, Statements
 from tests.browser.console import EVIL, Served, Visit, answering, served, visiting
 
@@ -81,6 +82,22 @@ def test_a_call_under_way_is_cancelled(visit: Visit) -> None:
     page.get_by_text("No call is under way.").wait_for()
     assert waiting.result(10) >= 400
     page.get_by_role("row").filter(has_text="cancelled").first.wait_for()
+
+
+def test_a_call_that_began_before_the_page_shows_its_end(visit: Visit) -> None:
+    """The ledger has it as under way when the page is loaded; the event of its end replaces that row."""
+    waiting = visit.served.begin("priced", "please hang")
+    time.sleep(IDLE_EVERY_S + EVERY_S)
+    visit.sign_in("/calls")
+    page = visit.page
+    begun = page.get_by_role("table", name="Calls").get_by_role("row").filter(has_text="under way")
+    begun.wait_for()
+    ended = page.get_by_role("row").filter(has_text="cancelled")
+    before = ended.count()
+    page.get_by_role("button", name="Cancel the call to priced").click()
+    begun.wait_for(state="detached")
+    assert waiting.result(10) >= 400
+    ended.nth(before).wait_for()
 
 
 def test_money_by_name_and_a_budget(visit: Visit) -> None:

@@ -68,6 +68,6 @@ def test_mistakes(here: Path) -> None:
     env = {"GATEWAY_STATE_DIR": str(here / "state")}
     for args in ([], ["role:rlm", "--call", "x"]):
         done = CliRunner().invoke(main, ["explain", *args], env=env)
-        assert (done.exit_code, "name either a role, an alias or a model, or a call" in done.output) == (1, True)
+        assert (done.exit_code, "name either a role, an alias or a model, or a call" in done.output) == (2, True)
     done = CliRunner().invoke(main, ["explain", "--call", "req_none"], env=env)
     assert 'no call "req_none" is recorded; the id of a call is the x-request-id' in done.output

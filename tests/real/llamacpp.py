@@ -32,6 +32,10 @@ SLOT_TOKENS = 4096
 START_S = 30.0
 """It takes under a second; a busy machine may take longer to import numpy."""
 
+TRIES = 3
+TAKEN = "couldn't bind"
+"""What its log says if something else has taken the port between its choice and the server's start."""
+
 
 class DidNotStart(RuntimeError):
     """The server ended or stayed silent instead of becoming healthy; the message has the end of its log."""
@@ -48,6 +52,10 @@ class LlamaServer:
     def base_url(self) -> str:
         """What a provider's `base_url` is set to."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def said(self) -> str:
+        """Return the end of its log."""
+        return self.log.read_text(errors="replace")[-2000:]
 
     async def busy_slots(self) -> int:
         """Return how many answers are being computed."""
@@ -90,13 +98,26 @@ def llama_server(
     # Here, because it needs numpy and gguf, which are there only where a server can be started.
     from tests.real.tiny_model import write_model
 
-    model, log = directory / "tiny.gguf", directory / "llama.log"
+    model = directory / "tiny.gguf"
     write_model(model)
-    server = LlamaServer(free_port(), log)
-    command = [sys.executable, "-m", "tests.real.llamacpp", "--port", str(server.port), "--model", str(model)]
-    command += ["--slots", str(slots), "--slot-tokens", str(slot_tokens), "--longest", str(longest)]
+    options = ["--slots", str(slots), "--slot-tokens", str(slot_tokens), "--longest", str(longest)]
+    with contextlib.ExitStack() as processes:
+        for number in range(TRIES):
+            server = LlamaServer(free_port(), directory / f"llama-{number}.log")
+            process = processes.enter_context(_process(server, ["--model", str(model), *options]))
+            if _is_healthy(server, process):
+                yield server
+                return
+            if process.poll() is None or TAKEN not in server.said():
+                break
+        raise DidNotStart(server.said())
+
+
+@contextlib.contextmanager
+def _process(server: LlamaServer, options: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.real.llamacpp", "--port", str(server.port), *options]
     with (
-        log.open("wb") as output,
+        server.log.open("wb") as output,
         subprocess.Popen(
             command,
             cwd=Path(__file__).parents[2],
@@ -106,23 +127,23 @@ def llama_server(
         ) as process,
     ):
         try:
-            _await_health(server, process)
-            yield server
+            yield process
         finally:
             # The server ends with its standard input, so it cannot outlive a killed test run either.
             process.kill()
 
 
-def _await_health(server: LlamaServer, process: subprocess.Popen[bytes]) -> None:
+def _is_healthy(server: LlamaServer, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until it is; False: it ended, or stayed silent for START_S."""
     until = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < until:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=1)
         with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", "/health")
             if connection.getresponse().status == 200:
-                return
+                return True
         time.sleep(0.02)
-    raise DidNotStart(server.log.read_text(errors="replace")[-2000:])
+    return False
 
 
 @click.command()

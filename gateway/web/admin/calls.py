@@ -16,7 +16,7 @@ from gateway.proxy.plans import MOST_KEPT
 from gateway.stores.overlay import Step
 from gateway.web.admin import shapes  # noqa: TC001  # msgspec reads the annotations
 from gateway.web.admin.table import Effect, Row, Strict
-from gateway.web.ledger import from_ledger
+from gateway.web.ledger import RECORDED_WITHIN_S, from_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,8 +103,8 @@ class Calls:
 
     async def call(self, asked: Asked) -> CallRecords:
         wanted, names = asked.path["request_id"], self._control.key_names()
-        rows = await self._read(lambda store: store.call(wanted)) or ()
-        if not rows:
+        rows = await self._read(lambda store: store.call(wanted) or None, may_be_new=True)
+        if rows is None:
             raise NotFound(
                 f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
                 param="request_id",
@@ -137,9 +137,11 @@ class Calls:
     def _under_way(self) -> list[Entry]:
         return [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
 
-    async def _read(self, ask: Callable[[Store], Any]) -> Any:
-        """Return what the ledger says; None if nothing was ever recorded."""
-        return await from_ledger(self._control.gateway.now.config.ledger, ask)
+    async def _read(self, ask: Callable[[Store], Any], *, may_be_new: bool = False) -> Any:
+        """Return what the ledger says; None if nothing was ever recorded. `may_be_new`: wait for what is just over."""
+        gateway = self._control.gateway
+        waits = may_be_new and gateway.books.journal is not None
+        return await from_ledger(gateway.now.config.ledger, ask, within_s=RECORDED_WITHIN_S if waits else 0.0)
 
 
 def _under_way(entry: Entry, now: float) -> dict[str, Any]:

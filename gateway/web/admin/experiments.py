@@ -12,11 +12,13 @@ from gateway.control.report import instant
 from gateway.core.comparison import ArmReport  # noqa: TC001  # msgspec reads the annotations
 from gateway.errors import BadRequest, NotFound
 from gateway.web.admin.table import Row, Strict
-from gateway.web.ledger import from_ledger
+from gateway.web.ledger import RECORDED_WITHIN_S, from_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.core.comparison import Report
+    from gateway.stores.store import Store
     from gateway.web.admin.control import Control
     from gateway.web.admin.table import Asked
 
@@ -71,16 +73,20 @@ class Experiments:
             until = float("inf") if asked.query.until is None else instant(asked.query.until, now)
         except ValueError as error:
             raise BadRequest(str(error), param="since") from None
-        config = self._control.gateway.now.config
-        experiments = self._control.gateway.now.directory.experiments
+        gateway = self._control.gateway
+        config, experiments = gateway.now.config, gateway.now.directory.experiments
         configured = by_name(experiments).get(name)
 
-        found = await from_ledger(
-            config.ledger, lambda store: report(store, name, configured, since=since, until=until)
-        )
-        found = found or report(None, name, configured, since=since)
-        if configured is None and not any(arm.calls for arm in found.arms):
+        def ask(store: Store) -> Report | None:
+            found = report(store, name, configured, since=since, until=until)
+            return found if configured is not None or any(arm.calls for arm in found.arms) else None
+
+        # One that has just ended is known by its calls alone, which may not be recorded yet.
+        may_come = configured is None and gateway.books.journal is not None
+        found = await from_ledger(config.ledger, ask, within_s=RECORDED_WITHIN_S if may_come else 0.0)
+        if found is None and configured is None:
             raise NotFound(unknown(name, experiments), param="name")
+        found = found or report(None, name, configured, since=since)
         return ReportInfo(
             confidence=found.confidence,
             arms=found.arms,

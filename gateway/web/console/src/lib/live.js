@@ -7,17 +7,27 @@ export const connection = signal("off");
 const AGAIN_AFTER_MS = 3000;
 const listeners = new Set();
 let source = null;
+let wasOpen = false;
 
-// Call `hear(kind, event)` for each event, until the returned function is called.
+// Call `hear(kind, event)` for each event, until the returned function is called. The event "open" is of the connection:
+// what happened before it was not heard. `again`: it had been open before.
 export function listen(hear) {
   listeners.add(hear);
   return () => listeners.delete(hear);
 }
 
+function tell(kind, said) {
+  for (const hear of listeners) hear(kind, said);
+}
+
 function open() {
   connection.value = "connecting";
   source = new EventSource("/admin/v1/events");
-  source.onopen = () => (connection.value = "live");
+  source.onopen = () => {
+    connection.value = "live";
+    tell("open", { again: wasOpen });
+    wasOpen = true;
+  };
   source.onerror = () => {
     connection.value = "lost";
     // A browser gives up after an answer that is no stream, such as 401 or 502.
@@ -30,10 +40,7 @@ function open() {
     }
   };
   for (const kind of ["call", "turn", "reload"]) {
-    source.addEventListener(kind, (event) => {
-      const said = JSON.parse(event.data);
-      for (const hear of listeners) hear(kind, said);
-    });
+    source.addEventListener(kind, (event) => tell(kind, JSON.parse(event.data)));
   }
 }
 

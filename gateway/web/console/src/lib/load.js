@@ -4,7 +4,8 @@ import { expired } from "./api.js";
 import { listen } from "./live.js";
 
 // Returns { value, error, loading, again }. `deps`: load again when one changes.
-// `on`: kinds of events after which to load again, at most once each `everyMs`.
+// `on`: kinds of events after which to load again, at most once each `everyMs`; also once events are heard again that
+// were not heard for a while.
 export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
   const [state, setState] = useState({ value: null, error: null, loading: true });
   const round = useRef(0);
@@ -30,8 +31,9 @@ export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
   useEffect(() => {
     if (!on.length) return undefined;
     let timer = null;
-    const stop = listen((kind) => {
-      if (!on.includes(kind) || timer || document.hidden) return;
+    const stop = listen((kind, said) => {
+      const matters = on.includes(kind) || (kind === "open" && said.again);
+      if (!matters || timer || document.hidden) return;
       timer = setTimeout(() => {
         timer = null;
         again();

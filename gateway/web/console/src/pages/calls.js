@@ -13,6 +13,8 @@ import { clock, moment, ms, usd } from "../lib/format.js";
 
 const SHOWN = ["500", "2000", "10000"];
 const TODAY_S = 12 * 3600;
+// A call that ended before events were heard is in the ledger by then.
+const RECORDED_WITHIN_MS = 2500;
 
 const COLUMNS = [
   {
@@ -46,17 +48,19 @@ export function Calls() {
   const loaded = useLoad(
     () => get("/calls", { route, provider, key, limit }).then((said) => callsOf(said.data)),
     [route, provider, key, limit],
+    { on: ["open"], everyMs: RECORDED_WITHIN_MS },
   );
   const fresh = useFresh([route, provider, key]);
   const rows = useMemo(() => {
     const known = new Map((loaded.value || []).map((one) => [one.id, one]));
     const added = fresh.filter(
       (one) =>
-        !known.has(one.id) &&
+        (known.get(one.id)?.open ?? true) &&
         (!route || one.route === route) &&
         (!key || one.key === key) &&
         (!provider || one.upstream.startsWith(`${provider}/`)),
     );
+    for (const one of added) known.delete(one.id);
     return [...added, ...known.values()].filter((one) => !only || trouble(one)).slice(0, Number(limit));
   }, [loaded.value, fresh, only, limit]);
   return html`<${Page} title="Calls" question="What happened to this call?">

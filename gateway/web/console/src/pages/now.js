@@ -175,6 +175,7 @@ function Events() {
     let waiting = [];
     let timer = null;
     const stop = listen((kind, said) => {
+      if (kind === "open") return;
       waiting.push({ kind, ...said });
       if (waiting.length > MOST_EVENTS) waiting = waiting.slice(-MOST_EVENTS);
       // Hundreds of calls a second are one drawing.
