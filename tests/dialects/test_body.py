@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -367,14 +368,19 @@ def test_what_sdks_write_and_strict_readers_refuse(name: str, padding: int) -> N
     [b'"k%d":1', b'"a":1', b'"":0', b'"model":"a"', b'"messages":[]', b'"\\u0041%d":1', b'"a":{"a":[1,{}]}'],
 )
 def test_a_million_fields(field: bytes, count: int) -> None:
-    """However many there are, what is looked at is the first thousand."""
+    """However many there are, what is looked at is the first thousand: it takes less than the standard library's one scan."""
     one = field if b"%d" not in field else None
     fields = b",".join([one] * count if one else [field % number for number in range(count)])
-    started = time.process_time()
+    ours = theirs = 0.0
     for body in (b'{"model":"a",%b}' % fields, b'{%b,"model":"a"}' % fields, b'{%b,"model":"\\ud83d"' % fields):
+        began = time.process_time()
         with pytest.raises(BadRequest):
             read(body)
-    assert time.process_time() - started < 0.3
+        ended = time.process_time()
+        with suppress(ValueError):
+            json.loads(body)
+        ours, theirs = ours + ended - began, theirs + time.process_time() - ended
+    assert ours < theirs
 
 
 def test_as_many_fields_as_are_read() -> None:
