@@ -242,6 +242,10 @@ class PostgresStore:
         """Return the latest attempts of an experiment's arms, the newest first."""
         return self._transact(lambda transaction: sums.tried(transaction.query, experiment, limit, since, until))
 
+    def arms(self) -> Sequence[str]:
+        """Return the names of all arms that have attempts: `experiment/arm`, sorted."""
+        return self._transact(lambda transaction: sums.arms(transaction.query))
+
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
         return self._transact(lambda transaction: sums.call(transaction.query, request_id))

@@ -176,6 +176,10 @@ class SQLiteStore:
         """Return the latest attempts of an experiment's arms, the newest first."""
         return sums.tried(self._query, experiment, limit, since, until)
 
+    def arms(self) -> Sequence[str]:
+        """Return the names of all arms that have attempts: `experiment/arm`, sorted."""
+        return sums.arms(self._query)
+
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
         return sums.call(self._query, request_id)

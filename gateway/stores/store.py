@@ -100,6 +100,9 @@ class Store(Protocol):
     def tried(self, experiment: str, limit: int, *, since: float = 0.0, until: float = float("inf")) -> Sequence[Row]:
         """Return the latest attempts of an experiment's arms, the newest first."""
 
+    def arms(self) -> Sequence[str]:
+        """Return the names of all arms that have attempts: `experiment/arm`, sorted."""
+
     def call(self, request_id: str) -> Sequence[Row]:
         """Return the attempts of a call, the first one first; of a reused id, those of the latest calls."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.core.ledger import RowState
 from gateway.stores.rows import COLUMNS, LARGEST, row_of
@@ -40,7 +40,7 @@ _LONGEST_NAME = 128
 # To look up a member of an enumeration takes 50 ns.
 _IN_DOUBT, _ESTIMATED = RowState.IN_DOUBT, CostSource.ESTIMATED
 _HOUR_S = 3600
-_LAST_HOUR = 1 << 40
+_LAST_HOUR = 24 << 36
 LOW_BITS = 31
 
 
@@ -121,27 +121,62 @@ def totals(
     Raises:
         ValueError: a dimension is unknown, or an hour or day is malformed.
     """
-    terms, values = _terms(where or {}, short_names=True)
-    if unknown := [one for one in by if one not in DIMENSIONS]:
+    where = dict(where or {})
+    if unknown := [one for one in (*by, *where) if one not in DIMENSIONS]:
         raise ValueError(no_dimension(unknown[0]))
-    if since > 0.0:
-        terms.append("hour >= ?")
-        values.append(_hour(since))
-    if until < float("inf"):
-        terms.append("hour < ?")
-        values.append(_hour(until))
-    columns = ["hour / 24" if one == "day" else one for one in by]
+    first, end = _period(since, until, where)
+    terms, named = _terms({name: value for name, value in where.items() if name in NAMES}, short_names=True)
+    parts, values = [], []
+    for span in _spans(first, end, in_days="hour" not in by):
+        columns = [span.day if one == "day" else one for one in by]
+        within = " AND ".join((*terms, f"{span.column} >= ?", f"{span.column} < ?"))
+        parts.append(f"SELECT {', '.join((*columns, *_SUMMED))} FROM {span.table} WHERE {within}")  # noqa: S608  # names of columns
+        values += [*named, span.first, span.end]
     # Sum the high and the low bits separately: SQLite raises if a sum exceeds 64 bits.
     low = (1 << LOW_BITS) - 1
     summed = [f"sum({one})" for one in COUNTS]
     summed += [f"sum({one} >> {LOW_BITS}), sum({one} & {low})" for one in AMOUNTS]
-    select = f"SELECT {', '.join((*columns, *summed))} FROM sums"  # noqa: S608  # names of columns
-    if terms:
-        select += f" WHERE {' AND '.join(terms)}"
+    select = f"SELECT {', '.join((*by, *summed))} FROM ({' UNION ALL '.join(parts)}) AS found"  # noqa: S608  # names of columns
     if by:
         places = ", ".join(str(place + 1) for place in range(len(by)))
         select += f" GROUP BY {places} HAVING sum(attempts) > 0 ORDER BY {places}"
     return [read_totals(by, found) for found in query(select, values)]
+
+
+class _Span(NamedTuple):
+    """A period, and the table that has its sums in the fewest rows."""
+
+    table: str
+    column: str
+    first: int
+    end: int
+    """The first hour or day after it."""
+    day: str
+    """The day of a row, since the epoch."""
+
+
+def _spans(first: int, end: int, *, in_days: bool) -> list[_Span]:
+    """Divide the hours from `first` to before `end` into whole days, if they may be, and the hours before and after."""
+    days = range(-(-first // 24), end // 24) if in_days else range(0)
+    if not days:
+        return [_hours(first, max(first, end))]
+    before, after = _hours(first, 24 * days.start), _hours(24 * days.stop, end)
+    whole = _Span("day_sums", "day", days.start, days.stop, "day")
+    return [span for span in (before, whole, after) if span.first < span.end]
+
+
+def _hours(first: int, end: int) -> _Span:
+    return _Span("sums", "hour", first, end, "hour / 24 AS day")
+
+
+def _period(since: float, until: float, where: Mapping[str, str]) -> tuple[int, int]:
+    """Return the first hour of a period, and the first after it."""
+    first, end = _hour(since), _hour(until)
+    for dimension, value in where.items():
+        if dimension not in NAMES:
+            began = read_time(dimension, value)
+            first, end = max(first, began), min(end, began + (24 if dimension == "day" else 1))
+    return first, end
 
 
 def read_totals(by: Sequence[str], found: tuple[Any, ...]) -> Totals:
@@ -201,6 +236,17 @@ def tried(query: Query, experiment: str, limit: int, since: float, until: float)
     select = f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {' AND '.join(terms)}"  # noqa: S608  # names of columns
     found = query(f"{select} ORDER BY started_at DESC, attempt DESC LIMIT ?", (*values, limit))
     return [row_of(one) for one in found]
+
+
+def arms(query: Query) -> list[str]:
+    """Return the names of all arms that have attempts, sorted. Each is one look into the index, however many it has."""
+    found = query(
+        "WITH RECURSIVE found (arm) AS (SELECT min(arm) FROM attempts WHERE arm <> '' UNION ALL SELECT ("
+        "SELECT min(arm) FROM attempts WHERE arm <> '' AND arm > found.arm) FROM found WHERE arm IS NOT NULL) "
+        "SELECT arm FROM found WHERE arm IS NOT NULL",
+        (),
+    )
+    return [name for (name,) in found]
 
 
 def call(query: Query, request_id: str) -> list[Row]:

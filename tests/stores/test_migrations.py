@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
+from gateway.stores import migrations, sums
 from gateway.stores.migrations import Migration, migrate, pending
-from gateway.stores.rows import COLUMNS
+from gateway.stores.rows import COLUMNS, LARGEST
 from gateway.stores.store import StoreError
+from gateway.stores.sums import AMOUNTS, COUNTS
 from tests.stores.databases import PostgresServer, postgres_server
 
 if TYPE_CHECKING:
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
 
     from gateway.stores.migrations import Connection
 
+MOST = LARGEST - 1
+"""What one statement adds at most."""
 ROOT = Path(__file__).parents[2]
-TABLES = {"attempts", "sums", "positions", "contents", "schema_migrations"}
+TABLES = {"attempts", "sums", "day_sums", "positions", "contents", "schema_migrations"}
 
 # Migrates the database it is told, and kills itself when it has been asked as often as it is told.
 KILLED = """
@@ -151,6 +155,44 @@ def test_a_process_killed_half_way_leaves_nothing(place: str, connect: Callable[
         assert tables(connect()) == set()
     assert migrate(connect(), "ledger") == steps
     assert tables(connect()) == TABLES
+
+
+def test_an_older_gateway_cannot_leave_the_days_behind(connect: Callable[[], Connection]) -> None:
+    """What it had summed up by the hour has its days, and so has what it adds while a newer one runs beside it."""
+    connection = connect()
+
+    def add(hour: int, model: str, number: int) -> None:
+        amounts = [number] * len((*COUNTS, *AMOUNTS))
+        statement = sums.add("min" if isinstance(connection, sqlite3.Connection) else "least")
+        for value in (hour, "key", "route", "chat", "openai", model, *amounts):
+            statement = statement.replace("?", repr(value), 1)
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute(statement)
+        else:
+            connection.execute(statement.encode())
+
+    def days() -> list[tuple[Any, ...]]:
+        asked_for = ", ".join(f"{least}({one})" for one in (*COUNTS, *AMOUNTS) for least in ("min", "max"))
+        found = asked(connection, f"SELECT day, model, {asked_for} FROM day_sums GROUP BY 1, 2 ORDER BY 1, 2")  # noqa: S608  # names of columns
+        assert all(len(set(numbers)) == 1 for _, _, *numbers in found)
+        return [(day, model, numbers[0]) for day, model, *numbers in found]
+
+    earlier, known = 5, migrations._migrations
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrations, "_migrations", lambda *asked_for: known(*asked_for)[:earlier])
+        assert migrate(connection, "ledger") == earlier
+    for hour, number in ((47, 1), (48, 2), (49, 3)):
+        add(hour, "a", number)
+    for hour, number in ((49, 4), (71, LARGEST), (70, 9)):
+        add(hour, "b", number)
+    assert migrate(connection, "ledger") >= 1
+    assert days() == [(1, "a", 1), (2, "a", 5), (2, "b", LARGEST)]
+    add(49, "a", 10)
+    add(50, "a", 100)
+    add(49, "a", -3)
+    for hour, number in ((0, MOST), (1, MOST), (1, 1), (1, 1), (0, -MOST), (1, -MOST)):
+        add(hour, "c", number)
+    assert days() == [(0, "c", 0), (1, "a", 1), (2, "a", 112), (2, "b", LARGEST)]
 
 
 def test_those_that_start_at_the_same_time_take_turns(connect: Callable[[], Connection]) -> None:

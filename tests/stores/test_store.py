@@ -66,6 +66,33 @@ def test_any_history_ends_in_the_same_ledger(store: Store, seed: int) -> None:
     assert list(store.totals()) == recomputed(rows, ())
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_any_period_has_the_sums_of_its_attempts(store: Store, seed: int) -> None:
+    """Whole days and parts of days, in whatever order attempts became known, and what replaced them elsewhere."""
+    rng = Random(seed)
+    known = [versions(rng, call) for call in range(80)]
+    known += [[replace(ones[-1], version=1 << 30, at=ones[-1].at + DAY_S / 2)] for ones in known[:20]]
+    history = [one for ones in known for one in ones]
+    rng.shuffle(history)
+    for start in range(0, len(history), 7):
+        store.write(history[start : start + 7])
+    rows = [cut(one) for one in kept(store)]
+    times = [WALL + rng.uniform(-4 * DAY_S, 4 * DAY_S) for _ in range(12)]
+    days = [(WALL + shift) // DAY_S * DAY_S for shift in (-2 * DAY_S, -DAY_S, 0.0, DAY_S)]
+    for since in (0.0, *days, *times):
+        for until in (float("inf"), *days, *times[:4]):
+            by = rng.choice(((), ("day",), ("hour",), ("day", "model"), ("hour", "day", "key"), ("provider",)))
+            first, end = since // HOUR_S * HOUR_S, until // HOUR_S * HOUR_S
+            wanted = recomputed((one for one in rows if first <= one.at and not one.at >= end), by)
+            assert list(store.totals(by, since=since, until=until)) == (wanted or ([] if by else [Totals()]))
+    for day in {str(one.group[0]) for one in store.totals(("day",))}:
+        wanted = recomputed([one for one in rows if recomputed([one], ("day",))[0].group == (day,)], ("hour", "route"))
+        assert list(store.totals(("hour", "route"), where={"day": day})) == wanted
+        assert store.totals((), where={"day": day, "route": "main"})[0].attempts == sum(
+            one.attempts for one in wanted if one.group[1] == "main"
+        )
+
+
 def cut(one: Row) -> Row:
     return replace(one, model=short(one.model))
 
@@ -168,14 +195,16 @@ def test_an_attempt_that_turns_out_to_be_elsewhere(store: Store) -> None:
 
 
 def test_sums_do_not_overflow(store: Store) -> None:
-    """More than 64 bits hold can be summed up, in one batch, in many, and over many hours."""
+    """More than 64 bits hold can be summed up, in one batch, in many, over many hours and over many days."""
     count, batch = 131_080, 32_770
     usage = Usage(LARGEST)
     for start in range(0, count, batch):
-        store.write([row(call, at=WALL + call % 2 * HOUR_S, usage=usage) for call in range(start, start + batch)])
+        later = (0.0, HOUR_S, DAY_S, DAY_S + HOUR_S)
+        store.write([row(call, at=WALL + later[call % 4], usage=usage) for call in range(start, start + batch)])
     (total,) = store.totals()
     assert total.attempts == count
     assert total.input_tokens == 2 * LARGEST > 1 << 62
+    assert sum(one.input_tokens for one in store.totals(("hour",))) == 4 * (count // 4) * MOST_COUNTED
     store.write([row(count, at=WALL)])
     assert store.totals()[0].attempts == count + 1
 
@@ -364,6 +393,13 @@ def test_the_attempts_of_an_experiment(store: Store) -> None:
     assert [one.attempt for one in store.tried("x", 1)] == [attempt(5)]
     assert [one.attempt for one in store.tried("x", 9, since=WALL + 1, until=WALL + 5)] == [attempt(1)]
     assert store.tried("nobody", 9) == []
+
+
+def test_the_arms_that_were_tried(store: Store) -> None:
+    """Each once, however often."""
+    assert store.arms() == []
+    store.write([row(number, arm=arm) for number, arm in enumerate(("x/b", "", "x/a", "é/a", "x/b", "w/a"))])
+    assert store.arms() == ["w/a", "x/a", "x/b", "é/a"]
 
 
 def test_sums_by_what_single_attempts_have(store: Store) -> None:

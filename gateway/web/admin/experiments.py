@@ -53,6 +53,12 @@ class ReportInfo(msgspec.Struct, kw_only=True, frozen=True):
     configured: bool
 
 
+class ArmNames(msgspec.Struct, kw_only=True, frozen=True):
+    """Arms that the ledger has calls of. `data`: `experiment/arm`."""
+
+    data: list[str]
+
+
 class Experiments:
     """The handlers."""
 
@@ -65,6 +71,8 @@ class Experiments:
             "GET", "/experiments/{name}/report", "experiments", "Compare the arms of an experiment.", self.report,
             ReportInfo, query=PeriodQuery,
         )  # fmt: skip
+        yield Row("GET", "/arms", "experiments", "List the arms that calls were made with, ended ones too.", self.arms,
+                  ArmNames)  # fmt: skip
 
     async def report(self, asked: Asked) -> ReportInfo:
         now, name = time(), asked.path["name"]
@@ -93,3 +101,7 @@ class Experiments:
             compared=[ComparedInfo(**msgspec.structs.asdict(one), words=verdict(one)) for one in found.compared],
             configured=configured is not None,
         )
+
+    async def arms(self, _: Asked) -> ArmNames:
+        found = await from_ledger(self._control.gateway.now.config.ledger, lambda store: store.arms())
+        return ArmNames(data=list(found or ()))

@@ -80,6 +80,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/params/{name:path}"): Example("/params/role:rlm"),
     ("PATCH", "/params/{name:path}"): Example("/params/role:rlm", {"temperature": 0.2}, {"force": 1}),
     ("GET", "/experiments/{name}/report"): Example("/experiments/cooler/report?since=7d"),
+    ("GET", "/arms"): Example(),
     ("GET", "/experiments"): Example(),
     ("GET", "/experiments/{name:path}"): Example("/experiments/cooler"),
     ("PUT", "/experiments/{name:path}"): Example(

@@ -10,7 +10,6 @@ import { percent } from "../lib/format.js";
 import { ExperimentForm } from "./experiment.js";
 import { Report } from "./report.js";
 
-const ENDED_WITHIN = "90d";
 const SINCE = [
   ["24h", "24 hours"],
   ["7d", "7 days"],
@@ -22,12 +21,12 @@ const SINCE = [
 const load = () =>
   Promise.all([
     get("/experiments"),
-    get("/usage", { by: "arm", since: ENDED_WITHIN }),
+    get("/arms"),
     get("/roles"),
     get("/aliases"),
-  ]).then(([experiments, usage, roles, aliases]) => {
+  ]).then(([experiments, arms, roles, aliases]) => {
     const named = new Set(experiments.data.map((one) => one.name));
-    const tried = usage.groups.map((one) => String(one.arm).split("/")[0]).filter(Boolean);
+    const tried = arms.data.map((one) => one.split("/")[0]);
     return {
       experiments: experiments.data.map((one) => ({ name: one.name, ...whole(one.value) })),
       version: experiments.version,
