@@ -22,13 +22,13 @@ from bench.peers import ALL as PEERS
 from bench.probe import TargetError
 from bench.run import Bench, Effort
 from bench.table import Measured, Row, markdown, remarks, row
-from bench.targets import GATEWAY, NGINX, ROOT, UNRECORDED, Target
+from bench.targets import GATEWAY, NGINX, ROOT, UNRECORDED, WATCHED, Target
 from bench.upstream import upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-TARGETS: dict[str, Target] = {target.name: target for target in (NGINX, GATEWAY, UNRECORDED, *PEERS)}
+TARGETS: dict[str, Target] = {target.name: target for target in (NGINX, GATEWAY, UNRECORDED, WATCHED, *PEERS)}
 RESULTS = ROOT / "bench" / "results"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 UPSTREAM_MODEL = "bench-model"
 UPSTREAM_KEY = "sk-bench-upstream"
 CLIENT_KEY = "sk-bench-client-0123456789abcdef"
+ADMIN_KEY = "sk-bench-admin-0123456789abcdef"
 PATH = "/v1/chat/completions"
 
 # What the OpenAI Python SDK sends, besides host and content-length.

@@ -95,8 +95,26 @@ class Bench:
             if launch.announced:
                 port = ready_port = announced_port(child, launch.announced, begin + START_S, log)
             wait_ready(child, ready_port, launch.ready_path, begin + START_S, log, launch.ready_status)
-            endpoint = Endpoint(target, port, upstream_port)
-            yield Instance(endpoint, child.pid, log, time.monotonic() - begin)
+            took = time.monotonic() - begin
+            with self._beside(target, place):
+                yield Instance(Endpoint(target, port, upstream_port), child.pid, log, took)
+
+    @contextlib.contextmanager
+    def _beside(self, target: Target, place: Place) -> Iterator[None]:
+        """Run what looks on, if the target has that.
+
+        Raises:
+            TargetError: it ended before the block did.
+        """
+        if target.beside is None:
+            yield
+            return
+        log = place.directory / "beside.log"
+        env = bare_environment(place.directory, {"PYTHONPATH": str(ROOT)})
+        with proc.process(target.beside(place), log=log, cores=self.cores.load, env=env, cwd=ROOT) as child:
+            yield
+            if child.poll() is not None:
+                raise TargetError(f"what looks on ended with {child.returncode}: {tail(log)}")
 
     def load(self, instance: Instance, connections: int, threads: int, seconds: float) -> tuple[wrk.Load, float]:
         """Return what wrk saw, and the CPU seconds that the target used meanwhile."""

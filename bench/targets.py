@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.chat import CLIENT_KEY, SDK_HEADERS, UPSTREAM_KEY, UPSTREAM_MODEL
+from bench.chat import ADMIN_KEY, CLIENT_KEY, SDK_HEADERS, UPSTREAM_KEY, UPSTREAM_MODEL
 from bench.machine import first_line
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Target:
     """Besides what an SDK sends, which they replace; `{upstream_port}` in a value stands for itself."""
     exact: bool = False
     """It promises the upstream's bytes; otherwise only the answer they spell is compared."""
+    beside: Callable[[Place], tuple[str, ...]] | None = None
+    """The command of what looks on, once it is ready. It runs where the load runs."""
     cannot_stream: str | None = None
     """Why its streams are not measured, or None."""
     install: Callable[[], None] | None = None
@@ -183,6 +185,7 @@ NGINX = Target(
 _GATEWAY_YAML = """\
 server:
   api_keys: [{client_key}]
+  admin_keys: [{admin_key}]
 providers:
   bench:
     kind: openai-compatible
@@ -199,7 +202,11 @@ roles:
 def _gateway_launch(place: Place, more: str = "") -> Launch:
     """`more`: added to the configuration."""
     text = more + _GATEWAY_YAML.format(
-        client_key=CLIENT_KEY, upstream_key=UPSTREAM_KEY, port=place.upstream_port, model=UPSTREAM_MODEL
+        client_key=CLIENT_KEY,
+        admin_key=ADMIN_KEY,
+        upstream_key=UPSTREAM_KEY,
+        port=place.upstream_port,
+        model=UPSTREAM_MODEL,
     )
     config = place.write("gateway.yaml", text)
     state = place.directory / "state"
@@ -230,4 +237,11 @@ UNRECORDED = replace(
     name="gateway-unrecorded",
     launch=partial(_gateway_launch, more="ledger: {enabled: false}\n"),
     note="the same without the ledger",
+)
+WATCHED = replace(
+    GATEWAY,
+    name="gateway-watched",
+    beside=lambda place: (sys.executable, "-m", "bench.console", str(place.port), ADMIN_KEY),
+    cannot_stream="is measured with completions only: the console hears of a call once, whatever its length",
+    note="the same with a console open, which hears of every call",
 )
