@@ -22,6 +22,7 @@ from gateway.cli.healthcheck import healthcheck
 from gateway.cli.imports import import_
 from gateway.cli.init import init
 from gateway.cli.keys import keys
+from gateway.cli.login import login
 from gateway.cli.models import models
 from gateway.cli.params import params
 from gateway.cli.providers import providers
@@ -76,6 +77,7 @@ def _commands() -> Sequence[click.Command]:
     return (
         run,
         init,
+        login,
         check,
         import_,
         status,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from gateway.config import Detected
+    from gateway.kinds import SignIn
 
 # One key for many makers' models, some of them free.
 FIRST = next(kind for kind in KINDS.values() if kind.free_by_name)
@@ -128,11 +129,26 @@ def _key(*, asks: bool) -> str:
     if not asks or not _is_terminal():
         raise Unusable(f"{KEY} is not set; set it, write it into .env, or leave out --yes on a terminal")
     click.echo(f"\n{FIRST.guide[0]}")
+    if FIRST.sign_in is not None:
+        click.echo("Or press Enter, and sign in with the browser, which brings a key.")
     while True:
-        said = str(click.prompt("Its key (not shown)", hide_input=True)).strip()
-        if said.isascii() and said.isprintable() and not any(one in said for one in " \"'#"):
+        said = str(click.prompt("Its key (not shown)", hide_input=True, default="", show_default=False)).strip()
+        if not said and FIRST.sign_in is not None:
+            said = _signed_in(FIRST.sign_in)
+        if said and said.isascii() and said.isprintable() and not any(one in said for one in " \"'#"):
             return said
         click.echo("That is no key: a key is one word of letters, digits and dashes.")
+
+
+def _signed_in(sign_in: SignIn) -> str:
+    """Return a key that a browser brought; empty, with the reason shown, if it brought none."""
+    from gateway.cli.login import key_from_browser
+
+    try:
+        return key_from_browser(sign_in, FIRST.base_url, FIRST.title)
+    except Mistake as mistake:
+        click.echo(mistake.message)
+        return ""
 
 
 def _planned(*, asks: bool) -> Detected:

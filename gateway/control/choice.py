@@ -118,6 +118,12 @@ def chosen(option: Option, sent: Mapping[str, Any], providers: Mapping[str, Prov
     return [*found, Edit(_CHOSEN, option.name)]
 
 
+def keyed(option: Option, key: str, view: View) -> Sequence[Edit]:
+    """Return the edits that keep the key of a provider, which may not be configured yet."""
+    path = ("providers", option.name, "api_key")
+    return [*_entry(option, {path}, view), Edit(path, _written(key, path))]
+
+
 def _entry(option: Option, sent: set[Path], view: View) -> Sequence[Edit]:
     """Return the edits that make the entry of a provider that has none, with the settings that it needs."""
     path = ("providers", option.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question
+from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question, SignIn
 from gateway.kinds.rows import BUILT_IN, OTHER, ROWS
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "Models",
     "Publishers",
     "Question",
+    "SignIn",
     "kind_named",
     "kind_of",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gateway.types import Capability, LimitScope, Params
 
@@ -91,6 +92,23 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """Where a browser signs in, and a key is given for the code that it brings back: OAuth with PKCE (RFC 7636).
+
+    Both are paths at the host of the base URL.
+    """
+
+    page: str
+    exchange: str
+
+    def urls(self, base_url: str) -> tuple[str, str]:
+        """Return the URLs of the page and of the exchange."""
+        parts = urlsplit(base_url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        return origin + self.page, origin + self.exchange
+
+
+@dataclass(frozen=True, slots=True)
 class SmallModel:
     """How a server of a kind gets a small model on a machine that has none."""
 
@@ -139,6 +157,8 @@ class Kind:
     """A hint for users: where to find the `endpoint_id` of the base URL. Empty: the kind has no endpoint_id."""
     guide: tuple[str, ...] = ()
     """Steps for users that lead to a key and whatever else the kind needs. Empty: the usual ones."""
+    sign_in: SignIn | None = None
+    """How a program gets a key of a user who signs in. None: keys are made by hand."""
     has_api_version: bool = False
     """The configuration may give an `api_version`."""
     built_in: bool = False

@@ -6,7 +6,7 @@ ones. The order is the preference where nothing is configured: providers that ca
 
 from __future__ import annotations
 
-from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question, SmallModel
+from gateway.kinds.kind import BalanceApi, BillApi, Kind, ListApi, Models, Publishers, Question, SignIn, SmallModel
 from gateway.types import Bounds, Capability, LimitScope, Params
 
 BUILT_IN = "demo"
@@ -50,6 +50,7 @@ ROWS = (
             "Create a key at https://openrouter.ai/settings/keys; models whose ids end in :free need no payment.",
             "Paste it here: it is stored, and never shown again.",
         ),
+        sign_in=SignIn("/auth", "/api/v1/auth/keys"),  # openrouter.ai/docs/guides/overview/auth/oauth
         speaks=("chat", "responses", "messages"),  # their OpenAPI document
         strict_max_tokens=True,  # "you requested about 138956 tokens (7884 of text input, 131072 in the output)"
         limits=LimitScope.FREE_ACCOUNT,
