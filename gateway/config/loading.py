@@ -36,6 +36,12 @@ class Ground:
     """Mistakes outside the text."""
     vacant: Mapping[str, str] = field(default_factory=dict)
     """Roles without a usable model -> why. The overlay may fill them."""
+    grown: Callable[[Layer], Ground] | None = field(default=None, repr=False)
+    """Returns what it is under an overlay, if that matters: without a file, keys of the overlay are findings."""
+
+    def under(self, layer: Layer) -> Ground:
+        """Return it as it is under an overlay."""
+        return self if self.grown is None else self.grown(layer)
 
     def plain(self) -> dict[str, Any]:
         """Return the content as plain values, with `${VAR}` left as they are; empty if it cannot be read."""

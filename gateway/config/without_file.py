@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.catalog import ability_of
-from gateway.config import clients, jobs, money, overlay, variables
+from gateway.config import clients, jobs, money, overlay, shields, variables
 from gateway.config.jobs import JOBS, Job, Wish
 from gateway.config.providers import Entry, make_provider
 from gateway.config.resolve import DEMO, warnings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.config.loading import Ground
+    from gateway.config.overlay import Layer
     from gateway.config.settings import Detected
     from gateway.core.names import Directory
     from gateway.kinds import Kind
@@ -46,12 +48,12 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     if layer is not None:
         from gateway.config.loading import resolved
 
-        config = resolved(ground(environ, detected), layer)
+        config = resolved(ground(environ, detected).under(layer), layer)
         directory = config.directory
         if directory.default_route is None:
             directory = replace(directory, default_route=_UNLISTED)
         said = _passed_over(environ, directory.providers)
-        found = findings(environ, detected)
+        found = findings(_with_keys(environ, layer), detected)
         # The overlay may have put other models into a role.
         kept = {
             name: why for name, why in found.reasons.items() if _leads(directory, name) == found.roles[name].targets
@@ -82,12 +84,15 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     return Config(SOURCE, server, directory, ledger=ledger, warnings=tuple(said), reasons=found.reasons)
 
 
-def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Ground:
-    """Write the findings in the shape of a file, so that the overlay can be merged over them."""
+def ground(environ: Mapping[str, str], detected: Sequence[Detected] = (), layer: Layer | None = None) -> Ground:
+    """Write the findings in the shape of a file, so that the overlay can be merged over them.
+
+    `layer`: the overlay, whose keys are findings too.
+    """
     from gateway.config.edits import yaml_of
     from gateway.config.loading import Ground
 
-    found = findings(environ, detected)
+    found = findings(environ if layer is None else _with_keys(environ, layer), detected)
     from_variables = variables.written(environ)
     written: dict[str, Any] = {
         "providers": {
@@ -101,7 +106,25 @@ def ground(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Gro
     if found.default is not None:
         written["defaults"] = {"provider": found.default}
     vacant = {name: role.vacancy for name, role in found.roles.items() if not role.targets}
-    return Ground(SOURCE, yaml_of(written), environ, vacant=vacant)
+    return Ground(SOURCE, yaml_of(written), environ, vacant=vacant, grown=partial(ground, environ, detected))
+
+
+def _with_keys(environ: Mapping[str, str], layer: Layer) -> Mapping[str, str]:
+    """Return the environment with the keys that the overlay has for providers named like their kind.
+
+    A key that was pasted into a form, or brought by `gateway login`, fills the roles as one in the environment does.
+    """
+    providers = overlay.values_of(layer.file, layer.text).get("providers")
+    known = {**environ, **layer.secrets}
+    found: dict[str, str] = {}
+    for name, entry in providers.items() if isinstance(providers, dict) else ():
+        kind = KINDS.get(name)
+        if kind is None or not kind.key_vars or not isinstance(entry, dict) or entry.get("kind", name) != name:
+            continue
+        key = entry.get("api_key")
+        if isinstance(key, str) and (value := known.get(shields.reference(key), "")):
+            found[kind.key_vars[0]] = value
+    return {**environ, **found}
 
 
 class Findings(NamedTuple):

@@ -109,7 +109,8 @@ class Desk:
             Unstored: a file cannot be read.
         """
         with _said():
-            ground, layer = self._grounds(), self._store.read()
+            layer = self._store.read()
+            ground = self._grounds().under(layer)
             over = overlay.values_of(layer.file, layer.text)
             base = ground.plain()
         return View(ground, layer, base, over, _version(ground, layer.text), edits.merged(base, over))
@@ -247,9 +248,11 @@ def _proposed(view: View, wishes: Sequence[Edit]) -> Change:
         secrets |= found
         clean.append(edit._replace(value=value))
     over = edits.edited(dict(view.base), dict(view.over), clean)
-    after = dict(edits.merged(view.base, over))
+    layer = overlay.Layer(view.layer.file, edits.yaml_of(over), secrets)
+    ground = view.ground.under(layer)
+    after = dict(edits.merged(ground.plain(), over))
     before = view.merged
-    new, had = _checked(view, over, secrets), _checked(view, view.over, view.layer.secrets)
+    new, had = _checked(ground, layer), _checked(view.ground, replace(view.layer, text=edits.yaml_of(view.over)))
     known = {(one.where, one.message) for one in had.problems}
     mistakes = [one for one in new.problems if (one.where, one.message) not in known]
     return Change(
@@ -281,11 +284,11 @@ def _object_to_edit(edit: Edit) -> None:
         )
 
 
-def _checked(view: View, over: Mapping[str, Any], secrets: Mapping[str, str]) -> Checked:
+def _checked(ground: Ground, layer: Layer) -> Checked:
     # It brings pydantic, without which a gateway without a file starts faster.
     from gateway.config.loading import rehearsed
 
-    return rehearsed(view.ground, overlay.Layer(view.layer.file, edits.yaml_of(over), secrets))
+    return rehearsed(ground, layer)
 
 
 def _losses(before: Config, after: Config) -> Iterator[str]:

@@ -122,7 +122,8 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path, sent: Sequence[signa
         streamed = await stream.head()
         await plain.send(chat("Hi", model="a/m"))
         await upstream.wait_request(1)
-        await late.send(chat("Hi", model="a/m")[:-5])
+        await late.send(chat("Hi", model="a/m").replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n", 1)[:-5])
+        assert await late.read() == b"HTTP/1.1 100 Continue\r\n\r\n"  # it has been accepted, and its body is awaited
         before = time.monotonic()
         await signalled(running, *sent)
         await stream.finish(streamed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from gateway.config import load, overlay
+from gateway.config import load, overlay, zero
 from gateway.config.edits import Edit
 from gateway.config.settings import ZERO
 from gateway.control.desk import ANY, Change, Desk
@@ -262,3 +262,42 @@ def test_without_a_file(tmp_path: Path) -> None:
     assert done.stored
     value: Any = desk.look().at(("roles", "rlm"))
     assert value == {"models": ["openai/gpt-5"]}
+
+
+def test_a_key_without_a_file_fills_the_roles(tmp_path: Path) -> None:
+    """As one in the environment does; the rehearsal shows it, and without the key all is as before."""
+    environ = {"GATEWAY_STATE_DIR": str(tmp_path)}
+    desk = Desk(grounds_of(ZERO, environ), OverlayStore(environ, ZERO))
+    before = zero(environ)
+
+    def change(edit: Edit, *, dry_run: bool = False) -> Change:
+        return desk.change(lambda _: [edit], by="me", via="api", expected=ANY, dry_run=dry_run)
+
+    def leads(config: Config) -> list[str]:
+        return [one.upstream.id for one in config.directory.routes["role:main"].candidates]
+
+    given = Edit(("providers", "openrouter"), {"kind": "openrouter", "api_key": SENTINEL})
+    rehearsed = change(given, dry_run=True)
+    assert leads(rehearsed.config) == ["openrouter/openrouter/free"]
+    assert "+    - openrouter/openrouter/free" in rehearsed.diff
+    assert leads(before) == leads(zero(environ)) == ["demo/echo"]
+    change(given)
+    after = zero(environ)
+    assert leads(after) == ["openrouter/openrouter/free"]
+    beside = zero({"OPENROUTER_API_KEY": "x"}).directory.routes
+    assert {name: list(map(str, one.candidates)) for name, one in after.directory.routes.items()} == {
+        name: list(map(str, one.candidates)) for name, one in beside.items()
+    }
+    assert (SENTINEL in str(desk.look().merged), after.reasons["main"]) == (False, "the strongest found, free")
+    change(Edit(("roles", "main"), {"models": ["openrouter/x/y"]}))
+    assert leads(zero(environ)) == ["openrouter/x/y"]
+    change(Edit(("roles", "main"), reverts=True))
+    change(Edit(("providers", "openrouter", "api_key"), None))
+    assert leads(zero(environ)) == ["demo/echo"]
+    change(given)
+    change(Edit(("providers", "openrouter"), None))
+    assert zero(environ).directory.routes == before.directory.routes
+    # Another name or kind says what it is for by itself.
+    change(Edit(("providers", "mine"), {"kind": "openrouter", "api_key": SENTINEL}))
+    change(Edit(("providers", "gemini"), {"kind": "openrouter", "api_key": SENTINEL}))
+    assert leads(zero(environ)) == ["demo/echo"]
