@@ -152,6 +152,7 @@ ELSEWHERE: dict[str, str] = {
     "gateway.types.settlements": "test_metrics.py",
     "gateway.upstream.kept": "web/test_responses.py",
     "gateway.upstream.demo": "cli/test_trial.py",
+    "gateway.upstream.sign_in": "cli/test_login.py",
     "gateway.web.admin.accounts": "web/admin/test_table.py",
     "gateway.web.admin.api": "web/admin/test_table.py",
     "gateway.web.admin.clients": "web/admin/test_table.py",

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 USUAL = next(kind for kind in KINDS.values() if kind.sign_in is not None).usual_name
 PATIENCE_S = 300.0
 _LOOK_EVERY_S = 0.2
-_EXCHANGED_WITHIN_S = 30.0
 _PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Gateway</title>
 <body style="font: 1.1rem system-ui; margin: 3rem">
 <p>%b You can close this page and go back to the terminal.</p>
@@ -86,9 +85,10 @@ def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way(
     Raises:
         Mistake: the user or the provider refused, or did not answer.
     """
-    import httpx
+    import asyncio
 
-    from gateway.core.sign_in import VERIFIER_BYTES, Refused, code_of, exchange_of, key_of, page_url, proof_of
+    from gateway.core.sign_in import VERIFIER_BYTES, Refused, code_of, page_url, proof_of
+    from gateway.upstream.sign_in import exchanged
 
     page, exchange = sign_in.urls(base_url)
     proof = proof_of(secrets.token_bytes(VERIFIER_BYTES))
@@ -107,13 +107,9 @@ def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way(
     if query is None:
         raise Mistake(f"nobody signed in within {way.patience_s:g} s; run it again")
     try:
-        code = code_of(query)
-        answer = httpx.post(exchange, json=exchange_of(code, proof), timeout=_EXCHANGED_WITHIN_S)
-        return key_of(answer.status_code, answer.content)
+        return asyncio.run(exchanged(exchange, code_of(query), proof))
     except Refused as refused:
         raise Mistake(f"{title} gave no key: {refused}") from None
-    except httpx.HTTPError as error:
-        raise Mistake(f"{title} cannot be reached at {exchange}: {str(error) or type(error).__name__}") from None
 
 
 class _Callback(ThreadingHTTPServer):

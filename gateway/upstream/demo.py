@@ -20,9 +20,9 @@ DEMO_URL = "demo:"
 _WORD_EVERY_S = 0.02
 _HELP = (
     "This is demo/echo, the model that is built into the gateway. It works without any key. "
-    "To reach a real model, run `gateway login`, which gets a key for OpenRouter's free models with the browser; or set "
-    "a key such as OPENROUTER_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, or start llama-server, Ollama, LM Studio or "
-    "vLLM on this machine, and start the gateway again."
+    "To reach a real model, run `gateway login`, which gets a key for OpenRouter's free models with the browser; "
+    "or set a key such as OPENROUTER_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, "
+    "or start llama-server, Ollama, LM Studio or vLLM on this machine, and start the gateway again."
 )
 _JSON: list[Header] = [(b"content-type", b"application/json")]
 _EVENTS: list[Header] = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]

@@ -100,7 +100,7 @@ async def test_a_key_is_kept_and_used_at_once(tmp_path: Path) -> None:
             lambda one: setattr(one, "exchange", json_answer({"error": {"message": "Invalid code"}}, 403)),
             "OpenRouter gave no key: it answers the exchange of the code with status 403 and no key: Invalid code",
         ),
-        (lambda one: setattr(one, "exchange", [Reset()]), "OpenRouter cannot be reached at http://127.0.0.1:"),
+        (lambda one: setattr(one, "exchange", [Reset()]), "/api/v1/auth/keys cannot be reached: "),
     ],
 )
 async def test_no_key(tmp_path: Path, change: Callable[[Provider], None], said: str) -> None:
