@@ -49,6 +49,7 @@ ROWS = (
         guide=(
             "Create a key at https://openrouter.ai/settings/keys; models whose ids end in :free need no payment.",
             "Paste it here: it is stored, and never shown again.",
+            "Or run `gateway login` on the gateway's machine: it gets a key with the browser.",
         ),
         sign_in=SignIn("/auth", "/api/v1/auth/keys"),  # openrouter.ai/docs/guides/overview/auth/oauth
         speaks=("chat", "responses", "messages"),  # their OpenAPI document
