@@ -87,10 +87,17 @@ function Review({ change, said, onClose, again, onDone }) {
       setBusy(false);
     }
   };
+  // The old difference cannot be made live while the new one is on its way.
   const refresh = async () => {
-    const { version } = await get("/config");
-    setError(null);
-    await again({ ...change, version }).catch(setError);
+    setBusy(true);
+    try {
+      const { version } = await get("/config");
+      await again({ ...change, version });
+      setError(null);
+    } catch (refused) {
+      setError(refused);
+    }
+    setBusy(false);
   };
   return html`<${Dialog} title=${change.title} wide onClose=${onClose}>
     ${said.steps && html`<${Checks} ...${said} />`}
@@ -115,7 +122,7 @@ function Review({ change, said, onClose, again, onDone }) {
         ? html`<div class="notice" role="alert">
             <strong>Somebody else changed the configuration meanwhile.</strong> Nothing is lost: look at the difference
             again.
-            <div class="dialog-foot"><button type="button" onClick=${refresh}>Compare again</button></div>
+            <div class="dialog-foot"><button type="button" disabled=${busy} onClick=${refresh}>Compare again</button></div>
           </div>`
         : html`<${Failure} error=${error} />`)
     }
@@ -127,7 +134,7 @@ function Review({ change, said, onClose, again, onDone }) {
         disabled=${busy || !said.diff || error?.status === 412}
         onClick=${make}
       >
-        ${busy ? "Making it live …" : said.ok === false ? "Switch although a check fails" : "Make it live"}
+        ${busy && !error ? "Making it live …" : said.ok === false ? "Switch although a check fails" : "Make it live"}
       </button>
     </div><//
   >`;
