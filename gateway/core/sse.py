@@ -41,6 +41,18 @@ def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
     return end
 
 
+def taken(kept: bytearray, piece: bytes) -> list[Event]:
+    """Append a piece to what is kept of a stream; return the events that are complete by now, which leave it."""
+    searched = len(kept)
+    kept += piece
+    cut = whole_events(kept, searched)
+    if not cut:
+        return []
+    whole = bytes(memoryview(kept)[:cut])
+    del kept[:cut]
+    return list(events(whole))
+
+
 def first_end(buffer: bytes) -> int:
     """Return the end of the first event in `buffer`, or 0 if the event is incomplete."""
     found = _EVENT_END.search(buffer)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.sse import Event, events, whole_events
+from gateway.core.sse import Event, events, taken, whole_events
 from gateway.dialects.endpoints import CHAT, EMBEDDINGS, RESPONSES, dialect_of
 from gateway.dialects.events import StreamReader
 
@@ -143,6 +143,17 @@ def test_a_search_goes_on_where_it_stopped(stream: bytes) -> None:
         for start in range(end + 1):
             if whole_events(stream[:start]) == 0:
                 assert whole_events(stream[:end], start) == whole_events(stream[:end])
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_events_are_taken_as_they_become_complete(stream: bytes) -> None:
+    """In pieces of any length, all come once and in order, and what is incomplete is kept."""
+    for length in (1, 2, 3, 7, len(stream)):
+        kept, found = bytearray(), b""
+        for start in range(0, len(stream), length):
+            found += b"".join(event.raw for event in taken(kept, stream[start : start + length]))
+            assert found + kept == stream[: start + length]
+            assert whole_events(kept) == 0
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=[one.name for one in ENDPOINTS])

@@ -59,15 +59,7 @@ class ChatDecoder:
 
     def feed(self, piece: bytes) -> list[Delta]:
         """Return what the chunks say that are complete by now."""
-        kept = self._kept
-        searched = len(kept)
-        kept += piece
-        cut = sse.whole_events(kept, searched)
-        if not cut:
-            return []
-        whole = bytes(memoryview(kept)[:cut])
-        del kept[:cut]
-        return [delta for event in sse.events(whole) for delta in self._event(event.data)]
+        return [delta for event in sse.taken(self._kept, piece) for delta in self._event(event.data)]
 
     def whole(self, body: bytes) -> list[Delta]:
         """Return what a plain answer says."""
