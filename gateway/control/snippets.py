@@ -95,31 +95,32 @@ def _arguments(to: Target, url: str) -> str:
 
 
 def _openai(to: Target) -> tuple[Snippet, ...]:
-    variables = Snippet("the shell", "sh", _exports(OPENAI_BASE_URL=quote(to.url), OPENAI_API_KEY=to.shell_key))
-    program = Snippet(
-        "a Python program",
-        "python",
-        "from openai import OpenAI\n\n"
-        "client = OpenAI()  # reads both variables\n"
-        'messages = [{"role": "user", "content": "Hello!"}]\n'
-        f"answer = client.chat.completions.create(model={_text(to.model)}, messages=messages)\n"
-        "print(answer.choices[0].message.content)",
+    call = f"chat.completions.create(model={_text(to.model)}, messages=messages)"
+    return (
+        Snippet("the shell", "sh", _exports(OPENAI_BASE_URL=quote(to.url), OPENAI_API_KEY=to.shell_key)),
+        _program("from openai import OpenAI", call, "choices[0].message.content"),
     )
-    return variables, program
 
 
 def _anthropic(to: Target) -> tuple[Snippet, ...]:
-    variables = Snippet("the shell", "sh", _exports(ANTHROPIC_BASE_URL=quote(to.root), ANTHROPIC_API_KEY=to.shell_key))
-    program = Snippet(
-        "a Python program",
-        "python",
-        "from anthropic import Anthropic\n\n"
-        "client = Anthropic()  # reads both variables\n"
-        'messages = [{"role": "user", "content": "Hello!"}]\n'
-        f"answer = client.messages.create(model={_text(to.model)}, max_tokens=1024, messages=messages)\n"
-        "print(answer.content[0].text)",
+    call = f"messages.create(model={_text(to.model)}, max_tokens=1024, messages=messages)"
+    return (
+        Snippet("the shell", "sh", _exports(ANTHROPIC_BASE_URL=quote(to.root), ANTHROPIC_API_KEY=to.shell_key)),
+        _program("from anthropic import Anthropic", call, "content[0].text"),
     )
-    return variables, program
+
+
+def _program(imported: str, call: str, text: str) -> Snippet:
+    """Return a program that uses an SDK. `imported`: the line that imports its client. `text`: of the answer."""
+    lines = (
+        imported,
+        "",
+        f"client = {imported.rpartition(' ')[2]}()  # reads both variables",
+        'messages = [{"role": "user", "content": "Hello!"}]',
+        f"answer = client.{call}",
+        f"print(answer.{text})",
+    )
+    return Snippet("a Python program", "python", "\n".join(lines))
 
 
 def _langchain(to: Target) -> tuple[Snippet, ...]:
