@@ -89,21 +89,20 @@ def doubts(sent: Mapping[str, object], fit: Fit) -> list[str]:
 
     `sent`: the client's fields. A configured default counts only where the client sends none, a forced value always.
     """
-    params, found, judged, plain = fit.params, [], fit.judged, fit.plain
+    found, plain = [], fit.plain
     for name, value in sent.items():
-        if name not in judged or not isinstance(value, msgspec.Raw) or name in params.forced:
-            continue
-        if name in plain:
-            least, most = plain[name]
+        if (within := plain.get(name)) is not None and isinstance(value, msgspec.Raw):
             try:
-                if least <= _number(value) <= most:
+                if within[0] <= _number(value) <= within[1]:
                     continue
             except msgspec.MsgspecError:  # the provider says what is wrong with it
                 continue
-        if objection := _objection(name, bytes(value), params, fit.ranges, fit.refused):
+        elif name not in fit.judged or not isinstance(value, msgspec.Raw) or name in fit.params.forced:
+            continue
+        if objection := _objection(name, bytes(value), fit.params, fit.ranges, fit.refused):
             found.append(objection)
     if fit.configured:
-        found += [words for name, words in fit.configured if name not in sent or name in params.forced]
+        found += [words for name, words in fit.configured if name not in sent or name in fit.params.forced]
     return found
 
 

@@ -114,8 +114,6 @@ class Ruleset:
 
     def doubts(self, route: Route, candidate: Candidate, call: Call) -> bytes:
         """Return the header line that says which parameters of a call the answering model will not take; or nothing."""
-        if not takes_presets(call.endpoint):
-            return b""
         # Over a bridge the gateway repairs what the kind refuses.
         dialect = "" if candidate.bridge else call.endpoint.dialect
         key = (route.name, route.arm, route.preset, candidate.label, dialect)
@@ -125,7 +123,9 @@ class Ruleset:
         if not fit.configured and fit.judged.isdisjoint(call.fields):
             return b""
         found = doubts(call.fields, fit)
-        return b"x-gateway-param-warnings: %b\r\n" % "; ".join(found).encode() if found else b""
+        if not found or not takes_presets(call.endpoint):
+            return b""
+        return b"x-gateway-param-warnings: %b\r\n" % "; ".join(found).encode()
 
     def target(self, client: Client, provider: Provider, endpoint: Endpoint) -> Target:
         """Return the target of an endpoint at a provider of this ruleset. `client` owns the connections."""
