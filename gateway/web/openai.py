@@ -76,54 +76,21 @@ class Operation:
         send: Callable[[Any], Awaitable[None]],  # noqa: ARG002  # ASGI; the answer goes to the downstream
     ) -> None:
         """Serve one call."""
-        gateway = self._gateway
         client: Downstream = scope["extensions"][SCOPE_KEY]
-        headers = client.headers
-        identity = request_id(headers)
+        identity = request_id(client.headers)
         routed = counted = False
         key: Key | None = None
         try:
-            key = self._door.admit(scope, headers, self.access)
-            config = gateway.now.config
-            asked = self._endpoint, client, config.server.max_body_bytes, config.default_models
-            call = read_at_once(*asked) or await read_request(*asked)
-            if len(call.model) > LONGEST_MODEL:
-                raise ModelNotFound(
-                    f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}',
-                    param="model",
-                )
-            if key.routes:
-                refuse_other_names(key, call, headers, gateway.now.directory)
-            keeper = ""
-            if goes_on(call):
-                call, keeper = await continuing(gateway, call, key)
-            ruleset = gateway.now  # the call keeps this ruleset, also after a reload
-            try:
-                steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
-            except ModelNotFound:
-                if not await gateway.looked_again():
-                    raise
-                ruleset = gateway.now
-                steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
-            call, route, terms = steered
-            if keeper:
-                route = at_keeper(route, keeper, call, gateway.spoken)
-            crossing = None
-            if self._endpoint.dialect not in ruleset.straight or gateway.memory.unspoken:
-                crossing, route = await self._crossed(call, route)
-            lines = forwarded(scope["headers"], headers)
-            admission = Admission(
-                gateway, key, call, route, terms, ruleset, identity, lines, client.received_at, crossing,
-                passing(self._endpoint, scope) if scope["query_string"] else b"",
-            )  # fmt: skip
-            tab = Tab(gateway.books, key)
+            key = self._door.admit(scope, client.headers, self.access)
+            admission = await self._admission(scope, client, key, identity)
+            tab = Tab(self._gateway.books, key)
             if tab.is_limited():
                 counted = True
-                await tab.admit(terms.needs)
+                await tab.admit(admission.terms.needs)
             routed = True
             outlet = Outlet(client)
             exchange = Exchange(admission, client, outlet, tab)
-            if route.cache is not None:
+            if admission.route.cache is not None:
                 await serve_kept(exchange, admission, client, outlet, tab)
             else:
                 await exchange.run()
@@ -132,6 +99,42 @@ class Operation:
             if not routed:
                 refusal = await self._refused(refused, identity, None if counted else key)
             refuse(client, refusal, identity, dialect_of(self._endpoint).refusal(refusal))
+
+    async def _admission(
+        self, scope: MutableMapping[str, Any], client: Downstream, key: Key, identity: bytes
+    ) -> Admission:
+        """Read a call, and decide where it goes and how."""
+        gateway, headers = self._gateway, client.headers
+        config = gateway.now.config
+        asked = self._endpoint, client, config.server.max_body_bytes, config.default_models
+        call = read_at_once(*asked) or await read_request(*asked)
+        if len(call.model) > LONGEST_MODEL:
+            raise ModelNotFound(
+                f'"model" is {len(call.model)} characters long; no name has more than {LONGEST_MODEL}', param="model"
+            )
+        if key.routes:
+            refuse_other_names(key, call, headers, gateway.now.directory)
+        keeper = ""
+        if goes_on(call):
+            call, keeper = await continuing(gateway, call, key)
+        ruleset = gateway.now  # the call keeps this ruleset, also after a reload
+        try:
+            steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
+        except ModelNotFound:
+            if not await gateway.looked_again():
+                raise
+            ruleset = gateway.now
+            steered = steer(gateway, ruleset, call, headers, key, identity, keeper)
+        call, route, terms = steered
+        if keeper:
+            route = at_keeper(route, keeper, call, gateway.spoken)
+        crossing = None
+        if self._endpoint.dialect not in ruleset.straight or gateway.memory.unspoken:
+            crossing, route = await self._crossed(call, route)
+        return Admission(
+            gateway, key, call, route, terms, ruleset, identity, forwarded(scope["headers"], headers),
+            client.received_at, crossing, passing(self._endpoint, scope) if scope["query_string"] else b"",
+        )  # fmt: skip
 
     async def _refused(self, refused: Refusal, identity: bytes, key: Key | None) -> Refusal:
         """Count a refusal of a request that has no route, and return what the client is told.
