@@ -105,7 +105,7 @@ def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way(
         click.echo("Waiting (Ctrl-C gives up) ...")
         query = desk.wait(way.patience_s)
     if query is None:
-        raise Mistake(f"nobody signed in within {way.patience_s:g} s; run it again")
+        raise Mistake(f"there was no sign-in within {way.patience_s:g} s; run it again")
     try:
         return asyncio.run(exchanged(exchange, code_of(query), proof))
     except Refused as refused:
@@ -113,9 +113,9 @@ def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way(
 
 
 class _Callback(ThreadingHTTPServer):
-    """Where the browser brings the answer to. Only who was sent to the page knows its path."""
+    """Loopback listener for the redirect. Its path is random, so other programs on this machine cannot guess it."""
 
-    daemon_threads = True  # a connection that says nothing holds nobody up
+    daemon_threads = True  # a silent connection delays neither the answer nor the exit
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)

@@ -37,7 +37,7 @@ class Ground:
     vacant: Mapping[str, str] = field(default_factory=dict)
     """Roles without a usable model -> why. The overlay may fill them."""
     grown: Callable[[Layer], Ground] | None = field(default=None, repr=False)
-    """Returns what it is under an overlay, if that matters: without a file, keys of the overlay are findings."""
+    """Recomputes it under an overlay. Zero configuration only: keys in the overlay count as found."""
 
     def under(self, layer: Layer) -> Ground:
         """Return it as it is under an overlay."""

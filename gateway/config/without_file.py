@@ -112,7 +112,7 @@ def ground(environ: Mapping[str, str], detected: Sequence[Detected] = (), layer:
 def _with_keys(environ: Mapping[str, str], layer: Layer) -> Mapping[str, str]:
     """Return the environment with the keys that the overlay has for providers named like their kind.
 
-    A key that was pasted into a form, or brought by `gateway login`, fills the roles as one in the environment does.
+    Keys from the console or `gateway login` fill the roles like keys in the environment.
     """
     providers = overlay.values_of(layer.file, layer.text).get("providers")
     known = {**environ, **layer.secrets}

@@ -239,7 +239,7 @@ def tried(query: Query, experiment: str, limit: int, since: float, until: float)
 
 
 def arms(query: Query) -> list[str]:
-    """Return the names of all arms that have attempts, sorted. Each is one look into the index, however many it has."""
+    """Return the names of all arms that have attempts, sorted. One index lookup per arm (a loose scan)."""
     found = query(
         "WITH RECURSIVE found (arm) AS (SELECT min(arm) FROM attempts WHERE arm <> '' UNION ALL SELECT ("
         "SELECT min(arm) FROM attempts WHERE arm <> '' AND arm > found.arm) FROM found WHERE arm IS NOT NULL) "

@@ -26,7 +26,7 @@ _EVERY_S = 0.1
 async def from_ledger(settings: LedgerSettings, ask: Callable[[Store], T | None], *, within_s: float = 0.0) -> T | None:
     """Return what the ledger says; None if nothing was ever recorded. `ask` runs in a thread.
 
-    `within_s`: ask again until then if the answer is None, because what is just over may not be recorded yet.
+    `within_s`: repeat the question so long while the answer is None. A finished call reaches the ledger a moment later.
 
     Raises:
         Unstored: the ledger cannot be read.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_SUBSCRIBERS = 32
 MOST_WAITING = 1024
-# Events of so long are sent together. With hundreds of calls a second, a write for each would cost the most.
+# Batch window of one write: at hundreds of calls a second, a write per event would be the largest cost.
 GATHERED_S = 0.05
 # Proxies close a connection that is silent for a minute.
 BEAT_S = 15.0

@@ -9,8 +9,8 @@ const listeners = new Set();
 let source = null;
 let wasOpen = false;
 
-// Call `hear(kind, event)` for each event, until the returned function is called. The event "open" is of the connection:
-// what happened before it was not heard. `again`: it had been open before.
+// Call `hear(kind, event)` for each event, until the returned function is called. The connection's own event "open" means
+// that earlier events were missed. `again`: this is a reconnect.
 export function listen(hear) {
   listeners.add(hear);
   return () => listeners.delete(hear);

@@ -4,8 +4,8 @@ import { expired } from "./api.js";
 import { listen } from "./live.js";
 
 // Returns { value, error, loading, again }. `deps`: load again when one changes.
-// `on`: kinds of events after which to load again, at most once each `everyMs`; also once events are heard again that
-// were not heard for a while.
+// `on`: kinds of events after which to load again, at most once each `everyMs`; a page with any also loads again after
+// a reconnect, which may have missed some.
 export function useLoad(load, deps = [], { on = [], everyMs = 1000 } = {}) {
   const [state, setState] = useState({ value: null, error: null, loading: true });
   const round = useRef(0);
