@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is known of the end of a model at a provider."""
+    """The announced end of a model at a provider."""
 
     upstream: str
     at: float | None = None

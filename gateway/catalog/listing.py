@@ -81,7 +81,7 @@ _FLAGS: Mapping[str, Capability] = {
     "supports_reasoning": Capability.REASONING,
     "supports_vision": Capability.VISION,
 }
-# What is there if its word is in a list, and known to be missing if the list is there without it.
+# Capabilities by their words in a list of parameters. A list without the word says that the model lacks it.
 _PARAMETERS: Mapping[str, Capability] = {
     "tools": Capability.TOOLS,
     "structured_outputs": Capability.JSON_SCHEMA,

@@ -114,7 +114,7 @@ def _found(ground: Ground) -> str:
 
 
 def _way(ground: Ground, *, asks: bool) -> str:
-    """Return how to begin. What is found needs no question in a script."""
+    """Return how to begin. A script is not asked: it uses the findings."""
     if not asks:
         return FIRST.name if ground.environ.get(KEY) else LOCAL if ground.servers else SKIP
     if not _is_terminal():

@@ -48,7 +48,7 @@ class Finding:
     base_url: str | None = None
     """The base URL that was probably meant in place of the configured one."""
     warnings: tuple[str, ...] = ()
-    """What is no mistake yet: models that the provider is going to retire."""
+    """Warnings, not mistakes: models that the provider is going to retire."""
 
     @property
     def verdict(self) -> str:

@@ -24,7 +24,7 @@ WITHIN_S = 0.3
 
 
 class Prepared(NamedTuple):
-    """What is known at the start."""
+    """The configuration and findings at the start."""
 
     config: Config
     silent: frozenset[str] = frozenset()

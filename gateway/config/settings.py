@@ -52,7 +52,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """What is recorded about every call, and where. A change needs a restart."""
+    """The ledger's content and place. A change needs a restart."""
 
     enabled: bool = True
     strict: bool = False

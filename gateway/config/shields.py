@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.config.source import Path
 
 MASK = "***"
-"""What is shown in place of a secret. It is never accepted as a value."""
+"""The mask shown for a secret. It is never accepted as a value."""
 PREFIX = "GATEWAY_SECRET_"
 
 _SECRET: tuple[tuple[str, ...], ...] = (

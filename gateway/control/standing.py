@@ -22,7 +22,7 @@ _PROVIDER = re.compile(r"[^/:]+")
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left of one limit of a provider."""
+    """The rest of one limit of a provider."""
 
     of: str
     """The model or account that is limited."""

@@ -141,7 +141,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 MEASURES = ("errors", "latency_s", "first_token_s", "cost_usd", "output_tokens", "score")
-"""What is measured of each call. `errors` is a share, the others are means."""
+"""The measures of each call. `errors` is a share, the others are means."""
 _SHARES = frozenset({"errors"})
 
 

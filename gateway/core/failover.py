@@ -148,7 +148,7 @@ def _beside(plan: Plan, attempts: Sequence[Attempt], aloft: Sequence[Aloft], now
 
 
 def _resumed(plan: Plan, attempts: Sequence[Attempt], now: float) -> Step:
-    """Who goes on with an answer that has begun: another candidate, if it broke off; else it is relayed as it is."""
+    """The successor for a begun answer that broke off: another candidate; else it is relayed as it is."""
     last = attempts[-1]
     if last.outcome not in _BROKEN_OFF or last.first_token_s is None or now >= plan.deadline:
         return _RELAY

@@ -16,7 +16,7 @@ from gateway.types import CostSource, Usage
 
 
 class RowState(StrEnum):
-    """What is known of the end of an attempt."""
+    """The known end of an attempt."""
 
     OPEN = "open"
     SETTLED = "settled"

@@ -63,7 +63,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is the dialect's in a request head."""
+    """The dialect's part of a request head."""
 
     path: str
     """Below the provider's base URL. It may hold the model."""

@@ -32,7 +32,7 @@ class Recording:
 
     @property
     def chunks(self) -> tuple[bytes, ...]:
-        """What is kept of the body, in the pieces it was written in; nothing once it is too long or broken off."""
+        """The recorded pieces of the body; none once it is too long or broken off."""
         return tuple(self._chunks or ())
 
     def start(self, status: int, lines: bytes, length: int | None) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gateway.keyring")
 
-# What is promised is a second.
+# The promise is one second.
 EVERY_S = 0.5
 # A store may not answer for so long; then it is said that it does not, however long it takes.
 WITHIN_S = 5.0

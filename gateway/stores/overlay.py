@@ -56,7 +56,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float
     """Wall-clock seconds."""
     by: str
-    """Who made the change: the name of a key, or a user of this machine."""
+    """The author: the name of a key, or a user of this machine."""
     via: str
     """`api`, `command`, or `file` for a change of the file itself."""
     version: str

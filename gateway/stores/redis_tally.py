@@ -61,7 +61,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Due:
-    """What is yet to be sent for a counter."""
+    """The unsent part of a counter."""
 
     charge: Charge | None = None
     """The last charge counted."""

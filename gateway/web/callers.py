@@ -1,4 +1,4 @@
-"""Who calls: the session, the user and the key that a request names. Rule: the names only spread and sum up calls."""
+"""The caller: the session, the user and the key that a request names. Rule: the names only spread and sum up calls."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class File(Strict):
         default=[], description="Rules that send requests to another model. The first that holds decides."
     )
     experiments: dict[n.Arm, Experiment] = Field(default={}, description="Name -> comparison of models or parameters.")
-    ledger: Ledger = Field(default=Ledger(), description="What is recorded about every call.")
+    ledger: Ledger = Field(default=Ledger(), description="The record of every call.")
     budgets: list[Budget] = Field(default=[], description="Limits on spending. All that apply count.")
     alerts: Alerts = Field(default=Alerts(), description="Which troubles are posted, and where.")
     stores: Stores = Field(default=Stores(), description="Where lasting state is stored.")

@@ -9,7 +9,7 @@ from gateway.config.shape.strict import Strict
 
 
 class Ledger(Strict):
-    """What is recorded about every call. A change needs a restart, except of `record`."""
+    """The record of every call. A change needs a restart, except of `record`."""
 
     record: n.Tags = Field(
         default=[],

@@ -84,7 +84,7 @@ class MessagesEncoder:
         return begun + self._advance() if len(queue) > waiting == 1 else begun
 
     def _begin(self) -> bytes:
-        """Return the first event, unless it is written already. What is known of the usage by now stands in it."""
+        """Return the first event, unless it is written already. It has the usage so far."""
         if self._has_begun:
             return b""
         self._has_begun = True

@@ -1,4 +1,4 @@
-"""What is left: limits and balances of accounts, and budgets in their present window."""
+"""Limits and balances of accounts, and budgets in their present window: the rest of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is booked beside what providers bill, as last compared or as of now."""
+"""Booked costs beside the providers' bills, as last compared or as of now."""
 
 from __future__ import annotations
 

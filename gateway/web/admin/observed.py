@@ -1,4 +1,4 @@
-"""What is known of upstreams, the plan of an imagined call, and sums of the ledger."""
+"""Facts about upstreams, the plan of an imagined call, and sums of the ledger."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class QuotaInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """What is left of one limit."""
+    """The rest of one limit."""
 
     of: str
     unit: str
@@ -48,7 +48,7 @@ class StandingInfo(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class RoleInfo(msgspec.Struct, kw_only=True, frozen=True):
-    """Who serves a role now, who would be next, and why others would not."""
+    """The upstream that serves a role now, the next ones, and the reasons against the others."""
 
     role: str
     serves: str | None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Switch(Strict, frozen=True, kw_only=True):
-    """What is switched, and where to. `call`: ask for one tiny answer too. `force`: switch although a check fails."""
+    """A role or alias, and its new target. `call`: also ask for one tiny answer. `force`: even if a check fails."""
 
     name: shapes.Name
     to: shapes.Name
