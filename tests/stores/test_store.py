@@ -196,7 +196,7 @@ def test_an_attempt_that_turns_out_to_be_elsewhere(store: Store) -> None:
 
 def test_sums_do_not_overflow(store: Store) -> None:
     """More than 64 bits hold can be summed up, in one batch, in many, over many hours and over many days."""
-    count, batch = 131_080, 32_770
+    count, batch = 131_080, 6_554
     usage = Usage(LARGEST)
     for start in range(0, count, batch):
         later = (0.0, HOUR_S, DAY_S, DAY_S + HOUR_S)
