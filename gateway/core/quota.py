@@ -28,6 +28,8 @@ LONGEST_RESET_S = 86_400.0
 LARGEST = 10**12
 # The assumed window where no header names one.
 USUAL_WINDOW_S = 60.0
+# Resets are told in whole seconds by some, so two answers about one window may differ by this much.
+_SAME_WINDOW_S = 1.0
 
 _WINDOWS = (("10-second", 10.0), ("minute", 60.0), ("hour", 3600.0), ("day", 86_400.0), ("month", 30 * 86_400.0))
 _KINDS = frozenset({"limit", "remaining", "reset", "renewalperiod"})
@@ -141,15 +143,31 @@ NOTHING_KNOWN = Quota()
 def after(quota: Quota, limits: Iterable[Limit], now: float) -> Quota:
     """Return the quota after an answer, whose limits replace the known ones unit by unit.
 
-    Answers come out of order, those of long streams late. The answer to the latest request is right.
+    Answers come out of order, those of long streams late. The answer to the latest request is right. Only of requests
+    that overlapped, which the upstream may have counted in another order, the lower rest is right.
     """
     known = {limit.unit: limit for limit in quota.limits}
     for limit in limits:
         ours = known.get(limit.unit)
         # A limit dated in the future was observed before the clock was set back.
-        if ours is None or limit.counted_to >= ours.counted_to or ours.observed_at > now + 1.0:
+        if ours is None or ours.observed_at > now + 1.0:
             known[limit.unit] = limit
+            continue
+        earlier, later = (ours, limit) if limit.counted_to >= ours.counted_to else (limit, ours)
+        if earlier.remaining < later.remaining and _overlapped(earlier, later, now):
+            later = msgspec.structs.replace(later, remaining=earlier.remaining, reset_at=earlier.reset_at)
+        known[limit.unit] = later
     return Quota(tuple(known.values()))
+
+
+def _overlapped(earlier: Limit, later: Limit, now: float) -> bool:
+    """Tell whether the later request was sent before the answer to the earlier one came, in the same window."""
+    return (
+        not earlier.refills
+        and now < earlier.reset_at
+        and later.counted_to < earlier.observed_at
+        and abs(later.reset_at - earlier.reset_at) <= _SAME_WINDOW_S
+    )
 
 
 def without_past(quota: Quota, now: float) -> Quota:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import given
@@ -390,6 +390,41 @@ def test_the_later_question_has_the_right_answer() -> None:
     assert after(Quota((old,)), (new,), NOW + 50) == Quota((new,))
     other = Limit("tokens", 7, NOW, NOW + 60)
     assert set(after(Quota((new,)), (old, other), NOW + 50).limits) == {new, other}
+
+
+@pytest.mark.parametrize(
+    "first, second, left",
+    [
+        # (asked, answered, remaining, reset), seconds from NOW; the first one is known when the second one comes.
+        ((0.0, 2.0, 5, 9.0), (1.0, 3.0, 4, 9.0), 4),  # counted in the order they were sent
+        ((0.0, 2.0, 4, 9.0), (1.0, 3.0, 5, 9.0), 4),  # in the other order: both are in the lower rest
+        (
+            (1.0, 2.0, 5, 9.0),
+            (0.0, 3.0, 4, 9.0),
+            4,
+        ),  # the earlier request is counted and answered last
+        ((1.0, 2.0, 4, 9.0), (0.0, 3.0, 5, 9.0), 4),
+        ((0.0, 2.0, 4, 9.0), (1.0, 3.0, 5, 9.8), 4),  # resets in whole seconds
+        ((0.0, 2.0, 4, 9.0), (1.0, 3.0, 20, 19.0), 20),  # another window
+        ((0.0, 2.0, 4, 2.5), (1.0, 3.0, 20, 3.4), 20),  # the window is over
+        ((0.0, 2.0, 4, 9.0), (2.0, 3.0, 5, 9.0), 5),  # one after the other: something was given back
+    ],
+)
+def test_requests_that_overlap(first: Any, second: Any, left: int) -> None:
+    """The upstream may count them in another order than they were sent; the lower rest of one window counts both."""
+
+    def limit(asked: float, answered: float, remaining: int, reset: float) -> Limit:
+        return Limit("requests", remaining, NOW + answered, NOW + reset, 20, asked_at=NOW + asked)
+
+    (found,) = after(Quota((limit(*first),)), (limit(*second),), NOW + second[1]).limits
+    assert (found.remaining, found.counted_to) == (left, NOW + max(first[0], second[0]))
+    assert found.reset_at <= NOW + max(first[3], second[3])
+
+
+def test_a_limit_that_refills_is_what_the_latest_answer_says() -> None:
+    ours = Limit("tokens", 4, NOW + 2, NOW + 9, 20, refills=True, asked_at=NOW)
+    new = Limit("tokens", 5, NOW + 3, NOW + 9, 20, refills=True, asked_at=NOW + 1)
+    assert after(Quota((ours,)), (new,), NOW + 3) == Quota((new,))
 
 
 def test_a_clock_that_is_set_back() -> None:
