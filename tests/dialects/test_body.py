@@ -380,7 +380,7 @@ def test_a_million_fields(field: bytes, count: int) -> None:
         with suppress(ValueError):
             json.loads(body)
         ours, theirs = ours + ended - began, theirs + time.process_time() - ended
-    assert ours < max(theirs, 0.1)  # a few thousand fields are nothing to either
+    assert ours < max(theirs, 0.5)  # of few fields both are lost in a collection of garbage; a square of them is not
 
 
 def test_as_many_fields_as_are_read() -> None:
