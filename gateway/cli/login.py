@@ -7,7 +7,7 @@ import threading
 import time
 import webbrowser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -31,16 +31,6 @@ _PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Gateway<
 """
 
 
-class Way(NamedTuple):
-    """How the browser comes and goes."""
-
-    port: int = 0
-    """Where it brings the answer to, on this machine; 0: any free one."""
-    opens: bool = True
-    """Open the page, and do not only print its address."""
-    patience_s: float = PATIENCE_S
-
-
 @click.command()
 @click.argument("provider", default=USUAL)
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the browser brings the answer to. Default: any.")
@@ -55,7 +45,7 @@ def login(provider: str, port: int | None, path: Path | None, *, no_browser: boo
     The browser must reach this machine as localhost. Over SSH, forward a port and name it: ssh -L 8491:localhost:8491,
     then --port 8491 --no-browser.
     """
-    from gateway.cli.desk import Desktop
+    from gateway.cli.desk import Desktop, show
     from gateway.control.choice import keyed, option
     from gateway.errors import Refusal
 
@@ -71,16 +61,16 @@ def login(provider: str, port: int | None, path: Path | None, *, no_browser: boo
         raise Mistake(f"{title} gives no keys to programs; {' '.join(kind.guide) or 'make one on its website'}",
                       f"`gateway login` knows: {others}.")  # fmt: skip
     base_url = providers[provider].base_url if provider in providers else kind.base_url
-    key = key_from_browser(kind.sign_in, base_url, title, Way(port or 0, opens=not no_browser))
+    key = key_from_browser(kind.sign_in, base_url, title, port=port or 0, opens=not no_browser)
     done = Desktop(path).change(lambda view: keyed(found, key, view))
-    if done.change.problems:
-        raise Mistake("the key cannot be kept:", *map(str, done.change.problems))
-    click.echo(f"{provider}: its key is kept ({done.file}); {done.words}")
+    show(done, f"{provider}: its key is kept", as_json=False)
     click.echo("`gateway check --online` tests it.")
 
 
-def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way()) -> str:  # noqa: B008  # frozen
+def key_from_browser(sign_in: SignIn, base_url: str, title: str, *, port: int = 0, opens: bool = True) -> str:
     """Send the user to the provider's page, and return the key.
+
+    `port`: of the callback on this machine; 0: any free one. `opens`: open the page, and do not only print its address.
 
     Raises:
         Mistake: the user or the provider refused, or did not answer.
@@ -93,19 +83,19 @@ def key_from_browser(sign_in: SignIn, base_url: str, title: str, way: Way = Way(
     page, exchange = sign_in.urls(base_url)
     proof = proof_of(secrets.token_bytes(VERIFIER_BYTES))
     try:
-        desk = _Callback(way.port)
+        desk = _Callback(port)
     except OSError as error:
-        raise Mistake(f"port {way.port} cannot be used: {error.strerror}; name another with --port") from None
+        raise Mistake(f"port {port} cannot be used: {error.strerror}; name another with --port") from None
     with desk:
         address = page_url(page, desk.url, proof)
         click.echo(f"Sign in to {title} in the browser of this machine:\n\n  {bold(address)}\n")
-        if way.opens:
+        if opens:
             # In a thread: a browser may be a command that runs until it is closed.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         click.echo("Waiting (Ctrl-C gives up) ...")
-        query = desk.wait(way.patience_s)
+        query = desk.wait(PATIENCE_S)
     if query is None:
-        raise Mistake(f"there was no sign-in within {way.patience_s:g} s; run it again")
+        raise Mistake(f"there was no sign-in within {PATIENCE_S:g} s; run it again")
     try:
         return asyncio.run(exchanged(exchange, code_of(query), proof))
     except Refused as refused:

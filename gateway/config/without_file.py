@@ -48,7 +48,7 @@ def zero(environ: Mapping[str, str], detected: Sequence[Detected] = ()) -> Confi
     if layer is not None:
         from gateway.config.loading import resolved
 
-        config = resolved(ground(environ, detected).under(layer), layer)
+        config = resolved(ground(environ, detected, layer), layer)
         directory = config.directory
         if directory.default_route is None:
             directory = replace(directory, default_route=_UNLISTED)

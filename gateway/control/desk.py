@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.config.overlay import Layer
     from gateway.config.settings import Config
     from gateway.config.source import Path
-    from gateway.config.tolerance import Checked, Mistake
+    from gateway.config.tolerance import Mistake
     from gateway.control.ground import Grounds
     from gateway.errors import Refusal
     from gateway.stores.overlay import OverlayStore
@@ -238,6 +238,9 @@ def _object_to(expected: str | None, view: View) -> None:
 
 def _proposed(view: View, wishes: Sequence[Edit]) -> Change:
     """Return what some edits would do."""
+    # It brings pydantic, without which a gateway without a file starts faster.
+    from gateway.config.loading import rehearsed
+
     for edit in wishes:
         _object_to_edit(edit)
     nonce = dice.token_hex(8)
@@ -252,7 +255,7 @@ def _proposed(view: View, wishes: Sequence[Edit]) -> Change:
     ground = view.ground.under(layer)
     after = dict(edits.merged(ground.plain(), over))
     before = view.merged
-    new, had = _checked(ground, layer), _checked(view.ground, replace(view.layer, text=edits.yaml_of(view.over)))
+    new, had = rehearsed(ground, layer), rehearsed(view.ground, replace(view.layer, text=edits.yaml_of(view.over)))
     known = {(one.where, one.message) for one in had.problems}
     mistakes = [one for one in new.problems if (one.where, one.message) not in known]
     return Change(
@@ -282,13 +285,6 @@ def _object_to_edit(edit: Edit) -> None:
         raise Invalid(
             f'"{where}" is the mask of a secret; leave it out to keep the secret, or send a new one', param=where
         )
-
-
-def _checked(ground: Ground, layer: Layer) -> Checked:
-    # It brings pydantic, without which a gateway without a file starts faster.
-    from gateway.config.loading import rehearsed
-
-    return rehearsed(ground, layer)
 
 
 def _losses(before: Config, after: Config) -> Iterator[str]:

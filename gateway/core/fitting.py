@@ -91,13 +91,15 @@ def doubts(sent: Mapping[str, object], fit: Fit) -> list[str]:
     """
     found, plain = [], fit.plain
     for name, value in sent.items():
-        if (within := plain.get(name)) is not None and isinstance(value, msgspec.Raw):
+        if not isinstance(value, msgspec.Raw):
+            continue
+        if (within := plain.get(name)) is not None:
             try:
                 if within[0] <= _number(value) <= within[1]:
                     continue
             except msgspec.MsgspecError:  # the provider says what is wrong with it
                 continue
-        elif name not in fit.judged or not isinstance(value, msgspec.Raw) or name in fit.params.forced:
+        elif name not in fit.judged or name in fit.params.forced:
             continue
         if objection := _objection(name, bytes(value), fit.params, fit.ranges, fit.refused):
             found.append(objection)

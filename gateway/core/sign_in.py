@@ -18,7 +18,7 @@ _LONGEST_SAID = 200
 
 
 class Proof(NamedTuple):
-    """What shows that the one who exchanges the code is the one who sent the user to the page."""
+    """Links the exchange of the code to the page that was opened for it."""
 
     verifier: str
     challenge: str
@@ -29,7 +29,7 @@ class Refused(ValueError):
 
 
 def proof_of(random: bytes) -> Proof:
-    """Return a verifier and its challenge. `random`: VERIFIER_BYTES that nobody can guess."""
+    """Return a verifier and its challenge. `random`: VERIFIER_BYTES from a cryptographic source."""
     verifier = _base64(random)
     return Proof(verifier, _base64(sha256(verifier.encode()).digest()))
 

@@ -42,7 +42,7 @@ def whole_events(buffer: bytes | bytearray, searched: int = 0) -> int:
 
 
 def taken(kept: bytearray, piece: bytes) -> list[Event]:
-    """Append a piece to what is kept of a stream; return the events that are complete by now, which leave it."""
+    """Append a piece to `kept`; cut the complete events off its front and return them."""
     searched = len(kept)
     kept += piece
     cut = whole_events(kept, searched)

@@ -29,6 +29,7 @@ AMOUNTS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens",
 NAMES = ("key", "route", "endpoint", "provider", "model")
 _GROUP = ("hour", *NAMES)
 _SUMMED = (*COUNTS, *AMOUNTS)
+_TABLES = {"hour": "sums", "day": "day_sums"}
 
 # The most that one attempt adds to a sum: $70,000 in nano-USD, or as many tokens. 65,536 such attempts an hour fit into
 # a sum. A sum of more stays at LARGEST: wrong, but no write fails.
@@ -127,11 +128,11 @@ def totals(
     first, end = _period(since, until, where)
     terms, named = _terms({name: value for name, value in where.items() if name in NAMES}, short_names=True)
     parts, values = [], []
-    for span in _spans(first, end, in_days="hour" not in by):
-        columns = [span.day if one == "day" else one for one in by]
-        within = " AND ".join((*terms, f"{span.column} >= ?", f"{span.column} < ?"))
-        parts.append(f"SELECT {', '.join((*columns, *_SUMMED))} FROM {span.table} WHERE {within}")  # noqa: S608  # names of columns
-        values += [*named, span.first, span.end]
+    for unit, begin, stop in _spans(first, end, in_days="hour" not in by):
+        columns = ["hour / 24 AS day" if one == "day" and unit == "hour" else one for one in by]
+        within = " AND ".join((*terms, f"{unit} >= ?", f"{unit} < ?"))
+        parts.append(f"SELECT {', '.join((*columns, *_SUMMED))} FROM {_TABLES[unit]} WHERE {within}")  # noqa: S608  # names of columns
+        values += [*named, begin, stop]
     # Sum the high and the low bits separately: SQLite raises if a sum exceeds 64 bits.
     low = (1 << LOW_BITS) - 1
     summed = [f"sum({one})" for one in COUNTS]
@@ -144,29 +145,22 @@ def totals(
 
 
 class _Span(NamedTuple):
-    """A period, and the table that has its sums in the fewest rows."""
+    """A period in hours or days since the epoch, whichever table has its sums in the fewest rows."""
 
-    table: str
-    column: str
+    unit: str
     first: int
     end: int
-    """The first hour or day after it."""
-    day: str
-    """The day of a row, since the epoch."""
+    """Not included."""
 
 
 def _spans(first: int, end: int, *, in_days: bool) -> list[_Span]:
     """Divide the hours from `first` to before `end` into whole days, if they may be, and the hours before and after."""
     days = range(-(-first // 24), end // 24) if in_days else range(0)
     if not days:
-        return [_hours(first, max(first, end))]
-    before, after = _hours(first, 24 * days.start), _hours(24 * days.stop, end)
-    whole = _Span("day_sums", "day", days.start, days.stop, "day")
+        return [_Span("hour", first, max(first, end))]
+    before, after = _Span("hour", first, 24 * days.start), _Span("hour", 24 * days.stop, end)
+    whole = _Span("day", days.start, days.stop)
     return [span for span in (before, whole, after) if span.first < span.end]
-
-
-def _hours(first: int, end: int) -> _Span:
-    return _Span("sums", "hour", first, end, "hour / 24 AS day")
 
 
 def _period(since: float, until: float, where: Mapping[str, str]) -> tuple[int, int]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config.settings import LedgerSettings
+    from gateway.proxy.gateway import Gateway
     from gateway.stores.store import Store
 
 T = TypeVar("T")
@@ -21,6 +22,11 @@ T = TypeVar("T")
 # A record reaches the ledger within 0.2 s; after an idle time it takes up to a second.
 RECORDED_WITHIN_S = 2.5
 _EVERY_S = 0.1
+
+
+def recorded_within_s(gateway: Gateway) -> float:
+    """Return how long a finished call may take to reach the ledger; 0: this gateway has none."""
+    return RECORDED_WITHIN_S if gateway.books.journal is not None else 0.0
 
 
 async def from_ledger(settings: LedgerSettings, ask: Callable[[Store], T | None], *, within_s: float = 0.0) -> T | None:

@@ -16,7 +16,7 @@ from gateway.proxy.plans import MOST_KEPT
 from gateway.stores.overlay import Step
 from gateway.web.admin import shapes  # noqa: TC001  # msgspec reads the annotations
 from gateway.web.admin.table import Effect, Row, Strict
-from gateway.web.ledger import RECORDED_WITHIN_S, from_ledger
+from gateway.web.ledger import from_ledger, recorded_within_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,8 @@ class Calls:
 
     async def call(self, asked: Asked) -> CallRecords:
         wanted, names = asked.path["request_id"], self._control.key_names()
-        rows = await self._read(lambda store: store.call(wanted) or None, may_be_new=True)
+        patience_s = recorded_within_s(self._control.gateway)
+        rows = await self._read(lambda store: store.call(wanted) or None, within_s=patience_s)
         if rows is None:
             raise NotFound(
                 f"the ledger has no call {quoted(wanted[:100])}; the id of a call is the x-request-id of its answer",
@@ -137,11 +138,9 @@ class Calls:
     def _under_way(self) -> list[Entry]:
         return [one for one in self._control.gateway.books.under_way if isinstance(one, Entry)]
 
-    async def _read(self, ask: Callable[[Store], Any], *, may_be_new: bool = False) -> Any:
-        """Return what the ledger says; None if nothing was ever recorded. `may_be_new`: wait for what is just over."""
-        gateway = self._control.gateway
-        waits = may_be_new and gateway.books.journal is not None
-        return await from_ledger(gateway.now.config.ledger, ask, within_s=RECORDED_WITHIN_S if waits else 0.0)
+    async def _read(self, ask: Callable[[Store], Any], *, within_s: float = 0.0) -> Any:
+        """Return the ledger's answer; None if nothing was ever recorded. See `from_ledger`."""
+        return await from_ledger(self._control.gateway.now.config.ledger, ask, within_s=within_s)
 
 
 def _under_way(entry: Entry, now: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from gateway.control.report import instant
 from gateway.core.comparison import ArmReport  # noqa: TC001  # msgspec reads the annotations
 from gateway.errors import BadRequest, NotFound
 from gateway.web.admin.table import Row, Strict
-from gateway.web.ledger import RECORDED_WITHIN_S, from_ledger
+from gateway.web.ledger import from_ledger, recorded_within_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,8 +90,8 @@ class Experiments:
             return found if configured is not None or any(arm.calls for arm in found.arms) else None
 
         # One that has just ended is known by its calls alone, which may not be recorded yet.
-        may_come = configured is None and gateway.books.journal is not None
-        found = await from_ledger(config.ledger, ask, within_s=RECORDED_WITHIN_S if may_come else 0.0)
+        patience_s = recorded_within_s(gateway) if configured is None else 0.0
+        found = await from_ledger(config.ledger, ask, within_s=patience_s)
         if found is None and configured is None:
             raise NotFound(unknown(name, experiments), param="name")
         found = found or report(None, name, configured, since=since)
